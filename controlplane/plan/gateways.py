@@ -1,0 +1,164 @@
+"""The routing plan of one gateway: its base routes in order of precedence, each with the lanes to try."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from controlplane.model.definitions import Definitions, SlotRange
+from controlplane.model.documents import Carriers, Gateway, Lane, Listener, PathMatch, Rule, Sticky
+
+TOTAL_SLOTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ContentLane:
+    name: str
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class RatioPlan:
+    """`ranges` are the slots of the enabled lanes, sorted; what they leave is base."""
+
+    ranges: tuple[SlotRange, ...]
+    sticky: Sticky | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePlan:
+    """A base route. `service` is a canonical id, or None with `problem` saying why there is none."""
+
+    name: str
+    hosts: tuple[str, ...]
+    path: PathMatch
+    priority: int
+    service: str | None
+    problem: str
+    timeout: str
+    idle_timeout: str | None
+    content: tuple[ContentLane, ...]
+    ratio: RatioPlan | None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPlan:
+    """`trusted` are the lanes that a client may name itself; None unless the gateway trusts its clients."""
+
+    name: str
+    listeners: tuple[Listener, ...]
+    carriers: Carriers
+    trusted: tuple[str, ...] | None
+    trusted_hops: int
+    routes: tuple[RoutePlan, ...]
+
+    def hosts(self) -> list[str]:
+        """Every host of every route, lower case, sorted; "*" for routes without hosts comes last."""
+        named = {host for route in self.routes for host in route.hosts}
+        return [*sorted(named), "*"]
+
+    def chain(self, host: str) -> list[tuple[RoutePlan, ...]]:
+        """The routes to try for requests that the virtual host `host` takes, most specific host first."""
+        keys = [host] if host != "*" else []
+        bare = host.removeprefix("*")
+        suffixes = {h for r in self.routes for h in r.hosts if h.startswith("*.")}
+        keys += sorted((s for s in suffixes if s != host and bare.endswith(s[1:])), key=len, reverse=True)
+        levels = [tuple(r for r in self.routes if key in r.hosts) for key in keys]
+        levels.append(tuple(r for r in self.routes if not r.hosts))
+        return [level for level in levels if level]
+
+    def host_key(self, authority: str) -> str:
+        """The virtual host that Envoy picks for `authority` (config/route/v3/route_components.proto)."""
+        host = strip_port(authority).lower()
+        named = {h for r in self.routes for h in r.hosts}
+        if host in named:
+            return host
+        suffixes = [
+            h for h in named if h.startswith("*.") and host.endswith(h[1:]) and len(host) > len(h) - 1
+        ]
+        return max(suffixes, key=len, default="*")
+
+
+def strip_port(authority: str) -> str:
+    """`authority` without its port; IPv6 literals keep their brackets."""
+    head, colon, port = authority.rpartition(":")
+    if colon and port.isdigit() and (head.endswith("]") or ":" not in head):
+        return head
+    return authority
+
+
+def _applies(lane: Lane, route: str) -> bool:
+    return lane.routes is None or route in lane.routes
+
+
+def plan_gateway(
+    gateway: Gateway,
+    definitions: Definitions,
+    coloured: Collection[str],
+    resolve: Callable[[str], str],
+) -> GatewayPlan:
+    """The plan of `gateway`, which colours only with the lanes in `coloured`.
+
+    `resolve` turns a service name into a canonical id and raises LookupError with a text for users.
+    """
+    groups = {g.name for g in definitions.groups.values() if g.gateway == gateway.name}
+    lanes = [
+        lane
+        for lane in definitions.lanes.values()
+        if lane.enabled and lane.name in coloured and lane.group in groups
+    ]
+    content = sorted((lane for lane in lanes if lane.rule is not None), key=lambda x: (x.priority, x.name))
+    ratio = {lane.name: lane for lane in lanes if lane.ratio is not None}
+    routes: list[RoutePlan] = []
+    for (owner, name), route in sorted(definitions.routes.items()):
+        if owner != gateway.name:
+            continue
+        service: str | None = None
+        problem = ""
+        try:
+            service = resolve(route.service)
+        except LookupError as error:
+            problem = str(error.args[0] if error.args else error)
+        ranges = tuple(
+            slot
+            for slot in definitions.slots.get((owner, name), ())
+            if slot.lane in ratio and _applies(ratio[slot.lane], name)
+        )
+        stickies = [ratio[slot.lane].ratio.sticky for slot in ranges]  # type: ignore[union-attr]
+        routes.append(
+            RoutePlan(
+                name=name,
+                hosts=tuple(h.lower() for h in route.match.hosts),
+                path=route.match.path,
+                priority=route.priority,
+                service=service,
+                problem=problem,
+                timeout=route.timeout,
+                idle_timeout=route.idle_timeout,
+                content=tuple(
+                    ContentLane(lane.name, lane.rule)
+                    for lane in content
+                    if lane.rule and _applies(lane, name)
+                ),
+                ratio=RatioPlan(ranges, next((s for s in stickies if s is not None), None))
+                if ranges
+                else None,
+            )
+        )
+    return GatewayPlan(
+        name=gateway.name,
+        listeners=gateway.listeners,
+        carriers=gateway.carriers,
+        trusted=tuple(sorted(coloured)) if gateway.trust_client_lane else None,
+        trusted_hops=gateway.trusted_hops,
+        routes=tuple(sorted(routes, key=precedence)),
+    )
+
+
+def precedence(route: RoutePlan) -> tuple[int, int, str]:
+    """The order among routes of one host: exact, longest prefix, regex by priority; then by name."""
+    if route.path.exact is not None:
+        return (0, 0, route.name)
+    if route.path.prefix is not None:
+        return (1, -len(route.path.prefix), route.name)
+    return (2, route.priority, route.name)

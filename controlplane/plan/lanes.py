@@ -1,0 +1,93 @@
+"""What a lane means to the proxies: the part of a lane that routing needs, and where it applies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controlplane.model.definitions import Definitions
+from controlplane.model.documents import Application
+
+
+@dataclass(frozen=True, slots=True)
+class LaneMeaning:
+    """An enabled lane as routing sees it.
+
+    `strict` holds the applications of the group that must not fall back to base.
+    """
+
+    name: str
+    group: str
+    tag: str
+    applications: frozenset[str]
+    strict: frozenset[str] = frozenset()
+    inherit_tag: bool = True
+    header: str = "x-lane"
+    baggage: str = "lane"
+
+    def same_route(self, other: LaneMeaning) -> bool:
+        """True if a request coloured under one meaning is routed alike under the other."""
+        return self.tag == other.tag and self.applications == other.applications
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.tag))
+
+
+def meaning_of(definitions: Definitions, name: str) -> LaneMeaning:
+    """The meaning of the lane `name` as defined. Raises KeyError for an unknown lane."""
+    lane = definitions.lanes[name]
+    group = definitions.groups[lane.group]
+    carriers = definitions.gateways[group.gateway].carriers
+    if lane.fallback == "none":
+        strict = frozenset(group.applications)
+    elif lane.fallback == "base":
+        strict = frozenset()
+    else:
+        strict = frozenset(app for app, choice in lane.fallback.items() if choice == "none")
+    return LaneMeaning(
+        name=name,
+        group=lane.group,
+        tag=lane.tag,
+        applications=frozenset(group.applications),
+        strict=strict,
+        inherit_tag=group.inherit_tag,
+        header=carriers.header.lower(),
+        baggage=carriers.baggage,
+    )
+
+
+def enabled_lanes(definitions: Definitions) -> dict[str, LaneMeaning]:
+    """Every enabled lane by name."""
+    return {name: meaning_of(definitions, name) for name, lane in definitions.lanes.items() if lane.enabled}
+
+
+def application_overrides(definitions: Definitions, resolve: Mapping[str, str]) -> dict[str, str]:
+    """Service id -> application, from the definitions of kind Application.
+
+    `resolve` maps the names used in definitions to canonical ids; a name that it lacks is skipped. Where two
+    applications list one service, the first by name wins.
+    """
+    overrides: dict[str, str] = {}
+    for application in sorted(definitions.applications.values(), key=lambda a: a.name):
+        for service in application.services:
+            if service in resolve:
+                overrides.setdefault(resolve[service], application.name)
+    return overrides
+
+
+def health_checks(definitions: Definitions) -> dict[str, Application]:
+    """Applications that ask for active health checks, by name."""
+    return {a.name: a for a in definitions.applications.values() if a.health_check is not None}
+
+
+def default_lane(known: Mapping[str, LaneMeaning], application: str, tag: str | None) -> LaneMeaning | None:
+    """The lane that an outbound request without any lane takes: the only one of this tag and application."""
+    if tag is None:
+        return None
+    found = [
+        lane
+        for lane in known.values()
+        if lane.tag == tag and application in lane.applications and lane.inherit_tag
+    ]
+    claims = [lane for lane in known.values() if lane.tag == tag and application in lane.applications]
+    return found[0] if len(found) == 1 and len(claims) == 1 else None

@@ -1,0 +1,110 @@
+"""The routing plan of one service: which instances are base, and where each lane's requests go.
+
+Clusters are per (service, applications, tag), not per lane: lanes with one tag share them, so that switching a
+lane changes routes only and an instance that comes or goes changes endpoints only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from controlplane.model.documents import HealthCheck
+from controlplane.plan.lanes import LaneMeaning
+from controlplane.registry.types import Instance, Protocol, Service
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """The tagged instances of a service that some lane may use. `strict` means that base is no fallback."""
+
+    applications: tuple[str, ...]
+    tag: str
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlan:
+    """Where requests to one service go.
+
+    `targets` has every target that a defined lane may need, with its instances, also when there are none.
+    `addresses` are (address, port) of every instance, whatever its tag.
+    `lanes` maps the name of each lane that proxies know to its target here; a lane that is absent means base.
+    """
+
+    id: str
+    name: str
+    protocol: Protocol
+    base: tuple[Instance, ...]
+    targets: Mapping[Target, tuple[Instance, ...]]
+    lanes: Mapping[str, Target]
+    applications: tuple[str, ...]
+    addresses: tuple[tuple[str, int], ...]
+    former: tuple[tuple[str, int], ...]
+    health_check: HealthCheck | None = None
+
+
+def applications_of(service: Service, override: str | None) -> tuple[str, ...]:
+    """The applications that a service belongs to, sorted."""
+    if override is not None:
+        return (override,)
+    named = {instance.application or service.name for instance in service.instances}
+    return tuple(sorted(named)) or (service.name,)
+
+
+def target_of(applications: tuple[str, ...], lane: LaneMeaning) -> Target | None:
+    """Where `lane` goes in a service of these applications; None if none of them is in the lane's group."""
+    shared = tuple(a for a in applications if a in lane.applications)
+    if not shared:
+        return None
+    return Target(shared, lane.tag, strict=all(a in lane.strict for a in shared))
+
+
+def plan_service(
+    service: Service,
+    override: str | None,
+    defined: Iterable[LaneMeaning],
+    known: Iterable[LaneMeaning],
+    health_check: HealthCheck | None = None,
+) -> ServicePlan:
+    """The plan of `service`.
+
+    `defined` are all lanes, also disabled ones (their clusters are kept ready); `known` are those that the
+    proxies route.
+    """
+    applications = applications_of(service, override)
+    lanes: dict[str, Target] = {}
+    wanted: set[Target] = set()
+    for lane in known:
+        target = target_of(applications, lane)
+        if target is not None:
+            lanes[lane.name] = target
+            wanted.add(target)
+    for lane in defined:
+        target = target_of(applications, lane)
+        if target is not None:
+            wanted.add(target)
+    targets: dict[Target, tuple[Instance, ...]] = {}
+    for target in sorted(wanted):
+        targets[target] = tuple(
+            instance
+            for instance in service.instances
+            if instance.tag == target.tag
+            and (override or instance.application or service.name) in target.applications
+        )
+    protocols = {i.protocol for i in service.instances if i.protocol is not Protocol.UNKNOWN}
+    protocol = service.protocol
+    if protocol is Protocol.UNKNOWN and len(protocols) == 1:
+        protocol = next(iter(protocols))
+    return ServicePlan(
+        id=service.id,
+        name=service.name,
+        protocol=protocol,
+        base=tuple(i for i in service.instances if i.tag is None),
+        targets=targets,
+        lanes=dict(sorted(lanes.items())),
+        applications=applications,
+        addresses=tuple(sorted((i.address, i.port) for i in service.instances)),
+        former=service.former,
+        health_check=health_check,
+    )

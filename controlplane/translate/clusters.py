@@ -1,0 +1,189 @@
+"""Clusters and endpoints of one service.
+
+Per service: `S|base`; per target a member `S|app|tag` and an aggregate `S|app|tag>base` that lane routes use, so
+that falling back happens in the proxy. What each setting prevents was measured: docs/decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
+from envoy.config.core.v3 import base_pb2, health_check_pb2, protocol_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.extensions.clusters.aggregate.v3 import cluster_pb2 as aggregate_pb2
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+from envoy.type.v3 import percent_pb2
+from google.protobuf import wrappers_pb2
+
+from controlplane.plan.services import ServicePlan, Target
+from controlplane.registry.types import Health, Instance, Protocol
+from controlplane.translate.messages import ADS, duration, pack, parse_duration, socket_address, struct
+from controlplane.translate.names import base_cluster, lane_cluster, member_cluster
+
+CONNECT_TIMEOUT = 0.5
+UNLIMITED = 0xFFFFFFFF
+RETRIES_AT_ONCE = 10_000
+# At 1 % a member fails open only when (of up to a hundred) not one instance is healthy.
+FAIL_OPEN_PERCENT = 1.0
+OVERPROVISIONING = 1_000_000
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def http_options(protocol: Protocol, mirror: bool) -> http_protocol_options_pb2.HttpProtocolOptions:
+    """Protocol towards the instances; `mirror` speaks what the caller spoke where the registry is silent."""
+    options = http_protocol_options_pb2.HttpProtocolOptions
+    if protocol in (Protocol.HTTP2, Protocol.GRPC):
+        return options(
+            explicit_http_config=options.ExplicitHttpConfig(
+                http2_protocol_options=protocol_pb2.Http2ProtocolOptions()
+            )
+        )
+    if protocol is Protocol.UNKNOWN and mirror:
+        return options(
+            use_downstream_protocol_config=options.UseDownstreamHttpConfig(
+                http_protocol_options=protocol_pb2.Http1ProtocolOptions(),
+                http2_protocol_options=protocol_pb2.Http2ProtocolOptions(),
+            )
+        )
+    return options(
+        explicit_http_config=options.ExplicitHttpConfig(
+            http_protocol_options=protocol_pb2.Http1ProtocolOptions()
+        )
+    )
+
+
+def _outlier(max_ejection: int) -> outlier_detection_pb2.OutlierDetection:
+    value = wrappers_pb2.UInt32Value
+    return outlier_detection_pb2.OutlierDetection(
+        split_external_local_origin_errors=True,
+        consecutive_local_origin_failure=value(value=3),
+        enforcing_consecutive_local_origin_failure=value(value=100),
+        enforcing_consecutive_5xx=value(value=0),
+        enforcing_consecutive_gateway_failure=value(value=0),
+        enforcing_success_rate=value(value=0),
+        enforcing_local_origin_success_rate=value(value=0),
+        interval=duration(1),
+        base_ejection_time=duration(5),
+        max_ejection_time=duration(10),
+        max_ejection_percent=value(value=max_ejection),
+        always_eject_one_host=wrappers_pb2.BoolValue(value=max_ejection == 100),
+    )
+
+
+def _thresholds(retries: int) -> circuit_breaker_pb2.CircuitBreakers:
+    value = wrappers_pb2.UInt32Value
+    return circuit_breaker_pb2.CircuitBreakers(
+        thresholds=[
+            circuit_breaker_pb2.CircuitBreakers.Thresholds(
+                max_connections=value(value=UNLIMITED),
+                max_pending_requests=value(value=UNLIMITED),
+                max_requests=value(value=UNLIMITED),
+                max_retries=value(value=retries),
+            )
+        ]
+    )
+
+
+def _panic(percent: float) -> cluster_pb2.Cluster.CommonLbConfig:
+    return cluster_pb2.Cluster.CommonLbConfig(healthy_panic_threshold=percent_pb2.Percent(value=percent))
+
+
+def eds_cluster(plan: ServicePlan, name: str, mirror: bool, target: Target | None) -> cluster_pb2.Cluster:
+    strict = target is not None and target.strict
+    cluster = cluster_pb2.Cluster(
+        name=name,
+        type=cluster_pb2.Cluster.EDS,
+        eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=ADS),
+        connect_timeout=duration(CONNECT_TIMEOUT),
+        common_lb_config=_panic(0.0 if strict else FAIL_OPEN_PERCENT),
+        circuit_breakers=_thresholds(RETRIES_AT_ONCE),
+        outlier_detection=_outlier(50 if target is None else 100),
+    )
+    cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(pack(http_options(plan.protocol, mirror)))
+    if plan.health_check is not None:
+        interval = parse_duration(plan.health_check.interval, 5.0)
+        cluster.health_checks.append(
+            health_check_pb2.HealthCheck(
+                timeout=duration(min(interval, 2.0)),
+                interval=duration(interval),
+                unhealthy_threshold=wrappers_pb2.UInt32Value(value=2),
+                healthy_threshold=wrappers_pb2.UInt32Value(value=1),
+                http_health_check=health_check_pb2.HealthCheck.HttpHealthCheck(path=plan.health_check.path),
+            )
+        )
+    return cluster
+
+
+def aggregate_cluster(name: str, members: Iterable[str], strict: bool) -> cluster_pb2.Cluster:
+    """Members in order of preference. The retry budget counts here (it is read from the route's cluster)."""
+    return cluster_pb2.Cluster(
+        name=name,
+        lb_policy=cluster_pb2.Cluster.CLUSTER_PROVIDED,
+        connect_timeout=duration(CONNECT_TIMEOUT),
+        common_lb_config=_panic(0.0 if strict else FAIL_OPEN_PERCENT),
+        circuit_breakers=_thresholds(RETRIES_AT_ONCE),
+        cluster_type=cluster_pb2.Cluster.CustomClusterType(
+            name="envoy.clusters.aggregate",
+            typed_config=pack(aggregate_pb2.ClusterConfig(clusters=list(members))),
+        ),
+    )
+
+
+def clusters(plan: ServicePlan, mirror: bool) -> Iterator[cluster_pb2.Cluster]:
+    """Every cluster of a service. Services that speak plain TCP have only their base."""
+    base = base_cluster(plan.id)
+    yield eds_cluster(plan, base, mirror, None)
+    if plan.protocol is Protocol.TCP:
+        return
+    for target in plan.targets:
+        member = member_cluster(plan.id, target)
+        yield eds_cluster(plan, member, mirror, target)
+        members = [member] if target.strict else [member, base]
+        yield aggregate_cluster(lane_cluster(plan.id, target), members, target.strict)
+
+
+def _endpoint(plan: ServicePlan, instance: Instance) -> endpoint_components_pb2.LbEndpoint:
+    healthy = instance.health is Health.HEALTHY or instance.held
+    lane = {
+        "tag": instance.tag or "base",
+        "service": plan.id,
+        "application": instance.application or plan.name,
+    }
+    return endpoint_components_pb2.LbEndpoint(
+        endpoint=endpoint_components_pb2.Endpoint(address=socket_address(instance.address, instance.port)),
+        health_status=health_check_pb2.HEALTHY if healthy else health_check_pb2.UNHEALTHY,
+        load_balancing_weight=wrappers_pb2.UInt32Value(
+            value=min(max(round(instance.weight * 100), 1), 1_000_000)
+        ),
+        metadata=base_pb2.Metadata(filter_metadata={"lane": struct(lane)}),
+    )
+
+
+def assignment(
+    plan: ServicePlan, name: str, instances: Iterable[Instance]
+) -> endpoint_pb2.ClusterLoadAssignment:
+    """Endpoints sorted by address, so that the order in which a registry lists them changes nothing."""
+    ordered = sorted(instances, key=lambda i: (i.address, i.port))
+    return endpoint_pb2.ClusterLoadAssignment(
+        cluster_name=name,
+        endpoints=[
+            endpoint_components_pb2.LocalityLbEndpoints(
+                lb_endpoints=[_endpoint(plan, instance) for instance in ordered],
+                load_balancing_weight=wrappers_pb2.UInt32Value(value=1),
+            )
+        ]
+        if ordered
+        else [],
+        policy=endpoint_pb2.ClusterLoadAssignment.Policy(
+            overprovisioning_factor=wrappers_pb2.UInt32Value(value=OVERPROVISIONING)
+        ),
+    )
+
+
+def assignments(plan: ServicePlan) -> Iterator[endpoint_pb2.ClusterLoadAssignment]:
+    yield assignment(plan, base_cluster(plan.id), plan.base)
+    if plan.protocol is Protocol.TCP:
+        return
+    for target, instances in plan.targets.items():
+        yield assignment(plan, member_cluster(plan.id, target), instances)

@@ -1,0 +1,104 @@
+-- Edge: takes every lane, x-envoy-* and x-laneway-* that a client sent, and lifts the query parameters
+-- and cookies that rules name into headers that the route matchers read.
+local function split_baggage(baggage)
+  local lane, rest, found = nil, {}, false
+  for member in string.gmatch(baggage, "[^,]+") do
+    local key = string.match(member, "^%s*([^=;%s]*)")
+    if key == MEMBER then
+      found = true
+      lane = string.match(member, "^%s*[^=;%s]*%s*=%s*([^;%s]+)") or lane
+    elseif string.find(member, "%S") then
+      rest[#rest + 1] = member
+    end
+  end
+  return lane, table.concat(rest, ","), found
+end
+
+local function decode(text)
+  if string.find(text, "[+%%]") then
+    text = string.gsub(text, "%+", " ")
+    text = string.gsub(text, "%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
+  end
+  return text
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local forged = nil
+  for key, _ in pairs(headers) do
+    if string.sub(key, 1, 2) == "x-" and (string.sub(key, 1, 8) == "x-envoy-" or string.sub(key, 1, 10) == "x-laneway-") then
+      forged = forged or {}
+      forged[#forged + 1] = key
+    end
+  end
+  if forged then
+    for _, key in ipairs(forged) do headers:remove(key) end
+  end
+
+  local lane = headers:get(HEADER)
+  local baggage = headers:get("baggage")
+  if baggage then
+    local member, rest, found = split_baggage(baggage)
+    if lane == nil or lane == "" then lane = member end
+    if rest ~= "" then headers:replace("x-laneway-rest", "," .. rest) end
+    if found and not TRUST then
+      headers:remove("baggage")
+      if rest ~= "" then headers:add("baggage", rest) end
+    end
+  end
+  if TRUST then
+    if lane and lane ~= "" then headers:replace("x-laneway-lane", lane) end
+  elseif lane then
+    headers:remove(HEADER)
+  end
+
+  local path = headers:get(":path")
+  if path then
+    local mark = string.find(path, "?", 1, true)
+    if mark then
+      headers:replace("x-laneway-path", string.sub(path, 1, mark - 1))
+      if QUERIES then
+        local seen = {}
+        for pair in string.gmatch(string.sub(path, mark + 1), "[^&]+") do
+          local equal = string.find(pair, "=", 1, true)
+          local name = decode(equal and string.sub(pair, 1, equal - 1) or pair)
+          local lifted = QUERIES[name]
+          if lifted and not seen[name] then
+            seen[name] = true
+            headers:replace(lifted, decode(equal and string.sub(pair, equal + 1) or ""))
+          end
+        end
+      end
+    else
+      headers:replace("x-laneway-path", path)
+    end
+  end
+
+  if COOKIES then
+    local seen = {}
+    local cookies = headers:get("cookie")
+    if cookies then
+      for pair in string.gmatch(cookies, "[^;]+") do
+        local name, value = string.match(pair, "^%s*([^=]-)%s*=%s*(.-)%s*$")
+        local lifted = name and COOKIES[name]
+        if lifted and not seen[name] then
+          seen[name] = true
+          headers:replace(lifted, value)
+        end
+      end
+    end
+    for name, key in pairs(STICKY) do
+      if not seen[name] then
+        local id = headers:get("x-request-id") or ""
+        handle:streamInfo():dynamicMetadata():set("laneway", key,
+          name .. "=" .. id .. "; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax")
+      end
+    end
+  end
+
+  if IDEMPOTENT[headers:get(":method")] then
+    headers:replace("x-envoy-retry-on", "reset")
+    headers:replace("x-envoy-retriable-header-names", "x-laneway-unreached")
+  end
+  handle:clearRouteCache()
+end

@@ -1,0 +1,198 @@
+"""The route configuration of a gateway: hosts, paths, then the lanes of each base route.
+
+A virtual host per host name tries its own routes and then those of less specific hosts. Lanes are tried in
+order of priority, then the ratio's slots, then base.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from google.protobuf import wrappers_pb2
+
+from controlplane.plan.conditions import lifted_header
+from controlplane.plan.gateways import TOTAL_SLOTS, GatewayPlan, RoutePlan
+from controlplane.plan.services import ServicePlan
+from controlplane.translate import matching
+from controlplane.translate.lua import lifted_headers
+from controlplane.translate.matching import Matcher, OnMatch, Predicate
+from controlplane.translate.messages import header, parse_duration
+from controlplane.translate.names import LANE_HEADER, PATH_HEADER, REST_HEADER, edge_routes
+from controlplane.translate.routes import (
+    RouteAction,
+    act,
+    action,
+    direct,
+    lane_route,
+    mark_strict,
+    retry_policy,
+    target_cluster,
+)
+
+
+def _problem(title: str, status: int, detail: str) -> str:
+    return json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail})
+
+
+def _no_route() -> OnMatch:
+    body = _problem("No route", 404, "No route of this gateway matches the request's host and path.")
+    return act(direct("no-route", 404, body))
+
+
+def _colours(plan: GatewayPlan, lane: str) -> list:
+    return [
+        header(plan.carriers.header, lane),
+        header("baggage", f"{plan.carriers.baggage}={lane}%REQ({REST_HEADER})%"),
+    ]
+
+
+class _RouteBuilder:
+    """Builds the actions of one base route."""
+
+    def __init__(self, plan: GatewayPlan, route: RoutePlan, service: ServicePlan) -> None:
+        self.plan = plan
+        self.route = route
+        self.service = service
+
+    def forward(self) -> RouteAction:
+        idle = parse_duration(self.route.idle_timeout, -1.0)
+        return action("", parse_duration(self.route.timeout, 0.0), None if idle < 0 else idle)
+
+    def lane(self, lane: str) -> OnMatch:
+        target = self.service.lanes.get(lane)
+        route = lane_route(f"{self.route.name}/{lane}", self.service.id, lane, target, self.forward())
+        route.request_headers_to_add.extend(_colours(self.plan, lane))
+        return act(route)
+
+    def base(self) -> OnMatch:
+        route = lane_route(self.route.name, self.service.id, "", None, self.forward())
+        if self.route.ratio is not None:
+            self._split(route)
+        return act(route)
+
+    def _split(self, route: route_components_pb2.Route) -> None:
+        ratio = self.route.ratio
+        assert ratio is not None
+        weighted = route_components_pb2.WeightedCluster()
+        position = 0
+
+        def add(lane: str | None, slots: int) -> None:
+            if slots <= 0:
+                return
+            target = self.service.lanes.get(lane) if lane else None
+            entry = weighted.clusters.add()
+            entry.name = target_cluster(self.service.id, target)
+            entry.weight.value = slots
+            if lane:
+                entry.request_headers_to_add.extend(_colours(self.plan, lane))
+                mark_strict(entry, lane, target)  # type: ignore[arg-type]
+
+        for slot in ratio.ranges:
+            add(None, slot.start - position)
+            add(slot.lane, slot.end - slot.start)
+            position = slot.end
+        add(None, TOTAL_SLOTS - position)
+        sticky = ratio.sticky
+        if sticky is not None:
+            weighted.use_hash_policy.CopyFrom(wrappers_pb2.BoolValue(value=True))
+            policy = route.route.hash_policy.add()
+            if sticky.header:
+                policy.header.header_name = sticky.header
+            elif sticky.cookie:
+                name = lifted_header("cookie", sticky.cookie)
+                policy.header.header_name = name
+                policy.terminal = True
+                route.route.hash_policy.add().header.header_name = "x-request-id"
+                route.response_headers_to_add.append(
+                    header("set-cookie", f"%DYNAMIC_METADATA(laneway:{name})%", "APPEND_IF_EXISTS_OR_ADD")
+                )
+            else:
+                policy.connection_properties.source_ip = True
+        route.route.weighted_clusters.CopyFrom(weighted)
+
+    def steps(self) -> list[tuple[Predicate, OnMatch]]:
+        """What to try in order once the path has matched; the last one always matches."""
+        always = matching.present(PATH_HEADER)
+        steps: list[tuple[Predicate, OnMatch]] = []
+        if self.plan.trusted:
+            tree = {lane: self.lane(lane) for lane in self.plan.trusted}
+            steps.append(
+                (matching.present(LANE_HEADER), matching.nested(matching.exact_tree(LANE_HEADER, tree)))
+            )
+        rules = matching.first_match([(lane.rule, self.lane(lane.name)) for lane in self.route.content])
+        if rules is not None:
+            if self.plan.trusted is None:
+                steps.append((always, matching.nested(rules)))
+            else:
+                # A client's lane that is not known means base: rules and shares are for uncoloured requests.
+                uncoloured = matching.negated(matching.present(LANE_HEADER))
+                steps.append((uncoloured, matching.nested(rules)))
+        if self.plan.trusted is not None and self.route.ratio is not None:
+            plain = lane_route(self.route.name, self.service.id, "", None, self.forward())
+            steps.append((matching.present(LANE_HEADER), act(plain)))
+        steps.append((always, self.base()))
+        return steps
+
+
+def _route_action(plan: GatewayPlan, route: RoutePlan, services: Mapping[str, ServicePlan]) -> OnMatch:
+    service = services.get(route.service) if route.service else None
+    if service is None:
+        detail = route.problem or f"No source knows the service {route.service}."
+        return act(direct(f"{route.name}/no-service", 503, _problem("No such service", 503, detail)))
+    steps = _RouteBuilder(plan, route, service).steps()
+    if len(steps) == 1:
+        return steps[0][1]
+    return matching.nested(matching.in_order(steps))
+
+
+def _level(
+    plan: GatewayPlan, routes: tuple[RoutePlan, ...], services: Mapping[str, ServicePlan]
+) -> list[OnMatch]:
+    """Matchers of one host's routes, in order; each falls through when no path of it matches."""
+    exact: dict[str, OnMatch] = {}
+    prefixes: dict[str, OnMatch] = {}
+    regexes: list[tuple[Predicate, OnMatch]] = []
+    for route in routes:  # in order of precedence, so the first of equals wins
+        built = _route_action(plan, route, services)
+        if route.path.exact is not None:
+            exact.setdefault(route.path.exact, built)
+        elif route.path.prefix is not None:
+            prefix = route.path.prefix
+            if not prefix.endswith("/"):
+                exact.setdefault(prefix, built)
+                prefix += "/"
+            prefixes.setdefault(prefix, built)
+        else:
+            regexes.append((matching.single(PATH_HEADER, matching.regex(route.path.regex or "")), built))
+    found: list[OnMatch] = []
+    if exact:
+        found.append(matching.nested(matching.exact_tree(PATH_HEADER, exact)))
+    if prefixes:
+        found.append(matching.nested(matching.prefix_tree(PATH_HEADER, prefixes)))
+    if regexes:
+        found.append(matching.nested(matching.in_order(regexes)))
+    return found
+
+
+def route_configuration(
+    plan: GatewayPlan, services: Mapping[str, ServicePlan]
+) -> route_pb2.RouteConfiguration:
+    """The whole route configuration of a gateway; `services` are the plans of the services it names."""
+    configuration = route_pb2.RouteConfiguration(
+        name=edge_routes(plan.name),
+        ignore_port_in_host_matching=True,
+        request_headers_to_remove=[PATH_HEADER, REST_HEADER, LANE_HEADER, *lifted_headers(plan)],
+    )
+    for host in plan.hosts():
+        virtual_host = configuration.virtual_hosts.add()
+        virtual_host.name = host
+        virtual_host.domains.append(host)
+        virtual_host.retry_policy.CopyFrom(retry_policy())
+        always = matching.present(PATH_HEADER)
+        steps = [(always, m) for level in plan.chain(host) for m in _level(plan, level, services)]
+        matcher = matching.in_order(steps) if steps else Matcher()
+        matcher.on_no_match.CopyFrom(_no_route())
+        virtual_host.matcher.CopyFrom(matcher)
+    return configuration

@@ -1,0 +1,229 @@
+"""Listeners of edges and sidecars.
+
+Every one: TLS upgrade offers ignored, WebSocket allowed, no route timeout, streams idle after an hour. What may
+change at run time is in routes and extension configurations, because a changed listener drains connections.
+"""
+
+from __future__ import annotations
+
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
+from envoy.config.core.v3 import address_pb2, protocol_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.config.route.v3 import route_pb2
+from envoy.extensions.filters.http.dynamic_forward_proxy.v3 import dynamic_forward_proxy_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2
+from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2
+from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
+from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
+from envoy.extensions.request_id.uuid.v3 import uuid_pb2
+from envoy.type.matcher.v3 import string_pb2
+from google.protobuf import wrappers_pb2
+
+from controlplane.plan.gateways import GatewayPlan
+from controlplane.translate.lua import discovered, reply_filter
+from controlplane.translate.messages import ADS, duration, extension, header, pack, socket_address
+from controlplane.translate.names import ORIGINAL_HEADER, PASS_THROUGH, UNREACHED_HEADER, edge_routes
+
+Hcm = hcm_pb2.HttpConnectionManager
+TRUE = wrappers_pb2.BoolValue(value=True)
+STREAM_IDLE = 3600.0
+
+
+def _unreached(value: str, flags: list[str]) -> hcm_pb2.ResponseMapper:
+    """Marks Envoy's own replies that prove that the upstream was not reached (or broke off)."""
+    return hcm_pb2.ResponseMapper(
+        filter=accesslog_pb2.AccessLogFilter(
+            response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=flags)
+        ),
+        headers_to_add=[header(UNREACHED_HEADER, value)],
+    )
+
+
+def _manager(prefix: str) -> Hcm:
+    manager = Hcm(
+        stat_prefix=prefix,
+        codec_type=Hcm.AUTO,
+        http_protocol_options=protocol_pb2.Http1ProtocolOptions(
+            allow_absolute_url=TRUE,
+            accept_http_10=True,
+            ignore_http_11_upgrade=[string_pb2.StringMatcher(prefix="TLS/")],
+        ),
+        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(idle_timeout=duration(STREAM_IDLE)),
+        stream_idle_timeout=duration(STREAM_IDLE),
+        request_id_extension=hcm_pb2.RequestIDExtension(
+            typed_config=pack(
+                uuid_pb2.UuidRequestIdConfig(pack_trace_reason=wrappers_pb2.BoolValue(value=False))
+            )
+        ),
+        upgrade_configs=[Hcm.UpgradeConfig(upgrade_type="websocket")],
+    )
+    return manager
+
+
+def _router(manager: Hcm, **options: bool) -> Hcm:
+    manager.http_filters.append(
+        hcm_pb2.HttpFilter(name="router", typed_config=pack(router_pb2.Router(**options)))
+    )
+    return manager
+
+
+def _chain(manager: Hcm) -> listener_components_pb2.FilterChain:
+    return listener_components_pb2.FilterChain(
+        filters=[listener_components_pb2.Filter(name="http", typed_config=pack(manager))]
+    )
+
+
+def edge_listener(plan: GatewayPlan, address: str, port: int) -> listener_pb2.Listener:
+    """Nothing that a client sends is trusted: all clients count as external."""
+    manager = _manager("edge")
+    manager.use_remote_address.CopyFrom(TRUE)
+    manager.xff_num_trusted_hops = plan.trusted_hops
+    # No address is internal (a range that no client has), or clients on it could steer Envoy by headers.
+    manager.internal_address_config.CopyFrom(
+        Hcm.InternalAddressConfig(
+            cidr_ranges=[
+                address_pb2.CidrRange(
+                    address_prefix="255.255.255.255", prefix_len=wrappers_pb2.UInt32Value(value=32)
+                )
+            ]
+        )
+    )
+    manager.normalize_path.CopyFrom(TRUE)
+    manager.merge_slashes = True
+    manager.rds.CopyFrom(hcm_pb2.Rds(config_source=ADS, route_config_name=edge_routes(plan.name)))
+    manager.local_reply_config.CopyFrom(
+        hcm_pb2.LocalReplyConfig(mappers=[_unreached("local", ["UH", "UF", "NC", "UC"])])
+    )
+    manager.http_filters.append(discovered("edge-request"))
+    manager.http_filters.append(reply_filter())
+    return listener_pb2.Listener(
+        name=f"edge/{address}:{port}",
+        address=socket_address(address, port),
+        filter_chains=[_chain(_router(manager, suppress_envoy_headers=True))],
+    )
+
+
+def outbound_manager(route_configuration: str, proxy: bool) -> Hcm:
+    manager = _manager("outbound")
+    manager.preserve_external_request_id = True
+    manager.server_header_transformation = Hcm.PASS_THROUGH
+    manager.rds.CopyFrom(hcm_pb2.Rds(config_source=ADS, route_config_name=route_configuration))
+    manager.local_reply_config.CopyFrom(
+        hcm_pb2.LocalReplyConfig(mappers=[_unreached("local", ["UH", "UF", "NC", "UC"])])
+    )
+    manager.http_filters.append(discovered("outbound-request"))
+    manager.http_filters.append(reply_filter())
+    if proxy:
+        manager.upgrade_configs.append(Hcm.UpgradeConfig(upgrade_type="CONNECT"))
+        manager.http_filters.append(
+            hcm_pb2.HttpFilter(
+                name="forward-proxy",
+                typed_config=pack(
+                    dynamic_forward_proxy_pb2.FilterConfig(dns_cache_config=forward_proxy_cache())
+                ),
+            )
+        )
+    else:
+        mutation = mutation_rules_pb2.HeaderMutation
+        manager.early_header_mutation_extensions.append(
+            extension(
+                "destination",
+                header_mutation_pb2.HeaderMutation(
+                    mutations=[
+                        mutation(remove=ORIGINAL_HEADER),
+                        mutation(append=header(ORIGINAL_HEADER, "%DOWNSTREAM_LOCAL_ADDRESS%")),
+                    ]
+                ),
+            )
+        )
+    return _router(manager, suppress_envoy_headers=True)
+
+
+def forward_proxy_cache():
+    from envoy.config.cluster.v3 import cluster_pb2
+    from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
+
+    return dns_cache_pb2.DnsCacheConfig(
+        name="laneway",
+        dns_lookup_family=cluster_pb2.Cluster.V4_PREFERRED,
+        max_hosts=wrappers_pb2.UInt32Value(value=4096),
+    )
+
+
+def egress_proxy_listener(address: str, port: int, route_configuration: str) -> listener_pb2.Listener:
+    """Proxy capture: applications reach it by the standard proxy variable."""
+    return listener_pb2.Listener(
+        name="outbound",
+        address=socket_address(address, port),
+        filter_chains=[_chain(outbound_manager(route_configuration, proxy=True))],
+    )
+
+
+def _listener_filters() -> list[listener_components_pb2.ListenerFilter]:
+    named = listener_components_pb2.ListenerFilter
+    return [
+        named(name="original_dst", typed_config=pack(original_dst_pb2.OriginalDst())),
+        named(name="tls_inspector", typed_config=pack(tls_inspector_pb2.TlsInspector())),
+        named(name="http_inspector", typed_config=pack(http_inspector_pb2.HttpInspector())),
+    ]
+
+
+def _captured(
+    name: str, port: int, http: listener_components_pb2.FilterChain, prefix: str
+) -> listener_pb2.Listener:
+    """A listener that iptables redirects to: HTTP goes to `http`, everything else passes as it came."""
+    http.filter_chain_match.application_protocols.extend(["http/1.1", "http/1.0", "h2c"])
+    rest = listener_components_pb2.FilterChain(
+        filters=[
+            listener_components_pb2.Filter(
+                name="tcp",
+                typed_config=pack(
+                    tcp_proxy_pb2.TcpProxy(
+                        stat_prefix=f"{prefix}-tcp", cluster=PASS_THROUGH, idle_timeout=duration(0)
+                    )
+                ),
+            )
+        ]
+    )
+    return listener_pb2.Listener(
+        name=name,
+        address=socket_address("0.0.0.0", port),
+        listener_filters=_listener_filters(),
+        listener_filters_timeout=duration(1),
+        continue_on_listener_filters_timeout=True,
+        filter_chains=[http],
+        default_filter_chain=rest,
+    )
+
+
+def redirect_outbound_listener(port: int, route_configuration: str) -> listener_pb2.Listener:
+    return _captured("outbound", port, _chain(outbound_manager(route_configuration, proxy=False)), "outbound")
+
+
+def inbound_manager(routes: route_pb2.RouteConfiguration) -> Hcm:
+    manager = _manager("inbound")
+    manager.preserve_external_request_id = True
+    manager.server_header_transformation = Hcm.PASS_THROUGH
+    manager.route_config.CopyFrom(routes)
+    manager.local_reply_config.CopyFrom(
+        hcm_pb2.LocalReplyConfig(mappers=[_unreached("refused", ["UF"]), _unreached("terminated", ["UC"])])
+    )
+    manager.http_filters.append(discovered("inbound-request"))
+    return _router(manager, suppress_envoy_headers=True)
+
+
+def inbound_listener(address: str, port: int, routes: route_pb2.RouteConfiguration) -> listener_pb2.Listener:
+    """Proxy capture: stands where the registry says that the instance is."""
+    return listener_pb2.Listener(
+        name=f"inbound/{port}",
+        address=socket_address(address, port),
+        filter_chains=[_chain(inbound_manager(routes))],
+    )
+
+
+def redirect_inbound_listener(port: int, routes: route_pb2.RouteConfiguration) -> listener_pb2.Listener:
+    return _captured("inbound", port, _chain(inbound_manager(routes)), "inbound")

@@ -1,0 +1,126 @@
+"""The Lua filters, each a source file beside this module plus a head of constants.
+
+They arrive as extension configurations (ECDS), so that a new cookie name or another default lane changes no
+listener: a changed listener would drain its connections, and old connections would keep the old code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.resources import files
+
+from envoy.config.core.v3 import base_pb2, config_source_pb2, extension_pb2
+from envoy.extensions.filters.http.lua.v3 import lua_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+
+from controlplane.plan.conditions import carried_in, lifted_header
+from controlplane.plan.gateways import GatewayPlan
+from controlplane.plan.lanes import LaneMeaning
+from controlplane.translate.messages import ADS, pack, struct
+
+LUA = "envoy.filters.http.lua"
+LUA_TYPE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
+IDEMPOTENT = "local IDEMPOTENT = {GET=true, HEAD=true, OPTIONS=true, PUT=true, DELETE=true, TRACE=true}"
+
+
+@lru_cache
+def _source(name: str) -> str:
+    return files("controlplane.translate").joinpath(f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _quote(text: str) -> str:
+    return (
+        '"'
+        + "".join(
+            f"\\{byte:03d}" if byte < 32 or byte > 126 or byte in b'"\\' else chr(byte)
+            for byte in text.encode()
+        )
+        + '"'
+    )
+
+
+def _table(entries: Iterable[tuple[str, str]]) -> str:
+    found = sorted(entries)
+    return "{" + ", ".join(f"[{_quote(k)}]={_quote(v)}" for k, v in found) + "}" if found else "nil"
+
+
+def _extension(name: str, head: str, source: str) -> extension_pb2.TypedExtensionConfig:
+    code = lua_pb2.Lua(default_source_code=base_pb2.DataSource(inline_string=f"{head}\n{source}"))
+    return extension_pb2.TypedExtensionConfig(name=name, typed_config=pack(code))
+
+
+def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
+    """The edge's filter: named `edge-request`, the same name for every gateway."""
+    conditions = [c for r in plan.routes for lane in r.content for c in lane.rule.conditions]
+    lifted = {(c.source, c.name, carried_in(c)) for c in conditions if c.source != "header"}
+    sticky = {
+        r.ratio.sticky.cookie for r in plan.routes if r.ratio and r.ratio.sticky and r.ratio.sticky.cookie
+    }
+    cookies = {(name, key) for source, name, key in lifted if source == "cookie"}
+    cookies |= {(name, lifted_header("cookie", name)) for name in sticky}
+    head = "\n".join(
+        [
+            f"local HEADER = {_quote(plan.carriers.header.lower())}",
+            f"local MEMBER = {_quote(plan.carriers.baggage)}",
+            f"local TRUST = {'true' if plan.trusted is not None else 'false'}",
+            f"local QUERIES = {_table((name, key) for source, name, key in lifted if source == 'query')}",
+            f"local COOKIES = {_table(cookies)}",
+            f"local STICKY = {_table((name, lifted_header('cookie', name)) for name in sticky) if sticky else '{}'}",
+            IDEMPOTENT,
+        ]
+    )
+    return _extension("edge-request", head, _source("edge"))
+
+
+def lifted_headers(plan: GatewayPlan) -> list[str]:
+    """Every header that the edge's filter may set for matching: none may go upstream."""
+    names = {
+        carried_in(c)
+        for r in plan.routes
+        for lane in r.content
+        for c in lane.rule.conditions
+        if c.source != "header"
+    }
+    names |= {
+        lifted_header("cookie", r.ratio.sticky.cookie)
+        for r in plan.routes
+        if r.ratio and r.ratio.sticky and r.ratio.sticky.cookie
+    }
+    return sorted(names)
+
+
+def sidecar_filter(
+    direction: str, carriers: Iterable[tuple[str, str]], default: LaneMeaning | None
+) -> extension_pb2.TypedExtensionConfig:
+    """The filter `inbound-request` or `outbound-request`; `carriers` are (header, baggage member)."""
+    listed = ", ".join(f"{{header={_quote(h)}, baggage={_quote(b)}}}" for h, b in carriers)
+    given = "nil"
+    if default is not None:
+        given = f"{{lane={_quote(default.name)}, header={_quote(default.header)}, baggage={_quote(default.baggage)}}}"
+    head = "\n".join(
+        [
+            f"local OUTBOUND = {'true' if direction == 'outbound' else 'false'}",
+            f"local CARRIERS = {{{listed}}}",
+            f"local DEFAULT = {given}",
+            IDEMPOTENT,
+        ]
+    )
+    return _extension(f"{direction}-request", head, _source("sidecar"))
+
+
+def discovered(name: str) -> hcm_pb2.HttpFilter:
+    """A filter whose configuration is asked for by `name` over the same stream."""
+    return hcm_pb2.HttpFilter(
+        name=name,
+        config_discovery=config_source_pb2.ExtensionConfigSource(config_source=ADS, type_urls=[LUA_TYPE]),
+    )
+
+
+def reply_filter() -> hcm_pb2.HttpFilter:
+    code = lua_pb2.Lua(default_source_code=base_pb2.DataSource(inline_string=_source("reply")))
+    return hcm_pb2.HttpFilter(name="reply", typed_config=pack(code))
+
+
+def strict_context(lane: str) -> lua_pb2.LuaPerRoute:
+    return lua_pb2.LuaPerRoute(filter_context=struct({"strict": lane}))

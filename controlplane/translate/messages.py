@@ -1,0 +1,72 @@
+"""Envoy's messages under one roof, and the few shapes that every translation needs.
+
+Upstream documentation: api/envoy/** of envoyproxy/envoy; the generated modules come from xds-protos.
+"""
+
+from __future__ import annotations
+
+from typing import Any as AnyType
+from urllib.parse import quote
+
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, extension_pb2
+from envoy.config.route.v3 import route_components_pb2
+from google.protobuf import any_pb2, duration_pb2, message, struct_pb2
+
+ADS = config_source_pb2.ConfigSource(ads={}, resource_api_version=config_source_pb2.V3)
+
+
+def pack(value: message.Message) -> any_pb2.Any:
+    """`value` in an Any, serialised deterministically so that equal values have equal bytes."""
+    return any_pb2.Any(
+        type_url=f"type.googleapis.com/{value.DESCRIPTOR.full_name}",
+        value=value.SerializeToString(deterministic=True),
+    )
+
+
+def extension(name: str, config: message.Message) -> extension_pb2.TypedExtensionConfig:
+    return extension_pb2.TypedExtensionConfig(name=name, typed_config=pack(config))
+
+
+def duration(seconds: float) -> duration_pb2.Duration:
+    whole = int(seconds)
+    return duration_pb2.Duration(seconds=whole, nanos=round((seconds - whole) * 1e9))
+
+
+def parse_duration(text: str | None, default: float) -> float:
+    """Seconds of a duration as documents write it: `5s`, `500ms`, `1m`, `1h`."""
+    if not text:
+        return default
+    for unit, factor in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)):
+        if text.endswith(unit):
+            return float(text[: -len(unit)]) * factor
+    return float(text)
+
+
+def socket_address(address: str, port: int) -> address_pb2.Address:
+    return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=address, port_value=port))
+
+
+def authority(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def safe(name: str) -> str:
+    """A registry's name as part of a resource name: everything but a plain set is percent-encoded."""
+    return quote(name, safe="/:@._-~+ ")
+
+
+def header(key: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> base_pb2.HeaderValueOption:
+    return base_pb2.HeaderValueOption(
+        header=base_pb2.HeaderValue(key=key, value=value),
+        append_action=base_pb2.HeaderValueOption.HeaderAppendAction.Value(action),
+    )
+
+
+def everything() -> route_components_pb2.RouteMatch:
+    return route_components_pb2.RouteMatch(prefix="/")
+
+
+def struct(values: dict[str, AnyType]) -> struct_pb2.Struct:
+    result = struct_pb2.Struct()
+    result.update(values)
+    return result

@@ -1,0 +1,40 @@
+"""Names of Envoy resources. They derive from canonical ids, applications and tags, and never change."""
+
+from __future__ import annotations
+
+from controlplane.plan.services import Target
+from controlplane.translate.messages import safe
+
+UNREACHED_HEADER = "x-laneway-unreached"
+REASON_HEADER = "x-laneway-reason"
+LANE_HEADER = "x-laneway-lane"
+PATH_HEADER = "x-laneway-path"
+REST_HEADER = "x-laneway-rest"
+ORIGINAL_HEADER = "x-laneway-destination"
+OUTBOUND = "outbound"
+PASS_THROUGH = "laneway-pass-through"
+FORWARD_PROXY = "laneway-forward-proxy"
+
+
+def base_cluster(service: str) -> str:
+    return f"{safe(service)}|base"
+
+
+def member_cluster(service: str, target: Target) -> str:
+    """The cluster of the tagged instances alone."""
+    applications = ",".join(quoted.replace(":", "%3A") for quoted in map(safe, target.applications))
+    strict = "|strict" if target.strict else ""
+    return f"{safe(service)}|{applications}|{safe(target.tag)}{strict}"
+
+
+def lane_cluster(service: str, target: Target) -> str:
+    """The aggregate that lane routes point at: tagged instances, then base (or nothing)."""
+    return f"{member_cluster(service, target)}>{'none' if target.strict else 'base'}"
+
+
+def edge_routes(gateway: str) -> str:
+    return f"edge/{gateway}"
+
+
+def inbound_cluster(port: int) -> str:
+    return f"inbound|{port}"

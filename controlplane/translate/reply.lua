@@ -1,0 +1,18 @@
+-- Callers: marks of proxies stay between proxies, and a lane without fallback says why it answers 503.
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  if headers:get("x-laneway-unreached") then
+    headers:remove("x-laneway-unreached")
+    local context = handle:filterContext()
+    local lane = context and context:get("strict")
+    if lane and headers:get(":status") == "503" then
+      headers:replace("x-laneway-reason", "lane-unavailable")
+      headers:replace("content-type", "application/problem+json")
+      local text = '{"type":"about:blank","title":"Lane unavailable","status":503,"detail":"Lane ' .. lane ..
+        ' has no instance of this service that can be reached, and it does not fall back to base."}'
+      headers:remove("content-encoding")
+      local size = handle:body(true):setBytes(text)
+      headers:replace("content-length", tostring(size))
+    end
+  end
+end

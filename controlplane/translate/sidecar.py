@@ -1,0 +1,147 @@
+"""What one sidecar gets for itself: its listeners and the clusters of its own application.
+
+Everything else (clusters, endpoints and routes of what it may call) is shared; see `outbound` and `clusters`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.config.listener.v3 import listener_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.clusters.dynamic_forward_proxy.v3 import cluster_pb2 as forward_proxy_pb2
+from google.protobuf import wrappers_pb2
+
+from controlplane.registry.types import Protocol
+from controlplane.translate.clusters import CONNECT_TIMEOUT, HTTP_OPTIONS, UNLIMITED, http_options
+from controlplane.translate.listeners import (
+    egress_proxy_listener,
+    forward_proxy_cache,
+    inbound_listener,
+    redirect_inbound_listener,
+    redirect_outbound_listener,
+)
+from controlplane.translate.messages import duration, everything, pack, socket_address
+from controlplane.translate.names import FORWARD_PROXY, PASS_THROUGH, UNREACHED_HEADER, inbound_cluster
+from controlplane.translate.outbound import outbound_routes
+
+EGRESS_PORT = 15001
+OUTBOUND_PORT = 15006
+INBOUND_PORT = 15008
+
+
+@dataclass(frozen=True, slots=True)
+class OwnService:
+    """A service of the sidecar's application: registered on `port`, served on `app_port`."""
+
+    service: str
+    port: int
+    app_port: int
+    protocol: Protocol = Protocol.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """A sidecar's place, from its node metadata."""
+
+    address: str
+    app_address: str
+    egress_address: str
+    proxy: bool
+    services: tuple[OwnService, ...]
+
+
+def _unlimited(cluster: cluster_pb2.Cluster) -> cluster_pb2.Cluster:
+    value = wrappers_pb2.UInt32Value(value=UNLIMITED)
+    cluster.circuit_breakers.CopyFrom(
+        circuit_breaker_pb2.CircuitBreakers(
+            thresholds=[
+                circuit_breaker_pb2.CircuitBreakers.Thresholds(
+                    max_connections=value, max_pending_requests=value, max_requests=value
+                )
+            ]
+        )
+    )
+    return cluster
+
+
+def _mirrored(cluster: cluster_pb2.Cluster) -> cluster_pb2.Cluster:
+    options = http_options(Protocol.UNKNOWN, mirror=True)
+    cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(pack(options))
+    return cluster
+
+
+def clusters(sidecar: Sidecar) -> Iterator[cluster_pb2.Cluster]:
+    """One static cluster per own port (mirrors the protocol that came), and the way out of the mesh."""
+    for own in sidecar.services:
+        name = inbound_cluster(own.port)
+        endpoint = endpoint_components_pb2.Endpoint(address=socket_address(sidecar.app_address, own.app_port))
+        yield _mirrored(
+            _unlimited(
+                cluster_pb2.Cluster(
+                    name=name,
+                    type=cluster_pb2.Cluster.STATIC,
+                    connect_timeout=duration(CONNECT_TIMEOUT),
+                    load_assignment=endpoint_pb2.ClusterLoadAssignment(
+                        cluster_name=name,
+                        endpoints=[
+                            endpoint_components_pb2.LocalityLbEndpoints(
+                                lb_endpoints=[endpoint_components_pb2.LbEndpoint(endpoint=endpoint)]
+                            )
+                        ],
+                    ),
+                )
+            )
+        )
+    if sidecar.proxy:
+        yield _unlimited(
+            cluster_pb2.Cluster(
+                name=FORWARD_PROXY,
+                lb_policy=cluster_pb2.Cluster.CLUSTER_PROVIDED,
+                connect_timeout=duration(5),
+                cluster_type=cluster_pb2.Cluster.CustomClusterType(
+                    name="envoy.clusters.dynamic_forward_proxy",
+                    typed_config=pack(
+                        forward_proxy_pb2.ClusterConfig(dns_cache_config=forward_proxy_cache())
+                    ),
+                ),
+            )
+        )
+    else:
+        yield _mirrored(
+            _unlimited(
+                cluster_pb2.Cluster(
+                    name=PASS_THROUGH,
+                    type=cluster_pb2.Cluster.ORIGINAL_DST,
+                    lb_policy=cluster_pb2.Cluster.CLUSTER_PROVIDED,
+                    connect_timeout=duration(5),
+                )
+            )
+        )
+
+
+def _inbound_routes(name: str, cluster: str) -> route_pb2.RouteConfiguration:
+    route = route_components_pb2.Route(name="inbound", match=everything())
+    route.route.cluster = cluster
+    route.route.timeout.seconds = 0
+    return route_pb2.RouteConfiguration(
+        name=name,
+        response_headers_to_remove=[UNREACHED_HEADER],
+        virtual_hosts=[route_components_pb2.VirtualHost(name=name, domains=["*"], routes=[route])],
+    )
+
+
+def listeners(sidecar: Sidecar) -> Iterator[listener_pb2.Listener]:
+    """Inbound, one per port in proxy capture, and outbound."""
+    routes = outbound_routes(sidecar.proxy)
+    if sidecar.proxy:
+        for own in sidecar.services:
+            cluster = inbound_cluster(own.port)
+            yield inbound_listener(sidecar.address, own.port, _inbound_routes(cluster, cluster))
+        yield egress_proxy_listener(sidecar.egress_address, EGRESS_PORT, routes)
+    else:
+        yield redirect_inbound_listener(INBOUND_PORT, _inbound_routes("inbound", PASS_THROUGH))
+        yield redirect_outbound_listener(OUTBOUND_PORT, routes)
