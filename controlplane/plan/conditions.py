@@ -28,7 +28,7 @@ def carried_in(condition: Condition) -> str:
 
 
 def lifted_header(source: str, name: str) -> str:
-    return f"x-laneway-{source[0]}-{name.encode().hex()}"
+    return f"x-laneway-{source[0]}-{name.encode(errors='surrogateescape').hex()}"
 
 
 @lru_cache(maxsize=10_000)

@@ -61,20 +61,6 @@ def enabled_lanes(definitions: Definitions) -> dict[str, LaneMeaning]:
     return {name: meaning_of(definitions, name) for name, lane in definitions.lanes.items() if lane.enabled}
 
 
-def application_overrides(definitions: Definitions, resolve: Mapping[str, str]) -> dict[str, str]:
-    """Service id -> application, from the definitions of kind Application.
-
-    `resolve` maps the names used in definitions to canonical ids; a name that it lacks is skipped. Where two
-    applications list one service, the first by name wins.
-    """
-    overrides: dict[str, str] = {}
-    for application in sorted(definitions.applications.values(), key=lambda a: a.name):
-        for service in application.services:
-            if service in resolve:
-                overrides.setdefault(resolve[service], application.name)
-    return overrides
-
-
 def health_checks(definitions: Definitions) -> dict[str, Application]:
     """Applications that ask for active health checks, by name."""
     return {a.name: a for a in definitions.applications.values() if a.health_check is not None}

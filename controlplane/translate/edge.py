@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """The route configuration of a gateway: hosts, paths, then the lanes of each base route.
 
 A virtual host per host name tries its own routes and then those of less specific hosts. Lanes are tried in

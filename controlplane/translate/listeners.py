@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """Listeners of edges and sidecars.
 
 Every one: TLS upgrade offers ignored, WebSocket allowed, no route timeout, streams idle after an hour. What may

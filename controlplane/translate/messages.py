@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """Envoy's messages under one roof, and the few shapes that every translation needs.
 
 Upstream documentation: api/envoy/** of envoyproxy/envoy; the generated modules come from xds-protos.

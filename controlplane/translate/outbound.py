@@ -1,3 +1,4 @@
+# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """The route configuration of sidecars for what their applications call: a virtual host per service.
 
 A tree on the lane's header picks the lane's cluster; everything else is base. Virtual hosts are built and

@@ -1,0 +1,116 @@
+"""What an Envoy says about itself (node metadata) as values, checked: it is a hostile boundary."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controlplane.translate.sidecar import OwnService, Sidecar
+
+OLDEST_ENVOY = (1, 40, 0)
+
+
+class NodeError(ValueError):
+    """The node cannot be served; the text says what to change in its bootstrap."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeNode:
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarNode:
+    """`calls` is None where it may call everything. `port` is that of its first own service, or None."""
+
+    application: str
+    tag: str | None
+    place: Sidecar
+    calls: frozenset[str] | None
+
+
+def _text(metadata: Mapping[str, Any], field: str, default: str | None = None) -> str:
+    value = metadata.get(field, default)
+    if not isinstance(value, str) or not value or len(value) > 253:
+        raise NodeError(f"node.metadata.{field} is {value!r}; write a non-empty string")
+    return value
+
+
+def _address(metadata: Mapping[str, Any], field: str, default: str | None = None) -> str:
+    value = _text(metadata, field, default)
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise NodeError(
+            f"node.metadata.{field} is {value!r}; write an IP address, such as 10.0.3.177"
+        ) from None
+
+
+def _port(entry: Mapping[str, Any], field: str, where: str) -> int:
+    value = entry.get(field)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 65535 or value % 1:
+        raise NodeError(f"{where}.{field} is {value!r}; write a port from 1 to 65535")
+    return int(value)
+
+
+def _services(metadata: Mapping[str, Any], proxy: bool) -> tuple[OwnService, ...]:
+    listed = metadata.get("services", [])
+    if not isinstance(listed, list):
+        raise NodeError(f"node.metadata.services is {listed!r}; write a list of {{service, port, app_port}}")
+    found: list[OwnService] = []
+    for position, entry in enumerate(listed):
+        where = f"node.metadata.services[{position}]"
+        if not isinstance(entry, dict):
+            raise NodeError(f"{where} is {entry!r}; write {{service, port, app_port}}")
+        port = _port(entry, "port", where)
+        if "app_port" in entry:
+            app_port = _port(entry, "app_port", where)
+        elif proxy:
+            raise NodeError(f"{where}.app_port is missing; proxy capture needs the application's own port")
+        else:
+            app_port = port
+        if any(own.port == port for own in found):
+            raise NodeError(f"{where}.port {port} comes twice; give each service a port of its own")
+        found.append(OwnService(_text(entry, "service"), port, app_port))
+    return tuple(found)
+
+
+def parse_node(
+    cluster: str, metadata: Mapping[str, Any], version: tuple[int, int, int] | None
+) -> EdgeNode | SidecarNode:
+    """The node's role and place. Raises NodeError with a text for whoever wrote the bootstrap."""
+    if version is not None and version < OLDEST_ENVOY:
+        given, oldest = (".".join(map(str, v)) for v in (version, OLDEST_ENVOY))
+        raise NodeError(f"Envoy {given} is older than {oldest}, the oldest that Laneway supports; upgrade it")
+    if not cluster or len(cluster) > 253:
+        raise NodeError(
+            "node.cluster is empty or too long; write the gateway's name (edge) or the application (sidecar)"
+        )
+    role = metadata.get("role")
+    if role == "edge":
+        return EdgeNode(cluster)
+    if role != "sidecar":
+        raise NodeError(f"node.metadata.role is {role!r}; write edge or sidecar")
+    capture = metadata.get("capture", "proxy")
+    if capture not in ("proxy", "redirect"):
+        raise NodeError(f"node.metadata.capture is {capture!r}; write proxy or redirect")
+    proxy = capture == "proxy"
+    address = _address(metadata, "address")
+    calls = metadata.get("calls")
+    if calls is not None and not (
+        isinstance(calls, list) and all(isinstance(name, str) and name for name in calls)
+    ):
+        raise NodeError(f"node.metadata.calls is {calls!r}; write a list of service names, or leave it out")
+    tag = metadata.get("tag")
+    if tag is not None and not isinstance(tag, str):
+        raise NodeError(f"node.metadata.tag is {tag!r}; write a string, or leave it out for base")
+    place = Sidecar(
+        address=address,
+        app_address=_address(metadata, "app_address", address),
+        egress_address=_address(metadata, "egress_address", "127.0.0.1"),
+        proxy=proxy,
+        services=_services(metadata, proxy),
+    )
+    return SidecarNode(cluster, tag or None, place, None if calls is None else frozenset(calls))

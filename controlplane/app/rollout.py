@@ -1,0 +1,99 @@
+"""The shell of the rollout: publishes steps, waits for acknowledgements and for lanes to drain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from controlplane.model.definitions import Definitions
+from controlplane.plan.lanes import enabled_lanes
+from controlplane.plan.rollout import Deployed, ending, first_step, second_step
+
+log = structlog.get_logger(__name__)
+
+ACKNOWLEDGE_WAIT = 2.0
+
+Publish = Callable[[Deployed], None]
+Acknowledged = Callable[[str, float], Awaitable[list[str]]]
+"""(role, timeout in seconds) -> node ids of that role that did not acknowledge in time."""
+
+
+class Rollout:
+    """Brings proxies from what is deployed to what is defined, in order. `lane_drain` is in seconds."""
+
+    def __init__(self, publish: Publish, acknowledged: Acknowledged, lane_drain: float) -> None:
+        self._publish = publish
+        self._acknowledged = acknowledged
+        self._lane_drain = lane_drain
+        self._definitions = Definitions()
+        self._changed = asyncio.Event()
+        self._stopped_at: dict[str, float] = {}
+        self.deployed = Deployed()
+
+    def start_with(self, definitions: Definitions) -> None:
+        """At start there is no colour on its way: everything is deployed at once."""
+        self._definitions = definitions
+        known = enabled_lanes(definitions)
+        self.deployed = Deployed(known, frozenset(known))
+
+    def wanted(self, definitions: Definitions) -> None:
+        """Definitions changed; returns at once."""
+        self._definitions = definitions
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            wait = self._next_deadline()
+            try:
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+            try:
+                await self._converge()
+            except Exception:
+                log.exception("rollout failed; trying again")
+                await asyncio.sleep(1)
+                self._changed.set()
+
+    def _next_deadline(self) -> float | None:
+        if not self._stopped_at:
+            return None
+        now = asyncio.get_running_loop().time()
+        return max(min(self._stopped_at.values()) + self._lane_drain - now, 0.0)
+
+    async def _converge(self) -> None:
+        loop = asyncio.get_running_loop()
+        wanted = enabled_lanes(self._definitions)
+        drained = {n for n, at in self._stopped_at.items() if loop.time() >= at + self._lane_drain}
+        before = self.deployed
+        first = first_step(before, wanted, drained)
+        self.deployed = first
+        self._publish(first)
+        for name in drained:
+            self._stopped_at.pop(name, None)
+        if first.coloured != before.coloured:
+            await self._wait("edge", "stop colouring", sorted(before.coloured - first.coloured))
+        if first.known != before.known:
+            await self._wait("sidecar", "know", sorted(first.known.keys() - before.known.keys()))
+        second = second_step(first, wanted)
+        if second != first:
+            self.deployed = second
+            self._publish(second)
+            log.info("edges colour", lanes=sorted(second.coloured))
+        retiring = ending(self.deployed, wanted)
+        for name in self._stopped_at.keys() - retiring:
+            del self._stopped_at[name]
+        for name in retiring:
+            self._stopped_at.setdefault(name, loop.time())
+
+    async def _wait(self, role: str, what: str, lanes: list[str]) -> None:
+        late = await self._acknowledged(role, ACKNOWLEDGE_WAIT)
+        if late:
+            log.warning("proxies did not acknowledge in time; going on", role=role, step=what, nodes=late)
+        else:
+            log.info("proxies acknowledged", role=role, step=what, lanes=lanes)

@@ -1,0 +1,127 @@
+"""What a plan does with a request: the decision at the edge, and why. The same plan is translated for Envoy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import xxhash
+
+from controlplane.model.documents import Condition, Rule
+from controlplane.plan.conditions import carried_in, full_match, lifted_header, met
+from controlplane.plan.gateways import TOTAL_SLOTS, ContentLane, GatewayPlan, RatioPlan, RoutePlan
+from controlplane.plan.request import Request, carried_values, named_lane, normalised_path
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionOutcome:
+    """`value` is None where the key is absent."""
+
+    condition: Condition
+    value: bytes | None
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOutcome:
+    lane: str
+    matched: bool
+    conditions: tuple[ConditionOutcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`candidates` are (lane or None for base, share in percent), where chance decides."""
+
+    route: RoutePlan | None
+    lane: str | None
+    reason: str
+    evaluated: tuple[LaneOutcome, ...] = ()
+    candidates: tuple[tuple[str | None, float], ...] = ()
+
+
+def decide(plan: GatewayPlan, request: Request) -> Decision:
+    """Route and lane of `request` at this gateway."""
+    route = find_route(plan, request.host, normalised_path(request.path))
+    if route is None:
+        return Decision(None, None, "no route matches the host and path")
+    if route.service is None:
+        return Decision(route, None, f"the route's service cannot be served: {route.problem}")
+    named = named_lane(plan, request)
+    if named:
+        lane = named.decode(errors="replace")
+        if plan.trusted and lane in plan.trusted:
+            return Decision(route, lane, "the client named the lane, and this gateway trusts its clients")
+        return Decision(route, None, f"the client named {lane!r}, which is no enabled lane: base")
+    values = carried_values(plan, request)
+    evaluated: list[LaneOutcome] = []
+    for lane in route.content:
+        outcome = _evaluate(lane, values)
+        evaluated.append(outcome)
+        if outcome.matched:
+            how = "all its conditions are" if lane.rule.match == "all" else "one of its conditions is"
+            return Decision(route, lane.name, f"{how} met, first by priority and name", tuple(evaluated))
+    if route.ratio is not None:
+        return _by_ratio(route, route.ratio, values, tuple(evaluated))
+    reason = "no lane's rule is met" if route.content else "no enabled lane applies to this route"
+    return Decision(route, None, f"{reason}: base", tuple(evaluated))
+
+
+def find_route(plan: GatewayPlan, host: str, path: str) -> RoutePlan | None:
+    """The base route by precedence; None if no route matches."""
+    for level in plan.chain(plan.host_key(host)):
+        for route in level:  # in order of precedence
+            if path_matches(route, path):
+                return route
+    return None
+
+
+def path_matches(route: RoutePlan, path: str) -> bool:
+    match = route.path
+    if match.exact is not None:
+        return path == match.exact
+    if match.prefix is not None:
+        whole = match.prefix if match.prefix.endswith("/") else match.prefix + "/"
+        return path == match.prefix or path.startswith(whole)
+    return full_match(match.regex or "", path.encode())
+
+
+def _evaluate(lane: ContentLane, values: Mapping[str, bytes]) -> LaneOutcome:
+    rule: Rule = lane.rule
+    outcomes = tuple(
+        ConditionOutcome(c, values.get(carried_in(c)), met(c, values.get(carried_in(c))))
+        for c in rule.conditions
+    )
+    matched = (all if rule.match == "all" else any)(o.met for o in outcomes)
+    return LaneOutcome(lane.name, matched, outcomes)
+
+
+def shares(ratio: RatioPlan) -> tuple[tuple[str | None, float], ...]:
+    """(lane, percent) of each lane in order of name, then (None, what is left for base)."""
+    found: dict[str, int] = {}
+    for slot in ratio.ranges:
+        found[slot.lane] = found.get(slot.lane, 0) + slot.end - slot.start
+    left = TOTAL_SLOTS - sum(found.values())
+    percent = 100 / TOTAL_SLOTS
+    return (*((lane, found[lane] * percent) for lane in sorted(found)), (None, left * percent))
+
+
+def slot_owner(ratio: RatioPlan, slot: int) -> str | None:
+    return next((r.lane for r in ratio.ranges if r.start <= slot < r.end), None)
+
+
+def _by_ratio(
+    route: RoutePlan, ratio: RatioPlan, values: Mapping[str, bytes], evaluated: tuple[LaneOutcome, ...]
+) -> Decision:
+    key: bytes | None = None
+    sticky = ratio.sticky
+    if sticky is not None and sticky.header:
+        key = values.get(sticky.header.lower())
+    elif sticky is not None and sticky.cookie:
+        key = values.get(lifted_header("cookie", sticky.cookie))
+    if key is None:
+        what = "no sticky key in the request" if sticky is not None else "by chance"
+        return Decision(route, None, f"a share of the requests, {what}", evaluated, shares(ratio))
+    slot = xxhash.xxh64_intdigest(key, seed=0) % TOTAL_SLOTS
+    lane = slot_owner(ratio, slot)
+    return Decision(route, lane, f"the sticky key's slot {slot} belongs to {lane or 'base'}", evaluated)
