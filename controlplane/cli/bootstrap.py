@@ -1,0 +1,138 @@
+"""`laneway bootstrap edge|sidecar`: what an Envoy is started with (`envoy -c`)."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from controlplane.cli.envoy_config import bootstrap, edge_metadata, sidecar_metadata
+from controlplane.cli.options import Exit
+from controlplane.cli.output import fail
+
+
+class Capture(StrEnum):
+    """How a sidecar gets the traffic: as the applications' HTTP proxy, or by redirected connections."""
+
+    PROXY = "proxy"
+    REDIRECT = "redirect"
+
+
+class Encoding(StrEnum):
+    """What the bootstrap is written in; Envoy reads both."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
+Xds = Annotated[
+    str, typer.Option("--xds", envvar="LANEWAY_XDS", help="host:port of the control plane's xDS server.")
+]
+AdminPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of Envoy's own admin interface.")]
+AdminAddress = Annotated[str, typer.Option(help="Its address; keep it on loopback.")]
+NodeId = Annotated[
+    str, typer.Option(help="Node id; one of its own for each Envoy. [default: from name and host]")
+]
+File = Annotated[Path | None, typer.Option("--file", "-f", help="Write here instead of to standard output.")]
+Form = Annotated[Encoding, typer.Option("--output", "-o", help="yaml or json.")]
+
+DEFAULT_XDS = "127.0.0.1:18000"
+
+
+def edge(
+    gateway: Annotated[str, typer.Option(help="Name of the gateway that this Envoy is.")] = "edge",
+    node_id: NodeId = "",
+    xds: Xds = DEFAULT_XDS,
+    admin_port: AdminPort = 15000,
+    admin_address: AdminAddress = "127.0.0.1",
+    output: Form = Encoding.YAML,
+    file: File = None,
+) -> None:
+    """Write the bootstrap of an edge Envoy, where requests enter.
+
+    Start it with: envoy -c FILE --disable-hot-restart --concurrency 2
+    """
+    node = node_id or f"edge~{gateway}~{socket.gethostname()}"
+    _write(
+        bootstrap(node, gateway, edge_metadata(), _endpoint(xds), (admin_address, admin_port)), output, file
+    )
+
+
+def sidecar(
+    application: Annotated[str, typer.Option(help="Application that this sidecar stands beside.")],
+    address: Annotated[str, typer.Option(help="Address of the instance, as the registry has it.")],
+    service: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME:PORT[:APP_PORT]: a service, its port in the registry, and the application's own "
+            "port (needed with --capture proxy); may be repeated."
+        ),
+    ],
+    tag: Annotated[str, typer.Option(help="Tag of the instance; none for base.")] = "",
+    capture: Annotated[Capture, typer.Option(help="proxy or redirect.")] = Capture.PROXY,
+    calls: Annotated[
+        list[str] | None, typer.Option(help="A service that it may call; may be repeated. [default: all]")
+    ] = None,
+    app_address: Annotated[
+        str, typer.Option(help="Where the application listens. [default: --address]")
+    ] = "",
+    egress_address: Annotated[
+        str, typer.Option(help="Where the HTTP proxy listens. [default: 127.0.0.1]")
+    ] = "",
+    node_id: NodeId = "",
+    xds: Xds = DEFAULT_XDS,
+    admin_port: AdminPort = 15000,
+    admin_address: AdminAddress = "127.0.0.1",
+    output: Form = Encoding.YAML,
+    file: File = None,
+) -> None:
+    """Write the bootstrap of a sidecar Envoy, which stands beside one instance of an application.
+
+    Start it with: envoy -c FILE --disable-hot-restart --concurrency 1
+    """
+    services = [_service(text, capture) for text in service]
+    metadata = sidecar_metadata(address, services, capture.value, tag, calls, app_address, egress_address)
+    node = node_id or f"sidecar~{address}~{application}"
+    _write(bootstrap(node, application, metadata, _endpoint(xds), (admin_address, admin_port)), output, file)
+
+
+def _service(text: str, capture: Capture) -> tuple[str, int, int | None]:
+    """NAME:PORT[:APP_PORT]. The name may hold colons itself (a port's name)."""
+    parts = text.split(":")
+    numbers: list[int] = []
+    while len(parts) > 1 and len(numbers) < 2 and parts[-1].isdecimal():
+        numbers.insert(0, int(parts.pop()))
+    if not numbers or not all(0 < number < 65536 for number in numbers) or not parts[0]:
+        fail(f"--service {text!r} is not of the form NAME:PORT or NAME:PORT:APP_PORT", Exit.USAGE)
+    if len(numbers) == 1 and capture is Capture.PROXY:
+        fail(f"--service {text!r}: with --capture proxy write NAME:PORT:APP_PORT", Exit.USAGE)
+    return ":".join(parts), numbers[0], numbers[1] if len(numbers) == 2 else None
+
+
+def _endpoint(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        fail(f"--xds {text!r} is not of the form host:port", Exit.USAGE)
+    return host.strip("[]"), int(port)
+
+
+def _write(config: dict[str, Any], output: Encoding, file: Path | None) -> None:
+    import json
+
+    if output is Encoding.JSON:
+        text = json.dumps(config, indent=2) + "\n"
+    else:
+        import yaml
+
+        text = yaml.safe_dump(config, sort_keys=False, width=1000)
+    if file is None:
+        sys.stdout.write(text)
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(f"cannot write {file}: {error}")

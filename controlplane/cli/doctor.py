@@ -1,0 +1,31 @@
+"""`laneway doctor`: checks of what Laneway depends on, told in plain words."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controlplane.cli.options import Exit
+from controlplane.cli.output import fail
+
+
+def nacos(
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file with the settings.")] = None,
+    address: Annotated[list[str] | None, typer.Option("--nacos", help="host:port of a Nacos server.")] = None,
+) -> None:
+    """Check connection, credentials, version, clock, namespace and groups of the Nacos registry."""
+    import asyncio
+
+    from controlplane.cli.serve import load_or_fail
+
+    settings = load_or_fail(config, {"nacos": address or None})
+    if not settings.nacos:
+        fail("no Nacos server is set: give --nacos HOST:PORT or NACOS_SERVER_ADDR", Exit.USAGE)
+    try:
+        module = importlib.import_module("controlplane.registry.nacos.doctor")
+    except ModuleNotFoundError:
+        fail("this build of Laneway has no Nacos source")
+    raise typer.Exit(Exit.OK if asyncio.run(module.check(settings)) else Exit.FAILED)

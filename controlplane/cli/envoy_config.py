@@ -1,0 +1,136 @@
+"""The bootstrap of an Envoy that takes its configuration from Laneway, as plain values.
+
+Only node and ADS matter to the control plane (docs/reference/node-metadata.md); the rest are the settings
+that every Envoy of a mesh wants: statistics with labels, a regex limit that rules fit in, a live connection.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+XDS_CLUSTER = "laneway-xds"
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+# First words of Envoy's cluster statistics: where a cluster's name, which may hold dots, ends.
+_CLUSTER_STATS = (
+    "upstream_|membership_|lb_|outlier_detection|circuit_breakers|health_check|internal|external|canary|"
+    "retry_or_shadow|update_|assignment_|bind_errors|max_host_weight|version|warming_state|init_fetch|http1|http2|"
+    "http3|ssl|tls|zone|default|original_dst|load_report|client_|priority_|ext_|tcp_"
+)
+_END = rf"\.(?:{_CLUSTER_STATS})"
+
+# Cluster names: `<service>|base`, `<service>|<applications>|<tag>` and, for the aggregate over both,
+# `<service>|<applications>|<tag>>base`. A second group is the label's value, the first is cut from the name.
+STATS_TAGS = (
+    ("envoy.cluster_name", rf"^cluster\.((.+?)\.)(?:{_CLUSTER_STATS})"),
+    ("laneway.service", r"^cluster\.(([^|]+))\|"),
+    ("laneway.application", r"^cluster\.[^|]+\|(([^|]+)\|)"),
+    ("laneway.tag", rf"^cluster\.[^|]+\|(?:[^|]+\|)?(([^|>]+?))(?:\|strict)?(?:>(?:base|none))?{_END}"),
+    ("laneway.fallback", rf"^cluster\.[^|]+\|[^|]+\|[^>]+(>(base|none)){_END}"),
+)
+
+
+def bootstrap(
+    node_id: str,
+    cluster: str,
+    metadata: dict[str, Any],
+    xds: tuple[str, int],
+    admin: tuple[str, int],
+) -> dict[str, Any]:
+    """A whole bootstrap in Envoy's proto3 JSON form.
+
+    `cluster` is the gateway's name for an edge, the application for a sidecar. `xds` and `admin` are host and
+    port; a host of `xds` that is no address is resolved by DNS.
+    """
+    return {
+        "node": {"id": node_id, "cluster": cluster, "metadata": metadata},
+        "admin": {"address": _socket(*admin)},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": True,
+                "grpc_services": [{"envoy_grpc": {"cluster_name": XDS_CLUSTER}}],
+            },
+            # Without a limit: an Envoy that started before the control plane is not ready until it knows its
+            # routes, instead of ready and empty after 15 s.
+            "cds_config": {"resource_api_version": "V3", "ads": {}, "initial_fetch_timeout": "0s"},
+            "lds_config": {"resource_api_version": "V3", "ads": {}, "initial_fetch_timeout": "0s"},
+        },
+        "static_resources": {"clusters": [_xds_cluster(*xds)]},
+        "stats_config": {
+            "use_all_default_tags": True,
+            "stats_tags": [{"tag_name": name, "regex": regex} for name, regex in STATS_TAGS],
+        },
+        "layered_runtime": {
+            "layers": [
+                # The control plane checks rules' regexes; Envoy's own limit of 100 refuses common ones.
+                {"name": "laneway", "static_layer": {"re2": {"max_program_size": {"error_level": 10000}}}},
+                {"name": "admin", "admin_layer": {}},
+            ]
+        },
+    }
+
+
+def edge_metadata() -> dict[str, Any]:
+    """Node metadata of an edge."""
+    return {"role": "edge"}
+
+
+def sidecar_metadata(
+    address: str,
+    services: list[tuple[str, int, int | None]],
+    capture: str = "proxy",
+    tag: str = "",
+    calls: list[str] | None = None,
+    app_address: str = "",
+    egress_address: str = "",
+) -> dict[str, Any]:
+    """Node metadata of a sidecar. `services`: (service, port in the registry, port of the application)."""
+    result: dict[str, Any] = {"role": "sidecar", "address": address, "capture": capture}
+    if tag:
+        result["tag"] = tag
+    result["services"] = [
+        {"service": service, "port": port} | ({"app_port": app_port} if app_port else {})
+        for service, port, app_port in services
+    ]
+    if calls:
+        result["calls"] = calls
+    if app_address:
+        result["app_address"] = app_address
+    if egress_address:
+        result["egress_address"] = egress_address
+    return result
+
+
+def _socket(address: str, port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": address, "port_value": port}}
+
+
+def _xds_cluster(host: str, port: int) -> dict[str, Any]:
+    try:
+        ipaddress.ip_address(host)
+        discovery = "STATIC"
+    except ValueError:
+        discovery = "STRICT_DNS"
+    return {
+        "name": XDS_CLUSTER,
+        "type": discovery,
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": XDS_CLUSTER,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _socket(host, port)}}]}],
+        },
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: {
+                "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+                "explicit_http_config": {
+                    # A control plane that vanished without a word is noticed after 35 s and dialled again.
+                    "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
+                },
+            }
+        },
+        "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 30}},
+    }

@@ -1,0 +1,114 @@
+"""Commands that look into lanes: matches (who would take part) and explain (where a request would go)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from controlplane.cli import kinds
+from controlplane.cli.client import Client
+from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Server, Token
+from controlplane.cli.output import console, fail, show, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def matches(
+    lane: Annotated[str, typer.Argument(help="Name of the lane.")],
+    output: Format = Output.TABLE,
+    server: Server = DEFAULT_SERVER,
+    token: Token = "",
+) -> None:
+    """Confirm which tagged instances of each application a lane would use."""
+    with Client(server, token) as client:
+        path = kinds.located(client, kinds.find("lane"), lane)[1]
+        result = client.get(f"{path}/matches")
+    if output in (Output.JSON, Output.YAML):
+        show(result, output)
+    else:
+        console().print(matches_table(result))
+
+
+def matches_table(result: dict[str, Any]) -> RenderableType:
+    """The answer of `matches`, one row a service."""
+    rows = []
+    for application in result["applications"]:
+        for one in application["services"] or [{"service": "-", "tagged": [], "base": 0, "fallback": False}]:
+            tagged = one["tagged"]
+            goes = "lane" if tagged else "base (fallback)" if one["fallback"] else "nobody"
+            rows.append(
+                (
+                    application["application"],
+                    one["service"],
+                    ", ".join(tagged) or "none",
+                    str(one["base"]),
+                    goes,
+                )
+            )
+    return table(("application", "service", "tagged instances", "base instances", "served by"), rows)
+
+
+def explain(
+    gateway: Annotated[str, typer.Option("--gateway", help="Name of the gateway.")],
+    path: Annotated[str, typer.Option("--path", help="Path with its query, for example /a?city=hz.")] = "/",
+    method: Annotated[str, typer.Option("--method", "-X", help="HTTP method.")] = "GET",
+    host: Annotated[str, typer.Option("--host", help="Host that the request names.")] = "",
+    header: Annotated[
+        list[str], typer.Option("--header", "-H", help="A header as `Name: value`; may be repeated.")
+    ] = [],  # noqa: B006 - Typer reads the default, nothing changes it
+    output: Format = Output.TABLE,
+    server: Server = DEFAULT_SERVER,
+    token: Token = "",
+) -> None:
+    """Say where a request would go, hop by hop, and why."""
+    headers = []
+    for line in header:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            fail(f"-H {line!r} is not of the form `Name: value`", Exit.USAGE)
+        headers.append([name.strip(), value.strip()])
+    question = {"gateway": gateway, "method": method, "host": host, "path": path, "headers": headers}
+    with Client(server, token) as client:
+        result = client.send("POST", "/v1/explain", question)
+    if output in (Output.JSON, Output.YAML):
+        show(result, output)
+    else:
+        _print_explanation(result)
+
+
+def _print_explanation(result: dict[str, Any]) -> None:
+    from rich.markup import escape
+
+    out = console()
+    lane = result.get("lane")
+    out.print(f"route  [bold]{escape(str(result.get('route') or 'none (404)'))}[/]")
+    reason = escape(str(result.get("reason") or ""))
+    out.print(f"lane   [bold cyan]{escape(str(lane or 'base'))}[/]  [dim]{reason}[/]")
+    for one in result.get("evaluated") or ():
+        mark = "[green]✓[/]" if one["matched"] else "[red]✗[/]"
+        out.print(f"  {mark} lane {escape(one['lane'])}")
+        for condition in one.get("conditions") or ():
+            met = "[green]met[/]" if condition["met"] else "[red]not met[/]"
+            what = condition["condition"]
+            if isinstance(what, dict):
+                what = kinds.rule_text({"rule": {"conditions": [what]}})
+            seen = condition.get("value")
+            found = "absent" if seen is None else repr(seen)
+            out.print(f"      {met}: {escape(str(what))} [dim](the request has {escape(found)})[/]")
+    if candidates := result.get("candidates"):
+        shares = [(str(one["lane"] or "base"), f"{one['share']:g} %") for one in candidates]
+        out.print(table(("by ratio", "share"), shares))
+    rows = [
+        (
+            one.get("application") or "",
+            one["service"],
+            one.get("tag") or "base",
+            ", ".join(one.get("instances") or ()) or "none",
+            "yes" if one.get("fallback") else "no",
+        )
+        for one in result.get("hops") or ()
+    ]
+    if rows:
+        out.print(table(("application", "service", "tag", "instances", "fallback"), rows))

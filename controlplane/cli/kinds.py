@@ -1,0 +1,257 @@
+"""The kinds that `get`, `describe` and `delete` know: their names, URLs and table columns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from controlplane.cli.client import Client, segment
+from controlplane.cli.options import Exit
+from controlplane.cli.output import fail
+
+Item = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of thing that the admin API shows.
+
+    `document` is the kind's name in YAML, None for what is observed and not defined. `parent` names the kind
+    that it lives under and `owner` the field that holds the parent's name. `key` is the field of its name.
+    """
+
+    plural: str
+    aliases: tuple[str, ...]
+    document: str | None
+    columns: tuple[str, ...]
+    wide: tuple[str, ...]
+    cells: Callable[[Item], dict[str, str]]
+    key: str = "name"
+    parent: str | None = None
+    owner: str | None = None
+
+
+def rule_text(lane: Item) -> str:
+    """A lane's rule or ratio in one line: `header canary == gray`, `30 % sticky by cookie uid`."""
+    if ratio := lane.get("ratio"):
+        text = f"{ratio['percent']:g} %"
+        if routes := ratio.get("routes"):
+            text += " (" + ", ".join(f"{name} {share:g} %" for name, share in routes.items()) + ")"
+        for source, name in (ratio.get("sticky") or {}).items():
+            if name:
+                text += (
+                    " sticky by client address"
+                    if source == "client_address"
+                    else f" sticky by {source} {name}"
+                )
+        return text
+    rule = lane.get("rule") or {}
+    parts = []
+    for condition in rule.get("conditions", ()):
+        value = condition["value"]
+        shown = f"[{', '.join(value)}]" if isinstance(value, list) else str(value)
+        parts.append(f"{condition['source']} {condition['name']} {condition['operator']} {shown}")
+    return (" or " if rule.get("match") == "any" else " and ").join(parts)
+
+
+def path_text(route: Item) -> str:
+    """A route's path condition: `prefix /a`."""
+    path = (route.get("match") or {}).get("path") or {}
+    return ", ".join(f"{how} {value}" for how, value in path.items() if value is not None)
+
+
+def fallback_text(lane: Item) -> str:
+    """A lane's fallback, single applications listed."""
+    fallback = lane.get("fallback", "base")
+    if isinstance(fallback, dict):
+        return ", ".join(f"{application}: {what}" for application, what in fallback.items())
+    return str(fallback)
+
+
+def names(value: Sequence[str] | None, everything: str = "") -> str:
+    """A list of names in one cell; `everything` where there is no list."""
+    return everything if value is None else ", ".join(value)
+
+
+def yes(value: Any) -> str:
+    return "yes" if value else "no"
+
+
+def age(seconds_since_epoch: Any) -> str:
+    """How long ago, in the largest fitting unit; times that the API sends as text are shown as they are."""
+    if not isinstance(seconds_since_epoch, int | float):
+        return str(seconds_since_epoch or "-")
+    seconds = max(0.0, time.time() - seconds_since_epoch)
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def _gateway(item: Item) -> dict[str, str]:
+    carriers = item.get("carriers") or {}
+    return {
+        "name": item["name"],
+        "listeners": ", ".join(f"{one['address']}:{one['port']}" for one in item.get("listeners", ())),
+        "carriers": f"{carriers.get('header', '')}, baggage {carriers.get('baggage', '')}",
+        "trusts clients": yes(item.get("trust_client_lane")),
+        "trusted hops": str(item.get("trusted_hops", 0)),
+    }
+
+
+def _route(item: Item) -> dict[str, str]:
+    return {
+        "gateway": item["gateway"],
+        "name": item["name"],
+        "hosts": names((item.get("match") or {}).get("hosts")) or "*",
+        "path": path_text(item),
+        "service": item["service"],
+        "priority": str(item.get("priority", "")),
+        "timeout": str(item.get("timeout") or "none"),
+    }
+
+
+def _application(item: Item) -> dict[str, str]:
+    check = item.get("health_check")
+    return {
+        "name": item["name"],
+        "services": names(item.get("services")),
+        "health check": f"{check['path']} every {check['interval']}" if check else "none",
+    }
+
+
+def _group(item: Item) -> dict[str, str]:
+    return {
+        "name": item["name"],
+        "gateway": item["gateway"],
+        "applications": names(item.get("applications")),
+        "inherits tag": yes(item.get("inherit_tag", True)),
+    }
+
+
+def _lane(item: Item) -> dict[str, str]:
+    return {
+        "name": item["name"],
+        "group": item["group"],
+        "tag": item["tag"],
+        "enabled": "yes" if item.get("enabled", True) else "disabled",
+        "rule": rule_text(item),
+        "priority": str(item.get("priority", "")),
+        "routes": names(item.get("routes"), "all"),
+        "fallback": fallback_text(item),
+    }
+
+
+def _service(item: Item) -> dict[str, str]:
+    instances = item.get("instances") or []
+    tags = sorted({one["tag"] for one in instances if one.get("tag")})
+    healthy = sum(one.get("health") == "healthy" for one in instances)
+    return {
+        "service": item["service"],
+        "source": item.get("source", ""),
+        "instances": f"{healthy}/{len(instances)}",
+        "base": str(sum(not one.get("tag") for one in instances)),
+        "tags": ", ".join(tags) or "-",
+        "state": "held" if item.get("held") else "live",
+        "updated": age(item.get("updated")),
+        "refused": str(len(item.get("refused") or ())),
+        "conflicts": str(len(item.get("conflicts") or ())),
+    }
+
+
+def _proxy(item: Item) -> dict[str, str]:
+    types = item.get("types") or {}
+    refused = sorted(name for name, state in types.items() if state.get("nack"))
+    waiting = sorted(name for name, state in types.items() if state.get("sent") != state.get("acked"))
+    state = (
+        f"NACK {', '.join(refused)}" if refused else f"waits for {', '.join(waiting)}" if waiting else "acked"
+    )
+    return {
+        "node": item["node"],
+        "cluster": item.get("cluster", ""),
+        "role": item.get("role", ""),
+        "envoy": item.get("envoy", ""),
+        "variant": str(item.get("variant", "")),
+        "connected": age(item.get("connected")),
+        "state": state,
+        "warnings": str(len(item.get("warnings") or ())),
+    }
+
+
+KINDS = (
+    Kind("gateways", ("gateway", "gw"), "Gateway", ("name", "listeners", "carriers"),
+         ("trusts clients", "trusted hops"), _gateway),
+    Kind("routes", ("route",), "Route", ("gateway", "name", "hosts", "path", "service"),
+         ("priority", "timeout"), _route, parent="gateways", owner="gateway"),
+    Kind("applications", ("application", "app", "apps"), "Application",
+         ("name", "services", "health check"), (), _application),
+    Kind("lane-groups", ("lane-group", "groups", "group", "lanegroups", "lanegroup"), "LaneGroup",
+         ("name", "gateway", "applications"), ("inherits tag",), _group),
+    Kind("lanes", ("lane",), "Lane", ("name", "group", "tag", "enabled", "rule", "fallback"),
+         ("priority", "routes"), _lane, parent="lane-groups", owner="group"),
+    Kind("services", ("service", "svc"), None, ("service", "source", "instances", "base", "tags", "state"),
+         ("updated", "refused", "conflicts"), _service, key="service"),
+    Kind("proxies", ("proxy",), None, ("node", "cluster", "role", "envoy", "connected", "state"),
+         ("variant", "warnings"), _proxy, key="node"),
+)  # fmt: skip
+
+
+def complete(incomplete: str) -> list[str]:
+    """Shell completion of a kind."""
+    return [kind.plural for kind in KINDS if kind.plural.startswith(incomplete)]
+
+
+def find(word: str) -> Kind:
+    """The kind that `word` names, in any of its forms. Ends the command if there is none."""
+    lowered = word.lower()
+    for kind in KINDS:
+        if lowered == kind.plural or lowered in kind.aliases or lowered == (kind.document or "").lower():
+            return kind
+    fail(f"unknown kind {word!r}; known are {', '.join(kind.plural for kind in KINDS)}", Exit.USAGE)
+
+
+def collection(kind: Kind, parent: str | None = None) -> str:
+    """URL path of all things of a kind (under `parent`)."""
+    if kind.parent:
+        return f"/v1/{kind.parent}/{segment(parent or '')}/{kind.plural}"
+    return f"/v1/{kind.plural}"
+
+
+def member(kind: Kind, name: str, parent: str | None = None) -> str:
+    """URL path of one thing. Canonical service ids stand unescaped."""
+    from urllib.parse import quote
+
+    return (
+        f"{collection(kind, parent)}/{quote(name, safe='/:') if kind.plural == 'services' else segment(name)}"
+    )
+
+
+def listed(client: Client, kind: Kind, parent: str | None = None) -> list[Item]:
+    """All things of a kind; without a parent, those of every parent."""
+    if kind.parent is None or parent:
+        return client.items(collection(kind, parent))
+    return [
+        item
+        for one in client.items(f"/v1/{kind.parent}")
+        for item in client.items(collection(kind, one["name"]))
+    ]
+
+
+def located(client: Client, kind: Kind, name: str, parent: str | None = None) -> tuple[Item, str]:
+    """The one thing called `name` (or `parent/name`) and its URL path. Ends the command if it is not one."""
+    if kind.parent is None or parent:
+        path = member(kind, name, parent)
+        return client.get(path), path
+    everything = listed(client, kind)
+    found = [
+        item for item in everything if name in (item["name"], f"{item[kind.owner or '']}/{item['name']}")
+    ]
+    if not found:
+        known = names([item["name"] for item in everything]) or "none"
+        fail(f"there is no {kind.aliases[0]} {name!r}; known are {known}")
+    if len(found) > 1:
+        where = ", ".join(f"{item[kind.owner or '']}/{item['name']}" for item in found)
+        fail(f"{name!r} is not unique: {where}; write one of these", Exit.USAGE)
+    return found[0], member(kind, found[0]["name"], found[0][kind.owner or ""])

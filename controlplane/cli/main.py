@@ -1,0 +1,46 @@
+"""Assembly of the command line: which function is which command."""
+
+from __future__ import annotations
+
+import typer
+
+from controlplane.cli import bootstrap, change, demo, doctor, inspection, read, revisions, serve
+
+app = typer.Typer(
+    name="laneway",
+    help=(
+        "Laneway: an Envoy control plane for traffic lanes.\n\n"
+        "Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 the control plane cannot be reached."
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+lane = typer.Typer(help="Switch lanes on and off.", no_args_is_help=True)
+doctors = typer.Typer(help="Check what Laneway depends on.", no_args_is_help=True)
+bootstraps = typer.Typer(help="Write the bootstrap configuration of an Envoy.", no_args_is_help=True)
+
+app.command("serve")(serve.serve)
+app.command("apply")(change.apply)
+app.command("get")(read.get)
+app.command("describe")(read.describe)
+app.command("delete")(change.delete)
+app.add_typer(lane, name="lane")
+lane.command("enable")(change.enable)
+lane.command("disable")(change.disable)
+app.command("matches")(inspection.matches)
+app.command("explain")(inspection.explain)
+app.command("export")(read.export)
+app.command("proxies")(read.proxies)
+app.command("history")(revisions.history)
+app.command("undo")(revisions.undo)
+app.add_typer(doctors, name="doctor")
+doctors.command("nacos")(doctor.nacos)
+app.add_typer(bootstraps, name="bootstrap")
+bootstraps.command("edge")(bootstrap.edge)
+bootstraps.command("sidecar")(bootstrap.sidecar)
+app.command("demo")(demo.demo)
+
+
+@app.callback()
+def _root() -> None:
+    """Keeps `laneway` a group of commands, whatever their number."""

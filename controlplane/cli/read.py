@@ -1,0 +1,180 @@
+"""Commands that read: get, describe, export, proxies."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from controlplane.cli import kinds
+from controlplane.cli.client import Client
+from controlplane.cli.options import DEFAULT_SERVER, Format, Output, Server, Token
+from controlplane.cli.output import console, dump, show, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+WATCH_INTERVAL_S = 1.0
+
+KindArgument = Annotated[
+    str,
+    typer.Argument(
+        help="gateways, routes, applications, lane-groups, lanes, services or proxies.",
+        autocompletion=kinds.complete,
+    ),
+]
+NameArgument = Annotated[
+    str | None, typer.Argument(help="One of them; routes and lanes also as PARENT/NAME.")
+]
+GatewayOption = Annotated[str | None, typer.Option("--gateway", help="Only routes of this gateway.")]
+GroupOption = Annotated[str | None, typer.Option("--group", help="Only lanes of this group.")]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Stay, and show every change, until Ctrl-C.")]
+
+
+def get(
+    kind: KindArgument,
+    name: NameArgument = None,
+    gateway: GatewayOption = None,
+    group: GroupOption = None,
+    watch: Watch = False,
+    output: Format = Output.TABLE,
+    server: Server = DEFAULT_SERVER,
+    token: Token = "",
+) -> None:
+    """List what is defined, what the registries say, or which proxies are connected."""
+    of = kinds.find(kind)
+    parent = {"gateway": gateway, "group": group}.get(of.owner or "")
+    with Client(server, token) as client:
+
+        def fetch() -> Any:
+            if name is None:
+                return {"items": kinds.listed(client, of, parent)}
+            return kinds.located(client, of, name, parent)[0]
+
+        def render(value: Any) -> RenderableType:
+            return _table(of, value, wide=output is Output.WIDE)
+
+        if watch:
+            _watch(fetch, render, output)
+        elif output in (Output.JSON, Output.YAML):
+            show(fetch(), output)
+        else:
+            console().print(render(fetch()))
+
+
+def describe(
+    kind: KindArgument,
+    name: Annotated[str, typer.Argument(help="Which one; routes and lanes also as PARENT/NAME.")],
+    gateway: GatewayOption = None,
+    group: GroupOption = None,
+    server: Server = DEFAULT_SERVER,
+    token: Token = "",
+) -> None:
+    """Show one thing with everything that is known about it."""
+    from controlplane.cli.inspection import matches_table
+
+    of = kinds.find(kind)
+    parent = {"gateway": gateway, "group": group}.get(of.owner or "")
+    with Client(server, token) as client:
+        item, path = kinds.located(client, of, name, parent)
+        out = console()
+        if of.plural == "services":
+            _describe_service(item)
+            return
+        out.print(_document(item))
+        if of.plural == "lanes":
+            out.print(matches_table(client.get(f"{path}/matches")))
+
+
+def export(server: Server = DEFAULT_SERVER, token: Token = "") -> None:
+    """Print every definition as one YAML stream that `laneway apply -f -` takes back."""
+    with Client(server, token) as client:
+        sys.stdout.write(client.text("/v1/export"))
+
+
+def proxies(
+    node: Annotated[str | None, typer.Argument(help="Node id of one proxy.")] = None,
+    watch: Watch = False,
+    output: Format = Output.TABLE,
+    server: Server = DEFAULT_SERVER,
+    token: Token = "",
+) -> None:
+    """List the connected Envoys with what they were sent and what they took; one in full if named."""
+    if node is not None and output is Output.TABLE and not watch:
+        describe("proxies", node, None, None, server, token)
+    else:
+        get("proxies", node, None, None, watch, output, server, token)
+
+
+def _table(kind: kinds.Kind, value: Any, wide: bool) -> RenderableType:
+    items = value["items"] if isinstance(value, dict) and "items" in value else value
+    rows = [kind.cells(item) for item in (items if isinstance(items, list) else [items])]
+    columns = kind.columns + (kind.wide if wide else ())
+    return table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def _document(item: Any) -> RenderableType:
+    """`item` as coloured YAML."""
+    from rich.syntax import Syntax
+
+    return Syntax(dump(item, Output.YAML), "yaml", background_color="default", word_wrap=True)
+
+
+def _describe_service(item: dict[str, Any]) -> None:
+    out = console()
+    head = {key: value for key, value in item.items() if key not in ("instances", "refused", "conflicts")}
+    out.print(_document(head))
+    rows = [
+        (
+            f"{one['address']}:{one['port']}",
+            one.get("tag") or "base",
+            one.get("application", ""),
+            one.get("health", "") + (" (held)" if one.get("held") else ""),
+            f"{one.get('weight', 1):g}",
+            ", ".join(f"{key}={value}" for key, value in (one.get("metadata") or {}).items()),
+        )
+        for one in item.get("instances", ())
+    ]
+    out.print(table(("instance", "tag", "application", "health", "weight", "metadata"), rows))
+    if item.get("refused"):
+        refused = [(f"{one['address']}:{one['port']}", one["reason"]) for one in item["refused"]]
+        out.print(table(("refused", "reason"), refused))
+    if item.get("conflicts"):
+        out.print(_document({"conflicts": item["conflicts"]}))
+
+
+def _watch(fetch: Callable[[], Any], render: Callable[[Any], RenderableType], output: Output) -> None:
+    """Poll and show each change: a table that redraws itself on a terminal, one more document elsewhere."""
+    from rich.live import Live
+
+    out = console()
+    live = (
+        Live(console=out, auto_refresh=False)
+        if output in (Output.TABLE, Output.WIDE) and out.is_terminal
+        else None
+    )
+    last: Any = None
+    try:
+        if live:
+            live.start()
+        while True:
+            value = fetch()
+            if live:
+                live.update(render(value), refresh=True)
+            elif value != last:
+                if output in (Output.JSON, Output.YAML):
+                    sys.stdout.write("---\n" if output is Output.YAML else "")
+                    show(value, output)
+                else:
+                    out.print(render(value))
+                sys.stdout.flush()
+            last = value
+            time.sleep(WATCH_INTERVAL_S)
+    except KeyboardInterrupt:
+        return
+    finally:
+        if live:
+            live.stop()

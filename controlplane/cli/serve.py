@@ -1,0 +1,121 @@
+"""`laneway serve`: the control plane itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from controlplane.cli.options import Exit
+from controlplane.cli.output import console, fail
+
+if TYPE_CHECKING:
+    from controlplane.cli.settings import Settings
+
+Text = str | None
+
+
+def serve(
+    config: Annotated[
+        Path | None, typer.Option("--config", envvar="LANEWAY_CONFIG", help="YAML file with settings.")
+    ] = None,
+    services: Annotated[
+        Path | None, typer.Option(help="File or directory of services and their instances; watched.")
+    ] = None,
+    definitions: Annotated[
+        Path | None, typer.Option(help="Definitions that are applied at start if the store is empty.")
+    ] = None,
+    store: Annotated[
+        Text, typer.Option(help="sqlite:PATH, memory or nacos. [default: sqlite:laneway.db]")
+    ] = None,
+    xds: Annotated[Text, typer.Option(help="Address of the xDS server. [default: 127.0.0.1:18000]")] = None,
+    admin: Annotated[Text, typer.Option(help="Address of the admin API. [default: 127.0.0.1:18080]")] = None,
+    admin_tokens: Annotated[Path | None, typer.Option(help="File of `name: token` lines.")] = None,
+    admin_allow_anonymous: Annotated[
+        bool | None,
+        typer.Option("--admin-allow-anonymous", help="Serve the admin API off loopback without tokens."),
+    ] = None,
+    lane_drain: Annotated[
+        float | None,
+        typer.Option(help="Seconds that a lane still works at sidecars when switched off. [default: 5]"),
+    ] = None,
+    empty_hold: Annotated[
+        float | None, typer.Option(help="Seconds that a lost base set is served on. [default: 300]")
+    ] = None,
+    nacos: Annotated[
+        list[str] | None, typer.Option(help="host:port of a Nacos server; may be repeated.")
+    ] = None,
+    nacos_namespace: Annotated[Text, typer.Option(help="Namespace id. [default: public]")] = None,
+    nacos_group: Annotated[
+        list[str] | None, typer.Option(help="Group; may be repeated. [default: DEFAULT_GROUP]")
+    ] = None,
+    nacos_service: Annotated[
+        list[str] | None, typer.Option(help="Name or pattern of services; may be repeated. [default: all]")
+    ] = None,
+    log_format: Annotated[Literal["console", "json"] | None, typer.Option(help="How log lines look.")] = None,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None, typer.Option(help="Least severe line shown.")
+    ] = None,
+) -> None:
+    """Run the control plane until SIGTERM or Ctrl-C.
+
+    Every option is also a variable LANEWAY_<OPTION> and a key of the --config file.
+    """
+    settings = load_or_fail(
+        config,
+        {
+            "services": services,
+            "definitions": definitions,
+            "store": store,
+            "xds": xds,
+            "admin": admin,
+            "token_file": admin_tokens,
+            "admin_allow_anonymous": admin_allow_anonymous,
+            "lane_drain": lane_drain,
+            "empty_hold": empty_hold,
+            "nacos": nacos or None,
+            "nacos_namespace": nacos_namespace,
+            "nacos_groups": nacos_group or None,
+            "nacos_services": nacos_service or None,
+            "log_format": log_format,
+            "log_level": log_level,
+        },
+    )
+    run(settings)
+
+
+def load_or_fail(config: Path | None, overrides: dict[str, Any]) -> Settings:
+    """The settings, or the end of the command with each wrong one named."""
+    import yaml
+    from pydantic import ValidationError
+
+    from controlplane.cli.settings import load
+
+    try:
+        return load(config, overrides)
+    except ValidationError as error:
+        from rich.markup import escape
+
+        out = console(stderr=True)
+        out.print("[bold red]error:[/] the settings are wrong")
+        for one in error.errors():
+            where = ".".join(map(str, one["loc"])) or "settings"
+            out.print(f"  [bold]{escape(where)}[/]: {escape(one['msg'].removeprefix('Value error, '))}")
+        raise typer.Exit(Exit.USAGE) from None
+    except (OSError, yaml.YAMLError) as error:
+        fail(f"cannot read {config}: {error}", Exit.USAGE)
+
+
+def run(settings: Settings) -> None:
+    """Serve with `settings` until told to stop. The composition root is imported only here: it is heavy."""
+    import uvloop
+
+    from controlplane.app import run as serve_until_stopped
+
+    try:
+        uvloop.run(serve_until_stopped(settings))
+    except KeyboardInterrupt:
+        return
+    except OSError as error:
+        fail(f"cannot start: {error}")

@@ -1,0 +1,153 @@
+"""Settings of `laneway serve`: command line over environment over the file of `--config` over defaults.
+
+Every field is also a variable `LANEWAY_<FIELD>`; those about Nacos go by the `NACOS_*` names that its users
+know, too. In the YAML file the keys are the field names as they stand here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+def _nacos(field: str, *others: str) -> AliasChoices:
+    """The names of a Nacos setting: the field, its LANEWAY_ form, and the variables that Nacos users know."""
+    return AliasChoices(field, f"laneway_{field}", *others)
+
+
+class Settings(BaseSettings):
+    """What a control plane needs to know to start. Durations are seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LANEWAY_", extra="forbid", frozen=True, populate_by_name=True
+    )
+
+    xds: str = Field("127.0.0.1:18000", description="address:port of the xDS server")
+    admin: str = Field("127.0.0.1:18080", description="address:port of the admin API")
+    services: Path | None = Field(None, description="file or directory of the file source")
+    definitions: Path | None = Field(None, description="applied at start if the store is empty")
+    store: str = Field("sqlite:laneway.db", description="sqlite:PATH, memory or nacos")
+    token_file: Path | None = Field(
+        None,
+        description="file of `name: token` lines for the admin API",
+        validation_alias=AliasChoices("token_file", "laneway_token_file", "laneway_admin_tokens"),
+    )
+    admin_allow_anonymous: bool = Field(False, description="serve the admin API off loopback without tokens")
+    lane_drain: float = Field(
+        5.0, ge=0, description="how long a lane that is switched off still works at sidecars"
+    )
+    empty_hold: float = Field(
+        300.0, ge=0, description="how long the last good base set of a lost source is served"
+    )
+    tag_keys: Names = Field(
+        (), description="metadata keys that hold the tag, in order; empty: the built-in ones"
+    )
+    log_format: Literal["console", "json"] = Field("console", description="how log lines look")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe line shown"
+    )
+
+    nacos: Names = Field(
+        (), description="host:port of Nacos servers", validation_alias=_nacos("nacos", "nacos_server_addr")
+    )
+    nacos_namespace: str = Field("public", validation_alias=_nacos("nacos_namespace"))
+    nacos_groups: Names = Field(("DEFAULT_GROUP",), validation_alias=_nacos("nacos_groups", "nacos_group"))
+    nacos_services: Names = Field(
+        (), description="names or patterns; empty: all", validation_alias=_nacos("nacos_services")
+    )
+    nacos_username: str = Field("", validation_alias=_nacos("nacos_username"))
+    nacos_password: str = Field("", repr=False, validation_alias=_nacos("nacos_password"))
+    nacos_access_key: str = Field("", validation_alias=_nacos("nacos_access_key"))
+    nacos_secret_key: str = Field("", repr=False, validation_alias=_nacos("nacos_secret_key"))
+    nacos_tls: bool = Field(False, validation_alias=_nacos("nacos_tls", "nacos_tls_enable"))
+    nacos_ca_file: Path | None = Field(None, validation_alias=_nacos("nacos_ca_file"))
+
+    @field_validator("nacos", "nacos_groups", "nacos_services", "tag_keys", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """Lists are comma separated in variables."""
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("xds", "admin")
+    @classmethod
+    def _endpoint(cls, value: str) -> str:
+        endpoint(value)
+        return value
+
+    @field_validator("store")
+    @classmethod
+    def _store(cls, value: str) -> str:
+        if value in ("memory", "nacos") or (value.startswith("sqlite:") and value != "sqlite:"):
+            return value
+        raise ValueError("write sqlite:PATH, memory or nacos")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if not is_loopback(endpoint(self.admin)[0]) and not (self.token_file or self.admin_allow_anonymous):
+            raise ValueError(
+                f"the admin address {self.admin} is off loopback: give --admin-tokens FILE, "
+                "or --admin-allow-anonymous if everyone who reaches it may change traffic"
+            )
+        if self.store == "nacos" and not self.nacos:
+            raise ValueError("store nacos needs the address of a Nacos server (--nacos)")
+        return self
+
+
+def endpoint(text: str) -> tuple[str, int]:
+    """Host and port of `host:port` or `[v6]:port`; an empty host means every address. Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{text!r} is not of the form address:port")
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load(config: Path | None, overrides: dict[str, Any]) -> Settings:
+    """The settings from `overrides` (None is absent), the environment, the YAML file and the defaults.
+
+    Raises pydantic.ValidationError where a value is wrong or a key of the file is unknown, OSError or
+    yaml.YAMLError where the file cannot be read.
+    """
+    if config is not None:
+        config.read_bytes()  # pydantic-settings passes over a file that is not there
+
+    class FileSettings(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            if config is None:
+                return init_settings, env_settings
+            return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=config)
+
+    return FileSettings(**{key: value for key, value in overrides.items() if value is not None})
