@@ -13,22 +13,22 @@ XDS_CLUSTER = "laneway-xds"
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-# First words of Envoy's cluster statistics: where a cluster's name, which may hold dots, ends.
-_CLUSTER_STATS = (
+# First words of Envoy's cluster statistics: they tell where a cluster's name, which may hold dots, ends.
+_STATS = (
     "upstream_|membership_|lb_|outlier_detection|circuit_breakers|health_check|internal|external|canary|"
     "retry_or_shadow|update_|assignment_|bind_errors|max_host_weight|version|warming_state|init_fetch|http1|http2|"
     "http3|ssl|tls|zone|default|original_dst|load_report|client_|priority_|ext_|tcp_"
 )
-_END = rf"\.(?:{_CLUSTER_STATS})"
+_END = rf"\.)(?:{_STATS})"
 
 # Cluster names: `<service>|base`, `<service>|<applications>|<tag>` and, for the aggregate over both,
-# `<service>|<applications>|<tag>>base`. A second group is the label's value, the first is cut from the name.
+# `<service>|<applications>|<tag>>base`. Envoy cuts the first group from the statistic's name and takes the
+# second as the label's value. Each expression cuts the whole cluster name: Envoy joins what they cut.
 STATS_TAGS = (
-    ("envoy.cluster_name", rf"^cluster\.((.+?)\.)(?:{_CLUSTER_STATS})"),
-    ("laneway.service", r"^cluster\.(([^|]+))\|"),
-    ("laneway.application", r"^cluster\.[^|]+\|(([^|]+)\|)"),
-    ("laneway.tag", rf"^cluster\.[^|]+\|(?:[^|]+\|)?(([^|>]+?))(?:\|strict)?(?:>(?:base|none))?{_END}"),
-    ("laneway.fallback", rf"^cluster\.[^|]+\|[^|]+\|[^>]+(>(base|none)){_END}"),
+    ("laneway.service", rf"^cluster\.(([^|]+)\|.+?{_END}"),
+    ("laneway.application", rf"^cluster\.([^|]+\|([^|]+)\|.+?{_END}"),
+    ("laneway.tag", rf"^cluster\.([^|]+\|(?:[^|]+\|)?([^|>]+?)(?:\|strict)?(?:>(?:base|none))?{_END}"),
+    ("laneway.fallback", rf"^cluster\.([^|]+\|[^|]+\|[^>]+>(base|none){_END}"),
 )
 
 
