@@ -1,0 +1,136 @@
+"""Client status discovery: what each connected client was sent, accepted and rejected.
+
+https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/status/v3/csds.proto
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+import grpc
+
+from .messages import (
+    ClientResourceStatus,
+    ClientStatusRequest,
+    ClientStatusResponse,
+    ConfigStatus,
+    Message,
+    NodeMessage,
+)
+from .node import Node
+from .stream import StreamState
+from .subscription import Subscription
+
+Streams = Callable[[], Iterable[tuple[Node, StreamState[Any]]]]
+_SERVICE = "envoy.service.status.v3.ClientStatusDiscoveryService"
+
+
+def handler(streams: Streams) -> grpc.GenericRpcHandler:
+    """The service, over what `streams` gives at the time of a request."""
+
+    async def fetch(request: Message, context: Any) -> Message:
+        return await _answer(request, context)
+
+    async def stream(requests: AsyncIterator[Message], context: Any) -> AsyncIterator[Message]:
+        async for request in requests:
+            yield await _answer(request, context)
+
+    async def _answer(request: Message, context: Any) -> Message:
+        try:
+            return respond(request, streams())
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise
+
+    codec: dict[str, Any] = {
+        "request_deserializer": ClientStatusRequest.FromString,
+        "response_serializer": ClientStatusResponse.SerializeToString,
+    }
+    return grpc.method_handlers_generic_handler(
+        _SERVICE,
+        {
+            "FetchClientStatus": grpc.unary_unary_rpc_method_handler(fetch, **codec),
+            "StreamClientStatus": grpc.stream_stream_rpc_method_handler(stream, **codec),
+        },
+    )
+
+
+def respond(request: Message, streams: Iterable[tuple[Node, StreamState[Any]]]) -> Message:
+    """The status of the clients that the request picks. Raises ValueError for matchers that are not
+    understood.
+    """
+    response = ClientStatusResponse()
+    for node, state in streams:
+        if request.node_matchers and not any(_matches(matcher, node) for matcher in request.node_matchers):
+            continue
+        config = response.config.add()
+        config.node.CopyFrom(NodeMessage.FromString(node.message))
+        for subscription in state.subscriptions.values():
+            for name in _names(subscription):
+                _describe(
+                    config.generic_xds_configs.add(), subscription, name, request.exclude_resource_contents
+                )
+    return response
+
+
+def _names(subscription: Subscription) -> list[str]:
+    names = set(subscription.names)
+    if subscription.wildcard:
+        for part in subscription.parts:
+            names.update(part.names())
+    return sorted(names)
+
+
+def _describe(entry: Any, subscription: Subscription, name: str, exclude_contents: bool) -> None:
+    entry.type_url = subscription.type_url
+    entry.name = name
+    resource = subscription.view.get(subscription.type_url, name)
+    if resource is None:
+        entry.config_status = ConfigStatus.Value("NOT_SENT")
+        entry.client_status = ClientResourceStatus.DOES_NOT_EXIST
+        return
+    entry.version_info = resource.version
+    if not exclude_contents:
+        entry.xds_config.type_url = subscription.type_url
+        entry.xds_config.value = resource.body
+    rejected = subscription.rejected is None or name in subscription.rejected
+    if subscription.nack is not None and rejected:
+        entry.config_status = ConfigStatus.Value("ERROR")
+        entry.client_status = ClientResourceStatus.NACKED
+        entry.error_state.details = subscription.nack.message
+        entry.error_state.version_info = subscription.nack.version
+        entry.error_state.last_update_attempt.FromMilliseconds(int(subscription.nack.at * 1000))
+    elif any(reply.names is None or name in reply.names for reply in subscription.outstanding):
+        entry.config_status = ConfigStatus.Value("STALE")
+        entry.client_status = ClientResourceStatus.REQUESTED
+    elif name in subscription.changes():
+        entry.config_status = ConfigStatus.Value("NOT_SENT")
+        entry.client_status = ClientResourceStatus.REQUESTED
+    else:
+        entry.config_status = ConfigStatus.Value("SYNCED")
+        entry.client_status = ClientResourceStatus.ACKED
+
+
+def _matches(matcher: Message, node: Node) -> bool:
+    if matcher.node_metadatas:
+        raise ValueError("node matchers by metadata are not supported, match by node_id")
+    return not matcher.HasField("node_id") or _matches_text(matcher.node_id, node.id)
+
+
+def _matches_text(matcher: Message, value: str) -> bool:
+    kind = matcher.WhichOneof("match_pattern")
+    if kind == "safe_regex":
+        raise ValueError("node matchers by regular expression are not supported")
+    if kind is None or kind == "custom":
+        raise ValueError("a node matcher says nothing that is supported")
+    pattern: str = getattr(matcher, kind)
+    if matcher.ignore_case:
+        pattern, value = pattern.casefold(), value.casefold()
+    if kind == "exact":
+        return value == pattern
+    if kind == "prefix":
+        return value.startswith(pattern)
+    if kind == "suffix":
+        return value.endswith(pattern)
+    return pattern in value

@@ -1,0 +1,388 @@
+"""Resources, the collections that hold them and the views that streams see.
+
+Nothing here does I/O, nothing waits. Everything belongs to one thread, that of the event loop.
+
+One sequence of numbers runs through all collections, so that a stream needs a single cursor per type however
+many collections its view has, and "everything up to now" is one number. A collection remembers for every name
+the number of its last change; what changed since a cursor is read from the end of that record and costs what
+changed, not what there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+import xxhash
+
+from . import wire
+from .clusters import endpoints_of
+from .encoding import ResponseCache, Selection
+
+_PREFIX = "type.googleapis.com/"
+CLUSTER = _PREFIX + "envoy.config.cluster.v3.Cluster"
+ENDPOINT = _PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+LISTENER = _PREFIX + "envoy.config.listener.v3.Listener"
+ROUTE = _PREFIX + "envoy.config.route.v3.RouteConfiguration"
+VIRTUAL_HOST = _PREFIX + "envoy.config.route.v3.VirtualHost"
+EXTENSION_CONFIG = _PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
+SECRET = _PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
+RUNTIME = _PREFIX + "envoy.service.runtime.v3.Runtime"
+
+#: The order in which changes that belong together are pushed: make before break.
+#: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations
+PUSH_ORDER = (CLUSTER, ENDPOINT, SECRET, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST, RUNTIME)
+
+_HISTORY = 8  # changes remembered for one name: enough to see that a flap came back to where it was
+_TOMBSTONES = 1_000  # removed names remembered at least, before the oldest are forgotten
+_WEIGHT = (1 << 64) - 1
+
+
+class Resource:
+    """One named xDS resource: opaque bytes with a version. Immutable; its encoded forms are made once.
+
+    `body` is the serialised message without an Any around it. `aliases` are further names under which a
+    client may ask for it (delta only, used by VHDS).
+    """
+
+    __slots__ = ("_delta", "_digest", "_endpoints", "_sotw", "aliases", "body", "name", "version")
+
+    name: str
+    body: bytes
+    version: str
+    aliases: tuple[str, ...]
+
+    def __init__(self, name: str, body: bytes, version: str, aliases: tuple[str, ...] = ()) -> None:
+        put = object.__setattr__
+        put(self, "name", name)
+        put(self, "body", body)
+        put(self, "version", version)
+        put(self, "aliases", aliases)
+        put(self, "_sotw", None)
+        put(self, "_delta", None)
+        put(self, "_digest", None)
+        put(self, "_endpoints", None)
+
+    @classmethod
+    def of(cls, name: str, body: bytes, aliases: tuple[str, ...] = ()) -> Resource:
+        """A resource whose version is the hash of its content: the same over restarts and replicas."""
+        return cls(name, body, xxhash.xxh64_hexdigest(body), aliases)
+
+    def __setattr__(self, key: str, value: object) -> None:
+        raise AttributeError(f"a Resource is immutable: cannot set {key}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Resource):
+            return NotImplemented
+        return (self.name, self.version, self.body, self.aliases) == (
+            other.name,
+            other.version,
+            other.body,
+            other.aliases,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.version))
+
+    def __repr__(self) -> str:
+        return f"Resource({self.name!r}, version={self.version!r}, {len(self.body)} bytes)"
+
+    @property
+    def digest(self) -> int:
+        """64 bits of name and version; a set of resources is summed up by the sum of its digests."""
+        if self._digest is None:
+            object.__setattr__(
+                self, "_digest", xxhash.xxh64_intdigest(f"{self.name}\0{self.version}".encode())
+            )
+        return self._digest  # pyright: ignore[reportReturnType]
+
+    @property
+    def endpoints(self) -> str:
+        """For a cluster: the name under which its endpoints are found, which may differ from its own."""
+        if self._endpoints is None:
+            object.__setattr__(self, "_endpoints", endpoints_of(self.name, self.body))
+        return self._endpoints  # pyright: ignore[reportReturnType]
+
+    def sotw_field(self, type_url: str) -> bytes:
+        """The `resources` field of a DiscoveryResponse with this resource in it."""
+        if self._sotw is None:
+            any_message = wire.text(wire.ANY_TYPE_URL, type_url) + wire.field(wire.ANY_VALUE, self.body)
+            object.__setattr__(self, "_sotw", wire.field(wire.SOTW_RESOURCES, any_message))
+        return self._sotw  # pyright: ignore[reportReturnType]
+
+    def delta_field(self, type_url: str) -> bytes:
+        """The `resources` field of a DeltaDiscoveryResponse with this resource in it."""
+        if self._delta is None:
+            any_message = wire.text(wire.ANY_TYPE_URL, type_url) + wire.field(wire.ANY_VALUE, self.body)
+            wrapper = wire.text(wire.RESOURCE_VERSION, self.version)
+            wrapper += wire.text(wire.RESOURCE_NAME, self.name)
+            wrapper += b"".join(wire.text(wire.RESOURCE_ALIASES, alias) for alias in self.aliases)
+            wrapper += wire.field(wire.RESOURCE_BODY, any_message)
+            object.__setattr__(self, "_delta", wire.field(wire.DELTA_RESOURCES, wrapper))
+        return self._delta  # pyright: ignore[reportReturnType]
+
+
+_Identity = tuple[str, tuple[str, ...]] | None  # version and aliases; None where there is no such resource
+
+
+def _identity(resource: Resource | None) -> _Identity:
+    return None if resource is None else (resource.version, resource.aliases)
+
+
+class Clock:
+    """The number of the last change in any collection."""
+
+    now: int = 0
+
+    @classmethod
+    def tick(cls) -> int:
+        cls.now += 1
+        return cls.now
+
+
+class Overrun(Exception):
+    """A cursor is older than what the collection remembers of removals: the stream must start again."""
+
+
+class Collection:
+    """A mutable set of resources of one type, shared by any number of views.
+
+    `label`, when set, is shown as the version in state-of-the-world replies in place of the content's hash.
+    """
+
+    def __init__(self, type_url: str, resources: Iterable[Resource] = ()) -> None:
+        self.type_url = type_url
+        self.label: str | None = None
+        self.changed_at = 0
+        self._resources: dict[str, Resource] = {}
+        self._aliases: dict[str, str] = {}
+        self._log: dict[str, int] = {}  # name (or alias) -> number of its last change, oldest first
+        self._history: dict[str, list[tuple[int, _Identity]]] = {}
+        self._tombstones: dict[str, Resource] = {}
+        self._floor = 0
+        self._sum = 0
+        self._responses = ResponseCache()
+        self._changes: dict[int, frozenset[str]] = {}
+        self._weights: dict[frozenset[str], int] = {}
+        self._listeners: dict[Callable[[Collection], None], None] = {}
+        for resource in resources:
+            self.put(resource)
+
+    def __len__(self) -> int:
+        return len(self._resources)
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(self._resources.values())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._resources or name in self._aliases
+
+    def __repr__(self) -> str:
+        return f"Collection({self.type_url.removeprefix(_PREFIX)!r}, {len(self)} resources)"
+
+    def get(self, name: str) -> Resource | None:
+        """The resource of that name or alias."""
+        found = self._resources.get(name)
+        if found is None and self._aliases:
+            found = self._resources.get(self._aliases.get(name, ""))
+        return found
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._resources)
+
+    def put(self, resource: Resource) -> bool:
+        """Add a resource or replace the one of that name. True if that was a change."""
+        before = self._resources.get(resource.name)
+        if _identity(before) == _identity(resource):
+            return False
+        self._record(resource.name, before, resource)
+        self._notify()
+        return True
+
+    def remove(self, name: str) -> bool:
+        """Remove the resource of that name. True if there was one."""
+        before = self._resources.get(name)
+        if before is None:
+            return False
+        self._record(name, before, None)
+        self._notify()
+        return True
+
+    def replace(self, resources: Iterable[Resource]) -> bool:
+        """Make the collection hold exactly these. A resource whose version is the same is no change."""
+        wanted = {resource.name: resource for resource in resources}
+        at = self.changed_at
+        for name in [name for name in self._resources if name not in wanted]:
+            self._record(name, self._resources[name], None)
+        for name, resource in wanted.items():
+            before = self._resources.get(name)
+            if _identity(before) != _identity(resource):
+                self._record(name, before, resource)
+        if self.changed_at != at:
+            self._notify()
+        return self.changed_at != at
+
+    def watch(self, listener: Callable[[Collection], None]) -> None:
+        """Call `listener` after each change, in the same turn of the event loop. It must not wait."""
+        self._listeners[listener] = None
+
+    def unwatch(self, listener: Callable[[Collection], None]) -> None:
+        self._listeners.pop(listener, None)
+
+    @property
+    def weight(self) -> int:
+        """The sum of all digests, the content's contribution to a type's version."""
+        return self._sum
+
+    def changes_since(self, cursor: int) -> frozenset[str]:
+        """Names and aliases whose resource is not what it was at `cursor`.
+
+        A name that changed and came back is not among them: an unchanged resource is never sent again.
+        Raises Overrun if removals of that time are forgotten.
+        """
+        if cursor >= self.changed_at:
+            return frozenset()
+        if cursor < self._floor:
+            raise Overrun(self.type_url)
+        known = self._changes.get(cursor)
+        if known is None:
+            if len(self._changes) > 256:
+                self._changes.clear()
+            known = self._changes[cursor] = frozenset(self._walk(cursor))
+        return known
+
+    def former(self, name: str) -> Resource | None:
+        """A resource that was removed of late, by its name or alias."""
+        return self._tombstones.get(name)
+
+    def select(self, names: frozenset[str] | None, *, delta: bool) -> Selection:
+        """The encoded resources among `names` (None: all). Equal selections are encoded once and shared."""
+        cached = self._responses.get(names, delta)
+        if cached is not None:
+            return cached
+        chosen: dict[str, Resource] = {}
+        found: list[str] = []
+        if names is None:
+            chosen = self._resources
+        else:
+            for name in names:
+                resource = self.get(name)
+                if resource is not None:
+                    chosen[resource.name] = resource
+                    found.append(name)
+        encode = Resource.delta_field if delta else Resource.sotw_field
+        selection = Selection(
+            body=b"".join([encode(resource, self.type_url) for resource in chosen.values()]),
+            found=frozenset(chosen) if names is None else frozenset(found),
+            weight=sum(resource.digest for resource in chosen.values()),
+            count=len(chosen),
+        )
+        self._responses.put(names, delta, selection)
+        return selection
+
+    def weigh(self, names: frozenset[str]) -> int:
+        """The sum of the digests of the resources among `names`."""
+        known = self._weights.get(names)
+        if known is None:
+            if len(self._weights) > 256:
+                self._weights.clear()
+            known = self._weights[names] = sum(
+                resource.digest for resource in map(self.get, names) if resource is not None
+            )
+        return known
+
+    def _walk(self, cursor: int) -> Iterator[str]:
+        for name, changed_at in reversed(self._log.items()):
+            if changed_at <= cursor:
+                return
+            if not self._came_back(name, cursor):
+                yield name
+
+    def _came_back(self, name: str, cursor: int) -> bool:
+        for at, identity in reversed(self._history.get(name, ())):
+            if at <= cursor:
+                return identity == _identity(self._resources.get(name))
+        return False
+
+    def _record(self, name: str, before: Resource | None, after: Resource | None) -> None:
+        at = Clock.tick()
+        # An alias has no history of its own: it is in the log so that who asked by it is told.
+        for changed in (name, *(before.aliases if before else ()), *(after.aliases if after else ())):
+            self._log.pop(changed, None)
+            self._log[changed] = at
+        history = self._history.setdefault(name, [(0, None)])
+        history.append((at, _identity(after)))
+        del history[:-_HISTORY]
+        if before is not None:
+            self._sum = (self._sum - before.digest) & _WEIGHT
+            for alias in before.aliases:
+                self._aliases.pop(alias, None)
+        if after is None:
+            del self._resources[name]
+            if before is not None:
+                for known in (name, *before.aliases):
+                    self._tombstones.pop(known, None)
+                    self._tombstones[known] = before
+        else:
+            self._resources[name] = after
+            self._sum = (self._sum + after.digest) & _WEIGHT
+            for known in (name, *after.aliases):
+                self._tombstones.pop(known, None)
+            for alias in after.aliases:
+                self._aliases[alias] = name
+        self.changed_at = at
+        if len(self._tombstones) > 2 * max(_TOMBSTONES, len(self._resources)):
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop the older half of the tombstones; cursors from before them are overrun."""
+        for name in list(self._tombstones)[: len(self._tombstones) // 2]:
+            del self._tombstones[name]
+            self._floor = max(self._floor, self._log.pop(name, 0))
+            self._history.pop(name, None)
+
+    def _notify(self) -> None:
+        self._responses.clear()
+        self._changes.clear()
+        self._weights.clear()
+        for listener in tuple(self._listeners):
+            listener(self)
+
+
+def version_of(weight: int) -> str:
+    """A sum of digests as a version."""
+    return f"{weight & _WEIGHT:016x}"
+
+
+class View:
+    """What one node, or many, may see: per type URL an ordered tuple of collections with disjoint names."""
+
+    __slots__ = ("__weakref__", "collections")
+
+    def __init__(self, collections: Mapping[str, Sequence[Collection]]) -> None:
+        for type_url, parts in collections.items():
+            for part in parts:
+                if part.type_url != type_url:
+                    raise ValueError(f"a collection of {part.type_url} stands under {type_url}")
+        self.collections: Mapping[str, tuple[Collection, ...]] = MappingProxyType(
+            {type_url: tuple(parts) for type_url, parts in collections.items()}
+        )
+
+    def of(self, type_url: str) -> tuple[Collection, ...]:
+        """The collections of one type; none for a type that the view does not have."""
+        return self.collections.get(type_url, ())
+
+    def get(self, type_url: str, name: str) -> Resource | None:
+        for collection in self.of(type_url):
+            found = collection.get(name)
+            if found is not None:
+                return found
+        return None
+
+    def version(self, type_url: str) -> str:
+        """The version of all that the view holds of one type: a hash of content, or a collection's label."""
+        parts = self.of(type_url)
+        for part in parts:
+            if part.label is not None:
+                return part.label
+        return version_of(sum(part.weight for part in parts))

@@ -1,0 +1,170 @@
+"""One stream of discovery: the types that a client subscribes to, and the order in which they are answered.
+
+No I/O: requests go in by `receive`, serialised responses come out of `next`, time is an argument. When
+changes belong together they are pushed make before break (https://www.envoyproxy.io/docs/envoy/latest/api-
+docs/xds_protocol#eventual-consistency-considerations): clusters, their endpoints, listeners, routes; what was
+removed of clusters last, when the routes are acknowledged.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from .delta import DeltaSubscription
+from .messages import Message
+from .resources import (
+    CLUSTER,
+    ENDPOINT,
+    EXTENSION_CONFIG,
+    LISTENER,
+    PUSH_ORDER,
+    ROUTE,
+    VIRTUAL_HOST,
+    Collection,
+    View,
+)
+from .sotw import SotwSubscription
+from .subscription import NOTHING, Sent
+
+_RANK = {type_url: rank for rank, type_url in enumerate(PUSH_ORDER)}
+#: The types that refer to clusters: pushed after clusters, and to be acknowledged before clusters go.
+_REFERRING = (EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST)
+_BREAKING = (CLUSTER, ENDPOINT)
+_MOST_TYPES = 64
+
+
+class TooManyTypes(Exception):
+    """A client subscribes to more types than there are."""
+
+
+S = TypeVar("S", DeltaSubscription, SotwSubscription)
+
+
+class StreamState(Generic[S]):
+    """State of one stream in one of the two variants. `removal_wait`, `warming_wait`: seconds."""
+
+    __slots__ = (
+        "_gate_until",
+        "_hold_until",
+        "_warming",
+        "removal_wait",
+        "subscriptions",
+        "variant",
+        "view",
+        "warming_wait",
+    )
+
+    def __init__(
+        self, view: View, variant: type[S], *, removal_wait: float = 2.0, warming_wait: float = 0.5
+    ) -> None:
+        self.view = view
+        self.variant = variant
+        self.removal_wait = removal_wait
+        self.warming_wait = warming_wait
+        self.subscriptions: dict[str, S] = {}
+        self._hold_until: float | None = None
+        self._gate_until: float | None = None
+        self._warming = NOTHING
+
+    def receive(self, request: Message) -> Sent | None:
+        """Apply a request of the stream's variant. Returns the reply that it acknowledges or rejects, if any.
+
+        Raises TooManyTypes.
+        """
+        subscription = self.subscriptions.get(request.type_url)
+        if subscription is None:
+            if len(self.subscriptions) >= _MOST_TYPES:
+                raise TooManyTypes(f"more than {_MOST_TYPES} types on one stream")
+            subscription = self.variant(request.type_url, self.view)
+            self.subscriptions[request.type_url] = subscription
+            ordered = sorted(self.subscriptions.items(), key=lambda item: _RANK.get(item[0], len(_RANK)))
+            self.subscriptions = dict(ordered)
+        return subscription.receive(request)
+
+    def dirty(self) -> bool:
+        """Whether `next` may have something to say."""
+        if self._hold_until is not None or self._gate_until is not None:
+            return True
+        return any(subscription.dirty() for subscription in self.subscriptions.values())
+
+    def touched(self, collection: Collection) -> bool:
+        """Whether a change of that collection concerns this stream."""
+        subscription = self.subscriptions.get(collection.type_url)
+        return subscription is not None and subscription.dirty()
+
+    def next(self, now: float) -> bytes | None:
+        """The next response to write. `now` is of the same clock as `wake_at`, in seconds. Raises Overrun."""
+        gated = self._gated(now)
+        holding = any(kind in self.subscriptions for kind in _REFERRING)
+        for type_url, subscription in self.subscriptions.items():
+            if not subscription.dirty():
+                continue
+            response = subscription.compose(
+                hold=holding and type_url in _BREAKING, asked_only=gated and type_url in _REFERRING
+            )
+            if type_url == CLUSTER:
+                self._clusters_pushed(subscription, now)
+                gated = self._gated(now)
+            if subscription.held and self._hold_until is None:
+                self._hold_until = now + self.removal_wait
+            if response is not None:
+                return response
+        return self._release(now, gated)
+
+    def wake_at(self) -> float | None:
+        """When `next` should be asked again although nothing happened."""
+        times = [at for at in (self._hold_until, self._gate_until) if at is not None]
+        return min(times) if times else None
+
+    def settled(self, mark: int) -> bool:
+        """Whether the client had and answered everything that its view held at `mark`."""
+        return all(subscription.settled(mark) for subscription in self.subscriptions.values())
+
+    def _clusters_pushed(self, clusters: S, now: float) -> None:
+        """Envoy warms each cluster that is new or changed, and waits for its endpoints to be sent again."""
+        pushed, clusters.pushed = clusters.pushed, NOTHING
+        endpoints = self.subscriptions.get(ENDPOINT)
+        if not pushed or endpoints is None:
+            return
+        found = (self.view.get(CLUSTER, name) for name in pushed)
+        names = frozenset(cluster.endpoints for cluster in found if cluster is not None)
+        endpoints.resend(names)
+        if endpoints.wildcard or not clusters.wildcard:
+            return
+        # What refers to a new cluster waits until the client asked for the cluster's endpoints and got them:
+        # a request that is routed to a warming cluster is answered with 503.
+        fresh = frozenset(
+            name for name in names - endpoints.names if self.view.get(ENDPOINT, name) is not None
+        )
+        if fresh:
+            self._warming = self._warming | fresh
+            self._gate_until = now + self.warming_wait
+
+    def _gated(self, now: float) -> bool:
+        if self._gate_until is None:
+            return False
+        clusters, endpoints = self.subscriptions[CLUSTER], self.subscriptions[ENDPOINT]
+        waiting = self._warming - endpoints.names
+        if waiting:
+            waiting = frozenset(name for name in waiting if self.view.get(ENDPOINT, name) is not None)
+        if (waiting or endpoints.dirty()) and now < self._gate_until and clusters.nack is None:
+            return True
+        self._gate_until, self._warming = None, NOTHING
+        return False
+
+    def _release(self, now: float, gated: bool) -> bytes | None:
+        """Removals that were held, when what may have used them is acknowledged or the wait is over."""
+        if self._hold_until is None:
+            return None
+        if now < self._hold_until:
+            referring = [self.subscriptions[kind] for kind in _REFERRING if kind in self.subscriptions]
+            if gated or any(subscription.outstanding for subscription in referring):
+                return None
+        for kind in _BREAKING:
+            subscription = self.subscriptions.get(kind)
+            if subscription is not None and subscription.held:
+                response = subscription.release()
+                if response is not None:
+                    return response
+        self._hold_until = None
+        return None

@@ -1,0 +1,157 @@
+"""What one stream holds of one type: its names, what it was sent, what it acknowledged. No I/O.
+
+The rules are those of https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol; each stands beside
+the line that follows it. The state is a cursor into the collections and not a copy of what was sent:
+composing is done when the stream can take a message, so whoever reads slowly gets one merged update.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary, ref
+
+from .resources import CLUSTER, LISTENER, Clock, Collection, Resource, View
+
+WILDCARD = "*"
+#: The types for which no names in the first request means all, for historical reasons ("How the client
+#: specifies what resources to return"), and whose state-of-the-world replies carry the full set.
+LEGACY_WILDCARD = frozenset({CLUSTER, LISTENER})
+_MOST_OUTSTANDING = 64  # replies that a client may leave unacknowledged before the oldest is forgotten
+
+NOTHING: frozenset[str] = frozenset()
+
+
+_shared: WeakKeyDictionary[frozenset[str], ref[frozenset[str]]] = WeakKeyDictionary()
+
+
+def share(names: Iterable[str]) -> frozenset[str]:
+    """The one frozenset with these names: a thousand streams that subscribe to the same hold it once."""
+    wanted = frozenset(names)
+    if not wanted:
+        return NOTHING
+    known = _shared.get(wanted)
+    found = known() if known is not None else None
+    if found is None:
+        _shared[wanted] = ref(wanted)
+        return wanted
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Nack:
+    """A rejection: the version that was rejected, the client's words, when (epoch seconds)."""
+
+    version: str
+    message: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A reply without an answer yet. It took the client from state `before` to `after` (numbers of the
+    clock).
+    """
+
+    nonce: str
+    version: str
+    before: int
+    after: int
+    names: frozenset[str] | None
+
+
+@dataclass(slots=True)
+class Subscription:
+    """State of one type on one stream; `DeltaSubscription` and `SotwSubscription` are the two variants."""
+
+    type_url: str
+    view: View
+    parts: tuple[Collection, ...] = ()
+    started: bool = False
+    wildcard: bool = False
+    names: frozenset[str] = NOTHING
+    pending: frozenset[str] = NOTHING
+    """Names to answer whether they changed or not."""
+    pending_all: bool = False
+    owed: bool = False
+    """An answer is due even if it is empty: the first, which ends the client's wait."""
+    cursor: int = 0
+    nonce: int = 0
+    outstanding: deque[Sent] = field(default_factory=lambda: deque(maxlen=_MOST_OUTSTANDING))
+    sent: str = ""
+    acked: str = ""
+    nack: Nack | None = None
+    rejected: frozenset[str] | None = NOTHING
+    held: dict[str, Resource] = field(default_factory=dict)
+    """Removed resources whose removal the client is not told yet."""
+    pushed: frozenset[str] = NOTHING
+    """Names in the last composed reply that were sent because they had changed."""
+
+    def __post_init__(self) -> None:
+        self.parts = self.view.of(self.type_url)
+
+    def changes(self) -> frozenset[str]:
+        """What the client subscribes to and does not have in its present form. Raises Overrun."""
+        changed = NOTHING
+        for part in self.parts:
+            if part.changed_at > self.cursor:
+                more = part.changes_since(self.cursor)
+                changed = changed | more if changed else more
+        if not changed or self.wildcard:
+            return changed
+        return changed & self.names
+
+    def dirty(self) -> bool:
+        """Whether there may be something to compose. Moves the cursor on if there is not."""
+        if not self.started:
+            return False
+        if self.pending or self.pending_all or self.owed:
+            return True
+        if all(part.changed_at <= self.cursor for part in self.parts):
+            return False
+        if self.changes():
+            return True
+        self.cursor = Clock.now
+        return False
+
+    def settled(self, mark: int) -> bool:
+        """Whether everything up to `mark` was sent to the client and answered by it."""
+        if not self.started:
+            return True
+        if self.cursor < mark and self.dirty():
+            return False
+        return all(reply.before >= mark for reply in self.outstanding)
+
+    def resend(self, names: frozenset[str]) -> None:
+        """Answer those of `names` that are subscribed and exist once more."""
+        again = names if self.wildcard else names & self.names
+        again = frozenset(name for name in again if any(name in part for part in self.parts))
+        if again and self.started:
+            self.pending |= again
+
+    def acknowledge(self, nonce: str, error: str | None) -> Sent | None:
+        """Take the answer to a reply. Returns that reply, or None for one that is not awaited."""
+        if not any(reply.nonce == nonce for reply in self.outstanding):
+            return None
+        while True:
+            reply = self.outstanding.popleft()
+            if reply.nonce == nonce:
+                break
+        if error is None:
+            self.acked = reply.version
+            if self.nack is not None and reply.version != self.nack.version:
+                self.nack, self.rejected = None, NOTHING
+        else:
+            self.nack = Nack(reply.version, error, time.time())
+            self.rejected = reply.names
+        return reply
+
+    def _remember(self, version: str, before: int, names: frozenset[str] | None) -> bytes:
+        """Number the reply that is being composed; the nonce's bytes."""
+        self.nonce += 1
+        nonce = str(self.nonce)
+        self.sent = version
+        self.outstanding.append(Sent(nonce, version, before, self.cursor, names))
+        return nonce.encode()

@@ -1,0 +1,53 @@
+"""The few pieces of the protobuf wire format that responses are assembled from.
+
+A response to a thousand streams is the same bytes but for its nonce. Parsing and serialising it as a message
+for each stream costs milliseconds, concatenating fields that are already encoded costs a copy. A message is
+the concatenation of its fields in any order, and a repeated field may be spread over the message:
+https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+_LENGTH_DELIMITED = 2
+
+# DiscoveryResponse, field numbers of envoy/service/discovery/v3/discovery.proto.
+SOTW_VERSION_INFO = 1
+SOTW_RESOURCES = 2
+SOTW_TYPE_URL = 4
+SOTW_NONCE = 5
+
+# DeltaDiscoveryResponse.
+DELTA_RESOURCES = 2
+DELTA_TYPE_URL = 4
+DELTA_NONCE = 5
+DELTA_REMOVED = 6
+
+# Resource, the wrapper in a DeltaDiscoveryResponse.
+RESOURCE_VERSION = 1
+RESOURCE_BODY = 2
+RESOURCE_NAME = 3
+RESOURCE_ALIASES = 4
+
+# google.protobuf.Any.
+ANY_TYPE_URL = 1
+ANY_VALUE = 2
+
+
+def varint(value: int) -> bytes:
+    """Encode a non-negative integer as a base 128 varint."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append((value & 0x7F) | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def field(number: int, value: bytes) -> bytes:
+    """Encode a length-delimited field: bytes, string or embedded message."""
+    return varint(number << 3 | _LENGTH_DELIMITED) + varint(len(value)) + value
+
+
+def text(number: int, value: str) -> bytes:
+    """Encode a string field; the empty string is the default and is left out, as protobuf does."""
+    return field(number, value.encode()) if value else b""
