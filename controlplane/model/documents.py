@@ -1,14 +1,19 @@
 """The documents that users write, one frozen pydantic model per kind.
 
 Shapes, names and rules: docs/reference/documents.md. A document is valid by itself here; the rules across
-documents (references, modes of a group, sums of shares) are in `definitions`.
+documents (references, modes of a group, sums of shares) are in `rules`. Validate foreign input through
+`parsing`, which tells mistakes in words; here they raise pydantic.ValidationError.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import ipaddress
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
+
+from controlplane.model import fields
+from controlplane.model.fields import refuse
 
 
 class Document(BaseModel):
@@ -16,109 +21,250 @@ class Document(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: Any) -> dict[str, Any]:
+        """An absent field stays absent: no field has null as a value."""
+        return {name: value for name, value in handler(self).items() if value is not None}
+
 
 class Listener(Document):
-    port: int
-    address: str = "0.0.0.0"
+    port: Annotated[int, Field(ge=1, le=65535)]
+    address: fields.Address = "0.0.0.0"
 
 
 class Carriers(Document):
-    header: str = "x-lane"
-    baggage: str = "lane"
+    header: fields.Carrier = "x-lane"
+    baggage: fields.Token = "lane"
 
 
 class Gateway(Document):
     kind: Literal["Gateway"] = "Gateway"
-    name: str
-    listeners: tuple[Listener, ...]
+    name: fields.Name
+    listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=64)]
     carriers: Carriers = Carriers()
     trust_client_lane: bool = False
-    trusted_hops: int = 0
+    trusted_hops: Annotated[int, Field(ge=0, le=100)] = 0
+
+    @field_validator("listeners")
+    @classmethod
+    def _distinct(cls, listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
+        for index, one in enumerate(listeners):
+            for other in listeners[:index]:
+                if one.port == other.port and _overlap(one.address, other.address):
+                    refuse(f"has port {one.port} twice on the same address", "give each listener its own port")
+        return listeners
+
+
+def _overlap(one: str, other: str) -> bool:
+    first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    return first == second or first.is_unspecified or second.is_unspecified
 
 
 class PathMatch(Document):
     """Exactly one of the three is set."""
 
-    prefix: str | None = None
-    exact: str | None = None
-    regex: str | None = None
+    prefix: fields.Path | None = None
+    exact: fields.Path | None = None
+    regex: fields.Regex | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> PathMatch:
+        given = [name for name in ("prefix", "exact", "regex") if getattr(self, name) is not None]
+        if len(given) != 1:
+            refuse(
+                f"has {' and '.join(given) or 'none'} of prefix, exact and regex",
+                "give exactly one of prefix, exact and regex",
+            )
+        return self
 
 
 class RouteMatch(Document):
-    hosts: tuple[str, ...] = ()
+    hosts: Annotated[tuple[fields.Host, ...], Field(max_length=256)] = ()
     path: PathMatch = PathMatch(prefix="/")
 
 
 class Route(Document):
+    """`timeout` and `idle_timeout`: `0s` is none; an absent `idle_timeout` leaves the edge's own."""
+
     kind: Literal["Route"] = "Route"
-    gateway: str
-    name: str
+    gateway: fields.Name
+    name: fields.Name
     match: RouteMatch = RouteMatch()
-    priority: int = 100
-    service: str
-    timeout: str = "0s"
-    idle_timeout: str | None = None
+    priority: fields.Priority = 100
+    service: fields.ServiceName
+    timeout: fields.Duration = "0s"
+    idle_timeout: fields.Duration | None = None
 
 
 class HealthCheck(Document):
-    path: str
-    interval: str = "5s"
+    path: fields.Path
+    interval: fields.Interval = "5s"
 
 
 class Application(Document):
     kind: Literal["Application"] = "Application"
-    name: str
-    services: tuple[str, ...] = ()
+    name: fields.Name
+    services: Annotated[tuple[fields.ServiceName, ...], Field(max_length=10_000)] = ()
     health_check: HealthCheck | None = None
+
+    @field_validator("services")
+    @classmethod
+    def _distinct(cls, services: tuple[str, ...]) -> tuple[str, ...]:
+        return _unique(services)
 
 
 class LaneGroup(Document):
     kind: Literal["LaneGroup"] = "LaneGroup"
-    name: str
-    gateway: str
-    applications: tuple[str, ...]
+    name: fields.Name
+    gateway: fields.Name
+    applications: Annotated[tuple[fields.Name, ...], Field(min_length=1, max_length=10_000)]
     inherit_tag: bool = True
+
+    @field_validator("applications")
+    @classmethod
+    def _distinct(cls, applications: tuple[str, ...]) -> tuple[str, ...]:
+        return _unique(applications)
+
+
+def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            refuse(f"names {name[:70]!r} twice", "leave one out")
+        seen.add(name)
+    return names
 
 
 class Condition(Document):
     """`value` is a str for ==, != and regex; a tuple of str for `in`; an int or float 0-100 for percentage."""
 
     source: Literal["header", "query", "cookie"]
-    name: str
+    name: Annotated[str, Field(min_length=1, max_length=128)]
     operator: Literal["==", "!=", "in", "percentage", "regex"]
-    value: str | tuple[str, ...] | float
+    value: fields.ConditionValue
+
+    @field_validator("name")
+    @classmethod
+    def _text(cls, name: str) -> str:
+        return fields.printable(name)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Condition:
+        if self.source == "header":
+            fields.header_name(self.name)
+        elif self.source == "cookie" and any(char in self.name for char in '=;, "'):
+            refuse(f"has the name {self.name!r}, which no cookie has", "write the cookie's name alone")
+        _check_value(self.operator, self.value)
+        return self
+
+
+def _check_value(operator: str, value: str | tuple[str, ...] | float) -> None:
+    if operator == "percentage":
+        if isinstance(value, str | tuple):
+            refuse("has a value that is not a number", "percentage takes a number from 0 to 100, not quoted")
+        if not 0 <= value <= 100:
+            refuse(f"has the percentage {value:g}", "percentage takes a number from 0 to 100")
+    elif operator == "in":
+        if not isinstance(value, tuple) or not value:
+            refuse("has a value that is not a list of texts", "in takes a list: [hz, bj]")
+        if len(value) > 10_000:
+            refuse("has more than 10000 values", "use a regex or a percentage")
+        for one in value:
+            _check_text(one)
+    else:
+        if not isinstance(value, str):
+            refuse("has a value that is not text", f'{operator} takes one text, quoted if need be: "30"')
+        _check_text(value)
+        if operator == "regex":
+            fields.regex(value)
+
+
+def _check_text(value: str) -> None:
+    if len(value) > 4096:
+        refuse("has a value of more than 4096 characters", "no request would carry it; shorten it")
+    if any(char in value for char in "\r\n\0"):
+        refuse("has a value with a line break or NUL, which no request can carry", "leave them out")
 
 
 class Rule(Document):
     match: Literal["all", "any"] = "all"
-    conditions: tuple[Condition, ...]
+    conditions: Annotated[tuple[Condition, ...], Field(min_length=1, max_length=64)]
 
 
 class Sticky(Document):
     """Exactly one of the three is set."""
 
-    header: str | None = None
-    cookie: str | None = None
-    client_address: bool | None = None
+    header: fields.Header | None = None
+    cookie: fields.Token | None = None
+    client_address: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Sticky:
+        if sum(value is not None for value in (self.header, self.cookie, self.client_address)) != 1:
+            refuse(
+                "needs exactly one of header, cookie and client_address",
+                "write {cookie: NAME}, {header: NAME} or {client_address: true}",
+            )
+        return self
 
 
 class Ratio(Document):
-    percent: float
-    routes: dict[str, float] = {}
+    """`percent` and the overrides in `routes` (by name of the base route) are 0-100, two decimals."""
+
+    percent: fields.Percent
+    routes: dict[fields.Name, fields.Percent] = {}
     sticky: Sticky | None = None
+
+    def share(self, route: str) -> float:
+        """Per cent of the requests on the base route `route`."""
+        return self.routes.get(route, self.percent)
 
 
 class Lane(Document):
     kind: Literal["Lane"] = "Lane"
-    group: str
-    name: str
-    tag: str
+    group: fields.Name
+    name: fields.Name
+    tag: fields.Tag
     enabled: bool = True
-    priority: int = 100
-    routes: tuple[str, ...] | None = None
-    fallback: Literal["base", "none"] | dict[str, Literal["base", "none"]] = "base"
+    priority: fields.Priority = 100
+    routes: Annotated[tuple[fields.Name, ...], Field(min_length=1, max_length=10_000)] | None = None
+    fallback: Annotated[
+        Literal["base", "none"] | dict[fields.Name, Literal["base", "none"]], fields.Fallback
+    ] = "base"
     rule: Rule | None = None
     ratio: Ratio | None = None
 
+    @field_validator("routes")
+    @classmethod
+    def _distinct(cls, routes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return routes if routes is None else _unique(routes)
+
+    @model_validator(mode="after")
+    def _one(self) -> Lane:
+        if (self.rule is None) == (self.ratio is None):
+            given = "both rule and ratio" if self.rule else "neither rule nor ratio"
+            refuse(f"has {given}", "give exactly one of rule (by content) and ratio (a share of requests)")
+        if self.ratio is not None and self.routes is not None:
+            for route in self.ratio.routes:
+                if route not in self.routes:
+                    refuse(
+                        f"has a share on route {route}, which its routes leave out",
+                        f"add {route} to routes, or take it out of ratio.routes",
+                    )
+        return self
+
+    @property
+    def mode(self) -> Literal["content", "ratio"]:
+        return "content" if self.ratio is None else "ratio"
+
 
 AnyDocument = Annotated[Gateway | Route | Application | LaneGroup | Lane, Field(discriminator="kind")]
+
+KINDS: dict[str, type[Gateway] | type[Route] | type[Application] | type[LaneGroup] | type[Lane]] = {
+    "Gateway": Gateway,
+    "Route": Route,
+    "Application": Application,
+    "LaneGroup": LaneGroup,
+    "Lane": Lane,
+}
+"""Kinds in the order in which they build on each other, which is the order of an export."""

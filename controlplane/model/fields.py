@@ -1,0 +1,289 @@
+"""Types of single fields: their grammar and bounds, each refused with a message and a remedy."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Any, NoReturn
+
+import re2
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+NAME = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
+TAG = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"
+DURATION = r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,3})?(ms|s|m|h)$"
+LABELS = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\.?"
+HOST = rf"^(\*\.)?{LABELS}$"
+REGEX_LIMIT = 1024
+# Envoy refuses a whole route configuration over one regex whose program is larger than this, by default.
+PROGRAM_LIMIT = 100
+REGEX_MEMORY = 8 << 20
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST_DURATION = 7 * 24 * 3600.0
+STEERING = ("x-envoy-", "x-laneway-")
+HOP_HEADERS = frozenset(
+    "connection content-length cookie expect host keep-alive proxy-authenticate proxy-authorization "
+    "proxy-connection te trailer transfer-encoding upgrade x-forwarded-for x-forwarded-proto x-request-id "
+    "traceparent tracestate authorization content-type baggage".split()
+)
+
+
+def refuse(message: str, remedy: str = "") -> NoReturn:
+    """Refuse the field's value. Always raises what pydantic turns into one error."""
+    raise PydanticCustomError("laneway", "{text}", {"text": message, "remedy": remedy})
+
+
+def _matching(pattern: str, what: str, remedy: str) -> Any:
+    compiled = re.compile(pattern.removeprefix("^").removesuffix("$"))
+
+    def check(value: str) -> str:
+        if compiled.fullmatch(value) is None:
+            refuse(f"is not {what}", remedy)
+        return value
+
+    return check
+
+
+def printable(value: str) -> str:
+    """Refuse what cannot stand in a header line or in a name."""
+    if any(ord(char) < 32 or ord(char) == 127 for char in value):
+        refuse("holds control characters", "leave out line breaks, tabs and NUL")
+    return value
+
+
+def _line(value: str) -> str:
+    if any(char in value for char in "\r\n\0"):
+        refuse("holds a line break or NUL, which no request can carry", "leave them out")
+    return value
+
+
+Name = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            NAME,
+            "a name: 1-63 lower-case letters, digits, '.', '_' or '-', a letter or digit at both ends",
+            "use a name such as order-flow",
+        )
+    ),
+    Field(json_schema_extra={"pattern": NAME}),
+]
+Tag = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            TAG,
+            "a tag: 1-63 letters, digits, '.', '_' or '-', a letter or digit at both ends",
+            "use the tag that the instances carry, such as gray",
+        )
+    ),
+    Field(json_schema_extra={"pattern": TAG}),
+]
+Token = Annotated[
+    str,
+    AfterValidator(_matching(TOKEN, "a header or cookie name", "use letters, digits and '-'")),
+    Field(json_schema_extra={"pattern": TOKEN}),
+]
+ServiceName = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(printable)]
+Text = Annotated[str, Field(max_length=4096), AfterValidator(_line)]
+
+
+def seconds(duration: str) -> float:
+    """Seconds of a checked duration such as `500ms`. Raises ValueError for anything else."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)", duration)
+    if match is None:
+        raise ValueError(f"{duration!r} is not a duration")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def _duration(value: str) -> str:
+    if re.fullmatch(DURATION[1:-1], value) is None:
+        refuse("is not a duration", "write a number and a unit: 500ms, 5s, 1m or 1h; 0s means none")
+    if seconds(value) > LONGEST_DURATION:
+        refuse("is longer than a week", "give at most 168h")
+    return value
+
+
+def _positive(value: str) -> str:
+    if seconds(value) < 0.1:
+        refuse("is too short an interval", "give at least 100ms")
+    return value
+
+
+Duration = Annotated[str, AfterValidator(_duration), Field(json_schema_extra={"pattern": DURATION})]
+Interval = Annotated[
+    str,
+    AfterValidator(_duration),
+    AfterValidator(_positive),
+    Field(json_schema_extra={"pattern": DURATION}),
+]
+
+
+def _host(value: str) -> str:
+    if len(value) > 253 or re.fullmatch(HOST[1:-1], value) is None:
+        remedy = "write shop.example.com or *.example.com, without scheme, port and path"
+        if ":" in value:
+            refuse("is not a host: hosts are compared without port", remedy)
+        refuse("is not a host", remedy)
+    return value
+
+
+Host = Annotated[str, AfterValidator(_host), Field(json_schema_extra={"pattern": HOST})]
+
+
+def _address(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        refuse("is not an IP address", "write 0.0.0.0, 127.0.0.1 or ::")
+    if "%" in value:
+        refuse("has a zone", "leave out what follows '%'")
+    return value
+
+
+Address = Annotated[
+    str,
+    AfterValidator(_address),
+    Field(json_schema_extra={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}),
+]
+
+
+def _path(value: str) -> str:
+    printable(value)
+    if not value.startswith("/"):
+        refuse("does not start with '/'", f"write /{value[:100]}")
+    if any(char in value for char in "?# "):
+        refuse("holds '?', '#' or a space, which no path has", "leave the query out; percent-encode the rest")
+    return value
+
+
+Path = Annotated[
+    str, AfterValidator(_path), Field(max_length=1024, json_schema_extra={"pattern": r"^/[^?#\s\x00-\x1f\x7f]*$"})
+]
+
+
+def regex(value: str) -> str:
+    """Refuse what RE2 does not compile, or compiles to more than Envoy takes."""
+    _line(value)
+    if not value:
+        refuse("is an empty regular expression", "write what the whole value has to match")
+    if len(value) > REGEX_LIMIT:
+        refuse(f"is longer than {REGEX_LIMIT} characters", "shorten it, or use `in` for a list of values")
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = REGEX_MEMORY
+    try:
+        compiled = re2.compile(value, options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else ""
+        reason = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        refuse(
+            f"is not a regular expression of RE2: {reason}",
+            "RE2 has no look-around and no back references; see the RE2 syntax page",
+        )
+    if compiled.programsize > PROGRAM_LIMIT:
+        refuse(
+            f"compiles to {compiled.programsize} instructions, more than the {PROGRAM_LIMIT} that Envoy takes",
+            "use smaller repetitions ({1,9}), or `in` for a list of values",
+        )
+    return value
+
+
+Regex = Annotated[str, AfterValidator(regex), Field(max_length=REGEX_LIMIT)]
+
+
+def hundredths(value: float) -> int:
+    """Slots (of 10000) of a checked percentage."""
+    return round(value * 100)
+
+
+def _two_decimals(value: float) -> float:
+    if abs(value * 100 - round(value * 100)) > 1e-7:
+        refuse("has more than two decimals", f"write {round(value, 2):g}")
+    return round(value, 2)
+
+
+def plain_number(value: float) -> float | int:
+    """30 rather than 30.0, so that what users wrote is what they read."""
+    return int(value) if float(value).is_integer() else value
+
+
+Percent = Annotated[
+    float,
+    Field(ge=0, le=100, allow_inf_nan=False, json_schema_extra={"multipleOf": 0.01}),
+    AfterValidator(_two_decimals),
+    PlainSerializer(plain_number),
+]
+Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+
+
+def header_name(value: str) -> str:
+    """Refuse header names that no rule may read: pseudo-headers and those that steer the proxies."""
+    if value.startswith(":"):
+        refuse("is a pseudo-header", "conditions on the path and host belong in the route's match")
+    if re.fullmatch(TOKEN[1:-1], value) is None:
+        refuse("is not a header name", "use letters, digits and '-'")
+    if value.lower().startswith(STEERING):
+        refuse("steers the proxies and is removed from what clients send", "use a header of your own")
+    return value
+
+
+HEADER = r"^(?!(?i:x-envoy-|x-laneway-))" + TOKEN[1:]
+Header = Annotated[
+    str,
+    AfterValidator(header_name),
+    Field(json_schema_extra={"pattern": TOKEN, "not": {"pattern": "^([xX]-[eE][nN][vV][oO][yY]-|[xX]-[lL][aA][nN][eE][wW][aA][yY]-)"}}),
+]
+
+
+def _carrier(value: str) -> str:
+    header_name(value)
+    if value.lower() in HOP_HEADERS:
+        refuse("has a meaning of its own and cannot carry a lane", "use a header of your own, as x-lane")
+    return value
+
+
+Carrier = Annotated[str, AfterValidator(_carrier), Field(json_schema_extra={"pattern": TOKEN})]
+
+
+def _condition_value(value: Any) -> Any:
+    if isinstance(value, bool) or value is None or isinstance(value, dict):
+        refuse("is neither text, number nor list of texts", 'quote it if it is meant as text: "true"')
+    if isinstance(value, list | tuple):
+        for item in value:
+            if not isinstance(item, str):
+                refuse("is a list with something else than texts", 'quote its items: ["1", "2"]')
+        return tuple(value)
+    return value
+
+
+ConditionValue = Annotated[
+    str | tuple[str, ...] | float,
+    BeforeValidator(_condition_value),
+    PlainSerializer(lambda value: plain_number(value) if isinstance(value, float) else value),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "maxLength": 4096},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                {"type": "number", "minimum": 0, "maximum": 100},
+            ]
+        }
+    ),
+]
+
+
+def _fallback(value: Any) -> Any:
+    remedy = "write base, none, or {application: none}"
+    if isinstance(value, dict):
+        for name, choice in value.items():
+            if choice not in ("base", "none"):
+                refuse(f"has {str(choice)[:50]!r} for {str(name)[:70]}", remedy)
+    elif value not in ("base", "none"):
+        refuse("is not a fallback", remedy)
+    return value
+
+
+Fallback = BeforeValidator(_fallback)

@@ -1,0 +1,69 @@
+"""What is wrong with a document or a change, in a form that people and programs can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+VALUE_LIMIT = 200
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake. `field` is a path in the document (`rule.conditions[0].operator`), empty for the whole.
+
+    `value` is what stood there (shortened), None where nothing did. `document` is `Kind/name`, or
+    `documents[2]` where the name is not known, if the change was about several documents.
+    """
+
+    field: str
+    message: str
+    value: Any = None
+    remedy: str = ""
+    document: str = ""
+
+    def within(self, document: str) -> Problem:
+        """The same problem, said of `document`."""
+        return self if self.document else replace(self, document=document)
+
+    def as_json(self) -> dict[str, Any]:
+        """The problem as an item of `errors`; `document` only where it is set."""
+        item = {
+            "field": self.field,
+            "value": shortened(self.value),
+            "message": self.message,
+            "remedy": self.remedy,
+        }
+        return item | {"document": self.document} if self.document else item
+
+
+def shortened(value: Any) -> Any:
+    """`value` as JSON can hold it, long texts and whole structures cut to VALUE_LIMIT characters."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and len(text := repr(value)) <= 30:
+        return value if value == value and value not in (float("inf"), float("-inf")) else text
+    text = value if isinstance(value, str) else repr(value)
+    text = text[: VALUE_LIMIT + 1].encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= VALUE_LIMIT else text[:VALUE_LIMIT] + "…"
+
+
+class DefinitionError(Exception):
+    """A document or a change that is refused; nothing was changed.
+
+    `status` is the HTTP status that says which way: 400 syntax, 404 absent, 409 conflict, 422 meaning.
+    """
+
+    def __init__(self, status: int, title: str, problems: Iterable[Problem] = ()) -> None:
+        self.status = status
+        self.title = title
+        self.problems = tuple(problems)
+        super().__init__(title)
+
+    def __str__(self) -> str:
+        lines = [
+            " ".join(part for part in (p.document and f"{p.document}:", p.field and f"{p.field}:", p.message) if part)
+            for p in self.problems
+        ]
+        return "; ".join([self.title, *lines])
