@@ -5,7 +5,8 @@ Everything here runs in the event loop's thread and without awaiting, so that on
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import structlog
 from google.protobuf.message import Message
@@ -268,6 +269,29 @@ class Publisher:
         self._publish_own(own)
         self._owns[id(view)] = own
         return view
+
+    def warnings(self, cluster: str, metadata: Mapping[str, Any]) -> list[str]:
+        """What looks wrong with a connected proxy, in plain words."""
+        found: list[str] = []
+        if metadata.get("role") == "edge":
+            if cluster not in self.plan.gateways:
+                found.append(f"gateway {cluster} is not defined; the edge waits with an empty configuration")
+            return found
+        address = str(metadata.get("address", ""))
+        for own in metadata.get("services", []):
+            place = (address, int(own["port"]))
+            registered = self._places.get(place)
+            if registered is None:
+                found.append(f"{address}:{place[1]} is not in the registry; served from the node's metadata")
+                continue
+            application, tag = registered
+            if application != cluster:
+                found.append(f"the registry says application {application}, node.cluster says {cluster}")
+            if (tag or None) != (metadata.get("tag") or None):
+                found.append(
+                    f"the registry says tag {tag}, the node says {metadata.get('tag')}; the registry's counts"
+                )
+        return found
 
     def release(self, node: EdgeNode | SidecarNode, view: View) -> None:
         """A stream ended: forget what only it used."""

@@ -1,4 +1,4 @@
-"""What a plan does with a request: the decision at the edge, and why. The same plan is translated for Envoy."""
+"""What a plan does with a request: the decision at the edge, and why. Envoy gets the same plan, translated."""
 
 from __future__ import annotations
 

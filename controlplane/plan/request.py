@@ -15,7 +15,7 @@ _DOT = re.compile(r"%2e", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`headers` in the order received; names in any case. Values are bytes on the wire (UTF-8 of the text)."""
+    """`headers` in the order received; names in any case. On the wire a value is the UTF-8 of its text."""
 
     method: str
     host: str

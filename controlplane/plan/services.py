@@ -1,7 +1,7 @@
 """The routing plan of one service: which instances are base, and where each lane's requests go.
 
-Clusters are per (service, applications, tag), not per lane: lanes with one tag share them, so that switching a
-lane changes routes only and an instance that comes or goes changes endpoints only.
+Clusters are per (service, applications, tag), not per lane: lanes with one tag share them, so that switching
+a lane changes routes only and an instance that comes or goes changes endpoints only.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """Clusters and endpoints of one service.
 
-Per service: `S|base`; per target a member `S|app|tag` and an aggregate `S|app|tag>base` that lane routes use, so
-that falling back happens in the proxy. What each setting prevents was measured: docs/decisions.
+Per service: `S|base`; per target a member `S|app|tag` and an aggregate `S|app|tag>base` that lane routes use,
+so that falling back happens in the proxy. What each setting prevents was measured: docs/decisions.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """Listeners of edges and sidecars.
 
-Every one: TLS upgrade offers ignored, WebSocket allowed, no route timeout, streams idle after an hour. What may
-change at run time is in routes and extension configurations, because a changed listener drains connections.
+Every one: TLS upgrade offers ignored, WebSocket allowed, no route timeout, streams idle after an hour. What
+may change at run time is in routes and extension configurations, because a changed listener drains connections.
 """
 
 from __future__ import annotations

@@ -59,7 +59,8 @@ def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
         r.ratio.sticky.cookie for r in plan.routes if r.ratio and r.ratio.sticky and r.ratio.sticky.cookie
     }
     cookies = {(name, key) for source, name, key in lifted if source == "cookie"}
-    cookies |= {(name, lifted_header("cookie", name)) for name in sticky}
+    stayed = {(name, lifted_header("cookie", name)) for name in sticky}
+    cookies |= stayed
     head = "\n".join(
         [
             f"local HEADER = {_quote(plan.carriers.header.lower())}",
@@ -67,7 +68,7 @@ def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
             f"local TRUST = {'true' if plan.trusted is not None else 'false'}",
             f"local QUERIES = {_table((name, key) for source, name, key in lifted if source == 'query')}",
             f"local COOKIES = {_table(cookies)}",
-            f"local STICKY = {_table((name, lifted_header('cookie', name)) for name in sticky) if sticky else '{}'}",
+            f"local STICKY = {_table(stayed) if stayed else '{}'}",
             IDEMPOTENT,
         ]
     )
@@ -98,7 +99,8 @@ def sidecar_filter(
     listed = ", ".join(f"{{header={_quote(h)}, baggage={_quote(b)}}}" for h, b in carriers)
     given = "nil"
     if default is not None:
-        given = f"{{lane={_quote(default.name)}, header={_quote(default.header)}, baggage={_quote(default.baggage)}}}"
+        lane, carrier, member = map(_quote, (default.name, default.header, default.baggage))
+        given = f"{{lane={lane}, header={carrier}, baggage={member}}}"
     head = "\n".join(
         [
             f"local OUTBOUND = {'true' if direction == 'outbound' else 'false'}",

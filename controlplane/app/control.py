@@ -1,0 +1,102 @@
+"""What the admin API sees of the running control plane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from controlplane.app.publisher import Publisher
+from controlplane.model.definitions import Definitions
+from controlplane.plan.evaluate import Decision, decide
+from controlplane.plan.lanes import enabled_lanes, meaning_of
+from controlplane.plan.planner import Plan, Planner
+from controlplane.plan.preview import base_hop, hops, matches
+from controlplane.plan.request import Request
+from controlplane.plan.rollout import Deployed
+from controlplane.registry.types import Services
+from controlplane.xds.resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE
+from controlplane.xds.server import ConnectedProxy, TypeState
+
+TYPE_NAMES = {
+    CLUSTER: "cluster",
+    ENDPOINT: "endpoint",
+    LISTENER: "listener",
+    ROUTE: "route",
+    EXTENSION_CONFIG: "extension",
+}
+
+
+def defined_plan(definitions: Definitions, services: Services, resolve: Callable[[str], str]) -> Plan:
+    """The plan as it is once every lane has been rolled out: what explain and matches speak of."""
+    known = enabled_lanes(definitions)
+    return Planner().plan(definitions, Deployed(known, frozenset(known)), services, resolve)
+
+
+def explain(definitions: Definitions, plan: Plan, gateway: str, request: Request) -> dict[str, Any]:
+    """The body of POST /v1/explain. Raises KeyError for an unknown gateway."""
+    decision = decide(plan.gateways[gateway], request)
+    answer: dict[str, Any] = {
+        "route": decision.route.name if decision.route else None,
+        "lane": decision.lane,
+        "reason": decision.reason,
+        "evaluated": [
+            {
+                "lane": outcome.lane,
+                "matched": outcome.matched,
+                "conditions": [
+                    {
+                        "condition": c.condition.model_dump(mode="json"),
+                        "value": None if c.value is None else c.value.decode(errors="backslashreplace"),
+                        "met": c.met,
+                    }
+                    for c in outcome.conditions
+                ],
+            }
+            for outcome in decision.evaluated
+        ],
+        "hops": _hops(definitions, plan, decision),
+    }
+    if decision.candidates:
+        answer["candidates"] = [{"lane": lane, "share": share} for lane, share in decision.candidates]
+    return answer
+
+
+def _hops(definitions: Definitions, plan: Plan, decision: Decision) -> list[dict[str, Any]]:
+    if decision.lane is not None:
+        group = definitions.groups[definitions.lanes[decision.lane].group]
+        return hops(plan, meaning_of(definitions, decision.lane), group.applications)
+    service = plan.services.get(decision.route.service or "") if decision.route else None
+    return base_hop(service) if service is not None else []
+
+
+def lane_matches(definitions: Definitions, plan: Plan, lane: str) -> dict[str, Any]:
+    """The body of GET .../lanes/{lane}/matches. Raises KeyError for an unknown lane."""
+    group = definitions.groups[definitions.lanes[lane].group]
+    return matches(plan, meaning_of(definitions, lane), group.applications)
+
+
+def _type(state: TypeState) -> dict[str, Any]:
+    nack = None
+    if state.nack is not None:
+        at = datetime.fromtimestamp(state.nack.at, UTC).isoformat()
+        nack = {"version": state.nack.version, "message": state.nack.message, "at": at}
+    return {"sent": state.sent, "acked": state.acked, "nack": nack}
+
+
+def proxy(connected: ConnectedProxy, publisher: Publisher) -> dict[str, Any]:
+    """One entry of GET /v1/proxies."""
+    metadata: Mapping[str, Any] = connected.metadata
+    types = {TYPE_NAMES.get(url, url): _type(state) for url, state in connected.types.items()}
+    for name in ("cluster", "endpoint", "listener", "route"):
+        types.setdefault(name, {"sent": "", "acked": "", "nack": None})
+    return {
+        "node": connected.id,
+        "cluster": connected.cluster,
+        "role": str(metadata.get("role", "")),
+        "envoy": connected.version,
+        "variant": connected.variant,
+        "connected": datetime.fromtimestamp(connected.connected, UTC).isoformat(),
+        "types": types,
+        "warnings": publisher.warnings(connected.cluster, metadata),
+    }
