@@ -1,0 +1,1 @@
+"""Registries: what services there are, and where their instances stand."""

@@ -1,0 +1,315 @@
+"""The catalog: every registry source merged into one immutable mapping of services, and news of its changes.
+
+All of it lives in one event loop. Sources report through `SourceSink`; what to serve is decided by
+`hold.decide`, again whenever a source speaks or a period of `hold.Times` ends. Subscribers are told of
+changed services: of the first change at once, of a burst in batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import structlog
+
+from controlplane.registry import hold
+from controlplane.registry.addresses import AddressIndex, Conflict
+from controlplane.registry.debounce import Debounce
+from controlplane.registry.metadata import DEFAULT_TAG_KEYS, Reading, read_service
+from controlplane.registry.source import RawService, Source
+from controlplane.registry.timers import Deadlines
+from controlplane.registry.types import Service, Services
+
+log = structlog.get_logger("laneway.registry")
+
+Callback = Callable[[frozenset[str]], None]
+
+RESTART_MIN = 0.5
+RESTART_MAX = 30.0
+"""Seconds between the failure of a source and its next run; doubled each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How a source stands, for users. `updated` is seconds since the epoch, 0.0 before the first word.
+
+    `held` counts instances that are served although the registry does not say so. `error` is "" if all is
+    well.
+    """
+
+    name: str
+    connected: bool
+    synced: bool
+    updated: float
+    services: int
+    instances: int
+    held: int
+    version: str
+    error: str
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A service: the last word of its registry, what is remembered, and what is served."""
+
+    source: SourceSink
+    name: str
+    reading: Reading
+    memory: hold.Memory = field(default_factory=hold.Memory)
+    updated: float = 0.0
+    gone: bool = False
+
+
+class Catalog:
+    """Every known service. `services` and `status()` may be read at any time in the event loop."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        tag_keys: Sequence[str] = DEFAULT_TAG_KEYS,
+        times: hold.Times | None = None,
+        times_by_source: Mapping[str, hold.Times] | None = None,
+        quiet: float = 0.005,
+        at_most: float = 0.05,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """`tag_keys` empty means the built-in ones. `times_by_source` overrides `times` by a source's name.
+
+        `quiet` and `at_most` are the seconds that a burst waits for more and waits in all. `clock` is in
+        seconds and monotonic, `wall` is seconds since the epoch.
+        """
+        self.services: Services = MappingProxyType({})
+        self._tag_keys = tuple(tag_keys) or DEFAULT_TAG_KEYS
+        self._clock, self._wall = clock, wall
+        self._sources = tuple(sources)
+        default = times or hold.Times()
+        chosen = times_by_source or {}
+        self.sinks = {s.name: SourceSink(self, s.name, chosen.get(s.name, default)) for s in sources}
+        if len(self.sinks) != len(self._sources):
+            raise ValueError("two sources have the same name")
+        self._entries: dict[str, _Entry] = {}
+        self._index = AddressIndex()
+        self._deadlines = Deadlines(clock, self._wake)
+        self._dirty: set[str] = set()
+        self._debounce = Debounce(self._flush, quiet, at_most)
+        self._callbacks: list[Callback] = []
+        self._all_synced = asyncio.Event()
+        if not sources:
+            self._all_synced.set()
+
+    def subscribe(self, callback: Callback) -> Callable[[], None]:
+        """Call `callback` with the ids of changed (also new and gone) services; the result unsubscribes."""
+        self._callbacks.append(callback)
+        return lambda: self._callbacks.remove(callback)
+
+    def synced(self) -> bool:
+        """Whether each source has reported everything once, and that is in `services`."""
+        return self._all_synced.is_set()
+
+    async def wait_synced(self) -> None:
+        """Return when `synced`."""
+        await self._all_synced.wait()
+
+    def status(self) -> tuple[SourceStatus, ...]:
+        """Each source, in the order given."""
+        counts = {name: [0, 0, 0] for name in self.sinks}
+        for service in self.services.values():
+            count = counts[service.source]
+            count[0] += 1
+            count[1] += len(service.instances)
+            count[2] += sum(i.held for i in service.instances) if service.held else 0
+        return tuple(sink.status(*counts[name]) for name, sink in self.sinks.items())
+
+    def conflicts(self, service_id: str) -> tuple[Conflict, ...]:
+        """Addresses of this service that other services have, too."""
+        service = self.services.get(service_id)
+        return self._index.conflicts(service_id, service.instances) if service else ()
+
+    async def run(self) -> None:
+        """Run all sources until cancelled. A source that fails is shown as unreachable and run again."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for source in self._sources:
+                    group.create_task(self._run(source))
+        finally:
+            self._deadlines.close()
+            self._debounce.close()
+
+    async def _run(self, source: Source) -> None:
+        pause = RESTART_MIN
+        sink = self.sinks[source.name]
+        while True:
+            began = self._clock()
+            try:
+                await source.run(sink)
+                reason = "the source ended"
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}"
+                log.exception("source failed", source=source.name)
+            sink.unreachable(reason)
+            pause = RESTART_MIN if self._clock() - began > RESTART_MAX else min(pause * 2, RESTART_MAX)
+            await asyncio.sleep(pause)
+
+    # What sources say.
+
+    def _said(self, sink: SourceSink, service_id: str, raw: RawService | None) -> None:
+        entry = self._entries.get(service_id)
+        if raw is None:
+            if entry is None or entry.gone:
+                return
+            entry.reading, entry.gone = Reading(), True
+        else:
+            reading = read_service(raw, self._tag_keys)
+            if entry is None:
+                entry = self._entries[service_id] = _Entry(sink, raw.name, reading)
+            elif entry.reading == reading and not entry.gone:
+                return
+            entry.name, entry.reading, entry.gone = raw.name, reading, False
+        entry.updated = self._wall()
+        touched = self._index.set(service_id, entry.reading.instances)
+        self._touch(touched)
+        self._touch((service_id,))
+
+    def _touch(self, service_ids: Iterable[str]) -> None:
+        self._dirty.update(service_ids)
+        self._debounce.poke()
+
+    def _touch_source(self, sink: SourceSink) -> None:
+        self._touch(id_ for id_, entry in self._entries.items() if entry.source is sink)
+
+    def _wake(self, service_ids: Iterable[str]) -> None:
+        self._touch(service_ids)
+        self.flush()
+
+    # What follows.
+
+    def flush(self) -> None:
+        """Decide and tell now what waits for the end of a burst."""
+        self._debounce.now()
+
+    def _flush(self) -> None:
+        now = self._clock()
+        changed: dict[str, Service | None] = {}
+        dirty = self._dirty
+        self._dirty = set()
+        for service_id in sorted(dirty):
+            entry = self._entries.get(service_id)
+            if entry is None:
+                continue
+            service = self._decide(service_id, entry, now)
+            if service != self.services.get(service_id):
+                changed[service_id] = service
+        if changed:
+            services = {**self.services, **{k: v for k, v in changed.items() if v is not None}}
+            for service_id, service in changed.items():
+                if service is None:
+                    services.pop(service_id, None)
+            self.services = MappingProxyType(services)
+        if not self._all_synced.is_set() and all(sink.is_synced for sink in self.sinks.values()):
+            self._all_synced.set()
+        if changed:
+            ids = frozenset(changed)
+            for callback in tuple(self._callbacks):
+                callback(ids)
+
+    def _decide(self, service_id: str, entry: _Entry, now: float) -> Service | None:
+        """What is served of a service; None (and forgotten) where nothing is left of it."""
+        outcome = hold.decide(
+            entry.memory,
+            entry.reading.instances,
+            entry.source.reach,
+            now,
+            entry.source.times,
+            lambda address: self._index.elsewhere(address, service_id),
+        )
+        entry.memory = outcome.memory
+        remembered = frozenset(outcome.memory.good).union(outcome.memory.left)
+        self._index.remember(service_id, remembered)
+        self._deadlines.set(service_id, outcome.deadline)
+        if entry.gone and not outcome.instances and not outcome.former:
+            del self._entries[service_id]
+            return None
+        reading = entry.reading
+        return Service(
+            id=service_id,
+            source=entry.source.name,
+            name=entry.name,
+            instances=outcome.instances,
+            refused=reading.refused,
+            former=outcome.former,
+            held=outcome.held,
+            updated=entry.updated,
+            warnings=reading.warnings,
+            protocol=reading.protocol,
+        )
+
+
+class SourceSink:
+    """One source's way into the catalog; implements `source.Sink`."""
+
+    def __init__(self, catalog: Catalog, name: str, times: hold.Times) -> None:
+        self.name = name
+        self.times = times
+        self.reach = hold.Reach()
+        self.is_synced = False
+        self._catalog = catalog
+        self._updated = 0.0
+        self._version = ""
+        self._problem = ""
+        self._unreachable = ""
+
+    def update(self, service_id: str, service: RawService) -> None:
+        self._updated = self._catalog._wall()
+        self._catalog._said(self, service_id, service)
+
+    def remove(self, service_id: str) -> None:
+        self._updated = self._catalog._wall()
+        self._catalog._said(self, service_id, None)
+
+    def synced(self) -> None:
+        if not self.is_synced:
+            self.is_synced = True
+            self._catalog._touch(())
+            self._catalog.flush()
+
+    def unreachable(self, reason: str) -> None:
+        if self.reach.unreachable_since is None:
+            log.warning("registry cannot be heard", source=self.name, reason=reason)
+            self.reach = hold.Reach(self._catalog._clock(), self.reach.removals_wait_until)
+            self._catalog._touch_source(self)
+        self._unreachable = reason
+
+    def reconnected(self) -> None:
+        if self.reach.unreachable_since is None:
+            return
+        until = self._catalog._clock() + self.times.reconnect_wait if self.is_synced else None
+        self.reach = hold.Reach(None, until)
+        self._unreachable = ""
+        log.info("registry is heard again", source=self.name, removals_wait=self.is_synced)
+        self._catalog._touch_source(self)
+
+    def problem(self, text: str) -> None:
+        if text and text != self._problem:
+            log.error("registry source has a problem", source=self.name, problem=text)
+        self._problem = text
+
+    def version(self, text: str) -> None:
+        self._version = text
+
+    def status(self, services: int, instances: int, held: int) -> SourceStatus:
+        return SourceStatus(
+            name=self.name,
+            connected=self.reach.unreachable_since is None and (self.is_synced or self._updated > 0),
+            synced=self.is_synced,
+            updated=self._updated,
+            services=services,
+            instances=instances,
+            held=held,
+            version=self._version,
+            error=self._unreachable or self._problem,
+        )

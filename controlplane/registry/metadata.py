@@ -1,0 +1,212 @@
+"""From an instance as a registry has it to one that traffic may go to: address, tag, application, protocol.
+
+Pure. An instance whose tag cannot be understood is refused, never taken for base: a canary that gets
+everybody's traffic because of a typing error is worse than one that gets none.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from controlplane.registry.source import RawInstance, RawService
+from controlplane.registry.types import Health, Instance, Protocol, Refused
+
+DEFAULT_TAG_KEYS = ("alicloud.service.tag", "opensergo.io/canary-<tag>", "__micro.service.env__", "lane")
+"""Where a tag is looked for, in order. `<tag>` at the end of a key stands for the tag itself."""
+
+APPLICATION_KEYS = ("msePilotCreateAppName", "app")
+PROTOCOL_KEY = "protocol"
+
+_ENVIRONMENT_KEY = "__micro.service.env__"
+_PLACEHOLDER = "<tag>"
+_TAG = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+
+class MetadataError(ValueError):
+    """Why an instance is refused, in words for users."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a registry says of a service, understood. Instances are sorted by address and port."""
+
+    instances: tuple[Instance, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    warnings: tuple[str, ...] = ()
+    protocol: Protocol = Protocol.UNKNOWN
+
+
+def read_tag(metadata: Mapping[str, str], keys: Sequence[str] = DEFAULT_TAG_KEYS) -> tuple[str | None, str]:
+    """The tag (None is base) and a warning (or "").
+
+    Raises MetadataError where a key that holds a tag is there but cannot be understood.
+    """
+    found = [hit for key in keys for hit in _hits(metadata, key)]
+    if not found:
+        return None, ""
+    key, tag = found[0]
+    for other_key, other in found[1:]:
+        if other != tag:
+            return tag, f"tag {tag} of {key} is used; {other_key} says {other}"
+    return tag, ""
+
+
+def _hits(metadata: Mapping[str, str], key: str) -> Iterable[tuple[str, str]]:
+    """Each (metadata key, tag) that is found by one entry of the list of keys."""
+    if key.endswith(_PLACEHOLDER):
+        yield from _hits_in_key(metadata, key.removesuffix(_PLACEHOLDER))
+    elif key in metadata:
+        if key == _ENVIRONMENT_KEY:
+            for tag in _environment_tags(metadata[key]):
+                yield key, tag
+        else:
+            yield key, _checked(key, metadata[key])
+
+
+def _hits_in_key(metadata: Mapping[str, str], prefix: str) -> Iterable[tuple[str, str]]:
+    """Tags that stand in the key itself: `opensergo.io/canary-gray: gray`. The bare key, empty, is base."""
+    bare = prefix.rstrip("-")
+    if metadata.get(bare):
+        raise MetadataError(
+            f"{bare} is {_short(metadata[bare])}; it must be empty (base), a tag is written {prefix}<tag>: <tag>"
+        )
+    for key in sorted(k for k in metadata if k.startswith(prefix)):
+        tag = _checked(key, key.removeprefix(prefix))
+        if metadata[key] != tag:
+            raise MetadataError(f"{key} is {_short(metadata[key])}; it must be {tag}")
+        yield key, tag
+
+
+def _environment_tags(text: str) -> list[str]:
+    try:
+        entries = json.loads(text)
+    except (ValueError, RecursionError):
+        raise MetadataError(f"{_ENVIRONMENT_KEY} is no JSON: {_short(text)}") from None
+    if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
+        raise MetadataError(f"{_ENVIRONMENT_KEY} is no JSON array of objects with `tag`: {_short(text)}")
+    tags: list[str] = []
+    for entry in entries:
+        tag = entry.get("tag")
+        if not isinstance(tag, str):
+            raise MetadataError(f"{_ENVIRONMENT_KEY} has an entry without a text `tag`: {_short(text)}")
+        tags.append(_checked(_ENVIRONMENT_KEY, tag))
+    return tags
+
+
+def _checked(key: str, tag: str) -> str:
+    if not tag:
+        raise MetadataError(f"{key} is empty; leave it out for a base instance")
+    if not _TAG.fullmatch(tag):
+        raise MetadataError(
+            f"{key} has the tag {_short(tag)}; a tag is 1 to 63 letters, digits, '.', '_' and '-', "
+            "with a letter or digit at both ends"
+        )
+    return tag
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:77] + "...")
+
+
+def read_address(text: str) -> str:
+    """`text` as an IP address in its canonical form. Raises MetadataError."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise MetadataError(f"{_short(text)} is no IP address; host names are not resolved") from None
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id:
+        raise MetadataError(f"{text} has a zone; that means something on one machine only")
+    if address.is_unspecified or address.is_multicast:
+        raise MetadataError(f"{text} is no address of one machine")
+    return str(address)
+
+
+def read_protocol(text: str) -> tuple[Protocol, str]:
+    """The protocol and a warning (or ""); what is not known is unknown."""
+    try:
+        return Protocol(text), ""
+    except ValueError:
+        return Protocol.UNKNOWN, f"protocol {_short(text)} is not known; write http1, http2, grpc or tcp"
+
+
+def read_application(metadata: Mapping[str, str], service: str) -> str:
+    """The application that an instance belongs to: the first key that is not empty, else the service's name."""
+    for key in APPLICATION_KEYS:
+        if metadata.get(key):
+            return metadata[key]
+    return service
+
+
+def read_instance(raw: RawInstance, service: str, keys: Sequence[str]) -> tuple[Instance, list[str]]:
+    """The instance and warnings. Raises MetadataError where it is refused."""
+    address = read_address(raw.address)
+    if not 1 <= raw.port <= 65535:
+        raise MetadataError(f"port {raw.port} is not between 1 and 65535")
+    if not math.isfinite(raw.weight) or raw.weight < 0:
+        raise MetadataError(f"weight {raw.weight} is no number from 0")
+    tag, warning = read_tag(raw.metadata, keys)
+    warnings = [warning] if warning else []
+    protocol, warning = read_protocol(raw.protocol or raw.metadata.get(PROTOCOL_KEY, ""))
+    if warning:
+        warnings.append(warning)
+    return (
+        Instance(
+            address=address,
+            port=raw.port,
+            tag=tag,
+            application=read_application(raw.metadata, service),
+            weight=raw.weight,
+            health=Health.HEALTHY if raw.healthy else Health.UNHEALTHY,
+            protocol=protocol,
+            metadata=MappingProxyType(dict(raw.metadata)),
+        ),
+        warnings,
+    )
+
+
+def read_service(raw: RawService, keys: Sequence[str] = DEFAULT_TAG_KEYS) -> Reading:
+    """Every instance taken or refused one by one. Disabled ones and those of weight 0 are out, without a
+    word.
+
+    One ip:port given several times is taken once if all agree on the tag, else not at all: which of them is
+    true cannot be known.
+    """
+    taken: dict[tuple[str, int], Instance] = {}
+    refused: list[Refused] = []
+    warnings: set[str] = set()
+    clashing: dict[tuple[str, int], set[str]] = {}
+    for one in raw.instances:
+        try:
+            instance, said = read_instance(one, raw.name, keys)
+        except MetadataError as error:
+            refused.append(Refused(one.address, one.port, str(error)))
+            continue
+        if not one.enabled or one.weight == 0:
+            continue
+        warnings.update(f"{instance.address}:{instance.port}: {text}" for text in said)
+        key = (instance.address, instance.port)
+        first = taken.setdefault(key, instance)
+        if first is instance:
+            continue
+        if first.tag == instance.tag:
+            refused.append(Refused(*key, "given more than once; one of them is used"))
+        else:
+            clashing.setdefault(key, {first.tag or "base"}).add(instance.tag or "base")
+    for key, tags in clashing.items():
+        del taken[key]
+        refused.append(Refused(*key, f"given more than once, with different tags: {', '.join(sorted(tags))}"))
+    protocol, warning = read_protocol(raw.protocol)
+    if warning:
+        warnings.add(warning)
+    return Reading(
+        instances=tuple(taken[key] for key in sorted(taken)),
+        refused=tuple(sorted(refused, key=lambda r: (r.address, r.port, r.reason))),
+        warnings=tuple(sorted(warnings)),
+        protocol=protocol,
+    )

@@ -1,0 +1,94 @@
+"""Names of services: canonical ids `<source>/<namespace>/<group>/<name>[:<port name>]` and their short forms."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+
+
+class ServiceNameError(LookupError):
+    """A name that does not mean exactly one service."""
+
+
+class AmbiguousService(ServiceNameError):
+    """A suffix that several services have. `candidates` are their ids, sorted."""
+
+    def __init__(self, name: str, candidates: tuple[str, ...]) -> None:
+        super().__init__(f"{name!r} may be any of {', '.join(candidates)}")
+        self.name = name
+        self.candidates = candidates
+
+
+class UnknownService(ServiceNameError):
+    """No service has this name. `nearest` is the most similar id, or None."""
+
+    def __init__(self, name: str, nearest: str | None) -> None:
+        super().__init__(f"no service {name!r}" + (f"; did you mean {nearest}?" if nearest else ""))
+        self.name = name
+        self.nearest = nearest
+
+
+def canonical_id(source: str, namespace: str, group: str, name: str, port_name: str = "") -> str:
+    """The id of a service. `source` must have no `/`; the other parts are taken as the registry has them."""
+    return f"{source}/{namespace}/{group}/{name}" + (f":{port_name}" if port_name else "")
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+class ServiceNames:
+    """Finds services by id or by any suffix of an id that begins after a `/`. Cheap to keep up to date."""
+
+    def __init__(self, service_ids: Iterable[str] = ()) -> None:
+        self._ids: set[str] = set()
+        self._by_last: dict[str, set[str]] = {}
+        for service_id in service_ids:
+            self.add(service_id)
+
+    def __contains__(self, service_id: object) -> bool:
+        return service_id in self._ids
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, service_id: str) -> None:
+        self._ids.add(service_id)
+        self._by_last.setdefault(_last(service_id), set()).add(service_id)
+
+    def discard(self, service_id: str) -> None:
+        self._ids.discard(service_id)
+        same = self._by_last.get(_last(service_id), set())
+        same.discard(service_id)
+        if not same:
+            self._by_last.pop(_last(service_id), None)
+
+    def candidates(self, name: str) -> tuple[str, ...]:
+        """Every id that `name` may mean, sorted. An id means itself alone."""
+        if not name or name.startswith("/"):
+            return ()
+        if name in self._ids:
+            return (name,)
+        ending = "/" + name
+        return tuple(sorted(i for i in self._by_last.get(_last(name), ()) if i.endswith(ending)))
+
+    def resolve(self, name: str) -> str:
+        """The id that `name` means. Raises AmbiguousService or UnknownService."""
+        found = self.candidates(name)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise AmbiguousService(name, found)
+        raise UnknownService(name, self._nearest(name))
+
+    def _nearest(self, name: str) -> str | None:
+        close = difflib.get_close_matches(_last(name), self._by_last, n=1, cutoff=0.6)
+        return min(self._by_last[close[0]]) if close else None
+
+
+def resolve(service_ids: Iterable[str], name: str) -> str:
+    """As `ServiceNames.resolve`, for a single question. Raises AmbiguousService or UnknownService."""
+    return ServiceNames(service_ids).resolve(name)

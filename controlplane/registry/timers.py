@@ -1,0 +1,65 @@
+"""Many deadlines, one timer."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterable
+
+
+class Deadlines:
+    """Calls `action` with the keys whose deadline has come. Deadlines are seconds of `clock`.
+
+    `clock` need not be the event loop's: the timer asks it again when it fires, and `check` may be called
+    when an injected clock was moved.
+    """
+
+    def __init__(self, clock: Callable[[], float], action: Callable[[Iterable[str]], None]) -> None:
+        self._clock, self._action = clock, action
+        self._at: dict[str, float] = {}
+        self._heap: list[tuple[float, str]] = []
+        self._handle: asyncio.TimerHandle | None = None
+
+    def set(self, key: str, at: float | None) -> None:
+        """`key` is due at `at`, in place of any earlier setting; None: never."""
+        if at is None:
+            self._at.pop(key, None)
+        elif self._at.get(key) != at:
+            self._at[key] = at
+            heapq.heappush(self._heap, (at, key))
+            self._arm()
+
+    def check(self) -> None:
+        """Act on what is due, and wait for the next."""
+        now = self._clock()
+        due: list[str] = []
+        while self._heap and (self._stale() or self._heap[0][0] <= now):
+            if self._stale():
+                heapq.heappop(self._heap)
+                continue
+            _, key = heapq.heappop(self._heap)
+            del self._at[key]
+            due.append(key)
+        self.close()
+        if due:
+            self._action(due)
+        self._arm()
+
+    def _stale(self) -> bool:
+        at, key = self._heap[0]
+        return self._at.get(key) != at
+
+    def _arm(self) -> None:
+        if not self._heap:
+            return
+        loop = asyncio.get_running_loop()
+        when = loop.time() + max(0.0, self._heap[0][0] - self._clock()) + 0.001
+        if self._handle is None or when < self._handle.when():
+            self.close()
+            self._handle = loop.call_at(when, self.check)
+
+    def close(self) -> None:
+        """Stop the timer; deadlines stay."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
