@@ -215,7 +215,10 @@ class Catalog:
         if changed:
             ids = frozenset(changed)
             for callback in tuple(self._callbacks):
-                callback(ids)
+                try:
+                    callback(ids)
+                except Exception:  # one subscriber's mistake must not stop the others, nor a source
+                    log.exception("a subscriber of the catalog failed")
 
     def _decide(self, service_id: str, entry: _Entry, now: float) -> Service | None:
         """What is served of a service; None (and forgotten) where nothing is left of it."""

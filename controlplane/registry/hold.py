@@ -17,6 +17,7 @@ from types import MappingProxyType
 from controlplane.registry.types import Health, Instance
 
 Address = tuple[str, int]
+Taken = Callable[[Address], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def decide(
     reach: Reach,
     now: float,
     times: Times,
-    taken: Callable[[Address], bool] = lambda _: False,
+    taken: Taken = lambda _: False,
 ) -> Outcome:
     """What to serve of a service whose registry says `live`.
 
@@ -119,9 +120,7 @@ def decide(
     )
 
 
-def _may_stay(
-    address: Address, live_at: Mapping[Address, Instance], taken: Callable[[Address], bool]
-) -> bool:
+def _may_stay(address: Address, live_at: Mapping[Address, Instance], taken: Taken) -> bool:
     """Whether a remembered base instance may be served although its registry does not say so."""
     here = live_at.get(address)
     return not taken(address) if here is None else here.tag is None

@@ -74,7 +74,8 @@ def _hits_in_key(metadata: Mapping[str, str], prefix: str) -> Iterable[tuple[str
     bare = prefix.rstrip("-")
     if metadata.get(bare):
         raise MetadataError(
-            f"{bare} is {_short(metadata[bare])}; it must be empty (base), a tag is written {prefix}<tag>: <tag>"
+            f"{bare} is {_short(metadata[bare])}; it must be empty (base); "
+            f"a tag is written {prefix}<tag>: <tag>"
         )
     for key in sorted(k for k in metadata if k.startswith(prefix)):
         tag = _checked(key, key.removeprefix(prefix))

@@ -26,8 +26,8 @@ class Instance:
     """One ip:port of a service.
 
     `tag` is None for base. `application` is what the metadata says, else the service's own name; a definition
-    of kind Application overrides it in the plan. `held` is set where the last good state is served in place of
-    what the registry says now (rule "losing a source"); a held instance counts as healthy.
+    of kind Application overrides it in the plan. `held` is set where the last good state is served in place
+    of what the registry says now (rule "losing a source"); a held instance counts as healthy.
     """
 
     address: str
