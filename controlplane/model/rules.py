@@ -116,7 +116,9 @@ def _dangling(now: Definitions, deletes: set[Key]) -> Iterable[Problem]:
             users = sorted(
                 lane.name
                 for lane in now.lanes.values()
-                if now.groups[lane.group].gateway == key.parent and key.name in _named_routes(lane)
+                if lane.group in now.groups
+                and now.groups[lane.group].gateway == key.parent
+                and key.name in _named_routes(lane)
             )
             if users:
                 message = f"is named by lanes: {_some(users)}"

@@ -1,0 +1,37 @@
+"""Definitions as text: canonical, so that equal definitions give equal bytes, and `apply` takes it back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import yaml
+
+from controlplane.model.definitions import AnyKind, Definitions
+
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def shown(definitions: Definitions, document: AnyKind) -> dict[str, Any]:
+    """`document` as REST shows it: every field with its value, and `status`."""
+    return document.model_dump(mode="json") | {"status": definitions.status_of(document)}
+
+
+def export(definitions: Definitions) -> str:
+    """Every definition as one YAML stream; `status` only where it says something."""
+    return "".join(f"---\n{document_text(definitions, document)}" for document in definitions.documents())
+
+
+def document_text(definitions: Definitions, document: AnyKind) -> str:
+    """One document as YAML, as `export` writes it."""
+    value = shown(definitions, document)
+    if not value["status"]:
+        del value["status"]
+    return yaml.dump(value, Dumper=DUMPER, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def etag(definitions: Definitions, document: AnyKind) -> str:
+    """A quoted entity tag: a hash of what is shown, so that it is the same at every replica."""
+    text = json.dumps(shown(definitions, document), sort_keys=True, separators=(",", ":"))
+    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
