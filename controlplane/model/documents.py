@@ -151,9 +151,9 @@ class Condition(Document):
     @model_validator(mode="after")
     def _fits(self) -> Condition:
         if self.source == "header":
-            fields.header_name(self.name)
+            fields.header_name(self.name, "name")
         elif self.source == "cookie" and any(char in self.name for char in '=;, "'):
-            refuse(f"has the name {self.name!r}, which no cookie has", "write the cookie's name alone")
+            refuse(f"has the name {self.name!r}, which no cookie has", "write the cookie's name alone", "name")
         _check_value(self.operator, self.value)
         return self
 
@@ -161,29 +161,29 @@ class Condition(Document):
 def _check_value(operator: str, value: str | tuple[str, ...] | float) -> None:
     if operator == "percentage":
         if isinstance(value, str | tuple):
-            refuse("has a value that is not a number", "percentage takes a number from 0 to 100, not quoted")
+            refuse("has a value that is not a number", "percentage takes a number from 0 to 100, not quoted", "value")
         if not 0 <= value <= 100:
-            refuse(f"has the percentage {value:g}", "percentage takes a number from 0 to 100")
+            refuse(f"has the percentage {value:g}", "percentage takes a number from 0 to 100", "value")
     elif operator == "in":
         if not isinstance(value, tuple) or not value:
-            refuse("has a value that is not a list of texts", "in takes a list: [hz, bj]")
+            refuse("has a value that is not a list of texts", "in takes a list: [hz, bj]", "value")
         if len(value) > 10_000:
-            refuse("has more than 10000 values", "use a regex or a percentage")
+            refuse("has more than 10000 values", "use a regex or a percentage", "value")
         for one in value:
             _check_text(one)
     else:
         if not isinstance(value, str):
-            refuse("has a value that is not text", f'{operator} takes one text, quoted if need be: "30"')
+            refuse("has a value that is not text", f'{operator} takes one text, quoted if need be: "30"', "value")
         _check_text(value)
         if operator == "regex":
-            fields.regex(value)
+            fields.regex(value, "value")
 
 
 def _check_text(value: str) -> None:
     if len(value) > 4096:
-        refuse("has a value of more than 4096 characters", "no request would carry it; shorten it")
+        refuse("has a value of more than 4096 characters", "no request would carry it; shorten it", "value")
     if any(char in value for char in "\r\n\0"):
-        refuse("has a value with a line break or NUL, which no request can carry", "leave them out")
+        refuse("has a value with a line break or NUL, which no request can carry", "leave them out", "value")
 
 
 class Rule(Document):

@@ -30,9 +30,9 @@ HOP_HEADERS = frozenset(
 )
 
 
-def refuse(message: str, remedy: str = "") -> NoReturn:
-    """Refuse the field's value. Always raises what pydantic turns into one error."""
-    raise PydanticCustomError("laneway", "{text}", {"text": message, "remedy": remedy})
+def refuse(message: str, remedy: str = "", field: str = "") -> NoReturn:
+    """Refuse the value of the field, or of the `field` in it. Always raises what pydantic makes one error of."""
+    raise PydanticCustomError("laneway", "{text}", {"text": message, "remedy": remedy, "field": field})
 
 
 def _matching(pattern: str, what: str, remedy: str) -> Any:
@@ -164,13 +164,13 @@ Path = Annotated[
 ]
 
 
-def regex(value: str) -> str:
+def regex(value: str, field: str = "") -> str:
     """Refuse what RE2 does not compile, or compiles to more than Envoy takes."""
     _line(value)
     if not value:
-        refuse("is an empty regular expression", "write what the whole value has to match")
+        refuse("is an empty regular expression", "write what the whole value has to match", field)
     if len(value) > REGEX_LIMIT:
-        refuse(f"is longer than {REGEX_LIMIT} characters", "shorten it, or use `in` for a list of values")
+        refuse(f"is longer than {REGEX_LIMIT} characters", "shorten it, or use `in` for a list of values", field)
     options = re2.Options()
     options.log_errors = False
     options.max_mem = REGEX_MEMORY
@@ -182,11 +182,13 @@ def regex(value: str) -> str:
         refuse(
             f"is not a regular expression of RE2: {reason}",
             "RE2 has no look-around and no back references; see the RE2 syntax page",
+            field,
         )
     if compiled.programsize > PROGRAM_LIMIT:
         refuse(
             f"compiles to {compiled.programsize} instructions, more than the {PROGRAM_LIMIT} that Envoy takes",
             "use smaller repetitions ({1,9}), or `in` for a list of values",
+            field,
         )
     return value
 
@@ -219,18 +221,17 @@ Percent = Annotated[
 Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 
 
-def header_name(value: str) -> str:
+def header_name(value: str, field: str = "") -> str:
     """Refuse header names that no rule may read: pseudo-headers and those that steer the proxies."""
     if value.startswith(":"):
-        refuse("is a pseudo-header", "conditions on the path and host belong in the route's match")
+        refuse("is a pseudo-header", "conditions on the path and host belong in the route's match", field)
     if re.fullmatch(TOKEN[1:-1], value) is None:
-        refuse("is not a header name", "use letters, digits and '-'")
+        refuse("is not a header name", "use letters, digits and '-'", field)
     if value.lower().startswith(STEERING):
-        refuse("steers the proxies and is removed from what clients send", "use a header of your own")
+        refuse("steers the proxies and is removed from what clients send", "use a header of your own", field)
     return value
 
 
-HEADER = r"^(?!(?i:x-envoy-|x-laneway-))" + TOKEN[1:]
 Header = Annotated[
     str,
     AfterValidator(header_name),

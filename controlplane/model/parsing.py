@@ -30,6 +30,7 @@ EXPECTED = {
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "finite_number": "must be a finite number",
+    "too_short": "must not be empty",
 }
 PROBLEM_LIMIT = 100
 
@@ -151,12 +152,16 @@ def _valid_ranges(ranges: Any) -> bool:
 def _translated(error: ValidationError, model: type[BaseModel], fields: Any) -> list[Problem]:
     problems: dict[str, Problem] = {}
     for item in error.errors(include_url=False):
-        path = _path(item["loc"], fields, item["type"])
-        field = _text(path)
-        if field in problems:
-            continue
         context = item.get("ctx", {})
         kind, value, remedy = item["type"], item.get("input"), ""
+        path = _path(item["loc"], fields, kind)
+        if inner := context.get("field"):
+            path.append(inner)
+            value = value.get(inner) if isinstance(value, dict) else value
+        field = _text(path)
+        # A list counts as too short where its items are wrong: these say so themselves.
+        if field in problems or (kind == "too_short" and len(value or ()) >= context["min_length"]):
+            continue
         if kind == "laneway":
             message, remedy = context["text"], context["remedy"]
         elif kind == "extra_forbidden":
@@ -171,11 +176,11 @@ def _translated(error: ValidationError, model: type[BaseModel], fields: Any) -> 
             nearest = _nearest(str(value), context["expected"].replace("'", "").replace(" or ", ", ").split(", "))
             remedy = f"did you mean {nearest}?" if nearest else message.replace("must be", "give one of", 1)
         else:
-            message = EXPECTED.get(kind) or item["msg"].replace("Input should", "must").replace(
+            message = EXPECTED.get(kind) or item["msg"].replace(" after validation", "").replace("Input should", "must").replace(
                 "String should", "must"
             ).replace("Tuple should", "must")
             message = message[:1].lower() + message[1:]
-            remedy = message.replace("must be", "give", 1) if message.startswith("must be") else ""
+            remedy = message.replace("must be", "give one that is", 1) if message.startswith("must be") else ""
             if kind == "string_type" and isinstance(value, bool | int | float):
                 remedy = f'quote it: "{value}"'
         problems[field] = Problem(field, message, value, remedy)

@@ -1,0 +1,77 @@
+"""What the stores of one process share: one change after another, subscribers, and undo."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import structlog
+
+from controlplane.store.history import changes_between, diff_of, undoing
+from controlplane.store.interface import Revision, Stored, Subscriber, Transform
+
+log = structlog.get_logger(__name__)
+
+
+class LocalStore(ABC):
+    """A DefinitionStore with this process as its only writer.
+
+    `_write` makes a revision durable; only then is it `current`. A change that was begun is finished also if
+    who asked for it is gone (cancelled): else what is durable and what is served could differ.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._current = Stored()
+        self._lock = asyncio.Lock()
+        self._subscribers: list[Subscriber] = []
+
+    @property
+    def current(self) -> Stored:
+        return self._current
+
+    async def change(self, transform: Transform, author: str = "", note: str = "") -> Stored:
+        return await asyncio.shield(asyncio.ensure_future(self._change(transform, author, note)))
+
+    async def _change(self, transform: Transform, author: str, note: str) -> Stored:
+        async with self._lock:
+            old = self._current
+            definitions = transform(old.definitions)
+            if definitions is old.definitions or definitions == old.definitions:
+                return old
+            changes = changes_between(old.definitions, definitions)
+            new = Stored(definitions, old.revision + 1)
+            revision = Revision(new.revision, self._clock(), author, note, changes, diff_of(changes))
+            await self._write(old, new, revision)
+            self._current = new
+            for subscriber in list(self._subscribers):
+                try:
+                    subscriber(old, new)
+                except Exception:
+                    # The change is durable: one deaf listener must not make it look refused.
+                    log.exception("a subscriber of definitions failed", revision=new.revision)
+            return new
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        self._subscribers.append(callback)
+
+        def end() -> None:
+            if callback in self._subscribers:
+                self._subscribers.remove(callback)
+
+        return end
+
+    async def undo(self, revision: int, author: str = "") -> Stored:
+        return await self.change(
+            undoing(await self._revision(revision), revision), author, f"undo of revision {revision}"
+        )
+
+    @abstractmethod
+    async def _write(self, old: Stored, new: Stored, revision: Revision) -> None:
+        """Make `new` and its revision durable, both or neither. Raises StoreUnavailable."""
+
+    @abstractmethod
+    async def _revision(self, number: int) -> Revision | None:
+        """The revision `number`, None if it is not kept."""

@@ -1,0 +1,124 @@
+"""Revisions: what a change did, as text for people and as values that can be taken back. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Any
+
+import yaml
+
+from controlplane.model.definitions import AnyKind, Definitions, Key, key_of
+from controlplane.model.export import DUMPER, shown
+from controlplane.model.parsing import Parsed, parse_document
+from controlplane.model.problems import DefinitionError, Problem
+from controlplane.store.interface import Change, Revision, Transform
+
+REVISIONS_KEPT = 1000
+BYTES_KEPT = 64 << 20
+DIFF_LIMIT = 20_000
+
+
+def changes_between(old: Definitions, new: Definitions) -> tuple[Change, ...]:
+    """What differs, document by document; slots that move count as a change of their lane."""
+    before = {key_of(document): document for document in old.documents()}
+    after = {key_of(document): document for document in new.documents()}
+    changes = []
+    for key in [*before, *(key for key in after if key not in before)]:
+        one, other = before.get(key), after.get(key)
+        if one is other and (one is None or old.status_of(one) == new.status_of(one)):
+            continue
+        change = Change(key, _shown(old, one), _shown(new, other))
+        if change.before != change.after:
+            changes.append(change)
+    return tuple(changes)
+
+
+def _shown(definitions: Definitions, document: AnyKind | None) -> dict[str, Any] | None:
+    return None if document is None else shown(definitions, document)
+
+
+def diff_of(changes: tuple[Change, ...]) -> str:
+    """The changes as a unified diff of YAML, at most DIFF_LIMIT characters."""
+    parts: list[str] = []
+    size = 0
+    for change in changes:
+        lines = difflib.unified_diff(
+            _lines(change.before),
+            _lines(change.after),
+            "/dev/null" if change.before is None else str(change.key),
+            "/dev/null" if change.after is None else str(change.key),
+            n=2,
+            lineterm="",
+        )
+        text = "\n".join(lines) + "\n"
+        parts.append(text)
+        size += len(text)
+        if size > DIFF_LIMIT:
+            return "".join(parts)[:DIFF_LIMIT] + f"\n… {len(changes)} definitions changed in all\n"
+    return "".join(parts)
+
+
+def _lines(value: dict[str, Any] | None) -> list[str]:
+    if value is None:
+        return []
+    return yaml.dump(value, Dumper=DUMPER, sort_keys=False, allow_unicode=True, width=10_000).splitlines()
+
+
+def encode_changes(changes: tuple[Change, ...]) -> str:
+    """`changes` as JSON text, see `decode_changes`."""
+    return json.dumps([[*change.key, change.before, change.after] for change in changes], separators=(",", ":"))
+
+
+def decode_changes(text: str) -> tuple[Change, ...]:
+    """The reverse of `encode_changes`."""
+    return tuple(
+        Change(Key(kind, parent, name), before, after)
+        for kind, parent, name, before, after in json.loads(text)
+    )
+
+
+def undoing(revision: Revision | None, number: int) -> Transform:
+    """The change that takes `revision` back. Raises DefinitionError 404 if it is None."""
+    if revision is None:
+        raise DefinitionError(404, f"Revision {number} is not known, or no longer kept")
+
+    def transform(definitions: Definitions) -> Definitions:
+        puts: list[Parsed] = []
+        deletes: list[Key] = []
+        conflicts: list[Problem] = []
+        for change in revision.changes:
+            document = definitions.get(change.key)
+            now = None if document is None else document.model_dump(mode="json")
+            if now != _without_status(change.after):
+                message = f"was changed again after revision {number}"
+                conflicts.append(Problem("", message, None, "undo the later changes first", str(change.key)))
+            elif change.before is None:
+                deletes.append(change.key)
+            else:
+                puts.append(parse_document(change.before))
+        if conflicts:
+            raise DefinitionError(409, f"Revision {number} cannot be undone: {conflicts[0].document} "
+                                  f"{conflicts[0].message}", conflicts)
+        try:
+            return definitions.change(puts, _topmost(deletes))
+        except DefinitionError as error:
+            raise DefinitionError(409, f"Revision {number} cannot be undone: {error.title}", error.problems) from error
+
+    return transform
+
+
+def _without_status(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if value is None else {name: field for name, field in value.items() if name != "status"}
+
+
+def _topmost(deletes: list[Key]) -> list[Key]:
+    """Deletes without those that a gateway or a group takes with it."""
+    gateways = {key.name for key in deletes if key.kind == "Gateway"}
+    groups = {key.name for key in deletes if key.kind == "LaneGroup"}
+    return [
+        key
+        for key in deletes
+        if not (key.kind == "Route" and key.parent in gateways)
+        and not (key.kind == "Lane" and key.parent in groups)
+    ]

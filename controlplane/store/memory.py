@@ -1,0 +1,33 @@
+"""Definitions in memory: for trials and tests. They are gone with the process."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from controlplane.store.base import LocalStore
+from controlplane.store.history import REVISIONS_KEPT
+from controlplane.store.interface import Revision, Stored
+
+
+class MemoryStore(LocalStore):
+    """A DefinitionStore that forgets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._revisions: deque[Revision] = deque(maxlen=REVISIONS_KEPT)
+
+    async def open(self) -> None:
+        return
+
+    async def close(self) -> None:
+        async with self._lock:
+            self._subscribers.clear()
+
+    async def revisions(self, limit: int = 100) -> list[Revision]:
+        return list(reversed(self._revisions))[:limit]
+
+    async def _write(self, old: Stored, new: Stored, revision: Revision) -> None:
+        self._revisions.append(revision)
+
+    async def _revision(self, number: int) -> Revision | None:
+        return next((one for one in self._revisions if one.number == number), None)
