@@ -106,7 +106,7 @@ class Connection:
     def _receive(self, request: Message) -> None:
         try:
             reply = self.state.receive(request)
-            if self.state.dirty():
+            if self.state.asked():
                 self._wake.set()
         except TooManyTypes as error:
             raise StreamEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from None

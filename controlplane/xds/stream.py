@@ -81,11 +81,17 @@ class StreamState(Generic[S]):
             self.subscriptions = dict(ordered)
         return subscription.receive(request)
 
-    def dirty(self) -> bool:
-        """Whether `next` may have something to say."""
+    def asked(self) -> bool:
+        """Whether the client waits for an answer, or an answer of the client was waited for.
+
+        Changes alone do not count: they are pushed when the server says so, many at once.
+        """
         if self._hold_until is not None or self._gate_until is not None:
             return True
-        return any(subscription.dirty() for subscription in self.subscriptions.values())
+        return any(
+            subscription.pending or subscription.owed or subscription.pending_all
+            for subscription in self.subscriptions.values()
+        )
 
     def touched(self, collection: Collection) -> bool:
         """Whether a change of that collection concerns this stream."""

@@ -16,6 +16,7 @@ from controlplane.xds.services import METHODS
 ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 DELTA = f"/{ADS}/DeltaAggregatedResources"
 SOTW = f"/{ADS}/StreamAggregatedResources"
+PROBES = ("probe-a", "probe-b")  # of type RUNTIME, in every world: see Stream.quiet
 SEPARATE = {
     (only, variant.__name__.startswith("Delta")): f"/{service}/{method}"
     for service, method, variant, only in METHODS
@@ -41,6 +42,7 @@ class Stream:
             response_deserializer=response.FromString,
         )()
         self._first = True
+        self._probes = 0
         self._last: dict[str, Any] = {}
         self._names: dict[str, list[str]] = {}
 
@@ -117,18 +119,12 @@ class Stream:
 
     async def quiet(self) -> None:
         """Nothing is under way: a request that must be answered is answered by the very next reply."""
-        probe = "type.googleapis.com/envoy.service.runtime.v3.Runtime"
-        name = f"probe-{len(self._last)}-{id(self)}"
-        if self.delta:
-            await self.subscribe(probe, [name])
-            reply = await self.reply()
-            assert reply.type_url == probe, f"unexpected: {reply}"
-        else:
-            await self.subscribe(probe, ["probe", name] if probe in self._last else ["probe"])
-            reply = await self.reply()
-            assert reply.type_url == probe, f"unexpected: {reply}"
-            await self.ack(reply)
-            await self.subscribe(probe, [])
+        self._probes += 1
+        name = PROBES[self._probes % 2]
+        await self.subscribe(resources.RUNTIME, [name])
+        reply = await self.reply()
+        assert reply.type_url == resources.RUNTIME, f"unexpected: {reply}"
+        await self.ack(reply)
 
     async def status(self) -> tuple[grpc.StatusCode, str]:
         return await self.call.code(), await self.call.details()

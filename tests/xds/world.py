@@ -1,0 +1,52 @@
+"""A server whose nodes all see one view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import grpc
+
+from controlplane.xds.resources import PUSH_ORDER, RUNTIME, Collection, View
+from controlplane.xds.server import XdsServer
+from tests.xds.client import PROBES, Stream, resource
+
+
+class World:
+    """A server whose nodes all see one view with a collection of each type."""
+
+    def __init__(self, *, ready: bool = True, **settings: object) -> None:
+        self.collections = {type_url: Collection(type_url) for type_url in PUSH_ORDER}
+        for name in PROBES:
+            self.collections[RUNTIME].put(resource(name))
+        self.view = View({type_url: [part] for type_url, part in self.collections.items()})
+        self.server = XdsServer(lambda _node: self.view, **settings)  # pyright: ignore[reportArgumentType]
+        self.ready = ready
+        self.port = 0
+        self._channels: list[grpc.aio.Channel] = []
+
+    def __getitem__(self, type_url: str) -> Collection:
+        return self.collections[type_url]
+
+    async def start(self) -> World:
+        self.port = await self.server.start("127.0.0.1:0")
+        if self.ready:
+            self.server.set_ready()
+        return self
+
+    def channel(self) -> grpc.aio.Channel:
+        """A channel with a connection of its own."""
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=options)
+        self._channels.append(channel)
+        return channel
+
+    def connect(self, node: str = "node", *, delta: bool, method: str | None = None) -> Stream:
+        return Stream(self.channel(), node, delta=delta, method=method)
+
+    async def close(self) -> None:
+        for channel in self._channels:
+            await channel.close()
+        await self.server.stop(0.1)
+
+
+Worlds = Callable[..., World]
