@@ -1,0 +1,121 @@
+"""A small application for tests: answers who it is and what it got, and calls the next service if it has one.
+
+    python app.py '[{"name": "A", "address": "127.2.0.1", "port": 30001, "next": "http://sc-B/b",
+                     "proxy": ["127.2.0.1", 15001], "carriers": ["x-lane", "baggage"], "config": "FILE"}]'
+
+One process may be several applications. It knows nothing of lanes: it hands on the request headers that it is
+told to, as a framework or an agent would. A request header `x-delay: 0.2` makes the named application answer late
+(`x-delay: C=0.2`). While `refuse` of an entry names a file that exists, it is not listening.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+HANDED_ON = ("x-delay", "x-request-id", "traceparent")
+
+
+async def read_message(reader: Reader) -> tuple[str, list[tuple[str, str]], bytes] | None:
+    """First line, headers and body of one HTTP/1.1 message; None at the end of the connection."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+    first, *lines = head[:-4].decode("latin-1").split("\r\n")
+    headers = [(n.lower(), v.strip()) for n, _, v in (line.partition(":") for line in lines)]
+    named = dict(headers)
+    body = b""
+    if "content-length" in named:
+        body = await reader.readexactly(int(named["content-length"]))
+    elif "chunked" in named.get("transfer-encoding", ""):
+        while True:
+            size = int(await reader.readline(), 16)
+            chunk = await reader.readexactly(size + 2)
+            if not size:
+                break
+            body += chunk[:-2]
+    return first, headers, body
+
+
+class Caller:
+    """Calls the next service through the sidecar's proxy, over connections that are kept open."""
+
+    def __init__(self, proxy: tuple[str, int], url: str) -> None:
+        self.proxy = proxy
+        self.url = url
+        self.host = url.split("/")[2]
+        self.idle: list[tuple[Reader, Writer]] = []
+
+    async def call(self, method: str, headers: list[tuple[str, str]], body: bytes) -> tuple[int, bytes]:
+        lines = [f"{method} {self.url} HTTP/1.1", f"host: {self.host}"]
+        lines += [f"{name}: {value}" for name, value in headers]
+        if body or method in ("POST", "PUT"):
+            lines.append(f"content-length: {len(body)}")
+        raw = "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+        reused = bool(self.idle)
+        reader, writer = self.idle.pop() if reused else await asyncio.open_connection(*self.proxy)
+        writer.write(raw)
+        answer = await read_message(reader)
+        if answer is None and reused and method != "POST":
+            writer.close()
+            reader, writer = await asyncio.open_connection(*self.proxy)
+            writer.write(raw)
+            answer = await read_message(reader)
+        if answer is None:
+            writer.close()
+            return 599, b'{"error": "the sidecar closed the connection"}'
+        self.idle.append((reader, writer))
+        return int(answer[0].split()[1]), answer[2]
+
+
+class Application:
+    def __init__(self, entry: dict[str, Any]) -> None:
+        self.entry = entry
+        self.name: str = entry["name"]
+        self.carriers: list[str] = entry.get("carriers", ["x-lane", "baggage"])
+        self.caller = Caller(tuple(entry["proxy"]), entry["next"]) if entry.get("next") else None
+
+    async def serve(self, reader: Reader, writer: Writer) -> None:
+        try:
+            while (message := await read_message(reader)) is not None:
+                status, answer = await self.answer(*message)
+                head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(answer)}\r\n"
+                writer.write(head.encode() + b"\r\n" + answer)
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def answer(self, first: str, headers: list[tuple[str, str]], body: bytes) -> tuple[int, bytes]:
+        method, path, _ = first.split(" ")
+        for name, value in headers:
+            if name == "x-delay" and value.startswith(f"{self.name}="):
+                await asyncio.sleep(float(value.partition("=")[2]))
+        mine = {"name": self.name, "method": method, "path": path, "headers": headers, "size": len(body)}
+        if self.caller is None:
+            return 200, json.dumps({**mine, "chain": [self.name]}).encode()
+        kept = [(n, v) for n, v in headers if n in self.carriers or n in HANDED_ON]
+        status, text = await self.caller.call(method, kept, body)
+        try:
+            downstream = json.loads(text)
+        except ValueError:
+            downstream = {"error": text.decode(errors="replace")}
+        chain = [self.name, *downstream.get("chain", [f"{status}"])]
+        return status, json.dumps({**mine, "chain": chain, "next": downstream}).encode()
+
+
+async def main(entries: list[dict[str, Any]]) -> None:
+    servers = []
+    for entry in entries:
+        application = Application(entry)
+        servers.append(await asyncio.start_server(application.serve, entry["address"], entry["port"], backlog=512))
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(sys.argv[1])))
