@@ -75,7 +75,7 @@ class DeltaSubscription(Subscription):
         due, self.owed, self.pending, self.pending_all = self.owed, False, NOTHING, False
         if not bodies and not removed and not due:
             return None
-        return self._encode(bodies, removed, before, want)
+        return self._encode(bodies, removed, before, want, bool(asked) or due)
 
     def release(self) -> bytes | None:
         """The reply that tells of the removals which were held, as far as they still are true."""
@@ -85,7 +85,7 @@ class DeltaSubscription(Subscription):
             if (self.wildcard or name in self.names) and not any(name in part for part in self.parts)
         ]
         self.held.clear()
-        return self._encode([], set(gone), self.cursor, frozenset(gone)) if gone else None
+        return self._encode([], set(gone), self.cursor, frozenset(gone), False) if gone else None
 
     def _start(self, names: frozenset[str], request: Message) -> None:
         self.started = True
@@ -162,10 +162,10 @@ class DeltaSubscription(Subscription):
                 removed.add(former.name if former is not None else name)
 
     def _encode(
-        self, bodies: list[bytes], removed: set[str], before: int, names: frozenset[str] | None
+        self, bodies: list[bytes], removed: set[str], before: int, names: frozenset[str] | None, asked: bool
     ) -> bytes:
         version = self.view.version(self.type_url)
-        nonce = self._remember(version, before, names)
+        nonce = self._remember(version, before, names, asked)
         # system_version_info is left out: it is for debugging, and most replies are a few hundred bytes.
         return b"".join(
             [

@@ -92,7 +92,7 @@ class SotwSubscription(Subscription):
         elif not found:
             return None  # a client that asked for what is not there waits for it
         version = self._label() or version_of(weight if full else self._weigh())
-        nonce = self._remember(version, before, want)
+        nonce = self._remember(version, before, want, bool(asked) or everything or due)
         return b"".join(
             [
                 *bodies,

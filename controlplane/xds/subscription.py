@@ -60,6 +60,8 @@ class Sent:
     before: int
     after: int
     names: frozenset[str] | None
+    asked: bool
+    """It answers a request and does not only carry changes."""
 
 
 @dataclass(slots=True)
@@ -120,9 +122,11 @@ class Subscription:
         """Whether everything up to `mark` was sent to the client and answered by it."""
         if not self.started:
             return True
-        if self.cursor < mark and self.dirty():
+        if self.pending or self.pending_all or self.owed or (self.cursor < mark and self.dirty()):
             return False
-        return all(reply.before >= mark for reply in self.outstanding)
+        return all(
+            reply.before >= mark and not (reply.asked and reply.after <= mark) for reply in self.outstanding
+        )
 
     def resend(self, names: frozenset[str]) -> None:
         """Answer those of `names` that are subscribed and exist once more."""
@@ -148,10 +152,10 @@ class Subscription:
             self.rejected = reply.names
         return reply
 
-    def _remember(self, version: str, before: int, names: frozenset[str] | None) -> bytes:
+    def _remember(self, version: str, before: int, names: frozenset[str] | None, asked: bool) -> bytes:
         """Number the reply that is being composed; the nonce's bytes."""
         self.nonce += 1
         nonce = str(self.nonce)
         self.sent = version
-        self.outstanding.append(Sent(nonce, version, before, self.cursor, names))
+        self.outstanding.append(Sent(nonce, version, before, self.cursor, names, asked))
         return nonce.encode()

@@ -46,6 +46,10 @@ class Stream:
         self._last: dict[str, Any] = {}
         self._names: dict[str, list[str]] = {}
 
+    def request(self, type_url: str) -> Any:
+        """A request to fill in by hand, without a node."""
+        return self._request(type_url=type_url)
+
     async def write(self, request: Any) -> None:
         await self.call.write(request)
 
