@@ -137,7 +137,7 @@ def read_protocol(text: str) -> tuple[Protocol, str]:
 
 
 def read_application(metadata: Mapping[str, str], service: str) -> str:
-    """The application that an instance belongs to: the first key that is not empty, else the service's name."""
+    """The application of an instance: the first key that is not empty, else the service's name."""
     for key in APPLICATION_KEYS:
         if metadata.get(key):
             return metadata[key]

@@ -1,4 +1,4 @@
-"""Names of services: canonical ids `<source>/<namespace>/<group>/<name>[:<port name>]` and their short forms."""
+"""Names of services: ids `<source>/<namespace>/<group>/<name>[:<port name>]` and their short forms."""
 
 from __future__ import annotations
 

@@ -1,0 +1,73 @@
+"""What only Nacos's HTTP API tells: version, clock, whether a login works."""
+
+from __future__ import annotations
+
+import email.utils
+from typing import Any
+
+import httpx
+
+from controlplane.registry.nacos.config import NacosConfig
+from controlplane.registry.nacos.sdk import split_address
+
+_STATE_PATHS = ("/v3/admin/core/state", "/v1/console/server/state", "/v1/core/cluster/nodes")
+
+
+def url(config: NacosConfig, address: str, path: str) -> str:
+    """The URL of `path` below the context path of the server at `address`."""
+    host, port = split_address(address)
+    prefix = "" if config.context_path == "/" else config.context_path.rstrip("/")
+    return f"{'https' if config.tls else 'http'}://{host}:{port}{prefix}{path}"
+
+
+def client(config: NacosConfig) -> httpx.AsyncClient:
+    """An HTTP client that trusts what `config` says, uses no proxy, and waits for 3 s."""
+    verify: Any = True
+    if config.ca_file is not None:
+        import ssl
+
+        verify = ssl.create_default_context(cafile=str(config.ca_file))
+    return httpx.AsyncClient(verify=verify, timeout=3.0, trust_env=False)
+
+
+async def version(config: NacosConfig) -> str:
+    """`Nacos 2.3.2`, or `Nacos` where no server tells."""
+    async with client(config) as http:
+        for address in config.server_addresses:
+            for path in _STATE_PATHS:
+                try:
+                    answer = await http.get(url(config, address, path))
+                    found = _version_in(answer.json()) if answer.status_code == 200 else ""
+                except (httpx.HTTPError, ValueError):
+                    continue
+                if found:
+                    return f"Nacos {found}"
+    return "Nacos"
+
+
+def _version_in(answer: Any) -> str:
+    """The version somewhere in an answer about a server's state or the cluster's nodes."""
+    if isinstance(answer, dict):
+        if isinstance(answer.get("version"), str):
+            return answer["version"]
+        return next((v for part in answer.values() if (v := _version_in(part))), "")
+    if isinstance(answer, list):
+        return next((v for part in answer if (v := _version_in(part))), "")
+    return ""
+
+
+async def clock(config: NacosConfig, address: str) -> float:
+    """The server's time in seconds since the epoch, to the second. Raises httpx.HTTPError or ValueError."""
+    async with client(config) as http:
+        answer = await http.get(url(config, address, "/"))
+    return email.utils.parsedate_to_datetime(answer.headers["date"]).timestamp()
+
+
+async def login(config: NacosConfig, address: str) -> str:
+    """ "" if the name and password are accepted, else what the server says. Raises httpx.HTTPError."""
+    credentials = {"username": config.username, "password": config.password}
+    async with client(config) as http:
+        answer = await http.post(url(config, address, "/v1/auth/users/login"), data=credentials)
+        if answer.status_code == 404:
+            answer = await http.post(url(config, address, "/v3/auth/user/login"), data=credentials)
+    return "" if answer.status_code == 200 and "accessToken" in answer.text else answer.text[:200].strip()

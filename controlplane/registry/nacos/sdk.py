@@ -1,0 +1,252 @@
+"""nacos-sdk-python (`v2.nacos`, 3.2.0): the only module that touches it, and what has to be known of it.
+
+- Importing it takes most of a second and raises deprecation warnings, so it is imported when a client is
+opened. - It writes logs and caches below the home unless told otherwise, logs access tokens at INFO, adds a
+log handler for every client, and logs each failed connection to the *root* logger. - `create_naming_service`
+succeeds with a wrong password; without a server it returns after 9 s. It starts tasks that nobody awaits and
+`shutdown` does not end: `NamingClient` collects them. - `update_cache_when_empty` is off by default: then a
+service that loses its last instance never says so. With `load_cache_at_start`, the default, an unchanged list
+makes no callback at all. - Callbacks run under the cache's lock: asking for instances inside one is a
+deadlock, raising in one loses the acknowledgement. The callback gets the instances, not the service. - A push
+that is not newer, by the *server's* clock, than the last is dropped; so a service that is subscribed again
+after it went needs its cache entry removed, and another server needs another client. - A connection that the
+server closes gracefully goes unnoticed: the reset request's handler raises, the stream ends without an
+exception, the health check takes "not registered" for healthy. Only a real request shows it. - After a
+reconnect it subscribes again on a 30 s tick. A new client subscribes at once: that is what we do. - TLS needs
+a client certificate and key, also where the server asks for none: `tls.py` replaces that. -
+`ListInstanceParam` has no default for `healthy_only`; disabled instances are filtered by the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import warnings
+from collections.abc import Awaitable, Callable, Iterable
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from controlplane.registry.nacos.config import NacosConfig
+from controlplane.registry.source import RawInstance
+
+PAGE = 1000
+GRPC_PORT_OFFSET = 1000
+
+T = TypeVar("T")
+Changed = Callable[[tuple[RawInstance, ...]], None]
+
+
+class NacosError(Exception):
+    """A request that failed, in words for users."""
+
+
+class _NoSdkOnRoot(logging.Filter):
+    """Drops what the SDK logs directly to the root logger: every failed attempt to connect, as an error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "/v2/nacos/" not in record.pathname.replace("\\", "/")
+
+
+_ROOT_FILTER = _NoSdkOnRoot()
+
+
+def load() -> Any:
+    """The SDK's module. Raises NacosError where it is not installed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import v2.nacos as sdk
+    except ImportError as error:
+        raise NacosError(f"the package nacos-sdk-python is not installed: {error}") from None
+    logging.getLogger().addFilter(_ROOT_FILTER)  # adding the same filter again changes nothing
+    return sdk
+
+
+def client_config(sdk: Any, config: NacosConfig) -> Any:
+    """The SDK's configuration: everything that is on disk goes below `config.directory()`."""
+    directory = config.directory()
+    builder = (
+        sdk.ClientConfigBuilder()
+        .server_address(",".join(_with_scheme(config)))
+        .namespace_id("" if config.namespace == "public" else config.namespace)
+        .context_path(config.context_path)
+        .log_level(logging.WARNING)
+        .log_dir(str(directory / "log"))
+        .cache_dir(str(directory / "cache"))
+        .load_cache_at_start(False)
+    )
+    if config.username:
+        builder.username(config.username).password(config.password)
+    if config.access_key:
+        builder.access_key(config.access_key).secret_key(config.secret_key)
+    built = builder.build()
+    built.set_update_cache_when_empty(True)
+    if config.tls:
+        from controlplane.registry.nacos import tls
+
+        built.set_tls_config(tls.configure(config.ca_file))
+    return built
+
+
+class NamingClient:
+    """One connection to a Nacos server's registry. Not usable again after `close`."""
+
+    def __init__(self, config: NacosConfig) -> None:
+        self._config = config
+        self._service: Any = None
+        self._sdk: Any = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._handlers: list[tuple[logging.Logger, logging.Handler]] = []
+
+    async def open(self) -> None:
+        """Connect. Raises NacosError where no server can be reached; credentials are not looked at."""
+        await reachable(self._config)
+        self._sdk = load()
+        logger = logging.getLogger("naming")
+        handlers = set(logger.handlers)
+        before = asyncio.all_tasks()
+        self._service = self._sdk.NacosNamingService(client_config(self._sdk, self._config))
+        self._tasks = asyncio.all_tasks() - before
+        self._handlers = [(logger, h) for h in logger.handlers if h not in handlers]
+        for task in self._tasks:
+            task.add_done_callback(_retrieve)
+        await self._ask(self._service.grpc_client_proxy.start(), 10.0)
+        if not self._service.grpc_client_proxy.server_health():
+            raise NacosError("no connection to the gRPC port of Nacos could be made")
+
+    async def list_services(self, group: str) -> set[str]:
+        """Names of all services of a group. A real request: it also shows whether the connection works."""
+        names: set[str] = set()
+        page = 1
+        while True:
+            param = self._sdk.ListServiceParam(
+                namespace_id=self._config.namespace, group_name=group, page_no=page, page_size=PAGE
+            )
+            found = await self._ask(self._service.list_services(param))
+            names.update(found.services)
+            if len(found.services) < PAGE:
+                return names
+            page += 1
+
+    async def subscribe(self, group: str, name: str, changed: Changed) -> Any:
+        """Call `changed` with all instances, before this returns and after every change.
+
+        The result is for `unsubscribe`.
+        """
+
+        async def callback(instances: Iterable[Any]) -> None:
+            changed(tuple(raw_instance(one) for one in instances))
+
+        param = self._sdk.SubscribeServiceParam(
+            service_name=name, group_name=group, subscribe_callback=callback
+        )
+        await self._ask(self._service.subscribe(param))
+        return param
+
+    async def unsubscribe(self, subscription: Any) -> None:
+        """End a subscription; what fails on the way is of no interest."""
+        with contextlib.suppress(NacosError):
+            await self._ask(self._service.unsubscribe(subscription))
+        key = f"{subscription.group_name}@@{subscription.service_name}"
+        self._service.service_info_holder.service_info_map.pop(key, None)
+
+    async def refresh(self, group: str, name: str) -> None:
+        """Ask for the instances of a subscribed service; a difference is told to its subscriber."""
+        proxy = self._service.grpc_client_proxy
+        service = await self._ask(proxy.query_instance_of_service(name, group, "", False))
+        await self._service.service_info_holder.process_service(service)
+
+    async def close(self) -> None:
+        """End the connection and everything that the SDK started for it."""
+        if self._service is None:
+            return
+        service, self._service = self._service, None
+        proxy = service.grpc_client_proxy
+        service.service_info_updater.stop()
+        if proxy.rpc_client is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(proxy.rpc_client.shutdown(), 5.0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for logger, handler in self._handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+    async def _ask(self, request: Awaitable[T], seconds: float | None = None) -> T:
+        """The answer to a request of the SDK. Raises NacosError for everything that goes wrong."""
+        try:
+            return await asyncio.wait_for(request, seconds or self._config.request_timeout)
+        except TimeoutError:
+            raise NacosError("Nacos does not answer") from None
+        except Exception as error:
+            raise NacosError(plain(error, self._config.username)) from error
+
+
+def raw_instance(one: Any) -> RawInstance:
+    """An instance of the SDK as the catalog takes it."""
+    metadata = {str(k): "" if v is None else str(v) for k, v in (one.metadata or {}).items()}
+    return RawInstance(
+        address=one.ip,
+        port=one.port,
+        weight=one.weight,
+        healthy=one.healthy,
+        enabled=one.enabled,
+        metadata=MappingProxyType(metadata),
+    )
+
+
+def plain(error: Exception, username: str) -> str:
+    """What an exception of the SDK means, in words for users."""
+    text = getattr(error, "message", "") or str(error) or type(error).__name__
+    if "get access token failed" in text:
+        return f"Nacos does not let the user {username!r} in: wrong name or password, or no login possible"
+    if "user not found" in text:
+        return "Nacos wants a user name and password"
+    if getattr(error, "error_code", 0) == 403 or "authorization failed" in text.lower():
+        return f"Nacos refuses access: {text}"
+    if "not connected" in text:
+        return "the connection to Nacos is gone"
+    return f"Nacos says: {text}"
+
+
+async def reachable(config: NacosConfig) -> None:
+    """Return if some server's gRPC port takes connections. Raises NacosError naming each that does not.
+
+    The SDK itself would wait for 9 s.
+    """
+    problems: list[str] = []
+    for address in config.server_addresses:
+        host, port = split_address(address)
+        try:
+            async with asyncio.timeout(2.0):
+                _, writer = await asyncio.open_connection(host, port + GRPC_PORT_OFFSET)
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            return
+        except (OSError, TimeoutError) as error:
+            why = "does not answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+            problems.append(f"{host}:{port + GRPC_PORT_OFFSET}: {why}")
+    raise NacosError("no Nacos server can be reached: " + "; ".join(problems))
+
+
+def _with_scheme(config: NacosConfig) -> list[str]:
+    """The addresses as the SDK wants them: it logs in by HTTP unless an address begins with https://."""
+    if not config.tls:
+        return list(config.server_addresses)
+    return ["https://{}:{}".format(*split_address(address)) for address in config.server_addresses]
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and HTTP port of `host[:port]`, with or without `http://`."""
+    bare = address.split("://", 1)[-1].rstrip("/")
+    host, _, port = bare.partition(":")
+    return host, int(port or 8848)
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Take the exception of a task that nobody awaits, so that it is not logged when it is collected."""
+    if not task.cancelled():
+        task.exception()
