@@ -74,9 +74,16 @@ function envoy_on_request(handle)
     end
   end
 
+  local cookies = headers:get("cookie")
+  local lines = cookies and headers:getNumValues("cookie") or 0
+  if lines > 1 then -- HTTP/1 lines are joined with a comma otherwise, which a cookie may hold
+    local list = {}
+    for index = 0, lines - 1 do list[#list + 1] = headers:getAtIndex("cookie", index) end
+    cookies = table.concat(list, "; ")
+    headers:replace("cookie", cookies)
+  end
   if COOKIES then
     local seen = {}
-    local cookies = headers:get("cookie")
     if cookies then
       for pair in string.gmatch(cookies, "[^;]+") do
         local name, value = string.match(pair, "^%s*([^=]-)%s*=%s*(.-)%s*$")
