@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import warnings
 from collections.abc import Awaitable, Callable, Iterable
 from types import MappingProxyType
@@ -227,9 +228,14 @@ async def reachable(config: NacosConfig) -> None:
                 await writer.wait_closed()
             return
         except (OSError, TimeoutError) as error:
-            why = "does not answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+            why = "does not answer" if isinstance(error, TimeoutError) else _system_text(error)
             problems.append(f"{host}:{port + GRPC_PORT_OFFSET}: {why}")
     raise NacosError("no Nacos server can be reached: " + "; ".join(problems))
+
+
+def _system_text(error: OSError) -> str:
+    """`Connection refused`, without the address that asyncio puts before it."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def _with_scheme(config: NacosConfig) -> list[str]:

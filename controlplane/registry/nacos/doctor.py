@@ -1,0 +1,161 @@
+"""`laneway doctor nacos`: what is wrong with the way to Nacos, in plain words."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from controlplane.registry.metadata import DEFAULT_TAG_KEYS, read_service
+from controlplane.registry.nacos import http
+from controlplane.registry.nacos.config import NacosConfig
+from controlplane.registry.nacos.sdk import NacosError, NamingClient, reachable
+from controlplane.registry.source import RawInstance, RawService
+
+CLOCK_TOLERANCE = 30.0
+"""Seconds that the server's clock may differ: signatures and tokens live on it."""
+
+SAMPLE = 200
+"""Services of a group that are looked at for tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence for users; `ok` is False where something has to be done."""
+
+    ok: bool
+    text: str
+
+
+class NacosSettings(Protocol):
+    """Those of Laneway's settings that concern Nacos."""
+
+    @property
+    def nacos(self) -> Sequence[str]: ...
+    @property
+    def nacos_namespace(self) -> str: ...
+    @property
+    def nacos_groups(self) -> Sequence[str]: ...
+    @property
+    def nacos_services(self) -> Sequence[str]: ...
+    @property
+    def nacos_username(self) -> str: ...
+    @property
+    def nacos_password(self) -> str: ...
+    @property
+    def nacos_access_key(self) -> str: ...
+    @property
+    def nacos_secret_key(self) -> str: ...
+    @property
+    def nacos_tls(self) -> bool: ...
+    @property
+    def nacos_ca_file(self) -> Path | None: ...
+    @property
+    def tag_keys(self) -> Sequence[str]: ...
+
+
+def config_of(settings: NacosSettings, state_dir: Path | None = None) -> NacosConfig:
+    """The source's configuration out of Laneway's settings."""
+    return NacosConfig(
+        server_addresses=tuple(settings.nacos),
+        namespace=settings.nacos_namespace or "public",
+        groups=tuple(settings.nacos_groups) or ("DEFAULT_GROUP",),
+        services=tuple(settings.nacos_services),
+        username=settings.nacos_username,
+        password=settings.nacos_password,
+        access_key=settings.nacos_access_key,
+        secret_key=settings.nacos_secret_key,
+        tls=settings.nacos_tls,
+        ca_file=settings.nacos_ca_file,
+        state_dir=state_dir,
+    )
+
+
+async def check(settings: NacosSettings, say: Callable[[str], None] = print) -> bool:
+    """Say every finding; True if nothing has to be done."""
+    findings = await examine(config_of(settings), settings.tag_keys or DEFAULT_TAG_KEYS)
+    for finding in findings:
+        say(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.text}")
+    return all(finding.ok for finding in findings)
+
+
+async def examine(config: NacosConfig, tag_keys: Sequence[str] = DEFAULT_TAG_KEYS) -> list[Finding]:
+    """Connection, credentials, version, clock, and what the namespace's groups hold."""
+    findings: list[Finding] = []
+    for address in config.server_addresses:
+        findings += await _server(config, address)
+    client = NamingClient(config)
+    try:
+        await client.open()
+        findings.append(Finding(True, f"{await http.version(config)} answers"))
+        for group in config.groups:
+            findings += await _group(client, config, group, tag_keys)
+    except NacosError as error:
+        findings.append(Finding(False, str(error)))
+    finally:
+        await client.close()
+    return findings
+
+
+async def _server(config: NacosConfig, address: str) -> list[Finding]:
+    findings: list[Finding] = []
+    try:
+        await reachable(replace(config, server_addresses=(address,)))
+        findings.append(Finding(True, f"{address}: the gRPC port takes connections"))
+    except NacosError as error:
+        findings.append(Finding(False, f"{error}; is the gRPC port (HTTP port + 1000) open to this machine?"))
+    try:
+        drift = await http.clock(config, address) - time.time()
+        ok = abs(drift) <= CLOCK_TOLERANCE
+        text = "agrees with this machine's" if ok else f"differs from this machine's by {drift:+.0f} s"
+        findings.append(Finding(ok, f"{address}: the server's clock {text}"))
+        if config.username:
+            refusal = await http.login(config, address)
+            said = f"is refused: {refusal}" if refusal else "is accepted"
+            findings.append(Finding(not refusal, f"{address}: the login of {config.username} {said}"))
+    except (httpx.HTTPError, KeyError, ValueError) as error:
+        findings.append(Finding(False, f"{address}: HTTP does not work: {error or type(error).__name__}"))
+    return findings
+
+
+async def _group(
+    client: NamingClient, config: NacosConfig, group: str, tag_keys: Sequence[str]
+) -> list[Finding]:
+    everything = await client.list_services(group)
+    wanted = sorted(name for name in everything if config.wants(name))
+    where = f"namespace {config.namespace}, group {group}"
+    if not everything:
+        return [
+            Finding(False, f"{where}: no services; are namespace (its id, not its name) and group right?")
+        ]
+    if not wanted:
+        return [Finding(False, f"{where}: none of {len(everything)} services has a name that is asked for")]
+    tags: Counter[str] = Counter()
+    refused: list[str] = []
+    instances = 0
+    for name in wanted[:SAMPLE]:
+        reading = read_service(RawService(name, await _instances(client, group, name)), tag_keys)
+        instances += len(reading.instances)
+        tags.update(i.tag or "base" for i in reading.instances)
+        refused += [f"{name} {r.address}:{r.port}: {r.reason}" for r in reading.refused]
+    shown = ", ".join(f"{tag} {count}" for tag, count in sorted(tags.items()))
+    looked = f", {SAMPLE} looked at" if len(wanted) > SAMPLE else ""
+    text = f"{where}: {len(wanted)} services{looked}, {instances} instances ({shown or 'none'})"
+    findings = [Finding(True, text)]
+    findings += [Finding(False, f"refused: {text}") for text in refused[:20]]
+    if instances and set(tags) == {"base"}:
+        keys = ", ".join(tag_keys)
+        findings.append(Finding(True, f"{where}: no instance is tagged; tags are looked for in {keys}"))
+    return findings
+
+
+async def _instances(client: NamingClient, group: str, name: str) -> tuple[RawInstance, ...]:
+    """The instances of one service now."""
+    said: list[tuple[RawInstance, ...]] = []
+    await client.unsubscribe(await client.subscribe(group, name, said.append))
+    return said[-1] if said else ()
