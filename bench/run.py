@@ -1,0 +1,300 @@
+"""Laneway's xDS server beside go-control-plane, in one run, with one load client.
+
+    make bench                      # everything, some ten minutes; writes docs/benchmarks.md
+    python bench/run.py --quick     # fewer streams and changes; prints only
+
+Every workload is run against each server in turn, for `--rounds` rounds, so that what disturbs the machine
+disturbs all; the table shows each server's best round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+DOCUMENT = HERE.parent / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- bench/run.py begins -->", "<!-- bench/run.py ends -->"
+SNAPSHOT, LINEAR, LANEWAY = "SnapshotCache", "LinearCache", "Laneway"
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One start of a server with a load client."""
+
+    title: str
+    streams: int
+    phases: tuple[str, ...]
+    mode: str = "delta"
+    servers: tuple[str, ...] = (SNAPSHOT, LINEAR, LANEWAY)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the table: what to take from a workload's report and the ratios to reach."""
+
+    label: str
+    take: Callable[[Report], float | None]
+    unit: str = "ms"
+    snapshot: float | None = None
+    linear: float | None = None
+
+
+def figures(workload: Workload) -> Iterator[Figure]:
+    """The rows that a workload gives. Ratios are Laneway's figure divided by the peer's."""
+    delta = workload.mode == "delta"
+    change = 1 / 7 if delta else 1 / 10
+    for phase in workload.phases:
+        if phase == "sync":
+            yield Figure("first sync, last stream", _of("sync", "last"), "ms", 0.35 if delta else 1 / 3, 0.6)
+        elif phase == "change":
+            yield Figure("one change, last stream, p50", _of("change", "last_p50"), "ms", change)
+            yield Figure("one change, last stream, p99", _of("change", "last_p99"), "ms", change, 1 / 7)
+            yield Figure("one change, server's CPU", _cpu_of_change, "ms")
+            yield Figure("one change, bytes a stream", _of("change", "bytes_per_change"), "B")
+        elif phase == "settle":
+            yield Figure("resident memory", _of("settle", "rss"), "MiB", 0.5)
+        elif phase == "storm":
+            yield Figure("all come back at once, last stream", _of("storm", "last"), "ms", 1 / 3)
+        elif phase == "idle":
+            yield Figure("one change, 5 % read nothing, p99 of the others", _of("idle", "last_p99"))
+            yield Figure("the same against no idle streams", _idle_ratio, "×")
+        elif phase == "rate":
+            yield Figure("changes a second that were sent", _of("rate", "sent_per_second"), "/s")
+            yield Figure("change to stream, p50", _of("rate", "each_p50"))
+            yield Figure("change to stream, p99", _of("rate", "each_p99"))
+            yield Figure("until all have the last versions", _of("rate", "convergence"))
+            yield Figure("stale versions after newer ones", _of("rate", "stale"), "")
+            yield Figure("resident memory: end / start", _memory_growth, "×")
+            yield Figure("server's CPU", _of("rate", "server_cpu_share"), "cores")
+
+
+def _of(phase: str, name: str) -> Callable[[Report], float | None]:
+    return lambda report: report.get(phase, {}).get(name)
+
+
+def _cpu_of_change(report: Report) -> float | None:
+    seconds = report.get("change", {}).get("server_cpu")
+    return None if seconds is None else seconds * 1000
+
+
+def _idle_ratio(report: Report) -> float | None:
+    if "idle" not in report:
+        return None
+    return report["idle"]["last_p99"] / report["change"]["last_p99"]
+
+
+def _memory_growth(report: Report) -> float | None:
+    samples = report.get("rate", {}).get("rss")
+    return samples[-1] / samples[0] if samples else None
+
+
+def workloads(quick: bool) -> list[Workload]:
+    if quick:
+        return [
+            Workload("delta, 100 streams", 100, ("sync", "change")),
+            Workload("delta, 300 streams", 300, ("sync", "change", "settle", "storm")),
+            Workload("state of the world, 100 streams", 100, ("sync", "change", "settle"), "sotw"),
+            Workload("200 changes a second, 100 streams", 100, ("sync", "rate")),
+        ]
+    return [
+        Workload("delta, 100 streams", 100, ("sync", "change")),
+        Workload("delta, 500 streams", 500, ("sync", "change", "idle")),
+        Workload("delta, 1,000 streams", 1000, ("sync", "change", "settle", "storm")),
+        Workload("state of the world, 500 streams", 500, ("sync", "change", "settle"), "sotw"),
+        Workload("200 changes a second, 500 streams", 500, ("sync", "rate")),
+    ]
+
+
+def build() -> Path | None:
+    """The directory of the built binaries, None where there is no Go."""
+    go = shutil.which("go")
+    if go is None:
+        return None
+    out = HERE / "build"
+    out.mkdir(exist_ok=True)
+    subprocess.run([go, "build", "-o", f"{out}/", "./load", "./peer"], cwd=HERE, check=True)
+    return out
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextmanager
+def serving(server: str, binaries: Path, streams: int) -> Iterator[list[str]]:
+    """Run a server; the load client's arguments that find it."""
+    xds, control = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    if server == LANEWAY:
+        command = [sys.executable, str(HERE / "server.py"), "--xds", xds, "--control", control]
+    else:
+        cache = {SNAPSHOT: "snapshot", LINEAR: "linear"}[server]
+        command = [str(binaries / "peer"), "-xds", xds, "-control", control, "-cache", cache]
+        command += ["-nodes", str(streams)]
+    process = subprocess.Popen(command)
+    try:
+        await_port(xds, process)
+        await_port(control, process)
+        yield ["-xds", xds, "-control", control, "-pid", str(process.pid)]
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def await_port(address: str, process: subprocess.Popen[bytes]) -> None:
+    host, _, port = address.rpartition(":")
+    for _ in range(600):
+        if process.poll() is not None:
+            raise SystemExit(f"the server ended with {process.returncode}: {process.args}")
+        with socket.socket() as attempt:
+            if attempt.connect_ex((host, int(port))) == 0:
+                return
+        time.sleep(0.05)
+    raise SystemExit(f"nothing listens on {address}")
+
+
+def run(workload: Workload, server: str, binaries: Path, changes: int, duration: str) -> Report:
+    with serving(server, binaries, workload.streams) as where:
+        command = [str(binaries / "load"), *where, "-mode", workload.mode]
+        command += ["-streams", str(workload.streams), "-phases", ",".join(workload.phases)]
+        command += ["-changes", str(changes), "-duration", duration]
+        with tempfile.TemporaryFile("w+") as log:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            if done.returncode:
+                log.seek(0)
+                print(f"{workload.title}, {server}: failed\n{log.read()}", file=sys.stderr)
+                return {}
+        return json.loads(done.stdout)
+
+
+def best(take: Callable[[Report], float | None], reports: list[Report]) -> float | None:
+    values = [value for report in reports if (value := take(report)) is not None]
+    return min(values) if values else None
+
+
+def shown(value: float | None, unit: str) -> str:
+    if value is None:
+        return "–"
+    digits = 2 if unit in ("×", "cores") else 0 if value >= 100 or value == int(value) else 1
+    return f"{value:,.{digits}f} {unit}".strip()
+
+
+def versus(own: float | None, other: float | None, target: float | None) -> str:
+    if own is None or not other:
+        return "–"
+    text = f"{own / other:.3f}"
+    return (
+        text if target is None else f"{text} (≤ {target:.3f}: {'yes' if own / other <= target else '**no**'})"
+    )
+
+
+def table(results: dict[Workload, dict[str, list[Report]]]) -> str:
+    lines = [
+        "| workload | SnapshotCache | LinearCache | Laneway | to SnapshotCache | to LinearCache |",
+        "| --- | ---: | ---: | ---: | --- | --- |",
+    ]
+    for workload, by_server in results.items():
+        lines.append(f"| **{workload.title}** | | | | | |")
+        for figure in figures(workload):
+            values = {server: best(figure.take, reports) for server, reports in by_server.items()}
+            own = values.get(LANEWAY)
+            cells = [shown(values.get(server), figure.unit) for server in (SNAPSHOT, LINEAR, LANEWAY)]
+            comparable = figure.unit in ("ms", "MiB", "B", "cores")
+            ratios = [
+                versus(own, values.get(SNAPSHOT), figure.snapshot) if comparable else "",
+                versus(own, values.get(LINEAR), figure.linear) if comparable else "",
+            ]
+            lines.append(f"| {' | '.join([figure.label, *cells, *ratios])} |")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    model = platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    go = subprocess.run(["go", "version"], capture_output=True, text=True).stdout.split()
+    modules = subprocess.run(
+        ["go", "list", "-m", "github.com/envoyproxy/go-control-plane", "google.golang.org/grpc"],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    return (
+        f"{date.today()}, {os.cpu_count()} cores of {model}, {memory:.0f} GiB, Linux {platform.release()}, "
+        f"load average before {os.getloadavg()[0]:.1f}; CPython {platform.python_version()}, "
+        f"{go[2] if len(go) > 2 else 'no Go'}, {' '.join(modules)}."
+    )
+
+
+def write(text: str) -> None:
+    """Put the text between the markers of the document."""
+    document = DOCUMENT.read_text() if DOCUMENT.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
+    before, _, rest = document.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    DOCUMENT.parent.mkdir(exist_ok=True)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="short, and only print")
+    parser.add_argument("--write", action="store_true", help="write the document also after a quick run")
+    parser.add_argument("--only", default="", help="workloads whose title has this text")
+    parser.add_argument("--rounds", type=int, default=0, help="rounds of each workload (default 2, quick 1)")
+    parser.add_argument("--changes", type=int, default=0, help="changes in a round (default 60, quick 20)")
+    parser.add_argument("--rate-seconds", type=int, default=0, help="of the 200 changes a second")
+    arguments = parser.parse_args()
+    binaries = build()
+    if binaries is None:
+        print("Go is not on PATH: the benchmark is skipped")
+        return
+    quick = arguments.quick
+    rounds = arguments.rounds or (1 if quick else 2)
+    changes = arguments.changes or (20 if quick else 60)
+    duration = f"{arguments.rate_seconds or (10 if quick else 60)}s"
+    description = machine()
+    results: dict[Workload, dict[str, list[Report]]] = {}
+    for workload in workloads(quick):
+        if arguments.only not in workload.title:
+            continue
+        by_server = results[workload] = {server: [] for server in workload.servers}
+        for number in range(rounds):
+            for server in workload.servers:
+                began = time.monotonic()
+                by_server[server].append(run(workload, server, binaries, changes, duration))
+                took = time.monotonic() - began
+                print(f"{workload.title}: {server}, round {number + 1}: {took:.0f} s", file=sys.stderr)
+    setting = f"1,000 clusters of 10 endpoints; the best of {rounds}, {changes} changes a round."
+    text = f"{description}\n{setting}\n\n{table(results)}"
+    print(text)
+    if not quick or arguments.write:
+        write(text)
+
+
+if __name__ == "__main__":
+    main()
