@@ -150,4 +150,6 @@ class Definitions:
         return changed(self, list(puts), list(deletes))
 
 
-assert list(KINDS) == ["Gateway", "Route", "Application", "LaneGroup", "Lane"], "documents() follows this order"
+assert list(KINDS) == ["Gateway", "Route", "Application", "LaneGroup", "Lane"], (
+    "documents() follows this order"
+)

@@ -51,7 +51,9 @@ class Gateway(Document):
         for index, one in enumerate(listeners):
             for other in listeners[:index]:
                 if one.port == other.port and _overlap(one.address, other.address):
-                    refuse(f"has port {one.port} twice on the same address", "give each listener its own port")
+                    refuse(
+                        f"has port {one.port} twice on the same address", "give each listener its own port"
+                    )
         return listeners
 
 
@@ -153,7 +155,9 @@ class Condition(Document):
         if self.source == "header":
             fields.header_name(self.name, "name")
         elif self.source == "cookie" and any(char in self.name for char in '=;, "'):
-            refuse(f"has the name {self.name!r}, which no cookie has", "write the cookie's name alone", "name")
+            refuse(
+                f"has the name {self.name!r}, which no cookie has", "write the cookie's name alone", "name"
+            )
         _check_value(self.operator, self.value)
         return self
 
@@ -161,7 +165,11 @@ class Condition(Document):
 def _check_value(operator: str, value: str | tuple[str, ...] | float) -> None:
     if operator == "percentage":
         if isinstance(value, str | tuple):
-            refuse("has a value that is not a number", "percentage takes a number from 0 to 100, not quoted", "value")
+            refuse(
+                "has a value that is not a number",
+                "percentage takes a number from 0 to 100, not quoted",
+                "value",
+            )
         if not 0 <= value <= 100:
             refuse(f"has the percentage {value:g}", "percentage takes a number from 0 to 100", "value")
     elif operator == "in":
@@ -173,7 +181,9 @@ def _check_value(operator: str, value: str | tuple[str, ...] | float) -> None:
             _check_text(one)
     else:
         if not isinstance(value, str):
-            refuse("has a value that is not text", f'{operator} takes one text, quoted if need be: "30"', "value")
+            refuse(
+                "has a value that is not text", f'{operator} takes one text, quoted if need be: "30"', "value"
+            )
         _check_text(value)
         if operator == "regex":
             fields.regex(value, "value")

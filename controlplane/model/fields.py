@@ -160,7 +160,9 @@ def _path(value: str) -> str:
 
 
 Path = Annotated[
-    str, AfterValidator(_path), Field(max_length=1024, json_schema_extra={"pattern": r"^/[^?#\s\x00-\x1f\x7f]*$"})
+    str,
+    AfterValidator(_path),
+    Field(max_length=1024, json_schema_extra={"pattern": r"^/[^?#\s\x00-\x1f\x7f]*$"}),
 ]
 
 
@@ -170,7 +172,9 @@ def regex(value: str, field: str = "") -> str:
     if not value:
         refuse("is an empty regular expression", "write what the whole value has to match", field)
     if len(value) > REGEX_LIMIT:
-        refuse(f"is longer than {REGEX_LIMIT} characters", "shorten it, or use `in` for a list of values", field)
+        refuse(
+            f"is longer than {REGEX_LIMIT} characters", "shorten it, or use `in` for a list of values", field
+        )
     options = re2.Options()
     options.log_errors = False
     options.max_mem = REGEX_MEMORY
@@ -235,7 +239,12 @@ def header_name(value: str, field: str = "") -> str:
 Header = Annotated[
     str,
     AfterValidator(header_name),
-    Field(json_schema_extra={"pattern": TOKEN, "not": {"pattern": "^([xX]-[eE][nN][vV][oO][yY]-|[xX]-[lL][aA][nN][eE][wW][aA][yY]-)"}}),
+    Field(
+        json_schema_extra={
+            "pattern": TOKEN,
+            "not": {"pattern": "^([xX]-[eE][nN][vV][oO][yY]-|[xX]-[lL][aA][nN][eE][wW][aA][yY]-)"},
+        }
+    ),
 ]
 
 

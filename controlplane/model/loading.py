@@ -26,7 +26,9 @@ FLOAT = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})\.[0-9]{1,17}")
 
 
 def _syntax(message: str, remedy: str = "", field: str = "", value: Any = None) -> NoReturn:
-    raise DefinitionError(400, f"The body cannot be read: {message}", [Problem(field, message, value, remedy)])
+    raise DefinitionError(
+        400, f"The body cannot be read: {message}", [Problem(field, message, value, remedy)]
+    )
 
 
 def decoded(data: bytes) -> str:
@@ -120,7 +122,9 @@ class _Builder:
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             self._frames.pop()
         elif isinstance(event, yaml.AliasEvent):
-            self._refuse(event, f"*{event.anchor} is an alias, which is not taken here", "write the value out")
+            self._refuse(
+                event, f"*{event.anchor} is an alias, which is not taken here", "write the value out"
+            )
 
     def _refuse(self, event: yaml.Event, message: str, remedy: str = "") -> NoReturn:
         mark = event.start_mark
@@ -134,7 +138,11 @@ class _Builder:
         text: str = event.value
         if not event.implicit[0] or event.style:
             return text
-        if len(text) <= 5 and text.lower() in WORDS and (text.lower() == text or text.istitle() or text.isupper()):
+        if (
+            len(text) <= 5
+            and text.lower() in WORDS
+            and (text.lower() == text or text.istitle() or text.isupper())
+        ):
             return WORDS[text.lower()]
         if INTEGER.fullmatch(text):
             return int(text)
@@ -175,7 +183,9 @@ def check_tree(value: Any) -> None:
                 try:
                     one.encode()
                 except UnicodeEncodeError:
-                    _syntax("holds half a surrogate pair, which is no character", "check the escapes", value=one)
+                    _syntax(
+                        "holds half a surrogate pair, which is no character", "check the escapes", value=one
+                    )
         if not following:
             return
         level = following

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from controlplane.model.definitions import AnyKind, GivenSlots, key_of
+from controlplane.model.definitions import AnyKind, GivenSlots
 from controlplane.model.documents import KINDS
 from controlplane.model.loading import load_json, load_yaml
 from controlplane.model.problems import DefinitionError, Problem
@@ -66,8 +66,9 @@ def parse_documents(data: bytes, *, yaml: bool = True) -> list[Parsed]:
 
 def invalid(problems: Sequence[Problem]) -> DefinitionError:
     """A DefinitionError 422 of at most PROBLEM_LIMIT problems."""
-    count = f"{len(problems)} mistakes" if len(problems) > 1 else "A mistake"
-    return DefinitionError(422, f"{count} in the definitions", problems[:PROBLEM_LIMIT])
+    count = f"{len(problems)} mistakes" if len(problems) > 1 else "One mistake"
+    first = " ".join(part for part in (problems[0].document, problems[0].field, problems[0].message) if part)
+    return DefinitionError(422, f"{count}: {first}", problems[:PROBLEM_LIMIT])
 
 
 def _label(value: Any, index: int) -> str:
@@ -173,14 +174,18 @@ def _translated(error: ValidationError, model: type[BaseModel], fields: Any) -> 
             message, value, remedy = "is missing", None, f"give {field}"
         elif kind == "literal_error":
             message = f"must be {context['expected']}"
-            nearest = _nearest(str(value), context["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+            nearest = _nearest(
+                str(value), context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+            )
             remedy = f"did you mean {nearest}?" if nearest else message.replace("must be", "give one of", 1)
         else:
-            message = EXPECTED.get(kind) or item["msg"].replace(" after validation", "").replace("Input should", "must").replace(
-                "String should", "must"
-            ).replace("Tuple should", "must")
+            message = EXPECTED.get(kind) or item["msg"].replace(" after validation", "").replace(
+                "Input should", "must"
+            ).replace("String should", "must").replace("Tuple should", "must")
             message = message[:1].lower() + message[1:]
-            remedy = message.replace("must be", "give one that is", 1) if message.startswith("must be") else ""
+            remedy = (
+                message.replace("must be", "give one that is", 1) if message.startswith("must be") else ""
+            )
             if kind == "string_type" and isinstance(value, bool | int | float):
                 remedy = f'quote it: "{value}"'
         problems[field] = Problem(field, message, value, remedy)
@@ -224,7 +229,9 @@ def _fields_at(model: type[BaseModel], path: Iterable[int | str]) -> list[str]:
         if here is None or part not in here.model_fields:
             return []
         here = _model_in(here.model_fields[part].annotation)
-    return [*here.model_fields, "status"] if here is model and here else list(here.model_fields) if here else []
+    return (
+        [*here.model_fields, "status"] if here is model and here else list(here.model_fields) if here else []
+    )
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -235,6 +242,11 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((found for one in typing.get_args(annotation) if (found := _model_in(one))), None)
 
 
-def labelled(parsed: Parsed) -> str:
-    """`Kind/name` of a parsed document."""
-    return str(key_of(parsed.document))
+def validate(model: type[BaseModel], value: Any) -> BaseModel:
+    """`value` as `model`, for bodies that are no documents. Raises DefinitionError 422."""
+    if not isinstance(value, dict):
+        raise invalid([Problem("", "must be an object", value, "write fields and their values")])
+    try:
+        return model.model_validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        raise invalid(_translated(error, model, value)) from error

@@ -63,7 +63,11 @@ class DefinitionError(Exception):
 
     def __str__(self) -> str:
         lines = [
-            " ".join(part for part in (p.document and f"{p.document}:", p.field and f"{p.field}:", p.message) if part)
+            " ".join(
+                part
+                for part in (p.document and f"{p.document}:", p.field and f"{p.field}:", p.message)
+                if part
+            )
             for p in self.problems
         ]
         return "; ".join([self.title, *lines])

@@ -97,7 +97,9 @@ def _moved_group(before: Definitions, group: LaneGroup, label: str) -> list[Prob
     if not held:
         return []
     message = f"is {old.gateway} and cannot change while the group has lanes ({_some(held)})"
-    return [Problem("gateway", message, group.gateway, "delete its lanes first, or make another group", label)]
+    return [
+        Problem("gateway", message, group.gateway, "delete its lanes first, or make another group", label)
+    ]
 
 
 def _some(names: Sequence[str]) -> str:
@@ -244,7 +246,11 @@ def _shares(now: Definitions, touched: set[Key]) -> Iterable[Problem]:
                 f"lower them by {(total - slot_tables.TOTAL) / 100:g} in all, or disable one of the lanes",
                 str(key_of(blamed)),
             )
-        sticky = {lane.name: lane.ratio.sticky for lane in lanes if lane.ratio and lane.ratio.sticky and lane.enabled}
+        sticky = {
+            lane.name: lane.ratio.sticky
+            for lane in lanes
+            if lane.ratio and lane.ratio.sticky and lane.enabled
+        }
         if len({_sticky_text(one) for one in sticky.values()}) > 1:
             blamed = next((one for one in lanes if one.name in sticky and key_of(one) in touched), None)
             name = blamed.name if blamed else min(sticky)

@@ -117,7 +117,9 @@ def _take(parts: list[tuple[int, int]], free: list[tuple[int, int]], count: int)
     """Move up to `count` slots from `free` to `parts`, in as few ranges as can be."""
     while count > 0 and free:
         ends = {end for _, end in parts}
-        chosen = min(free, key=lambda run: (run[0] not in ends, run[1] - run[0] < count, _preference(run, count)))
+        chosen = min(
+            free, key=lambda run: (run[0] not in ends, run[1] - run[0] < count, _preference(run, count))
+        )
         free.remove(chosen)
         start, end = chosen
         stop = min(end, start + count)

@@ -67,7 +67,9 @@ def _lines(value: dict[str, Any] | None) -> list[str]:
 
 def encode_changes(changes: tuple[Change, ...]) -> str:
     """`changes` as JSON text, see `decode_changes`."""
-    return json.dumps([[*change.key, change.before, change.after] for change in changes], separators=(",", ":"))
+    return json.dumps(
+        [[*change.key, change.before, change.after] for change in changes], separators=(",", ":")
+    )
 
 
 def decode_changes(text: str) -> tuple[Change, ...]:
@@ -98,12 +100,17 @@ def undoing(revision: Revision | None, number: int) -> Transform:
             else:
                 puts.append(parse_document(change.before))
         if conflicts:
-            raise DefinitionError(409, f"Revision {number} cannot be undone: {conflicts[0].document} "
-                                  f"{conflicts[0].message}", conflicts)
+            raise DefinitionError(
+                409,
+                f"Revision {number} cannot be undone: {conflicts[0].document} {conflicts[0].message}",
+                conflicts,
+            )
         try:
             return definitions.change(puts, _topmost(deletes))
         except DefinitionError as error:
-            raise DefinitionError(409, f"Revision {number} cannot be undone: {error.title}", error.problems) from error
+            raise DefinitionError(
+                409, f"Revision {number} cannot be undone: {error.title}", error.problems
+            ) from error
 
     return transform
 

@@ -164,7 +164,8 @@ def _write_documents(connection: sqlite3.Connection, old: Definitions, new: Defi
 
 def _write_slots(connection: sqlite3.Connection, old: Definitions, new: Definitions) -> None:
     connection.executemany(
-        "DELETE FROM slots WHERE gateway = ? AND route = ?", [key for key in old.slots if key not in new.slots]
+        "DELETE FROM slots WHERE gateway = ? AND route = ?",
+        [key for key in old.slots if key not in new.slots],
     )
     connection.executemany(
         "INSERT OR REPLACE INTO slots VALUES (?, ?, ?)",

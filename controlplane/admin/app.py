@@ -1,0 +1,102 @@
+"""The admin API as an ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
+
+from controlplane.admin import definitions, openapi, operations
+from controlplane.admin.control import ControlPlane
+from controlplane.admin.middleware import Guard
+from controlplane.admin.problems import ApiError, problem
+from controlplane.model.problems import DefinitionError, Problem
+from controlplane.store.interface import StoreUnavailable
+
+DESCRIPTION = "Lane definitions in, and what became of them out. Errors are RFC 9457 problems."
+
+
+@dataclass(frozen=True)
+class AdminSettings:
+    """`tokens` by name; None: nobody is asked for one. `metrics` is what /metrics shows."""
+
+    tokens: Mapping[str, str] | None = None
+    metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
+    version: str = "0.1.0"
+
+
+def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> FastAPI:
+    """The application for `control`, which it only calls while it serves requests."""
+    settings = settings or AdminSettings()
+    app = FastAPI(
+        title="Laneway",
+        version=settings.version,
+        description=DESCRIPTION,
+        redirect_slashes=False,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    app.include_router(definitions.router(control))
+    app.include_router(operations.router(control, settings.metrics))
+    app.openapi = lambda: openapi.describe(app, bool(settings.tokens))  # type: ignore[method-assign]
+    _handle_errors(app)
+    app.add_middleware(Guard, tokens=settings.tokens)
+    return app
+
+
+def _handle_errors(app: FastAPI) -> None:
+    @app.exception_handler(DefinitionError)
+    async def refused(_: Request, error: DefinitionError) -> Response:
+        return problem(error.status, error.title, error.problems)
+
+    @app.exception_handler(ApiError)
+    async def failed(_: Request, error: ApiError) -> Response:
+        return problem(error.status, error.detail, error.errors, error.headers)
+
+    @app.exception_handler(StoreUnavailable)
+    async def unavailable(_: Request, error: StoreUnavailable) -> Response:
+        detail = f"The store of definitions is unavailable: {error}. Nothing was changed; proxies go on."
+        return problem(503, detail, headers={"Retry-After": "5"})
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        wrong = [
+            Problem(
+                ".".join(map(str, item["loc"][1:])),
+                item["msg"][:1].lower() + item["msg"][1:],
+                item.get("input"),
+            )
+            for item in error.errors()
+        ]
+        return problem(422, "The parameters are wrong.", wrong)
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_methods(app, request))
+            return problem(
+                405, f"{request.method} is not possible here: {headers['Allow']} are.", (), headers
+            )
+        if error.status_code == 404:
+            return problem(404, f"There is nothing at {request.url.path[:500]}.")
+        return problem(error.status_code, str(error.detail), (), headers)
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """The methods of every route at this path; each route by itself knows only its own."""
+    methods: set[str] = set()
+    for route in _routes(app.routes):
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return sorted(methods)
+
+
+def _routes(routes: Any) -> list[Route]:
+    return [route for route in routes if isinstance(route, Route)]

@@ -1,0 +1,258 @@
+"""REST over everything else: apply, export, explain, revisions, services, proxies, health and metrics."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.responses import JSONResponse
+
+from controlplane.admin import bodies, openapi, shapes
+from controlplane.admin.control import AmbiguousService, ControlPlane, ExplainRequest, UnknownService
+from controlplane.admin.definitions import change
+from controlplane.admin.problems import ApiError
+from controlplane.model.definitions import Applied, Definitions
+from controlplane.model.export import export
+from controlplane.model.parsing import validate
+from controlplane.model.problems import DefinitionError, Problem
+
+LAST_REVISION = 2**53  # what every JSON reader holds exactly
+
+
+def router(control: ControlPlane, metrics: CollectorRegistry) -> APIRouter:
+    """All of it for `control`; `metrics` is what /metrics shows."""
+    routes = APIRouter()
+    _definitions(routes, control)
+    _revisions(routes, control)
+    _observed(routes, control)
+    _health(routes, control, metrics)
+    return routes
+
+
+def _definitions(routes: APIRouter, control: ControlPlane) -> None:
+    any_document = openapi.reference("AnyDocument")
+    many = openapi.body(
+        {"anyOf": [any_document, {"type": "array", "items": any_document}]},
+        "Documents in any order: a YAML stream, or a JSON object or array",
+    )
+
+    @routes.post(
+        "/v1/apply",
+        operation_id="apply",
+        tags=["definitions"],
+        summary="Create or change many definitions, all or nothing",
+        openapi_extra=many,
+        responses={
+            200: openapi.answer(openapi.reference("Applied"), "What was or would be done, as kind/name"),
+            **openapi.failures(400, 409, 413, 415, 422, 503),
+        },
+    )
+    async def apply(
+        request: Request,
+        dry_run: Annotated[bool, Query(description="Only say what would be done")] = False,
+    ) -> Response:
+        parsed = await bodies.documents(request)
+        applied: list[Applied] = []
+
+        def transform(definitions: Definitions) -> Definitions:
+            applied[:] = [definitions.apply(parsed)]
+            return applied[0].definitions
+
+        if dry_run:
+            transform(control.store.current.definitions)
+        else:
+            await change(control, request, transform, "apply")
+        done = applied[0]
+        return JSONResponse(
+            {
+                "created": list(done.created),
+                "changed": list(done.changed),
+                "unchanged": list(done.unchanged),
+            }
+        )
+
+    @routes.get(
+        "/v1/export",
+        operation_id="export",
+        tags=["definitions"],
+        summary="Every definition as one YAML stream",
+        response_class=Response,
+        responses={200: openapi.answer({"type": "string"}, "What apply takes back", bodies.YAML)},
+    )
+    async def get_export() -> Response:
+        return Response(export(control.store.current.definitions), media_type=bodies.YAML)
+
+    @routes.post(
+        "/v1/explain",
+        operation_id="explain",
+        tags=["lanes"],
+        summary="Which route, lane and instances a request would get, and why",
+        openapi_extra=openapi.body(openapi.reference("ExplainRequest"), "The request"),
+        responses={
+            200: openapi.answer(openapi.reference("Explained"), "The decision"),
+            **openapi.failures(400, 413, 415, 422),
+        },
+    )
+    async def explain(request: Request) -> Response:
+        asked = validate(ExplainRequest, await bodies.value(request))
+        assert isinstance(asked, ExplainRequest)
+        gateways = control.store.current.definitions.gateways
+        if asked.gateway not in gateways:
+            remedy = f"known: {', '.join(sorted(gateways)[:10])}" if gateways else "create one first"
+            wrong = Problem("gateway", "is not a known gateway", asked.gateway, remedy)
+            raise DefinitionError(422, f"There is no gateway {asked.gateway}", [wrong])
+        return JSONResponse(control.explain(asked))
+
+
+def _revisions(routes: APIRouter, control: ControlPlane) -> None:
+    @routes.get(
+        "/v1/revisions",
+        operation_id="listRevisions",
+        tags=["revisions"],
+        summary="The last changes, the newest first",
+        responses={
+            200: openapi.answer(openapi.items("Revision"), "Who changed what, and when"),
+            **openapi.failures(422, 503),
+        },
+    )
+    async def revisions(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
+        return JSONResponse({"items": [shapes.revision(one) for one in await control.store.revisions(limit)]})
+
+    @routes.post(
+        "/v1/revisions/{revision}/undo",
+        operation_id="undoRevision",
+        tags=["revisions"],
+        summary="Take one change back, as a new change",
+        openapi_extra={
+            "parameters": [
+                {
+                    "name": "revision",
+                    "in": "path",
+                    "required": True,
+                    "schema": {"type": "integer", "minimum": 1, "maximum": LAST_REVISION},
+                }
+            ]
+        },
+        responses={
+            200: openapi.answer(openapi.reference("Revision"), "The new revision"),
+            **openapi.failures(404, 409, 503),
+        },
+    )
+    async def undo(request: Request) -> Response:
+        text = request.path_params["revision"]
+        if not text.isascii() or not text.isdecimal() or len(text) > 16:
+            raise ApiError(404, "There is no such revision: they are numbers.")
+        stored = await control.store.undo(int(text), request.scope["state"]["author"])
+        made = [one for one in await control.store.revisions(1000) if one.number == stored.revision]
+        return JSONResponse(shapes.revision(made[0]))
+
+
+def _observed(routes: APIRouter, control: ControlPlane) -> None:
+    @routes.get(
+        "/v1/services",
+        operation_id="listServices",
+        tags=["observed"],
+        summary="What the registries say",
+        responses={200: openapi.answer(openapi.items("Service"), "By canonical id")},
+    )
+    async def services() -> Response:
+        decided = shapes.overrides(control)
+        items = [
+            shapes.service(one, decided.get(name), control.conflicts(name))
+            for name, one in sorted(control.services().items())
+        ]
+        return JSONResponse({"items": items})
+
+    @routes.get(
+        "/v1/services/{service:path}",
+        operation_id="getService",
+        tags=["observed"],
+        summary="One service, by its canonical id or an unambiguous suffix",
+        openapi_extra={"parameters": [_path_parameter("service")]},
+        responses={
+            200: openapi.answer(openapi.reference("Service"), "Its instances"),
+            **openapi.failures(404, 409),
+        },
+    )
+    async def service(request: Request) -> Response:
+        name = request.path_params["service"]
+        try:
+            one = control.resolve_service(name)
+        except AmbiguousService as error:
+            wrong = Problem(
+                "service", "may be any of several", name, f"say which: {', '.join(error.candidates)}"
+            )
+            raise ApiError(409, str(error), [wrong]) from error
+        except UnknownService as error:
+            raise ApiError(404, f"No registry knows the service {name[:200]}.") from error
+        return JSONResponse(
+            shapes.service(one, shapes.overrides(control).get(one.id), control.conflicts(one.id))
+        )
+
+    @routes.get(
+        "/v1/proxies",
+        operation_id="listProxies",
+        tags=["observed"],
+        summary="The connected Envoys",
+        responses={200: openapi.answer(openapi.items("Proxy"), "One item a stream")},
+    )
+    async def proxies() -> Response:
+        return JSONResponse({"items": control.proxies()})
+
+    @routes.get(
+        "/v1/proxies/{node:path}",
+        operation_id="getProxy",
+        tags=["observed"],
+        summary="The streams of one node id",
+        openapi_extra={"parameters": [_path_parameter("node")]},
+        responses={200: openapi.answer(openapi.items("Proxy"), "One item a stream"), **openapi.failures(404)},
+    )
+    async def proxy(request: Request) -> Response:
+        node = request.path_params["node"]
+        found = [one for one in control.proxies() if one["node"] == node]
+        if not found:
+            raise ApiError(404, f"No proxy with the node id {node[:200]} is connected.")
+        return JSONResponse({"items": found})
+
+
+def _path_parameter(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry) -> None:
+    ready_answer = openapi.answer(openapi.reference("Ready"), "Ready")
+
+    @routes.get(
+        "/healthz",
+        operation_id="health",
+        tags=["health"],
+        summary="The process is alive",
+        responses={200: openapi.answer({"type": "object"}, "Alive")},
+    )
+    async def healthz() -> Response:
+        return JSONResponse({"status": "ok"})
+
+    @routes.get(
+        "/readyz",
+        operation_id="ready",
+        tags=["health"],
+        summary="The store is loaded and every source has synced once",
+        responses={200: ready_answer, **openapi.failures(503)},
+    )
+    async def readyz() -> Response:
+        waiting = control.ready()
+        if waiting:
+            raise ApiError(503, f"Not ready: {'; '.join(waiting)}.", [Problem("", one) for one in waiting])
+        return JSONResponse({"ready": True, "waiting": []})
+
+    @routes.get(
+        "/metrics",
+        operation_id="metrics",
+        tags=["health"],
+        summary="Metrics as Prometheus reads them",
+        response_class=Response,
+        responses={200: openapi.answer({"type": "string"}, "Metrics", "text/plain")},
+    )
+    async def get_metrics() -> Response:
+        return Response(generate_latest(metrics), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,92 @@
+"""The admin API on a port, in the event loop that is running already."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator, Mapping
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from controlplane.admin.tokens import check_exposure
+
+GRACE = 3  # seconds that requests under way have at the end
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals belong to the process, not to this server."""
+        yield
+
+
+class AdminServer:
+    """`app` on `host`:`port` (0: any free one, see `port` after `start`)."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        tokens: Mapping[str, str] | None = None,
+        allow_anonymous: bool = False,
+    ) -> None:
+        """Raises ValueError for an address off loopback that anybody could use."""
+        check_exposure(host, tokens, allow_anonymous)
+        self._app = app
+        self._host = host.strip("[]")
+        self.port = port
+        self._server: uvicorn.Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """host:port, as it was bound."""
+        return f"[{self._host}]:{self.port}" if ":" in self._host else f"{self._host}:{self.port}"
+
+    async def start(self) -> None:
+        """Bind and serve; returns when connections are taken. Raises OSError if the port is taken."""
+        listening = _bound(self._host, self.port)
+        self.port = listening.getsockname()[1]
+        config = uvicorn.Config(
+            self._app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+            ws="none",
+        )
+        self._server = _Server(config)
+        self._task = asyncio.create_task(self._server.serve([listening]), name="admin API")
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+                raise OSError(f"the admin API does not start on {self.address}")
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Take no more connections, and wait up to GRACE seconds for requests under way."""
+        if self._server is not None and self._task is not None:
+            self._server.should_exit = True
+            await self._task
+            self._server = self._task = None
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(512)
+        listening.setblocking(False)
+    except OSError as error:
+        listening.close()
+        raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from error
+    return listening

@@ -1,0 +1,70 @@
+"""What the admin API shows of services and revisions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from controlplane.admin.control import AmbiguousService, ControlPlane, UnknownService
+from controlplane.registry.types import Instance, Service
+from controlplane.store.interface import Revision
+
+
+def time_text(seconds: float) -> str | None:
+    """Seconds since the epoch as ISO 8601 in UTC; None for 0, which means never."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds") if seconds else None
+
+
+def overrides(control: ControlPlane) -> dict[str, str]:
+    """Application by canonical service id, where a definition of kind Application decides."""
+    found: dict[str, str] = {}
+    for name, application in sorted(control.store.current.definitions.applications.items()):
+        for service in application.services:
+            try:
+                found.setdefault(control.resolve_service(service).id, name)
+            except (UnknownService, AmbiguousService):
+                continue
+    return found
+
+
+def service(one: Service, application: str | None, conflicts: list[str]) -> dict[str, Any]:
+    """An item of /v1/services; `application` is what a definition says, if one does."""
+    return {
+        "service": one.id,
+        "source": one.source,
+        "updated": time_text(one.updated),
+        "held": one.held,
+        "protocol": one.protocol.value or None,
+        "instances": [_instance(instance, one, application) for instance in one.instances],
+        "refused": [
+            {"address": refused.address, "port": refused.port, "reason": refused.reason}
+            for refused in one.refused
+        ],
+        "conflicts": conflicts,
+        "warnings": list(one.warnings),
+    }
+
+
+def _instance(one: Instance, of: Service, application: str | None) -> dict[str, Any]:
+    return {
+        "address": one.address,
+        "port": one.port,
+        "tag": one.tag,
+        "application": application or one.application or of.name,
+        "health": one.health.value,
+        "weight": one.weight,
+        "held": one.held,
+        "metadata": dict(one.metadata),
+    }
+
+
+def revision(one: Revision) -> dict[str, Any]:
+    """An item of /v1/revisions."""
+    return {
+        "revision": one.number,
+        "at": time_text(one.at),
+        "who": one.author,
+        "note": one.note,
+        "what": [change.what for change in one.changes],
+        "diff": one.diff,
+    }
