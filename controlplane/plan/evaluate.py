@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import xxhash
@@ -62,7 +62,7 @@ def decide(plan: GatewayPlan, request: Request) -> Decision:
             how = "all its conditions are" if lane.rule.match == "all" else "one of its conditions is"
             return Decision(route, lane.name, f"{how} met, first by priority and name", tuple(evaluated))
     if route.ratio is not None:
-        return _by_ratio(route, route.ratio, values, tuple(evaluated))
+        return _by_ratio(route, route.ratio, _sticky_key(route.ratio, request, values), tuple(evaluated))
     reason = "no lane's rule is met" if route.content else "no enabled lane applies to this route"
     return Decision(route, None, f"{reason}: base", tuple(evaluated))
 
@@ -110,18 +110,31 @@ def slot_owner(ratio: RatioPlan, slot: int) -> str | None:
     return next((r.lane for r in ratio.ranges if r.start <= slot < r.end), None)
 
 
-def _by_ratio(
-    route: RoutePlan, ratio: RatioPlan, values: Mapping[str, bytes], evaluated: tuple[LaneOutcome, ...]
-) -> Decision:
-    key: bytes | None = None
+def _sticky_key(ratio: RatioPlan, request: Request, values: Mapping[str, bytes]) -> int | None:
+    """The hash that Envoy takes; None where the request has no key."""
     sticky = ratio.sticky
     if sticky is not None and sticky.header:
-        key = values.get(sticky.header.lower())
-    elif sticky is not None and sticky.cookie:
-        key = values.get(lifted_header("cookie", sticky.cookie))
+        name = sticky.header.lower()
+        lines = [value.encode() for key, value in request.headers if key.lower() == name]
+        return _hash(lines) if name in values and lines else None
+    key = values.get(lifted_header("cookie", sticky.cookie)) if sticky is not None and sticky.cookie else None
+    return None if key is None else _hash([key])
+
+
+def _hash(lines: Iterable[bytes]) -> int:
+    """XXH64; over several lines of a header in order of their bytes, each seeded with the hash so far."""
+    digest = 0
+    for line in sorted(lines):
+        digest = xxhash.xxh64_intdigest(line, seed=digest)
+    return digest
+
+
+def _by_ratio(
+    route: RoutePlan, ratio: RatioPlan, key: int | None, evaluated: tuple[LaneOutcome, ...]
+) -> Decision:
     if key is None:
-        what = "no sticky key in the request" if sticky is not None else "by chance"
+        what = "no sticky key in the request" if ratio.sticky is not None else "by chance"
         return Decision(route, None, f"a share of the requests, {what}", evaluated, shares(ratio))
-    slot = xxhash.xxh64_intdigest(key, seed=0) % TOTAL_SLOTS
+    slot = key % TOTAL_SLOTS
     lane = slot_owner(ratio, slot)
     return Decision(route, lane, f"the sticky key's slot {slot} belongs to {lane or 'base'}", evaluated)

@@ -11,6 +11,9 @@ from controlplane.plan.conditions import lifted_header
 from controlplane.plan.gateways import GatewayPlan
 
 _DOT = re.compile(r"%2e", re.IGNORECASE)
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_ESCAPED = {ord(char): f"%{ord(char):02X}" for char in '"<>^`{|}'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,8 @@ class Request:
 
 def normalised_path(path: str) -> str:
     """The path without its query, dot segments and double slashes, as Envoy's `normalize_path` and
-    `merge_slashes` leave it (config of HttpConnectionManager).
+    `merge_slashes` leave it (config of HttpConnectionManager). Escapes of plain characters are undone, and
+    characters that a path may not hold are escaped: measured, character by character, by tests/mesh.
     """
     bare = path.partition("?")[0].partition("#")[0].replace("\\", "/")
     output: list[str] = []
@@ -42,8 +46,19 @@ def normalised_path(path: str) -> str:
             if last:
                 output.append("")
         else:
-            output.append(segment)
-    return re.sub("/{2,}", "/", "/" + "/".join(output))
+            output.append(_canonical(segment))
+    whole = "/" + "/".join(output)
+    if len(whole) > 1 and not whole.strip("/"):
+        return "//"  # what merging leaves of a path of slashes alone
+    return re.sub("/{2,}", "/", whole)
+
+
+def _canonical(segment: str) -> str:
+    def plain(match: re.Match[str]) -> str:
+        char = chr(int(match[1], 16))
+        return char if char in _UNRESERVED else match[0]
+
+    return _ESCAPE.sub(plain, segment).translate(_ESCAPED)
 
 
 def joined(headers: Iterable[tuple[str, str]], name: str, separator: str = ",") -> bytes | None:
