@@ -41,6 +41,7 @@ class FileSource:
     async def run(self, sink: Sink) -> None:
         """Report the files until cancelled."""
         self._reported = {}
+        sink.reconnected()  # after a failure of this source; at a start it says nothing
         async for _ in self._changes():
             self.look(sink)
 

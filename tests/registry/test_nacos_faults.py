@@ -33,7 +33,7 @@ async def test_a_killed_server_that_comes_back_empty(own_server: NacosServer, tm
         await asyncio.to_thread(own_server.kill)
         await watch.until(lambda: all(i.held for i in watch.service("sc-A") if i.tag is None))
         assert not watch.catalog.status()[0].connected
-        assert "reached" in watch.catalog.status()[0].error
+        assert watch.catalog.status()[0].error
         await asyncio.to_thread(own_server.start)
         await watch.until(
             lambda: [(i.port, i.held) for i in watch.service("sc-A")] == [(1, False), (2, False), (3, False)],

@@ -92,7 +92,9 @@ async def examine(config: NacosConfig, tag_keys: Sequence[str] = DEFAULT_TAG_KEY
     client = NamingClient(config)
     try:
         await client.open()
-        findings.append(Finding(True, f"{await http.version(config)} answers"))
+        findings.append(
+            Finding(True, f"Nacos {await http.version(config) or 'of an unknown version'} answers")
+        )
         for group in config.groups:
             findings += await _group(client, config, group, tag_keys)
     except NacosError as error:

@@ -31,7 +31,7 @@ def client(config: NacosConfig) -> httpx.AsyncClient:
 
 
 async def version(config: NacosConfig) -> str:
-    """`Nacos 2.3.2`, or `Nacos` where no server tells."""
+    """`2.3.2`, or "" where no server tells."""
     async with client(config) as http:
         for address in config.server_addresses:
             for path in _STATE_PATHS:
@@ -41,8 +41,8 @@ async def version(config: NacosConfig) -> str:
                 except (httpx.HTTPError, ValueError):
                     continue
                 if found:
-                    return f"Nacos {found}"
-    return "Nacos"
+                    return found
+    return ""
 
 
 def _version_in(answer: Any) -> str:

@@ -65,11 +65,14 @@ class NacosSource:
         found = await self._list(session.client)
         sink.reconnected()
         await self._follow(session, sink, found)
-        sink.version(await http.version(self._config))
         sink.synced()
         log.info("registry is read", source=self.name, services=len(found))
         turn = iter(())
+        version = ""
         while True:
+            if not version:  # a server that has just started does not know it yet
+                version = await http.version(self._config)
+                sink.version(f"Nacos {version}".rstrip())
             await asyncio.sleep(self._config.discovery_interval)
             await self._follow(session, sink, await self._list(session.client))
             turn = await self._resync(session, turn)

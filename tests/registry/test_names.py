@@ -1,0 +1,79 @@
+"""Short names of services."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controlplane.registry.names import (
+    AmbiguousService,
+    ServiceNames,
+    UnknownService,
+    canonical_id,
+    resolve,
+)
+
+IDS = (
+    "file///sc-A",
+    "file///sc-B",
+    "nacos/public/DEFAULT_GROUP/sc-B",
+    "nacos/public/OTHER/sc-B",
+    "nacos/public/DEFAULT_GROUP/a/b",
+    "kubernetes/shop//cart:http",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "service_id"),
+    [
+        ("sc-A", "file///sc-A"),
+        ("file///sc-A", "file///sc-A"),
+        ("/sc-A", None),
+        ("c-A", None),
+        ("", None),
+        ("DEFAULT_GROUP/sc-B", "nacos/public/DEFAULT_GROUP/sc-B"),
+        ("nacos/public/OTHER/sc-B", "nacos/public/OTHER/sc-B"),
+        ("a/b", "nacos/public/DEFAULT_GROUP/a/b"),
+        ("cart:http", "kubernetes/shop//cart:http"),
+        ("cart", None),
+    ],
+)
+def test_a_suffix_means_one_service(name: str, service_id: str | None) -> None:
+    if service_id is None:
+        with pytest.raises(UnknownService):
+            resolve(IDS, name)
+    else:
+        assert resolve(IDS, name) == service_id
+
+
+def test_an_ambiguous_name_lists_the_candidates() -> None:
+    with pytest.raises(AmbiguousService) as raised:
+        resolve(IDS, "sc-B")
+    assert raised.value.candidates == tuple(i for i in IDS if i.endswith("sc-B"))
+    assert "nacos/public/OTHER/sc-B" in str(raised.value)
+
+
+def test_an_unknown_name_has_the_nearest() -> None:
+    with pytest.raises(UnknownService, match="did you mean file///sc-A") as raised:
+        resolve(IDS, "sc-AA")
+    assert raised.value.nearest == "file///sc-A"
+    assert isinstance(raised.value, LookupError)
+
+
+def test_an_index_follows_services_that_come_and_go() -> None:
+    names = ServiceNames(IDS)
+    names.discard("file///sc-B")
+    names.discard("nacos/public/OTHER/sc-B")
+    assert names.resolve("sc-B") == "nacos/public/DEFAULT_GROUP/sc-B"
+    names.add(canonical_id("nacos", "public", "G", "sc-B"))
+    assert len(names.candidates("sc-B")) == 2
+    names.discard("unknown")
+    assert len(names) == 5
+
+
+@given(st.sets(st.text("ab/", max_size=6).map(lambda t: f"x/{t}"), max_size=8), st.text("ab/", max_size=6))
+def test_the_index_finds_what_a_search_finds(ids: set[str], name: str) -> None:
+    found = {i for i in ids if name and name[0] != "/" and i.endswith("/" + name)}
+    expected = {name} if name in ids else found
+    assert set(ServiceNames(ids).candidates(name)) == expected
