@@ -60,6 +60,8 @@ def respond(request: Message, streams: Iterable[tuple[Node, StreamState[Any]]]) 
     """The status of the clients that the request picks. Raises ValueError for matchers that are not
     understood.
     """
+    for matcher in request.node_matchers:
+        _matches(matcher, Node(""))  # refuses what is not understood, also while nobody is connected
     response = ClientStatusResponse()
     for node, state in streams:
         if request.node_matchers and not any(_matches(matcher, node) for matcher in request.node_matchers):

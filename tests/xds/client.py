@@ -5,12 +5,14 @@ order.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
 
 from controlplane.xds import messages, resources
+from controlplane.xds.connection import EOF
 from controlplane.xds.services import METHODS
 
 ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
@@ -91,7 +93,7 @@ class Stream:
 
     async def reply(self, timeout: float = 5.0) -> Any:  # noqa: ASYNC109
         reply = await asyncio.wait_for(self.call.read(), timeout)
-        assert reply is not grpc.aio.EOF, "the stream ended"  # pyright: ignore
+        assert reply is not EOF, "the stream ended"
         self._last[reply.type_url] = reply
         return reply
 
@@ -131,6 +133,10 @@ class Stream:
         await self.ack(reply)
 
     async def status(self) -> tuple[grpc.StatusCode, str]:
+        """How the stream ended; what it still had to say is read first, the status comes behind it."""
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            while await self.call.read() is not EOF:
+                pass
         return await self.call.code(), await self.call.details()
 
 
