@@ -17,47 +17,57 @@ which version of the next service is called: the platform decides that.
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TypedDict
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp import web
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 NEXT_TIMEOUT_S = 10.0
 """How long the whole rest of the chain may take, in seconds."""
 
-CLIENT = web.AppKey("client", aiohttp.ClientSession)
-SELF = web.AppKey("self", str)
-NEXT = web.AppKey("next", str)
+
+class State(TypedDict):
+    """What every request finds: this service's own words, the next service, and the client to call it."""
+
+    me: str
+    following: str
+    client: aiohttp.ClientSession
 
 
-def introduction(environ: os._Environ[str] | dict[str, str]) -> str:
+def introduction(environ: Mapping[str, str]) -> str:
     """How this process names itself in an answer: `A[10.0.0.1][config=base]`."""
     name = environ.get("APP_NAME", "A") + environ.get("APP_VERSION", "")
     config = environ.get("APP_CONFIG", "")
     return f"{name}[{environ['POD_IP']}]" + (f"[config={config}]" if config else "")
 
 
-async def answer(request: web.Request) -> web.Response:
+async def answer(request: Request) -> Response:
     """This service's name, an arrow, and the answer of the next one; 502 when that one cannot answer."""
-    me, following = request.app[SELF], request.app[NEXT]
+    me, following, client = request.state.me, request.state.following, request.state.client
+    body = await request.body()
     if not following:
-        await request.read()
-        return web.Response(text=me)
-    body = await request.read()
+        return PlainTextResponse(me)
     try:
-        async with request.app[CLIENT].request(request.method, following, data=body or None) as response:
+        async with client.request(request.method, following, data=body or None) as response:
             text = await response.text()
             if response.status == 200:
-                return web.Response(text=f"{me} -> {text}")
-            return web.Response(status=502, text=f"{me} -> HTTP {response.status}: {text}")
+                return PlainTextResponse(f"{me} -> {text}")
+            return PlainTextResponse(f"{me} -> HTTP {response.status}: {text}", 502)
     except (aiohttp.ClientError, TimeoutError) as error:
-        return web.Response(status=502, text=f"{me} -> {type(error).__name__}: {error}")
+        return PlainTextResponse(f"{me} -> {type(error).__name__}: {error}", 502)
 
 
-async def healthz(_: web.Request) -> web.Response:
+async def healthz(_: Request) -> Response:
     """Alive; says nothing about the services behind."""
-    return web.Response(text="ok")
+    return PlainTextResponse("ok")
 
 
 def proxy_for(url: str) -> str | None:
@@ -70,31 +80,28 @@ def proxy_for(url: str) -> str | None:
     return None if proxy_bypass(host) else getproxies().get("http")
 
 
-async def client(app: web.Application):
-    """One client for the life of the process, so that its connections are kept open between calls."""
-    connector = aiohttp.TCPConnector(limit=0)
-    timeout = aiohttp.ClientTimeout(total=NEXT_TIMEOUT_S)
-    proxy = proxy_for(app[NEXT])
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout, proxy=proxy) as session:
-        app[CLIENT] = session
-        yield
-
-
-def build(environ: os._Environ[str] | dict[str, str]) -> web.Application:
+def build(environ: Mapping[str, str]) -> Starlette:
     """The application as `environ` describes it. Raises KeyError when POD_IP is missing."""
-    app = web.Application()
-    app[SELF], app[NEXT] = introduction(environ), environ.get("APP_NEXT", "")
-    app.cleanup_ctx.append(client)
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/{path:.*}", answer)
-    app.router.add_post("/{path:.*}", answer)
-    return app
+    me, following = introduction(environ), environ.get("APP_NEXT", "")
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[State]:
+        """One client for the life of the process, so that its connections are kept open between calls."""
+        connector = aiohttp.TCPConnector(limit=0)
+        timeout = aiohttp.ClientTimeout(total=NEXT_TIMEOUT_S)
+        proxy = proxy_for(following)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, proxy=proxy) as client:
+            yield {"me": me, "following": following, "client": client}
+
+    routes = [Route("/healthz", healthz), Route("/{path:path}", answer, methods=["GET", "POST"])]
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     port = int(os.environ.get("PORT", "8000"))
-    web.run_app(build(os.environ), host=os.environ["POD_IP"], port=port, access_log=None, print=None)
+    host = os.environ["POD_IP"]
+    uvicorn.run(build(os.environ), host=host, port=port, access_log=False, log_level="warning")
 
 
 if __name__ == "__main__":
