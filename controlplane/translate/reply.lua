@@ -1,4 +1,10 @@
 -- Callers: marks of proxies stay between proxies, and a lane without fallback says why it answers 503.
+function envoy_on_request(handle)
+  if handle:headers():get(":method") == "HEAD" then
+    handle:streamInfo():dynamicMetadata():set("laneway", "head", true)
+  end
+end
+
 function envoy_on_response(handle)
   local headers = handle:headers()
   if headers:get("x-laneway-unreached") then
@@ -11,8 +17,10 @@ function envoy_on_response(handle)
       local text = '{"type":"about:blank","title":"Lane unavailable","status":503,"detail":"Lane ' .. lane ..
         ' has no instance of this service that can be reached, and it does not fall back to base."}'
       headers:remove("content-encoding")
-      local size = handle:body(true):setBytes(text)
-      headers:replace("content-length", tostring(size))
+      local seen = handle:streamInfo():dynamicMetadata():get("laneway")
+      if not (seen and seen["head"]) then -- a body after HEAD would be read as the next answer
+        headers:replace("content-length", tostring(handle:body(true):setBytes(text)))
+      end
     end
   end
 end
