@@ -115,6 +115,9 @@ class Client:
                 self.close()
                 if fresh or attempt == 2:
                     raise
+            except Exception:
+                self.close()  # whatever follows on this connection would be misread
+                raise
         raise AssertionError
 
     def _read(self, method: str) -> Answer:
