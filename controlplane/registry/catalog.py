@@ -231,8 +231,9 @@ class Catalog:
             lambda address: self._index.elsewhere(address, service_id),
         )
         entry.memory = outcome.memory
-        remembered = frozenset(outcome.memory.good).union(outcome.memory.left)
-        self._index.remember(service_id, remembered)
+        live = {(i.address, i.port) for i in entry.reading.instances}
+        remembered = outcome.memory.left.keys() | (outcome.memory.good.keys() - live)
+        self._index.remember(service_id, frozenset(remembered))
         self._deadlines.set(service_id, outcome.deadline)
         if entry.gone and not outcome.instances and not outcome.former:
             del self._entries[service_id]
