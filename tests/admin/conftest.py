@@ -1,0 +1,116 @@
+"""A control plane in memory around a real store, and a client of its admin API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from controlplane.admin.app import AdminSettings, create_app
+from controlplane.admin.control import AmbiguousService, ExplainRequest, UnknownService
+from controlplane.registry.types import Instance, Refused, Service
+from controlplane.store.interface import DefinitionStore
+from controlplane.store.memory import MemoryStore
+
+SERVICES = {
+    "nacos/public/DEFAULT_GROUP/sc-A": Service(
+        "nacos/public/DEFAULT_GROUP/sc-A",
+        "nacos",
+        "sc-A",
+        (
+            Instance("10.0.0.1", 80, application="spring-cloud-a"),
+            Instance("10.0.0.2", 80, "gray", "spring-cloud-a"),
+        ),
+        (Refused("10.0.0.3", 80, "the tag is empty"),),
+        updated=1.5,
+    ),
+    "nacos/public/other/sc-B": Service("nacos/public/other/sc-B", "nacos", "sc-B"),
+    "file///sc-B": Service("file///sc-B", "file", "sc-B"),
+}
+PROXY = {
+    "node": "edge/1",
+    "cluster": "edge",
+    "role": "edge",
+    "envoy": "1.40.0",
+    "variant": "delta",
+    "connected": "2026-01-01T00:00:00+00:00",
+    "types": {},
+    "warnings": [],
+}
+
+
+@dataclass
+class SmallControl:
+    """A ControlPlane with fixed services and proxies."""
+
+    store: DefinitionStore
+    waiting: list[str] = field(default_factory=list)
+
+    def services(self) -> Mapping[str, Service]:
+        return SERVICES
+
+    def resolve_service(self, name: str) -> Service:
+        found = [one for one in SERVICES if one == name or one.endswith("/" + name)]
+        if len(found) > 1:
+            raise AmbiguousService(name, found)
+        if not found:
+            raise UnknownService(name)
+        return SERVICES[found[0]]
+
+    def matches(self, lane_name: str) -> dict[str, Any]:
+        return {"applications": []}
+
+    def explain(self, request: ExplainRequest) -> dict[str, Any]:
+        return {"route": None, "lane": None, "reason": "no route", "evaluated": [], "hops": []}
+
+    def proxies(self) -> list[dict[str, Any]]:
+        return [PROXY, PROXY]
+
+    def conflicts(self, service_id: str) -> list[str]:
+        return []
+
+    def ready(self) -> list[str]:
+        return self.waiting
+
+
+@pytest.fixture
+async def control() -> AsyncIterator[SmallControl]:
+    store = MemoryStore()
+    await store.open()
+    yield SmallControl(store)
+    await store.close()
+
+
+@pytest.fixture
+async def client(control: SmallControl) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(control, AdminSettings(metrics=CollectorRegistry()))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://laneway") as one:
+        yield one
+
+
+GATEWAY = {"listeners": [{"port": 8080}]}
+ROUTE = {"match": {"path": {"prefix": "/a"}}, "service": "sc-A"}
+GROUP = {"gateway": "edge", "applications": ["spring-cloud-a", "spring-cloud-b"]}
+LANE = {
+    "tag": "gray",
+    "rule": {"conditions": [{"source": "header", "name": "canary", "operator": "==", "value": "gray"}]},
+}
+
+
+@pytest.fixture
+async def flow(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    """A client with gateway edge, routes a and b, and group order-flow."""
+    for path, body in (
+        ("/v1/gateways/edge", GATEWAY),
+        ("/v1/gateways/edge/routes/a", ROUTE),
+        ("/v1/gateways/edge/routes/b", ROUTE),
+        ("/v1/lane-groups/order-flow", GROUP),
+    ):
+        answer = await client.put(path, json=body)
+        assert answer.status_code == 201, answer.text
+    return client

@@ -1,0 +1,188 @@
+"""Everything but definitions: revisions, services, proxies, explain, health, errors and tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.admin.conftest import LANE, PROXY, SmallControl
+
+from controlplane.admin.app import AdminSettings, create_app
+from controlplane.admin.serve import AdminServer
+from controlplane.admin.tokens import check_exposure, load_tokens
+from controlplane.store.interface import StoreUnavailable
+
+TOKENS = {"joe": "secret-of-joe", "ann": "secret-of-ann"}
+
+
+async def test_revisions_and_undo(flow: httpx.AsyncClient) -> None:
+    path = "/v1/lane-groups/order-flow/lanes/gray"
+    await flow.put(path, json=LANE)
+    newest = (await flow.get("/v1/revisions?limit=1")).json()["items"]
+    assert [(one["revision"], one["what"]) for one in newest] == [(5, ["created Lane/gray"])]
+    assert "+tag: gray" in newest[0]["diff"]
+    undone = await flow.post("/v1/revisions/5/undo")
+    assert (undone.status_code, undone.json()["revision"]) == (200, 6)
+    assert (await flow.get(path)).status_code == 404
+    assert (await flow.post("/v1/revisions/5/undo")).status_code == 409
+    assert (await flow.post("/v1/revisions/6/undo")).status_code == 200
+    assert (await flow.get(path)).status_code == 200
+    for absent in ("99", "0", "x", "9" * 30):
+        assert (await flow.post(f"/v1/revisions/{absent}/undo")).status_code == 404
+
+
+async def test_services_by_canonical_id_and_suffix(client: httpx.AsyncClient) -> None:
+    items = (await client.get("/v1/services")).json()["items"]
+    assert [one["service"] for one in items] == [
+        "file///sc-B",
+        "nacos/public/DEFAULT_GROUP/sc-A",
+        "nacos/public/other/sc-B",
+    ]
+    one = (await client.get("/v1/services/nacos/public/DEFAULT_GROUP/sc-A")).json()
+    assert one == (await client.get("/v1/services/sc-A")).json()
+    assert [instance["tag"] for instance in one["instances"]] == [None, "gray"]
+    assert one["refused"][0]["reason"] == "the tag is empty"
+    assert (await client.get("/v1/services/file///sc-B")).status_code == 200
+    ambiguous = await client.get("/v1/services/sc-B")
+    assert ambiguous.status_code == 409
+    assert "file///sc-B" in ambiguous.json()["errors"][0]["remedy"]
+    assert (await client.get("/v1/services/none")).status_code == 404
+
+
+async def test_an_application_definition_decides(client: httpx.AsyncClient) -> None:
+    await client.put("/v1/applications/shop", json={"services": ["sc-A", "unknown"]})
+    one = (await client.get("/v1/services/sc-A")).json()
+    assert {instance["application"] for instance in one["instances"]} == {"shop"}
+
+
+async def test_proxies(client: httpx.AsyncClient) -> None:
+    for path in ("/v1/proxies", "/v1/proxies/edge/1", "/v1/proxies/edge%2F1"):
+        assert (await client.get(path)).json() == {"items": [PROXY, PROXY]}
+    assert (await client.get("/v1/proxies/none")).status_code == 404
+
+
+async def test_explain(flow: httpx.AsyncClient) -> None:
+    good = {"gateway": "edge", "method": "GET", "host": "x", "path": "/a", "headers": [["canary", "gray"]]}
+    assert (await flow.post("/v1/explain", json=good)).json()["reason"] == "no route"
+    for field, value in (("gateway", "no"), ("path", "a"), ("headers", [["a"]]), ("gatway", "x"), ("method", "")):
+        answer = await flow.post("/v1/explain", json=good | {field: value})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"].startswith(field)
+
+
+async def test_health(client: httpx.AsyncClient, control: SmallControl) -> None:
+    assert (await client.get("/healthz")).status_code == 200
+    assert (await client.get("/readyz")).json() == {"ready": True, "waiting": []}
+    control.waiting.append("source file has not synced")
+    answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    assert "source file" in answer.json()["detail"]
+    assert (await client.get("/metrics")).headers["content-type"].startswith("text/plain")
+    assert (await client.get("/docs")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/nothing", 404, None),
+        ("GET", "/v1/gateways/", 404, None),
+        ("PATCH", "/v1/gateways/edge", 405, "DELETE, GET, PUT"),
+        ("TRACE", "/v1/apply", 405, "POST"),
+        ("POST", "/v1/gateways", 405, "GET"),
+    ],
+)
+async def test_every_error_is_a_problem(
+    client: httpx.AsyncClient, method: str, path: str, status: int, allow: str | None
+) -> None:
+    answer = await client.request(method, path)
+    assert answer.status_code == answer.json()["status"] == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers.get("allow") == allow
+
+
+async def test_a_fault_of_laneway_shows_no_trace(client: httpx.AsyncClient, control: SmallControl) -> None:
+    def broken() -> list[dict[str, Any]]:
+        raise RuntimeError("secret")
+
+    control.proxies = broken  # type: ignore[method-assign]
+    answer = await client.get("/v1/proxies")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "secret" not in answer.text
+
+
+async def test_an_unavailable_store_is_503(
+    flow: httpx.AsyncClient, control: SmallControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(*_: object) -> None:
+        raise StoreUnavailable("the disk is full")
+
+    monkeypatch.setattr(control.store, "_write", unavailable)
+    answer = await flow.put("/v1/gateways/other", json={"listeners": [{"port": 1}]})
+    assert answer.status_code == 503
+    assert "the disk is full" in answer.json()["detail"]
+    assert (await flow.get("/v1/gateways")).json()["items"][0]["name"] == "edge"
+    assert (await flow.get("/v1/gateways/other")).status_code == 404
+
+
+async def test_tokens_name_the_author(control: SmallControl) -> None:
+    app = create_app(control, AdminSettings(tokens=TOKENS))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic secret-of-joe"}):
+            answer = await client.get("/v1/gateways", headers=headers)
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert (await client.get("/healthz")).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200
+        assert (await client.get("/metrics")).status_code == 401
+        ann = {"authorization": "Bearer secret-of-ann"}
+        await client.put("/v1/gateways/edge", json={"listeners": [{"port": 1}]}, headers=ann)
+        items = (await client.get("/v1/revisions", headers=ann)).json()["items"]
+        assert [one["who"] for one in items] == ["ann"]
+
+
+async def test_pages_of_other_origins_change_nothing(flow: httpx.AsyncClient) -> None:
+    path = "/v1/gateways/edge/routes/a"
+    assert (await flow.delete(path, headers={"origin": "http://evil.example"})).status_code == 403
+    assert (await flow.delete(path, headers={"origin": "http://laneway"})).status_code == 204
+
+
+def test_token_files(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text("# people\njoe: secret-of-joe\n\nann:secret-of-ann\n")
+    assert load_tokens(path) == TOKENS
+    for wrong in ("joe", "joe: short", "", "a: 12345678\na: 123456789", "a: 12345678\nb: 12345678", "a: 1234 5678"):
+        path.write_text(wrong)
+        with pytest.raises(ValueError, match="tokens"):
+            load_tokens(path)
+
+
+def test_nobody_serves_everybody_by_mistake() -> None:
+    for host in ("127.0.0.1", "::1", "[::1]", "localhost", "127.3.2.1"):
+        check_exposure(host, None, False)
+    for host in ("0.0.0.0", "::", "10.0.0.1", "example.com"):
+        with pytest.raises(ValueError, match="loopback"):
+            check_exposure(host, None, False)
+        check_exposure(host, TOKENS, False)
+        check_exposure(host, None, True)
+
+
+async def test_serving_on_a_port(control: SmallControl) -> None:
+    server = AdminServer(create_app(control), "127.0.0.1", 0)
+    await server.start()
+    try:
+        async with httpx.AsyncClient(base_url=f"http://{server.address}", trust_env=False) as client:
+            assert (await client.get("/healthz")).json() == {"status": "ok"}
+            large = await client.post(
+                "/v1/apply", content=b" " * (5 << 20), headers={"content-type": "application/json"}
+            )
+            assert large.status_code == 413
+            assert (await client.get("/healthz")).status_code == 200
+        with pytest.raises(OSError, match=str(server.port)):
+            await AdminServer(create_app(control), "127.0.0.1", server.port).start()
+    finally:
+        await server.stop()
+
+
