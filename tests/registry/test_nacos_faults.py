@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,34 @@ async def test_a_server_that_is_down_at_the_start(own_server: NacosServer, tmp_p
         async with Publisher(at) as one:
             await one.register("sc-A", instance(1))
             await watch.until(lambda: len(watch.service("sc-A")) == 1)
+
+
+async def test_a_connection_that_the_server_dropped_gracefully(
+    own_server: NacosServer, tmp_path: Path
+) -> None:
+    """The watcher is stopped until the server has given it up; its SDK does not notice; it hears again."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.registry.nacos_child", own_server.address, str(tmp_path / "child")),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    assert child.stdout is not None
+    lines = child.stdout
+
+    async def until(line: bytes) -> None:
+        async with asyncio.timeout(60):
+            while await lines.readline() != line:
+                pass
+
+    try:
+        async with Publisher(config(own_server.address, tmp_path)) as one:
+            await one.register("sc-A", instance(1))
+            await until(b"[1]\n")
+            child.send_signal(signal.SIGSTOP)
+            await asyncio.to_thread(own_server.wait_for_subscribers, "sc-A", 0)
+            await one.register("sc-A", instance(1), instance(2))
+            child.send_signal(signal.SIGCONT)
+            await until(b"[1, 2]\n")
+    finally:
+        child.kill()
+        await child.wait()
