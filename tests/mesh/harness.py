@@ -261,8 +261,10 @@ class Mesh:
             until(lambda p=self.pods[name]: self._registry_says(p), 10, f"the registry to know of {name}")
 
     def _registry_says(self, pod: Pod) -> bool:
-        answer = self.rest.get(f"/v1/services/{pod.service}")
-        found = [i for i in answer["instances"] if (i["address"], i["port"]) == (pod.address, pod.port)]
+        answer = self.rest.call("GET", f"/v1/services/{pod.service}")
+        if answer.status != 200:  # a service of this pod alone, not there yet or gone
+            return not pod.registered
+        found = [i for i in answer.json["instances"] if (i["address"], i["port"]) == (pod.address, pod.port)]
         if not pod.registered:
             return not found or bool(found[0]["held"])
         return bool(found) and (found[0]["health"] == pod.health or bool(found[0]["held"]))
