@@ -94,7 +94,7 @@ def parse_document(value: Any, kind: str | None = None, given: Mapping[str, str]
     stated = fields.get("kind")
     if "kind" not in fields:
         problems.append(Problem("kind", "is missing", None, f"give one of {', '.join(KINDS)}"))
-    elif stated not in KINDS and not problems:
+    elif not (isinstance(stated, str) and stated in KINDS) and not problems:
         nearest = _nearest(str(stated), KINDS)
         remedy = f"did you mean {nearest}?" if nearest else f"give one of {', '.join(KINDS)}"
         problems.append(Problem("kind", "is not a known kind", stated, remedy))
@@ -197,9 +197,8 @@ def _path(loc: Iterable[int | str], fields: Any, kind: str) -> list[int | str]:
     path: list[int | str] = []
     here = fields
     for part in loc:
-        if isinstance(here, dict) and part in here:
-            here = here[part]
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+        inside = part in here if isinstance(here, dict) else isinstance(here, list) and isinstance(part, int)
+        if inside:
             here = here[part]
         elif kind != "missing" or part == "[key]":
             continue

@@ -6,6 +6,7 @@ around a rule.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 
@@ -65,8 +66,12 @@ def changed(before: Definitions, puts: Puts, deletes: Sequence[Key]) -> Definiti
     if conflicts:
         raise DefinitionError(409, _title(conflicts), conflicts)
     draft = Definitions(
-        *(MappingProxyType(table) for table in (gateways, routes, applications, groups, lanes)),
-        slots=before.slots,
+        MappingProxyType(gateways),
+        MappingProxyType(routes),
+        MappingProxyType(applications),
+        MappingProxyType(groups),
+        MappingProxyType(lanes),
+        before.slots,
     )
     touched = {key_of(document) for document, _ in puts}
     _refuse(409, _dangling(draft, set(deletes)))
@@ -281,7 +286,7 @@ def _given_slots(before: Definitions, now: Definitions, given: dict[str, GivenSl
             if lane.name not in held
             for start, end in given.get(lane.name, {}).get(route, ())
         )
-        for (_, end, one), (start, _, other) in zip(brought, brought[1:], strict=False):
+        for (_, end, one), (start, _, other) in itertools.pairwise(brought):
             if start < end and one != other:
                 yield Problem(
                     f"status.slots.{route}",

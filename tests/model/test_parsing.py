@@ -1,0 +1,218 @@
+"""Every field of every document wrong in turn; hostile texts."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controlplane.model.loading import DEPTH_LIMIT, SIZE_LIMIT, load_json, load_yaml
+from controlplane.model.parsing import parse_document, parse_documents
+from controlplane.model.problems import DefinitionError
+
+GATEWAY = {"kind": "Gateway", "name": "edge", "listeners": [{"port": 8080, "address": "0.0.0.0"}]}
+ROUTE = {"kind": "Route", "gateway": "edge", "name": "a", "service": "sc-A"}
+APPLICATION = {"kind": "Application", "name": "app", "services": ["sc-A"]}
+GROUP = {"kind": "LaneGroup", "name": "g", "gateway": "edge", "applications": ["app"]}
+CONDITION = {"source": "header", "name": "canary", "operator": "==", "value": "gray"}
+LANE = {"kind": "Lane", "group": "g", "name": "gray", "tag": "Gray", "rule": {"conditions": [CONDITION]}}
+RATIO = {"kind": "Lane", "group": "g", "name": "gray", "tag": "gray", "ratio": {"percent": 30.25}}
+KINDS = [GATEWAY, ROUTE, APPLICATION, GROUP, LANE, RATIO]
+
+
+def refused(document: Any) -> dict[str, Any]:
+    """The problems of a document by field."""
+    with pytest.raises(DefinitionError) as error:
+        parse_document(document)
+    assert error.value.status == 422
+    assert all(problem.message for problem in error.value.problems)
+    return {problem.field: problem for problem in error.value.problems}
+
+
+@pytest.mark.parametrize("document", KINDS)
+def test_good_documents(document: dict[str, Any]) -> None:
+    parsed = parse_document(document)
+    again = parse_document(parsed.document.model_dump(mode="json"))
+    assert again == parsed
+
+
+@pytest.mark.parametrize("document", KINDS)
+def test_unknown_fields_name_the_nearest(document: dict[str, Any]) -> None:
+    problem = refused(document | {"naem": 1})["naem"]
+    assert problem.remedy == "did you mean name?"
+
+
+@pytest.mark.parametrize("document", KINDS)
+def test_every_field_wrong_in_turn(document: dict[str, Any]) -> None:
+    full = parse_document(document).document.model_dump(mode="json")
+    for field in full:
+        for wrong in ([[[]]], {"x": {"y": 1}}, -1.5, "\r\n", "", "x" * 5000):
+            broken = copy.deepcopy(full) | {field: wrong}
+            assert all(name.split("[")[0].split(".")[0] in (field, "") for name in refused(broken))
+
+
+@pytest.mark.parametrize(
+    ("base", "change", "field"),
+    [
+        (GATEWAY, {"listeners": []}, "listeners"),
+        (GATEWAY, {"listeners": [{"port": 0}]}, "listeners[0].port"),
+        (GATEWAY, {"listeners": [{"port": 65536}]}, "listeners[0].port"),
+        (GATEWAY, {"listeners": [{"port": True}]}, "listeners[0].port"),
+        (GATEWAY, {"listeners": [{"port": 1, "address": "host"}]}, "listeners[0].address"),
+        (GATEWAY, {"listeners": [{"port": 1}, {"port": 1, "address": "127.0.0.1"}]}, "listeners"),
+        (GATEWAY, {"trusted_hops": 101}, "trusted_hops"),
+        (GATEWAY, {"carriers": {"header": "x-envoy-lane"}}, "carriers.header"),
+        (GATEWAY, {"carriers": {"header": "Host"}}, "carriers.header"),
+        (GATEWAY, {"carriers": {"baggage": "a b"}}, "carriers.baggage"),
+        (GATEWAY, {"carriers": {"heder": "x"}}, "carriers.heder"),
+        (ROUTE, {"match": {"path": {}}}, "match.path"),
+        (ROUTE, {"match": {"path": {"prefix": "/a", "exact": "/a"}}}, "match.path"),
+        (ROUTE, {"match": {"path": {"prefix": "a"}}}, "match.path.prefix"),
+        (ROUTE, {"match": {"path": {"exact": "/a?b"}}}, "match.path.exact"),
+        (ROUTE, {"match": {"path": {"regex": "(?=a)"}}}, "match.path.regex"),
+        (ROUTE, {"match": {"path": {"regex": "(abc){1,50}"}}}, "match.path.regex"),
+        (ROUTE, {"match": {"path": {"regex": "a" * 1025}}}, "match.path.regex"),
+        (ROUTE, {"match": {"hosts": ["a.b:80"]}}, "match.hosts[0]"),
+        (ROUTE, {"match": {"hosts": ["ok.example", "*"]}}, "match.hosts[1]"),
+        (ROUTE, {"match": {"hosts": ["a.*.b"]}}, "match.hosts[0]"),
+        (ROUTE, {"timeout": "5"}, "timeout"),
+        (ROUTE, {"timeout": "5s "}, "timeout"),
+        (ROUTE, {"timeout": "9999h"}, "timeout"),
+        (ROUTE, {"service": "a\nb"}, "service"),
+        (ROUTE, {"priority": 1.5}, "priority"),
+        (APPLICATION, {"services": ["a", "a"]}, "services"),
+        (APPLICATION, {"health_check": {"path": "/", "interval": "0s"}}, "health_check.interval"),
+        (GROUP, {"applications": []}, "applications"),
+        (GROUP, {"inherit_tag": "yes"}, "inherit_tag"),
+        (LANE, {"name": "Gray"}, "name"),
+        (LANE, {"name": "gray\n"}, "name"),
+        (LANE, {"tag": "a b"}, "tag"),
+        (LANE, {"routes": []}, "routes"),
+        (LANE, {"fallback": "other"}, "fallback"),
+        (LANE, {"fallback": {"a": "other"}}, "fallback"),
+        (LANE, {"rule": None}, ""),
+        (LANE, {"ratio": {"percent": 1}}, ""),
+        (RATIO, {"ratio": {"percent": 1.001}}, "ratio.percent"),
+        (RATIO, {"ratio": {"percent": 100.01}}, "ratio.percent"),
+        (RATIO, {"ratio": {"percent": -1}}, "ratio.percent"),
+        (RATIO, {"ratio": {"percent": 1, "routes": {"a": 0.005}}}, "ratio.routes.a"),
+        (RATIO, {"ratio": {"percent": 1, "sticky": {}}}, "ratio.sticky"),
+        (RATIO, {"ratio": {"percent": 1, "sticky": {"client_address": False}}}, "ratio.sticky.client_address"),
+        (RATIO, {"ratio": {"percent": 1, "sticky": {"header": "x-envoy-a"}}}, "ratio.sticky.header"),
+        (RATIO, {"routes": ["a"], "ratio": {"percent": 1, "routes": {"b": 1}}}, ""),
+        (RATIO, {"status": {"slots": {"a": [[1, 1]]}}}, "status.slots.a"),
+        (RATIO, {"status": {"slots": {"a": [[5, 6], [0, 1]]}}}, "status.slots.a"),
+        (RATIO, {"status": {"slots": {"a": [[0, 10001]]}}}, "status.slots.a"),
+        (RATIO, {"status": []}, "status"),
+        (RATIO, {"kind": "Lan"}, "kind"),
+        (RATIO, {"kind": ["Lane"]}, "kind"),
+    ],
+)
+def test_a_wrong_value_names_its_field(base: dict[str, Any], change: dict[str, Any], field: str) -> None:
+    assert list(refused(base | change)) == [field]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"source": "body"}, "source"),
+        ({"name": ""}, "name"),
+        ({"name": ":path"}, "name"),
+        ({"name": "X-Envoy-Original"}, "name"),
+        ({"name": "x-laneway-q"}, "name"),
+        ({"name": "a b"}, "name"),
+        ({"source": "cookie", "name": "a=b"}, "name"),
+        ({"source": "query", "name": "a\0"}, "name"),
+        ({"operator": "="}, "operator"),
+        ({"value": 5}, "value"),
+        ({"value": True}, "value"),
+        ({"value": None}, "value"),
+        ({"value": "a\r\nb"}, "value"),
+        ({"value": ["a"]}, "value"),
+        ({"operator": "in"}, "value"),
+        ({"operator": "in", "value": []}, "value"),
+        ({"operator": "in", "value": [1]}, "value"),
+        ({"operator": "percentage"}, "value"),
+        ({"operator": "percentage", "value": 101}, "value"),
+        ({"operator": "percentage", "value": -0.5}, "value"),
+        ({"operator": "regex", "value": "("}, "value"),
+        ({"operator": "regex", "value": "\\1"}, "value"),
+        ({"operator": "regex", "value": "a{1001}"}, "value"),
+    ],
+)
+def test_conditions(change: dict[str, Any], field: str) -> None:
+    assert list(refused(LANE | {"rule": {"conditions": [CONDITION | change]}})) == [f"rule.conditions[0].{field}"]
+
+
+def test_an_empty_list_of_conditions_is_refused() -> None:
+    assert "rule.conditions" in refused(LANE | {"rule": {"conditions": []}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &x 1\nb: *x",
+        "a: 1\na: 2",
+        "{a: {b: 1, b: 2}}",
+        "!!python/object:os.system {}",
+        "!!binary aaaa",
+        "? [a]\n: 1",
+        "a: [",
+        "\t- a",
+        "a: \x01",
+        "[" * (DEPTH_LIMIT + 1) + "]" * (DEPTH_LIMIT + 1),
+        "[" * 100_000,
+        "- " * 50_000,
+        "a: 'x",
+        "%YAML 9.9\n---\na",
+    ],
+)
+def test_hostile_yaml_is_400(text: str) -> None:
+    with pytest.raises(DefinitionError) as error:
+        load_yaml(text.encode())
+    assert error.value.status == 400
+    assert len(str(error.value)) < 2000
+
+
+def test_a_bomb_of_anchors_is_refused_at_once() -> None:
+    lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60))]
+    with pytest.raises(DefinitionError, match="alias"):
+        load_yaml("\n".join(lines).encode())
+
+
+@pytest.mark.parametrize("load", [load_json, load_yaml])
+def test_size_and_encoding(load: Any) -> None:
+    with pytest.raises(DefinitionError) as error:
+        load(b"x" * (SIZE_LIMIT + 1))
+    assert error.value.status == 413
+    with pytest.raises(DefinitionError) as error:
+        load(b"a: \xff")
+    assert error.value.status == 400
+
+
+def test_only_plain_words_and_numbers_are_not_text() -> None:
+    text = "[on, no, yes, true, False, null, ~, 1, -2, 1.5, 1e3, 0x10, 010, 1_000, 2020-01-01, 1:30, '1', \"true\", .nan]"
+    assert load_yaml(text.encode()) == [
+        ["on", "no", "yes", True, False, None, None, 1, -2, 1.5, "1e3", "0x10", "010", "1_000", "2020-01-01",
+         "1:30", "1", "true", ".nan"]
+    ]  # fmt: skip
+
+
+@given(st.recursive(st.text(max_size=5) | st.integers() | st.booleans() | st.none() | st.floats(), st.lists))
+def test_no_document_breaks_the_parser(value: Any) -> None:
+    for body in (value, {"kind": "Lane", "name": value}, LANE | {"rule": value}, RATIO | {"ratio": value}):
+        with pytest.raises(DefinitionError):
+            parse_documents(json.dumps([body]).encode(), yaml=False)
+
+
+@given(st.binary(max_size=40))
+def test_no_bytes_break_the_loaders(data: bytes) -> None:
+    for load in (load_json, load_yaml):
+        try:
+            load(data)
+        except DefinitionError as error:
+            assert error.status == 400
