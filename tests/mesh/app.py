@@ -3,9 +3,9 @@
     python app.py '[{"name": "A", "address": "127.2.0.1", "port": 30001, "next": "http://sc-B/b",
                      "proxy": ["127.2.0.1", 15001], "carriers": ["x-lane", "baggage"], "config": "FILE"}]'
 
-One process may be several applications. It knows nothing of lanes: it hands on the request headers that it is
-told to, as a framework or an agent would. A request header `x-delay: 0.2` makes the named application answer late
-(`x-delay: C=0.2`). While `refuse` of an entry names a file that exists, it is not listening.
+One process may be several applications. It knows nothing of lanes: it hands on the request headers that it
+is told to, as a framework or an agent would. A request header `x-delay: C=0.2` makes the named application
+answer late, `x-fail: C=503 name:value` makes it answer this status with this header.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from typing import Any
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
-HANDED_ON = ("x-delay", "x-request-id", "traceparent")
+HANDED_ON = ("x-delay", "x-fail", "x-request-id", "traceparent")
 
 
 async def read_message(reader: Reader) -> tuple[str, list[tuple[str, str]], bytes] | None:
@@ -83,7 +83,13 @@ class Application:
         try:
             while (message := await read_message(reader)) is not None:
                 status, answer = await self.answer(*message)
-                head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(answer)}\r\n"
+                extra = ""
+                for name, value in message[1]:
+                    if name == "x-fail" and value.startswith(f"{self.name}="):
+                        code, _, extra = value.partition("=")[2].partition(" ")
+                        status, extra = int(code), extra + "\r\n"
+                head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{extra}"
+                head += f"content-length: {len(answer)}\r\n"
                 writer.write(head.encode() + b"\r\n" + answer)
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -113,7 +119,9 @@ async def main(entries: list[dict[str, Any]]) -> None:
     servers = []
     for entry in entries:
         application = Application(entry)
-        servers.append(await asyncio.start_server(application.serve, entry["address"], entry["port"], backlog=512))
+        servers.append(
+            await asyncio.start_server(application.serve, entry["address"], entry["port"], backlog=512)
+        )
     await asyncio.Event().wait()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 Header = tuple[str, str | bytes]
 Address = tuple[str, int]
+JSON: Header = ("content-type", "application/json")
 
 
 def _bytes(text: str | bytes) -> bytes:
@@ -163,10 +164,9 @@ class Rest:
 
     def call(self, method: str, path: str, body: Any = None, *headers: Header) -> Answer:
         raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        given = headers if any(n == "content-type" for n, _ in headers) else (JSON, *headers)
         with self._lock:
-            return self._client.request(
-                method, path, [("content-type", "application/json"), *headers], raw, "127.0.0.1"
-            )
+            return self._client.request(method, path, given, raw, "127.0.0.1")
 
     def done(self, method: str, path: str, body: Any = None) -> Any:
         """The body of an answer that has to be a success."""
@@ -217,7 +217,8 @@ class Load:
 
     def wait_for(self, count: int, timeout: float = 60.0) -> None:
         """Until `count` more requests have been answered."""
-        until(lambda goal=len(self.sent) + count: len(self.sent) >= goal, timeout, f"{count} more answers")
+        goal = len(self.sent) + count
+        until(lambda: len(self.sent) >= goal, timeout, f"{count} more answers")
 
     def wait_until(self, count: int, timeout: float = 120.0) -> None:
         until(lambda: len(self.sent) >= count, timeout, f"{count} answers in all")

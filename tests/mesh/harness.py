@@ -1,7 +1,7 @@
 """A mesh of real processes for tests: the control plane, Envoys and small applications.
 
-Every mesh lives on loopback addresses of its own (127.<worker>.<mesh>.x), so that tests run side by side and ports
-are always free. All processes end with the test process, by PR_SET_PDEATHSIG and by process group.
+Every mesh lives on loopback addresses of its own (127.<worker>.<mesh>.x), so that tests run side by side and
+ports are always free. All processes end with the test process, by PR_SET_PDEATHSIG and by process group.
 """
 
 from __future__ import annotations
@@ -39,12 +39,11 @@ def network() -> str:
     """The first three numbers of a loopback network that no other mesh on this machine uses."""
     if not _claims:
         for number in range(20, 250):
-            with socket.socket() as claim:
-                with contextlib.suppress(OSError):
-                    claim.bind((f"127.{number}.255.254", 19999))
-                    claim.detach()  # bound until this process ends
-                    _claims.append(number)
-                    break
+            with socket.socket() as claim, contextlib.suppress(OSError):
+                claim.bind((f"127.{number}.255.254", 19999))
+                claim.detach()  # bound until this process ends
+                _claims.append(number)
+                break
     return f"127.{_claims[0]}.{next(_numbers)}"
 
 
@@ -138,7 +137,14 @@ class Mesh:
 
     def start_laneway(self) -> None:
         command = [str(LANEWAY), "serve", "--services", str(self.directory / "services.yaml")]
-        command += ["--store", self.store, "--xds", "%s:%d" % self.xds, "--admin", "%s:%d" % self.admin]
+        command += [
+            "--store",
+            self.store,
+            "--xds",
+            f"{self.xds[0]}:{self.xds[1]}",
+            "--admin",
+            f"{self.admin[0]}:{self.admin[1]}",
+        ]
         environment = {**os.environ, "LANEWAY_LANE_DRAIN": str(self.drain), **self.environment}
         self.serving = self._supervisor.start("laneway", command, environment)
         until(self._laneway_ready, 30, "laneway to be ready")
@@ -151,7 +157,9 @@ class Mesh:
         return False
 
     def start_edge(self, gateway: str = "edge") -> Child:
-        config = bootstrap(f"edge~{gateway}~{self.network}", gateway, edge_metadata(), self.xds, self.edge_admin)
+        config = bootstrap(
+            f"edge~{gateway}~{self.network}", gateway, edge_metadata(), self.xds, self.edge_admin
+        )
         return self.start_envoy("edge", config)
 
     @property
@@ -161,7 +169,16 @@ class Mesh:
     def start_envoy(self, name: str, config: dict[str, Any]) -> Child:
         path = self.directory / f"{name}.json"
         path.write_text(json.dumps(config))
-        command = [str(ENVOY), "-c", str(path), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
+        command = [
+            str(ENVOY),
+            "-c",
+            str(path),
+            "--disable-hot-restart",
+            "--concurrency",
+            "1",
+            "-l",
+            "warning",
+        ]
         return self._supervisor.start(f"envoy-{name}", command)
 
     def start_apps(self, pods: Iterable[Pod]) -> None:

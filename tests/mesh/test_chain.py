@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.mesh.harness import APPLICATIONS, Mesh, abc, group, lane, route
 
 
 @pytest.fixture(scope="module")
-def mesh(new_mesh: Callable[..., Mesh]) -> Iterator[Mesh]:
+def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
     made = new_mesh()
     abc(made, "Agray", "Cgray")
     # Hops that keep one carrier only, in turn.
@@ -68,13 +68,17 @@ def test_x_lane_wins_where_carriers_disagree(mesh: Mesh) -> None:
         answer = client.request("GET", "http://sc-C/", headers, host="sc-C")
         assert answer.chain == ["Cgray"]
         assert (answer.received("x-lane"), answer.received("baggage")) == (["gray"], ["lane=gray,a=1,b=3"])
-        answer = client.request("GET", "http://sc-C/", [("x-lane", "red"), ("baggage", "lane=gray")], host="sc-C")
+        answer = client.request(
+            "GET", "http://sc-C/", [("x-lane", "red"), ("baggage", "lane=gray")], host="sc-C"
+        )
         assert answer.chain == ["C"]
 
 
 def test_baggage_alone(mesh: Mesh) -> None:
     with egress(mesh, "A") as client:
-        answer = client.request("GET", "http://sc-C/", [("baggage", "u=1"), ("baggage", "lane=gray")], host="sc-C")
+        answer = client.request(
+            "GET", "http://sc-C/", [("baggage", "u=1"), ("baggage", "lane=gray")], host="sc-C"
+        )
         assert answer.chain == ["Cgray"]
         assert (answer.received("x-lane"), answer.received("baggage")) == (["gray"], ["lane=gray,u=1"])
 
@@ -109,7 +113,10 @@ def test_elsewhere_passes(mesh: Mesh) -> None:
     with egress(mesh, "A") as client:
         answer = client.request("GET", f"http://{application}/x", [("x-lane", "gray")], host=application)
         assert answer.chain == ["C"]
-        assert client.request("GET", "http://no.such.host.invalid/", host="no.such.host.invalid").status in (502, 503)
+        assert client.request("GET", "http://no.such.host.invalid/", host="no.such.host.invalid").status in (
+            502,
+            503,
+        )
 
 
 def test_repeated_requests_use_one_connection_and_change_lanes(mesh: Mesh) -> None:

@@ -1,6 +1,7 @@
 """POST /v1/explain and a real edge Envoy agree, for random definitions and random requests.
 
-LANEWAY_EXPLAIN_SEED repeats a run, LANEWAY_EXPLAIN_ROUNDS makes a longer one (default 24 rounds of 100 requests).
+LANEWAY_EXPLAIN_SEED repeats a run, LANEWAY_EXPLAIN_ROUNDS makes a longer one (default: 24 rounds of 100
+requests).
 """
 
 from __future__ import annotations
@@ -21,10 +22,33 @@ REQUESTS = 100
 SEED = int(os.environ.get("LANEWAY_EXPLAIN_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 SERVICES = ("s0", "s1", "s2", "s3")
 KEYS = ("k1", "k2", "Uid")
-VALUES = ("a", "b", "gray", "v1", "v22", "x,y", "ü", "a b", "1", "", "lane=red", "%61", "a+b", '"q"', "=", "Z")
+VALUES = (
+    "a",
+    "b",
+    "gray",
+    "v1",
+    "v22",
+    "x,y",
+    "ü",
+    "a b",
+    "1",
+    "",
+    "lane=red",
+    "%61",
+    "a+b",
+    '"q"',
+    "=",
+    "Z",
+)
 REGEXES = ("v[0-9]+", "[a-z]+", ".*", "a|b", "gray|", "(?i)z", "x,.", "[^a]*", "a b?", "v.{1,2}")
 HOSTS = ("shop.test", "*.test", "*.shop.test", "a.shop.test", "other.example")
-SENT_HOSTS = (*(h.replace("*", "b") for h in HOSTS), "Shop.Test:8080", "c.b.shop.test", "nowhere", "127.0.0.1:80")
+SENT_HOSTS = (
+    *(h.replace("*", "b") for h in HOSTS),
+    "Shop.Test:8080",
+    "c.b.shop.test",
+    "nowhere",
+    "127.0.0.1:80",
+)
 PATHS: tuple[dict[str, str], ...] = (
     {"prefix": "/"},
     {"prefix": "/p"},
@@ -118,10 +142,14 @@ class Generator:
             for _ in range(pick.choice([0, 0, 1, 1, 2])):
                 headers.append((pick.choice([key, key.upper()]), pick.choice(VALUES)))
         for _ in range(pick.choice([0, 1, 1, 2])):
-            cookies = [f"{pick.choice((*KEYS, 'sid'))}={pick.choice(VALUES)}" for _ in range(pick.randint(1, 3))]
+            cookies = [
+                f"{pick.choice((*KEYS, 'sid'))}={pick.choice(VALUES)}" for _ in range(pick.randint(1, 3))
+            ]
             headers.append(("cookie", pick.choice(["; ", ";"]).join(cookies)))
         if pick.random() < 0.15:
-            headers.append(pick.choice([("x-lane", "a0-1"), ("baggage", "z=1,lane=b0-1"), ("x-laneway-h-1", "a")]))
+            headers.append(
+                pick.choice([("x-lane", "a0-1"), ("baggage", "z=1,lane=b0-1"), ("x-laneway-h-1", "a")])
+            )
         path = pick.choice(SENT_PATHS)
         pairs = []
         for _ in range(pick.choice([0, 1, 2, 3])):

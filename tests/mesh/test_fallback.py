@@ -31,7 +31,9 @@ def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
         lane("gray"),
         lane("red", rule=rule(header("canary", "red"))),
         lane("strict", tag="gray", fallback="none", rule=rule(header("canary", "strict"))),
-        lane("partly", tag="gray", fallback={"spring-cloud-c": "none"}, rule=rule(header("canary", "partly"))),
+        lane(
+            "partly", tag="gray", fallback={"spring-cloud-c": "none"}, rule=rule(header("canary", "partly"))
+        ),
         lane("nobody", tag="nobody", rule=rule(header("canary", "nobody"))),
         lane("nobody-strict", tag="nobody", fallback="none", rule=rule(header("canary", "nobody-strict"))),
     )
@@ -101,7 +103,11 @@ def test_in_flight_on_the_killed_instance(mesh: Mesh) -> None:
     inbound = (pod.address, 15000)
     try:
         with mesh.load(*requests, rate=60, clients=12) as load:
-            until(lambda: mesh.stats(inbound, "http.inbound.downstream_rq_active$") >= 4, 10, "requests in flight")
+            until(
+                lambda: mesh.stats(inbound, "http.inbound.downstream_rq_active$") >= 4,
+                10,
+                "requests in flight",
+            )
             mesh.kill(pod.app)
             load.wait_for(24)
         assert load.failed() == []
@@ -116,9 +122,7 @@ def test_one_of_two_is_unhealthy_no_spill(mesh: Mesh) -> None:
     try:
         until(lambda: mesh.chain("/a", GRAY)[-1] == "Cgray2", 10, "the second instance")
         mesh.register("Cgray1", health="unhealthy")
-        until(
-            lambda: {mesh.chain("/a", GRAY)[-1] for _ in range(6)} == {"Cgray2"}, 10, "the registry's word"
-        )
+        until(lambda: {mesh.chain("/a", GRAY)[-1] for _ in range(6)} == {"Cgray2"}, 10, "the registry's word")
         with mesh.load(GET, POST, rate=300) as load:
             load.wait_for(300)
         assert load.failed() == []
@@ -222,10 +226,32 @@ def test_fallback_none_with_a_dead_application(mesh: Mesh) -> None:
         restart(mesh, "Cgray1")
 
 
-def test_an_application_s_own_503_is_passed_as_it_is(mesh: Mesh) -> None:
-    """Only replies of proxies count as unreachable: nothing of an application's answer is replaced."""
-    answer = mesh.edge.get("/a", ("canary", "gray"), ("x-laneway-unreached", "refused"))
-    assert answer.chain == FULL
+def test_an_application_s_own_answer_is_passed_as_it_is(mesh: Mesh) -> None:
+    """Only replies of proxies count as unreachable: an application's 503 is neither retried nor replaced."""
+    for name in ("gray", "partly"):
+        fail = ("x-fail", "Cgray1=503 x-laneway-unreached:refused")
+        answer = mesh.edge.request("POST", "/a", [("canary", name), fail], b"x")
+        assert answer.status == 503
+        assert answer.chain == FULL
+        assert answer.header("x-laneway-unreached") is None
+        assert answer.header("x-laneway-reason") is None
+
+
+@pytest.mark.parametrize("what", ["application", "sidecar"])
+def test_the_first_hop_is_killed(mesh: Mesh, what: str) -> None:
+    """At the edge: base of A serves, and the colour goes on to C."""
+    pod = mesh.pods["Agray"]
+    try:
+        with mesh.load(GET, GET, POST, rate=150) as load:
+            load.wait_for(60)
+            mesh.kill(pod.app if what == "application" else pod.envoy)
+            killed = time.monotonic()
+            load.wait_for(150)
+        assert idempotent_failures(load) == []
+        assert [s for s in load.failed() if s.began > killed] == []
+        assert {s.chain for s in load.sent if s.began > killed} == {("A", "B", "Cgray1")}
+    finally:
+        restart(mesh, "Agray")
 
 
 def test_base_all_unhealthy_fails_open(mesh: Mesh) -> None:
@@ -278,9 +304,11 @@ def test_base_is_served_at_once_after_an_outage(mesh: Mesh) -> None:
         mesh.start_apps([pod])
         mesh.start_sidecars([pod])
         until(
-            lambda: mesh.stats((pod.address, 15000), "listener_manager.workers_started$") == 1
-            if Mesh._is_ready((pod.address, 15000))
-            else 0,
+            lambda: (
+                mesh.stats((pod.address, 15000), "listener_manager.workers_started$") == 1
+                if Mesh._is_ready((pod.address, 15000))
+                else 0
+            ),
             20,
             "C's sidecar",
         )
@@ -289,6 +317,7 @@ def test_base_is_served_at_once_after_an_outage(mesh: Mesh) -> None:
         load.wait_for(100)
     first = min(s.ended for s in load.sent if s.status == 200 and s.began > back)
     assert first - back < 1.0
+    assert not [s for s in load.failed() if "x-laneway" in s.text], "marks of proxies stay between them"
     settled = [s for s in load.sent if s.began > back + 1.0]
     assert [s for s in settled if s.status != 200] == []
 

@@ -1,9 +1,9 @@
-"""Ratios: the share, the whole chain in one lane, overrides, stickiness, and growth from base only (rule 6)."""
+"""Ratios: the share, whole chains in one lane, overrides, stickiness, growth from base only (rule 6)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -52,14 +52,14 @@ STICKY: list[tuple[str, Any]] = [("header", "x-user"), ("cookie", "laneway-stick
 
 
 @pytest.fixture(scope="module")
-def edge(new_mesh: Callable[..., Mesh]) -> Iterator[Mesh]:
+def edge(new_mesh: Callable[..., Mesh]) -> Mesh:
     made = new_mesh()
     for tag in ("", "gray", "red"):
         made.pod(f"A{tag}", "sc-A", "app", tag=tag, sidecar=False)
     return made.start(route("a", "sc-A"), route("b", "sc-A"), group("g", "app"))
 
 
-def set_shares(mesh: Mesh, shares: dict[str, float], sticky: dict[str, Any] | None, **more: Any) -> None:
+def set_shares(mesh: Mesh, shares: Mapping[str, float], sticky: dict[str, Any] | None, **more: Any) -> None:
     """Lanes with these shares, and wait until the edge has them (their slots are in its routes)."""
     mesh.apply(
         *(
@@ -186,6 +186,17 @@ def test_overrides_per_route(edge: Mesh) -> None:
         assert {edge.edge.get("/a").lane for _ in range(100)} == {"gray", None}
     finally:
         edge.rest.done("DELETE", "/v1/lane-groups/g/lanes/gray")
+
+
+def test_a_ratio_without_fallback(edge: Mesh) -> None:
+    edge.apply(lane("none", "g", "nobody", ratio={"percent": 100}, fallback="none"))
+    try:
+        until(lambda: edge.edge.get("/a").status == 503, 10, "the lane")
+        answer = edge.edge.get("/a")
+        assert answer.header("x-laneway-reason") == "lane-unavailable"
+        assert "none" in answer.json["detail"]
+    finally:
+        edge.rest.done("DELETE", "/v1/lane-groups/g/lanes/none")
 
 
 def test_the_sum_is_refused(edge: Mesh) -> None:

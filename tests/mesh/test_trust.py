@@ -116,7 +116,11 @@ def test_other_members_arrive_untouched(mesh: Mesh, value: str) -> None:
 
 
 def test_other_headers_arrive_untouched(mesh: Mesh) -> None:
-    given = [("x-user", "ü,\"x\""), ("cookie", "a=1; b=2"), ("traceparent", "00-" + "a" * 32 + "-" + "b" * 16 + "-01")]
+    given = [
+        ("x-user", 'ü,"x"'),
+        ("cookie", "a=1; b=2"),
+        ("traceparent", "00-" + "a" * 32 + "-" + "b" * 16 + "-01"),
+    ]
     answer = mesh.edge.get("/a?canary=red", *given)
     assert answer.json["name"] == "Ared"
     for name, value in given:
