@@ -182,7 +182,7 @@ class NacosServer:
     def start(self, patience: float = 120.0) -> None:
         """Start and wait until it serves. Raises CannotStart.
 
-        On a busy machine its embedded database may miss a deadline of 10 s, and the server ends: then once more.
+        On a busy machine its embedded database may miss a deadline of 10 s, which ends it: then once more.
         """
         for attempt in (1, 2, 3):
             try:

@@ -22,8 +22,8 @@ def url(config: NacosConfig, address: str, path: str) -> str:
 
 def client(config: NacosConfig) -> httpx.AsyncClient:
     """An HTTP client that trusts what `config` says, uses no proxy, and waits for 3 s."""
-    verify: Any = True
-    if config.ca_file is not None:
+    verify: Any = config.tls
+    if config.tls and config.ca_file is not None:
         import ssl
 
         verify = ssl.create_default_context(cafile=str(config.ca_file))

@@ -8,8 +8,8 @@ client subscribes everything at once, where the SDK's own reconnect takes up to 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -26,16 +26,23 @@ log = structlog.get_logger("laneway.registry.nacos")
 AT_ONCE = 16
 """Requests in flight while many services are subscribed."""
 
+VERSION_TRIES = 5
+"""A server that has just started does not tell its version yet; others never do."""
+
+SHOWN = 5
+"""Services that cannot be read and are named in the status; the others are counted."""
+
 Key = tuple[str, str]
 """Group and name of a service."""
 
 
 @dataclass(slots=True)
 class _Session:
-    """One client and what it is subscribed to."""
+    """One client, what it is subscribed to, and why it cannot read what."""
 
     client: NamingClient
-    subscriptions: dict[Key, Any]
+    subscriptions: dict[Key, Any] = field(default_factory=dict)
+    unreadable: dict[Key, str] = field(default_factory=dict)
 
 
 class NacosSource:
@@ -43,14 +50,17 @@ class NacosSource:
 
     name = "nacos"
 
-    def __init__(self, config: NacosConfig) -> None:
+    def __init__(
+        self, config: NacosConfig, connect: Callable[[NacosConfig], NamingClient] = NamingClient
+    ) -> None:
         self._config = config
+        self._connect = connect
         self._reported: set[Key] = set()
 
     async def run(self, sink: Sink) -> None:
         """Report to `sink` until cancelled; servers that cannot be reached are tried again for ever."""
         while True:
-            session = _Session(NamingClient(self._config), {})
+            session = _Session(self._connect(self._config))
             try:
                 await session.client.open()
                 await self._serve(session, sink)
@@ -68,9 +78,10 @@ class NacosSource:
         sink.synced()
         log.info("registry is read", source=self.name, services=len(found))
         turn = iter(())
-        version = ""
+        version, tries = "", 0
         while True:
-            if not version:  # a server that has just started does not know it yet
+            if not version and tries < VERSION_TRIES:
+                tries += 1
                 version = await http.version(self._config)
                 sink.version(f"Nacos {version}".rstrip())
             await asyncio.sleep(self._config.discovery_interval)
@@ -93,21 +104,35 @@ class NacosSource:
             async with limit:
                 told = partial(self._told, session, sink, key)
                 session.subscriptions[key] = None
-                session.subscriptions[key] = await session.client.subscribe(*key, told)
+                try:
+                    session.subscriptions[key] = await session.client.subscribe(*key, told)
+                except NacosError as error:
+                    del session.subscriptions[key]
+                    session.unreadable[key] = str(error)
+                else:
+                    session.unreadable.pop(key, None)
 
         new = sorted(found - session.subscriptions.keys())
-        try:
-            async with asyncio.TaskGroup() as group:
-                for key in new:
-                    group.create_task(subscribe(key))
-        except* NacosError as errors:
-            raise errors.exceptions[0] from None
+        async with asyncio.TaskGroup() as group:
+            for key in new:
+                group.create_task(subscribe(key))
+        if not session.unreadable.keys().isdisjoint(new):
+            await self._list(session.client)  # is it the connection, or these services?
         for key in self._reported - found:
             subscription = session.subscriptions.pop(key, None)
             self._reported.discard(key)
             sink.remove(self._id(key))
             if subscription is not None:
                 await session.client.unsubscribe(subscription)
+        for key in session.unreadable.keys() - found:
+            del session.unreadable[key]
+        self._show(session, sink)
+
+    def _show(self, session: _Session, sink: Sink) -> None:
+        """Name the services that cannot be read: the others go on, and these are tried again."""
+        some = sorted(session.unreadable.items())
+        text = "; ".join(f"{self._id(key)}: {why}" for key, why in some[:SHOWN])
+        sink.problem(text + (f"; and {len(some) - SHOWN} more" if len(some) > SHOWN else ""))
 
     def _told(self, session: _Session, sink: Sink, key: Key, instances: tuple[RawInstance, ...]) -> None:
         """The SDK's callback: what it raises would lose the acknowledgement of the push, so it must not
@@ -128,8 +153,13 @@ class NacosSource:
             key = next(turn, None)
             if key is None:
                 return iter(sorted(session.subscriptions))
-            if key in session.subscriptions:
+            if key not in session.subscriptions:
+                continue
+            try:
                 await session.client.refresh(*key)
+                session.unreadable.pop(key, None)
+            except NacosError as error:  # of the connection, the next listing tells
+                session.unreadable[key] = str(error)
         return turn
 
     def _id(self, key: Key) -> str:
