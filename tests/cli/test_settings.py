@@ -1,0 +1,92 @@
+"""Where settings come from, and which are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from controlplane.cli.settings import endpoint, load
+from tests.cli.run import laneway
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in os.environ:
+        if name.startswith(("LANEWAY_", "NACOS_")):
+            monkeypatch.delenv(name)
+
+
+def test_defaults():
+    settings = load(None, {})
+    assert (settings.xds, settings.admin) == ("127.0.0.1:18000", "127.0.0.1:18080")
+    assert (settings.lane_drain, settings.empty_hold) == (5.0, 300.0)
+    assert settings.nacos_groups == ("DEFAULT_GROUP",)
+
+
+def test_option_over_variable_over_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    file = tmp_path / "laneway.yaml"
+    file.write_text(
+        "xds: 127.0.0.1:1\nadmin: 127.0.0.1:1\nstore: memory\nnacos: [a:8848, b:8848]\nlane_drain: 2\n"
+    )
+    monkeypatch.setenv("LANEWAY_XDS", "127.0.0.1:2")
+    monkeypatch.setenv("LANEWAY_ADMIN", "127.0.0.1:2")
+    settings = load(file, {"xds": "127.0.0.1:3", "store": None})
+    assert (settings.xds, settings.admin, settings.store) == ("127.0.0.1:3", "127.0.0.1:2", "memory")
+    assert (settings.nacos, settings.lane_drain) == (("a:8848", "b:8848"), 2.0)
+
+
+def test_the_variables_that_nacos_users_know(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NACOS_SERVER_ADDR", "n1:8848, n2:8848")
+    monkeypatch.setenv("NACOS_NAMESPACE", "staging")
+    monkeypatch.setenv("NACOS_USERNAME", "laneway")
+    monkeypatch.setenv("NACOS_PASSWORD", "secret")
+    monkeypatch.setenv("LANEWAY_NACOS_GROUPS", "A,B")
+    settings = load(None, {})
+    assert settings.nacos == ("n1:8848", "n2:8848")
+    assert (settings.nacos_namespace, settings.nacos_groups) == ("staging", ("A", "B"))
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"xds": "nowhere"},
+        {"admin": "127.0.0.1:99999"},
+        {"store": "sqlite:"},
+        {"store": "nacos"},
+        {"lane_drain": -1},
+        {"log_format": "xml"},
+        {"unknown": 1},
+        {"admin": "0.0.0.0:18080"},
+    ],
+    ids=str,
+)
+def test_refused(values: dict):
+    with pytest.raises(ValidationError):
+        load(None, values)
+
+
+def test_off_loopback_needs_tokens_or_consent(tmp_path: Path):
+    assert load(None, {"admin": "0.0.0.0:1", "admin_allow_anonymous": True}).admin == "0.0.0.0:1"
+    assert load(None, {"admin": "0.0.0.0:1", "token_file": tmp_path / "tokens"}).token_file
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("1.2.3.4:5", ("1.2.3.4", 5)), ("[::1]:5", ("::1", 5)), (":5", ("0.0.0.0", 5))],
+)
+def test_endpoint(text: str, wanted: tuple[str, int]):
+    assert endpoint(text) == wanted
+
+
+def test_serve_tells_each_wrong_setting(tmp_path: Path):
+    file = tmp_path / "laneway.yaml"
+    file.write_text("stor: memory\nxds: nowhere\n")
+    text = laneway("serve", "--config", str(file), code=2)
+    assert "stor" in text
+    assert "nowhere" in text
+    assert "cannot read" in laneway("serve", "--config", str(tmp_path / "absent.yaml"), code=2)
