@@ -1,4 +1,4 @@
-"""What the admin API needs of the control plane: the composition root implements it, tests have a small one."""
+"""What the admin API needs of the control plane: the composition root implements it, tests a small one."""
 
 from __future__ import annotations
 

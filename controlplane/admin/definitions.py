@@ -1,4 +1,4 @@
-"""REST over definitions: the four kinds of paths of the five kinds of documents, made from one description."""
+"""REST over definitions: the paths of the five kinds of documents, made from one description."""
 
 from __future__ import annotations
 
@@ -200,10 +200,14 @@ def _add(routes: APIRouter, endpoints: Endpoints, resource: Resource) -> None:
     routes.add_api_route(
         member, endpoints.get, methods=["GET"], operation_id=f"get{kind}", summary=f"Get a {words}",
         tags=tags, openapi_extra=parameters,
-        responses={200: openapi.answer(one, "The definition", ETag="Its entity tag"), **openapi.failures(404)},
+        responses={
+            200: openapi.answer(one, "The definition", ETag="Its entity tag"),
+            **openapi.failures(404),
+        },
     )  # fmt: skip
     routes.add_api_route(
-        member, endpoints.put, methods=["PUT"], operation_id=f"put{kind}", summary=f"Create or replace a {words}",
+        member, endpoints.put, methods=["PUT"], operation_id=f"put{kind}",
+        summary=f"Create or replace a {words}",
         tags=tags, openapi_extra=guarded | openapi.body(openapi.reference(f"{kind}Body"), f"The {words}"),
         responses={
             200: openapi.answer(one, "Replaced, or left as it was", ETag="Its entity tag"),
@@ -212,7 +216,8 @@ def _add(routes: APIRouter, endpoints: Endpoints, resource: Resource) -> None:
         },
     )  # fmt: skip
     routes.add_api_route(
-        member, endpoints.delete, methods=["DELETE"], operation_id=f"delete{kind}", summary=f"Delete a {words}",
+        member, endpoints.delete, methods=["DELETE"], operation_id=f"delete{kind}",
+        summary=f"Delete a {words}",
         tags=tags, openapi_extra=guarded, status_code=204, response_class=Response,
         responses={204: {"description": "Deleted"}, **openapi.failures(404, 409, 412, 503)},
     )  # fmt: skip

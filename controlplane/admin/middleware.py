@@ -20,7 +20,7 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
 
 
 class Guard:
-    """ASGI middleware. `scope["state"]["author"]` is the token's name, empty where no tokens are asked for."""
+    """ASGI middleware. `scope["state"]["author"]` is the token's name, empty where none is asked for."""
 
     def __init__(self, app: ASGIApp, tokens: Mapping[str, str] | None) -> None:
         self._app = app

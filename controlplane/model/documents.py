@@ -138,7 +138,7 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Condition(Document):
-    """`value` is a str for ==, != and regex; a tuple of str for `in`; an int or float 0-100 for percentage."""
+    """`value` is a str for ==, != and regex; a tuple of str for `in`; a number 0-100 for percentage."""
 
     source: Literal["header", "query", "cookie"]
     name: Annotated[str, Field(min_length=1, max_length=128)]

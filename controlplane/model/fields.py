@@ -24,14 +24,34 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST_DURATION = 7 * 24 * 3600.0
 STEERING = ("x-envoy-", "x-laneway-")
 HOP_HEADERS = frozenset(
-    "connection content-length cookie expect host keep-alive proxy-authenticate proxy-authorization "
-    "proxy-connection te trailer transfer-encoding upgrade x-forwarded-for x-forwarded-proto x-request-id "
-    "traceparent tracestate authorization content-type baggage".split()
+    {
+        "connection",
+        "content-length",
+        "cookie",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-request-id",
+        "traceparent",
+        "tracestate",
+        "authorization",
+        "content-type",
+        "baggage",
+    }
 )
 
 
 def refuse(message: str, remedy: str = "", field: str = "") -> NoReturn:
-    """Refuse the value of the field, or of the `field` in it. Always raises what pydantic makes one error of."""
+    """Refuse the value of the field, or of the `field` in it. Raises what pydantic makes one error of."""
     raise PydanticCustomError("laneway", "{text}", {"text": message, "remedy": remedy, "field": field})
 
 
@@ -190,7 +210,7 @@ def regex(value: str, field: str = "") -> str:
         )
     if compiled.programsize > PROGRAM_LIMIT:
         refuse(
-            f"compiles to {compiled.programsize} instructions, more than the {PROGRAM_LIMIT} that Envoy takes",
+            f"compiles to {compiled.programsize} instructions, Envoy takes {PROGRAM_LIMIT}",
             "use smaller repetitions ({1,9}), or `in` for a list of values",
             field,
         )

@@ -97,7 +97,7 @@ def load_yaml(data: bytes) -> list[Any]:
         _syntax(f"{reason}{where}", "check the indentation, and quote texts with special characters")
     for document in builder.documents:
         check_tree(document)
-    return [document for document in builder.documents if document is not None]
+    return builder.documents
 
 
 class _Builder:
@@ -128,7 +128,8 @@ class _Builder:
 
     def _refuse(self, event: yaml.Event, message: str, remedy: str = "") -> NoReturn:
         mark = event.start_mark
-        _syntax(f"{message} (line {mark.line + 1}, column {mark.column + 1})", remedy)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        _syntax(message + where, remedy)
 
     def _refuse_tag(self, event: Any) -> None:
         if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
@@ -153,7 +154,9 @@ class _Builder:
         if self._nodes > NODE_LIMIT:
             self._refuse(event, f"has more than {NODE_LIMIT} values", "send it in parts")
         if not self._frames:
-            self.documents.append(value)
+            # An empty document (a `---` at the end) says nothing; one that says null is a mistake.
+            if value is not None or event.value:  # type: ignore[attr-defined]
+                self.documents.append(value)
             return
         parent, key = self._frames[-1]
         if isinstance(parent, list):

@@ -195,15 +195,12 @@ def _translated(error: ValidationError, model: type[BaseModel], fields: Any) -> 
 def _path(loc: Iterable[int | str], fields: Any, kind: str) -> list[int | str]:
     """`loc` without the parts that pydantic adds for unions and keys."""
     path: list[int | str] = []
-    here = fields
+    here: Any = fields
     for part in loc:
         inside = part in here if isinstance(here, dict) else isinstance(here, list) and isinstance(part, int)
-        if inside:
-            here = here[part]
-        elif kind != "missing" or part == "[key]":
+        if not inside and (kind != "missing" or part == "[key]"):
             continue
-        else:
-            here = None
+        here = here[part] if inside else None
         path.append(part)
     return path
 

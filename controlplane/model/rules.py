@@ -1,7 +1,6 @@
 """The rules across documents, checked on the result of a change as a whole.
 
-Checking everything costs a millisecond or so at a thousand lanes, and leaves no order of changes that could get
-around a rule.
+Checking everything leaves no order of changes that could get around a rule.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ def changed(before: Definitions, puts: Puts, deletes: Sequence[Key]) -> Definiti
                 conflicts.append(
                     Problem(
                         "name",
-                        f"is the name of a lane of group {holder.group}; lane names are unique over all groups",
+                        f"is the name of a lane of group {holder.group}; lane names are unique",
                         document.name,
                         "use another name",
                         label,
@@ -94,7 +93,7 @@ def _title(problems: Sequence[Problem]) -> str:
 
 
 def _moved_group(before: Definitions, group: LaneGroup, label: str) -> list[Problem]:
-    """Colours under way would change their meaning at two gateways at once: a group moves while it is empty."""
+    """Colours under way would change their meaning at two gateways: only an empty group moves."""
     old = before.groups.get(group.name)
     if old is None or old.gateway == group.gateway:
         return []
@@ -183,9 +182,9 @@ def _modes(before: Definitions, now: Definitions, touched: set[Key]) -> Iterable
                 field = "rule" if lane.mode == "content" else "ratio"
                 yield Problem(
                     field,
-                    f"makes a {lane.mode} lane, but group {group} is in {model.mode} mode, as lane {model.name}",
+                    f"makes a {lane.mode} lane in group {group}, which is in {model.mode} mode (see {model.name})",
                     None,
-                    f"give it a {'rule' if model.mode == 'content' else 'ratio'}, or put it into another group",
+                    f"give it a {'rule' if field == 'ratio' else 'ratio'}, or put it into another group",
                     str(key_of(lane)),
                 )
 
@@ -216,7 +215,7 @@ def _conditions(now: Definitions) -> Iterable[Problem]:
 
 
 def ratio_lanes(now: Definitions, gateway: str, route: str) -> list[Lane]:
-    """Ratio lanes of every group of `gateway` that take part on the base route, disabled ones too, by name."""
+    """Ratio lanes of every group of `gateway` that take part on the base route, disabled too, by name."""
     return sorted(
         (
             lane

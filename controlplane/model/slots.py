@@ -90,7 +90,7 @@ def _size(parts: Iterable[tuple[int, int]]) -> int:
 
 
 def _cut(parts: list[tuple[int, int]], count: int) -> list[tuple[int, int]]:
-    """Take the last `count` slots out of `parts`; returns them. Nothing happens if `count` is not positive."""
+    """Take the last `count` slots out of `parts`; returns them. Nothing if it is not positive."""
     parts.sort()
     cut: list[tuple[int, int]] = []
     while count > 0 and parts:

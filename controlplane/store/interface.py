@@ -1,7 +1,7 @@
 """Where definitions live: what every store can do, and the values that it hands out.
 
-A store is used from one event loop. Changes are pure functions of the definitions, so that a store with several
-writers can run one again on what another wrote meanwhile.
+A store is used from one event loop. Changes are pure functions of the definitions, so that a store with
+several writers can run one again on what another wrote meanwhile.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class DefinitionStore(Protocol):
     async def change(self, transform: Transform, author: str = "", note: str = "") -> Stored:
         """Run `transform` on the current definitions and make the result durable; changes run one by one.
 
-        Returns when the change is durable and the subscribers were called. A result that equals what was there
-        makes no revision. Raises what `transform` raises.
+        Returns when the change is durable and the subscribers were called. A result that equals what was
+        there makes no revision. Raises what `transform` raises.
         """
         ...
 

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+
 from tests.admin.conftest import GATEWAY, GROUP, LANE, SmallControl
 
 LANE_PATH = "/v1/lane-groups/order-flow/lanes/gray"
@@ -20,7 +21,9 @@ def problem(answer: httpx.Response, status: int) -> dict:
     return body
 
 
-async def test_put_creates_then_replaces_and_a_put_without_change_keeps_the_etag(flow: httpx.AsyncClient) -> None:
+async def test_put_creates_then_replaces_and_a_put_without_change_keeps_the_etag(
+    flow: httpx.AsyncClient,
+) -> None:
     created = await flow.put(LANE_PATH, json=LANE)
     assert created.status_code == 201
     assert created.headers["location"] == LANE_PATH
@@ -90,7 +93,9 @@ async def test_enable_and_disable_are_idempotent(flow: httpx.AsyncClient, contro
     problem(await flow.post("/v1/lane-groups/order-flow/lanes/no/enable"), 404)
 
 
-async def test_enabling_beyond_the_whole_is_refused_naming_route_lanes_and_sum(flow: httpx.AsyncClient) -> None:
+async def test_enabling_beyond_the_whole_is_refused_naming_route_lanes_and_sum(
+    flow: httpx.AsyncClient,
+) -> None:
     for name, enabled in (("one", True), ("two", False)):
         body = {"tag": name, "enabled": enabled, "ratio": {"percent": 60}}
         assert (await flow.put(f"/v1/lane-groups/order-flow/lanes/{name}", json=body)).status_code == 201
@@ -152,7 +157,13 @@ async def test_a_refused_change_changes_nothing(flow: httpx.AsyncClient, control
     before = control.store.current
     documents = [
         {"kind": "Application", "name": "new"},
-        {"kind": "Lane", "group": "order-flow", "name": "x", "tag": "t", "ratio": {"percent": 1, "routes": {"z": 1}}},
+        {
+            "kind": "Lane",
+            "group": "order-flow",
+            "name": "x",
+            "tag": "t",
+            "ratio": {"percent": 1, "routes": {"z": 1}},
+        },
     ]
     error = problem(await flow.post("/v1/apply", json=documents), 422)["errors"][0]
     assert (error["document"], error["field"]) == ("Lane/x", "ratio.routes.z")
@@ -165,7 +176,13 @@ async def test_apply_export_and_dry_run(flow: httpx.AsyncClient, control: SmallC
     yaml = {"content-type": "application/yaml"}
     same = (await flow.post("/v1/apply", content=text, headers=yaml)).json()
     assert same["created"] == same["changed"] == []
-    assert set(same["unchanged"]) == {"Gateway/edge", "Route/a", "Route/b", "LaneGroup/order-flow", "Lane/gray"}
+    assert set(same["unchanged"]) == {
+        "Gateway/edge",
+        "Route/a",
+        "Route/b",
+        "LaneGroup/order-flow",
+        "Lane/gray",
+    }
     before = control.store.current
     changed = text.replace("percent: 30", "percent: 40")
     dry = await flow.post("/v1/apply?dry_run=true", content=changed, headers=yaml)

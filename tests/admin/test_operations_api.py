@@ -7,12 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.admin.conftest import LANE, PROXY, SmallControl
 
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.serve import AdminServer
 from controlplane.admin.tokens import check_exposure, load_tokens
 from controlplane.store.interface import StoreUnavailable
+from tests.admin.conftest import LANE, PROXY, SmallControl
 
 TOKENS = {"joe": "secret-of-joe", "ann": "secret-of-ann"}
 
@@ -66,7 +66,13 @@ async def test_proxies(client: httpx.AsyncClient) -> None:
 async def test_explain(flow: httpx.AsyncClient) -> None:
     good = {"gateway": "edge", "method": "GET", "host": "x", "path": "/a", "headers": [["canary", "gray"]]}
     assert (await flow.post("/v1/explain", json=good)).json()["reason"] == "no route"
-    for field, value in (("gateway", "no"), ("path", "a"), ("headers", [["a"]]), ("gatway", "x"), ("method", "")):
+    for field, value in (
+        ("gateway", "no"),
+        ("path", "a"),
+        ("headers", [["a"]]),
+        ("gatway", "x"),
+        ("method", ""),
+    ):
         answer = await flow.post("/v1/explain", json=good | {field: value})
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["field"].startswith(field)
@@ -153,7 +159,14 @@ def test_token_files(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
     path.write_text("# people\njoe: secret-of-joe\n\nann:secret-of-ann\n")
     assert load_tokens(path) == TOKENS
-    for wrong in ("joe", "joe: short", "", "a: 12345678\na: 123456789", "a: 12345678\nb: 12345678", "a: 1234 5678"):
+    for wrong in (
+        "joe",
+        "joe: short",
+        "",
+        "a: 12345678\na: 123456789",
+        "a: 12345678\nb: 12345678",
+        "a: 1234 5678",
+    ):
         path.write_text(wrong)
         with pytest.raises(ValueError, match="tokens"):
             load_tokens(path)
@@ -184,5 +197,3 @@ async def test_serving_on_a_port(control: SmallControl) -> None:
             await AdminServer(create_app(control), "127.0.0.1", server.port).start()
     finally:
         await server.stop()
-
-

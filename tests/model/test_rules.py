@@ -62,8 +62,16 @@ def test_conditions_on_carriers_are_refused_whichever_changes() -> None:
     for name in ("X-Lane", "baggage"):
         condition = {"source": "header", "name": name, "operator": "==", "value": "x"}
         assert refused(now, lane(rule={"conditions": [condition]})).field == "rule.conditions[0].name"
-    assert refused(now, lane(ratio={"percent": 1, "sticky": {"header": "x-lane"}})).field == "ratio.sticky.header"
-    gateway = {"kind": "Gateway", "name": "edge", "listeners": [{"port": 80}], "carriers": {"header": "Canary"}}
+    assert (
+        refused(now, lane(ratio={"percent": 1, "sticky": {"header": "x-lane"}})).field
+        == "ratio.sticky.header"
+    )
+    gateway = {
+        "kind": "Gateway",
+        "name": "edge",
+        "listeners": [{"port": 80}],
+        "carriers": {"header": "Canary"},
+    }
     problem = refused(now.put(*lane()), parse_document(gateway))
     assert problem.document == "Lane/one"
 

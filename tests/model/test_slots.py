@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,7 +44,7 @@ def test_sums_are_exact_and_nothing_overlaps(changes: list[dict[str, Share]]) ->
     for shares in changes:
         table = assign(table, shares)
         assert list(table) == sorted(table)
-        for one, other in zip(table, table[1:], strict=False):
+        for one, other in itertools.pairwise(table):
             assert one.end < other.start or (one.end == other.start and one.lane != other.lane)
         assert all(0 <= start < end <= TOTAL for start, end, _ in table)
         for name, share in shares.items():
@@ -72,7 +74,9 @@ def test_growing_moves_users_from_base_only(
         shares = shares | {name: grown}
         table = assign(table, shares)
         after = owners(table, {lane for lane, share in shares.items() if share.enabled})
-        assert all(old == new or (old is None and new == name) for old, new in zip(before, after, strict=True))
+        assert all(
+            old == new or (old is None and new == name) for old, new in zip(before, after, strict=True)
+        )
 
 
 @given(steps())
