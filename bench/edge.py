@@ -2,9 +2,9 @@
 
     make bench-edge
 
-Each lane is one `==` on the same header. For every number of lanes there is a control plane and an Envoy with one
-worker; they run at the same time and are loaded in turn, so that what disturbs the machine disturbs all. Half of
-the requests are for the last lane, half for none; every answer is checked.
+Each lane is one `==` on the same header. For every number of lanes there is a control plane and an Envoy with
+one worker; they run at the same time and are loaded in turn, so that what disturbs the machine disturbs all.
+Half of the requests are for the last lane, half for none; every answer is checked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.run import HERE, free_port  # noqa: E402
+from bench.run import HERE, free_port
 
 BIN = Path(sys.executable).parent
 

@@ -242,11 +242,10 @@ def until(
 ) -> None:
     """Wait for `condition`. Raises DemoError at `deadline` (monotonic), or when a child ends by itself."""
     while not condition():
-        if dead := supervisor.dead():
+        if supervisor.dead():
             raise_dead(supervisor)
         if time.monotonic() > deadline:
             raise DemoError(f"gave up waiting for {what}. {seen()}\n{logs(supervisor)}")
-        del dead
         time.sleep(POLL_S)
 
 

@@ -6,6 +6,7 @@ everybody's traffic because of a typing error is worse than one that gets none.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import math
@@ -115,6 +116,7 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
+@functools.lru_cache(maxsize=65536)  # registries repeat themselves, and parsing is slow
 def read_address(text: str) -> str:
     """`text` as an IP address in its canonical form. Raises MetadataError."""
     try:

@@ -15,7 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from .delta import DeltaSubscription
-from .messages import DeltaRequest, Message, SotwRequest
+from .messages import Message, ReceivedDeltaRequest, SotwRequest
 from .resources import Overrun
 from .stream import StreamState, TooManyTypes
 from .subscription import Sent
@@ -34,12 +34,12 @@ class StreamEnd(Exception):
 
 def parse(raw: bytes, variant: type[Any], only: str | None) -> Message:
     """Read a request. Raises StreamEnd for what is none and for a type the service does not have."""
-    message = DeltaRequest if variant is DeltaSubscription else SotwRequest
+    message = ReceivedDeltaRequest if variant is DeltaSubscription else SotwRequest
     try:
         request = message.FromString(raw)
     except DecodeError as error:
         raise StreamEnd(
-            grpc.StatusCode.INVALID_ARGUMENT, f"not a {message.DESCRIPTOR.full_name}: {error}"
+            grpc.StatusCode.INVALID_ARGUMENT, f"not a {message.DESCRIPTOR.name}: {error}"
         ) from None
     if only is not None:
         if request.type_url not in ("", only):
@@ -128,7 +128,12 @@ class Connection:
                 raise _overrun() from None
             if response is not None:
                 self._sent(len(response))
-                await write(response)
+                try:
+                    await write(response)
+                except Exception:
+                    # The client is gone: what gRPC raises for that is of no public type. A stream's end is no
+                    # error of the server, and cancellation is none of these.
+                    return
                 continue
             at = state.wake_at()
             if at is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from . import wire
-from .messages import Message
+from .messages import DeltaRequest, Message
 from .resources import VIRTUAL_HOST, Clock, Resource
 from .subscription import LEGACY_WILDCARD, NOTHING, WILDCARD, Sent, Subscription, share
 
@@ -16,12 +16,20 @@ def _type_field(type_url: str) -> bytes:
     return wire.text(wire.DELTA_TYPE_URL, type_url)
 
 
+def _entries(request: Message) -> frozenset[bytes]:
+    """The encoded entries of `initial_resource_versions`."""
+    versions = request.initial_resource_versions
+    if isinstance(request, DeltaRequest):  # one that was not read from the wire
+        return frozenset(wire.entry(name, version) for name, version in versions.items())
+    return frozenset(versions)
+
+
 @dataclass(slots=True)
 class DeltaSubscription(Subscription):
     """One type on a delta stream."""
 
-    initial: dict[str, str] | None = None
-    """What a reconnecting client has, until the first reply is composed."""
+    initial: frozenset[bytes] | None = None
+    """What a reconnecting client has, as encoded entries, until the first reply is composed."""
 
     def receive(self, request: Message) -> Sent | None:
         """Apply a request. Returns the reply that it acknowledges or rejects, if it does."""
@@ -47,7 +55,9 @@ class DeltaSubscription(Subscription):
         hold: keep removals back (see `release`). asked_only: answer requests, but push no changes.
         """
         before = self.cursor
-        changed = NOTHING if asked_only or self.pending_all or self.initial is not None else self.changes()
+        changed = (
+            NOTHING if (asked_only and not self.pending_all) or self.initial is not None else self.changes()
+        )
         asked = self.pending
         want: frozenset[str] | None = asked | changed if asked and changed else asked or changed
         removed: set[str] = set()
@@ -66,7 +76,9 @@ class DeltaSubscription(Subscription):
                 if selection.count:
                     bodies.append(selection.body)
                     found = found | selection.found if found else selection.found
-        missing = (asked if want is None else want) - found
+        missing = (asked | changed if want is None else want) - found
+        if want is None and missing:
+            missing = frozenset(name for name in missing if self._lookup(name) is None)
         if missing:
             self._missing(missing, asked, hold, removed, bodies)
         for name in found & self.held.keys() if self.held else NOTHING:
@@ -92,14 +104,24 @@ class DeltaSubscription(Subscription):
         self.wildcard = WILDCARD in names or (not names and self.type_url in LEGACY_WILDCARD)
         self.names = self.pending = share(names - {WILDCARD})
         self.pending_all = self.wildcard
-        initial = dict(request.initial_resource_versions)
+        initial = _entries(request)
         self.initial = initial or None
         # A client that comes back with what it has waits for nothing; any other waits for its first answer,
         # also for an empty one (Envoy's empty VHDS subscription else delays its start by 15 s).
         self.owed = not initial
         self.cursor = Clock.now
 
+    def _doubt(self, names: frozenset[str]) -> None:
+        """The client changes its mind on `names` before its first answer: it may have dropped what it had."""
+        if self.initial is not None:
+            everything = WILDCARD in names
+            keys = {entry: wire.entry_key(entry) for entry in self.initial}
+            self.initial = frozenset(
+                wire.entry(key, "") if everything or key in names else entry for entry, key in keys.items()
+            )
+
     def _subscribe(self, names: frozenset[str]) -> None:
+        self._doubt(names)
         if WILDCARD in names:
             names = names - {WILDCARD}
             self.wildcard = self.pending_all = self.owed = True
@@ -108,6 +130,7 @@ class DeltaSubscription(Subscription):
         self.pending = share(self.pending | names)
 
     def _unsubscribe(self, names: frozenset[str]) -> None:
+        self._doubt(names - {WILDCARD})
         if WILDCARD in names:
             names = names - {WILDCARD}
             self.wildcard = self.pending_all = False
@@ -119,20 +142,25 @@ class DeltaSubscription(Subscription):
         else:
             self.pending = share(self.pending - names)
 
-    def _compare(self, initial: dict[str, str]) -> tuple[frozenset[str], set[str]]:
+    def _compare(self, initial: frozenset[bytes]) -> tuple[frozenset[str], set[str]]:
         """What a client that has `initial` lacks, and what it has of the resources that are gone."""
         want: set[str] = set()
-        if self.wildcard:
-            for part in self.parts:
-                want.update(r.name for r in part if initial.get(r.name) != r.version)
-            removed = {name for name in initial if not any(name in part for part in self.parts)}
-        else:
-            removed = {name for name in initial if name in self.names and self._lookup(name) is None}
-        for name in self.names:
+        strange, unnamed = initial, self.names
+        for part in self.parts:
+            if self.wildcard:
+                want |= part.lacking(None, initial)
+            if self.names:
+                want |= part.lacking(self.names, initial)
+                unnamed = part.unnamed(unnamed)
+            strange = part.strange(strange)
+        for name in unnamed:
             resource = self._lookup(name)
-            if resource is None or initial.get(resource.name) != resource.version:
+            if resource is None or resource.entry not in initial:
                 want.add(name)
-        return share(want), removed
+        had = {wire.entry_key(entry) for entry in strange}
+        if not self.wildcard:
+            had &= self.names
+        return share(want), {name for name in had if self._lookup(name) is None}
 
     def _lookup(self, name: str) -> Resource | None:
         return self.view.get(self.type_url, name)

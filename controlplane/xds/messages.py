@@ -13,8 +13,10 @@ from envoy.config.cluster.v3 import cluster_pb2 as _cluster
 from envoy.config.core.v3 import base_pb2 as _base
 from envoy.service.discovery.v3 import discovery_pb2 as _discovery
 from envoy.service.status.v3 import csds_pb2 as _csds
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _modules: dict[str, Any] = {
+    "descriptor": descriptor_pb2,
     "shared": _shared,
     "cluster": _cluster,
     "base": _base,
@@ -35,3 +37,31 @@ ClientResourceStatus = _modules["shared"].ClientResourceStatus
 
 #: A request or a response of either variant, a Node and so on.
 Message = Any
+
+
+def _with_opaque_versions(message: Any) -> Any:
+    """The same message, wire compatible, whose `initial_resource_versions` are encoded map entries.
+
+    A map of a thousand names costs 2 ms of strings to read and compare; a set of bytes costs a tenth.
+    """
+    upstream = message.DESCRIPTOR
+    file = _modules["descriptor"].FileDescriptorProto(
+        name="laneway/xds/delta_request.proto",
+        package="laneway.xds",
+        syntax="proto3",
+        dependency=[upstream.file.name, *(dependency.name for dependency in upstream.file.dependencies)],
+    )
+    copy = file.message_type.add()
+    upstream.CopyToProto(copy)
+    copy.ClearField("nested_type")
+    for field in copy.field:
+        if field.name == "initial_resource_versions":
+            field.type = _modules["descriptor"].FieldDescriptorProto.TYPE_BYTES
+            field.ClearField("type_name")
+    pool = descriptor_pool.Default()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.{copy.name}"))
+
+
+#: A DeltaRequest as it is read from the wire.
+ReceivedDeltaRequest = _with_opaque_versions(DeltaRequest)

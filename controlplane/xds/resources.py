@@ -45,7 +45,7 @@ class Resource:
     client may ask for it (delta only, used by VHDS).
     """
 
-    __slots__ = ("_delta", "_digest", "_endpoints", "_sotw", "aliases", "body", "name", "version")
+    __slots__ = ("_delta", "_digest", "_endpoints", "_entry", "_sotw", "aliases", "body", "name", "version")
 
     name: str
     body: bytes
@@ -62,6 +62,7 @@ class Resource:
         put(self, "_delta", None)
         put(self, "_digest", None)
         put(self, "_endpoints", None)
+        put(self, "_entry", None)
 
     @classmethod
     def of(cls, name: str, body: bytes, aliases: tuple[str, ...] = ()) -> Resource:
@@ -95,6 +96,13 @@ class Resource:
                 self, "_digest", xxhash.xxh64_intdigest(f"{self.name}\0{self.version}".encode())
             )
         return self._digest  # pyright: ignore[reportReturnType]
+
+    @property
+    def entry(self) -> bytes:
+        """Its encoded entry in the `initial_resource_versions` of a client that has it."""
+        if self._entry is None:
+            object.__setattr__(self, "_entry", wire.entry(self.name, self.version))
+        return self._entry  # pyright: ignore[reportReturnType]
 
     @property
     def endpoints(self) -> str:
@@ -156,6 +164,7 @@ class Collection:
         self.changed_at = 0
         self._resources: dict[str, Resource] = {}
         self._aliases: dict[str, str] = {}
+        self._entries: dict[bytes, str] | None = None
         self._log: dict[str, int] = {}  # name (or alias) -> number of its last change, oldest first
         self._history: dict[str, list[tuple[int, _Identity]]] = {}
         self._tombstones: dict[str, Resource] = {}
@@ -280,6 +289,28 @@ class Collection:
         self._responses.put(names, delta, selection)
         return selection
 
+    def lacking(self, names: frozenset[str] | None, initial: frozenset[bytes]) -> set[str]:
+        """Names of the resources among `names` (None: all) that a client with the entries `initial` lacks."""
+        if names is not None and 2 * len(names) < len(self._resources):
+            chosen = ((name, self._resources.get(name)) for name in names)
+            return {name for name, found in chosen if found is not None and found.entry not in initial}
+        known = self._known()
+        lacking = {known[entry] for entry in known.keys() - initial}
+        return lacking if names is None else lacking & names
+
+    def strange(self, initial: frozenset[bytes]) -> frozenset[bytes]:
+        """Those of a client's entries that are of no resource in its present version."""
+        return initial.difference(self._known())
+
+    def unnamed(self, names: frozenset[str]) -> frozenset[str]:
+        """Those of `names` that are no resource's own name. They may be aliases."""
+        return names.difference(self._resources)
+
+    def _known(self) -> dict[bytes, str]:
+        if self._entries is None:
+            self._entries = {resource.entry: name for name, resource in self._resources.items()}
+        return self._entries
+
     def weigh(self, names: frozenset[str]) -> int:
         """The sum of the digests of the resources among `names`."""
         known = self._weights.get(names)
@@ -317,6 +348,8 @@ class Collection:
             self._sum = (self._sum - before.digest) & _WEIGHT
             for alias in before.aliases:
                 self._aliases.pop(alias, None)
+            if self._entries is not None:
+                self._entries.pop(before.entry, None)
         if after is None:
             del self._resources[name]
             if before is not None:
@@ -325,6 +358,8 @@ class Collection:
                     self._tombstones[known] = before
         else:
             self._resources[name] = after
+            if self._entries is not None:
+                self._entries[after.entry] = name
             self._sum = (self._sum + after.digest) & _WEIGHT
             for known in (name, *after.aliases):
                 self._tombstones.pop(known, None)

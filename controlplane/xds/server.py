@@ -106,6 +106,8 @@ class XdsServer:
             ("grpc.max_receive_message_length", max_receive_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
+            # The versions of a client that comes back are read at once instead of in 64 KiB steps.
+            ("grpc.http2.lookahead_bytes", 256 << 10),
             # A half-open connection is found by pings and its streams end.
             ("grpc.keepalive_time_ms", int(keepalive * 1000)),
             ("grpc.keepalive_timeout_ms", int(keepalive * 1000 / 3)),

@@ -28,6 +28,10 @@ RESOURCE_BODY = 2
 RESOURCE_NAME = 3
 RESOURCE_ALIASES = 4
 
+# The entries of a map<string, string>.
+ENTRY_KEY = 1
+ENTRY_VALUE = 2
+
 # google.protobuf.Any.
 ANY_TYPE_URL = 1
 ANY_VALUE = 2
@@ -51,3 +55,35 @@ def field(number: int, value: bytes) -> bytes:
 def text(number: int, value: str) -> bytes:
     """Encode a string field; the empty string is the default and is left out, as protobuf does."""
     return field(number, value.encode()) if value else b""
+
+
+def entry(key: str, value: str) -> bytes:
+    """Encode an entry of a map<string, string>. Unlike other fields, an empty key or value is written too."""
+    return field(ENTRY_KEY, key.encode()) + field(ENTRY_VALUE, value.encode())
+
+
+def entry_key(entry: bytes) -> str:
+    """The key of an encoded entry of a map<string, string>, empty where there is none."""
+    at = 0
+    key = b""
+    while at < len(entry):
+        tag, at = _read_varint(entry, at)
+        length, at = _read_varint(entry, at)
+        if tag == ENTRY_KEY << 3 | _LENGTH_DELIMITED:
+            key = entry[at : at + length]
+        elif tag != ENTRY_VALUE << 3 | _LENGTH_DELIMITED:
+            break
+        at += length
+    return key.decode(errors="replace")
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(data):
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80 or shift > 28:
+            break
+        shift += 7
+    return value, at

@@ -13,6 +13,9 @@ from tests.xds.client import Stream, resource
 from tests.xds.world import World
 
 
+PROMPT = 6.0  # seconds; client and server of a test share one core with other tests
+
+
 async def latency(world: World, stream: Stream, rounds: int = 10) -> float:
     """The worst time, in seconds, until a change has reached a stream that subscribes to `probe`."""
     worst = 0.0
@@ -39,7 +42,7 @@ async def test_ten_megabytes_of_initial_versions(world: World) -> None:
     bad = world.connect("bad", delta=True)
     versions = {f"{'n' * 80}-{index}": "0123456789abcdef" for index in range(100_000)}
     await bad.subscribe(CLUSTER, initial=versions)
-    assert await latency(world, good) < 2.0
+    assert await latency(world, good) < PROMPT
     reply = await bad.reply(20)
     assert len(reply.resources) == 50
     assert len(reply.removed_resources) == len(versions)
@@ -50,7 +53,7 @@ async def test_a_request_over_the_limit_ends_its_stream_alone(world: World) -> N
     bad = world.connect("bad", delta=True)
     await bad.write(b"\x00" * (33 << 20))
     assert (await bad.status())[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert await latency(world, good) < 2.0
+    assert await latency(world, good) < PROMPT
 
 
 async def test_two_hundred_streams_from_one_node(world: World, delta: bool) -> None:
@@ -63,7 +66,7 @@ async def test_two_hundred_streams_from_one_node(world: World, delta: bool) -> N
         await stream.subscribe(CLUSTER)
     for stream in streams:
         await stream.reply()
-    assert await latency(world, good) < 2.0
+    assert await latency(world, good) < PROMPT
     assert world.server.counters["streams"] == 201
     for stream in streams:
         stream.call.cancel()
@@ -83,7 +86,7 @@ async def test_garbage_ends_its_stream_with_a_status(world: World, delta: bool, 
         code, details = await bad.status()
         assert code is grpc.StatusCode.INVALID_ARGUMENT
         assert details
-    assert await latency(world, good) < 2.0
+    assert await latency(world, good) < PROMPT
 
 
 async def test_too_many_types_on_a_stream(world: World, delta: bool) -> None:
@@ -101,7 +104,7 @@ async def test_those_who_do_not_read_hold_up_nobody(world: World, delta: bool) -
         await stream.subscribe(LISTENER)
     for index in range(60):
         world[LISTENER].put(resource("l", f"{index}{big}"))
-        assert await latency(world, good, 1) < 2.0
+        assert await latency(world, good, 1) < PROMPT
     # What gRPC's own window takes is gone; beyond it at most one response waits, nothing piles up.
     assert world.server.counters["pushed_bytes"] < 10 * 30 * len(big)
 
