@@ -11,7 +11,7 @@ from controlplane.cli.options import Exit
 from controlplane.cli.output import console, fail
 
 if TYPE_CHECKING:
-    from controlplane.cli.settings import Settings
+    from controlplane.app.settings import Settings
 
 Text = str | None
 
@@ -90,7 +90,7 @@ def load_or_fail(config: Path | None, overrides: dict[str, Any]) -> Settings:
     import yaml
     from pydantic import ValidationError
 
-    from controlplane.cli.settings import load
+    from controlplane.app.settings import load
 
     try:
         return load(config, overrides)
@@ -111,11 +111,12 @@ def run(settings: Settings) -> None:
     """Serve with `settings` until told to stop. The composition root is imported only here: it is heavy."""
     import uvloop
 
-    from controlplane.app import run as serve_until_stopped
+    from controlplane.app.serving import StartError
+    from controlplane.app.serving import run as serve_until_stopped
+    from controlplane.cli.change import read_documents
 
+    seed = read_documents([str(settings.definitions)]) if settings.definitions is not None else None
     try:
-        uvloop.run(serve_until_stopped(settings))
-    except KeyboardInterrupt:
-        return
-    except OSError as error:
+        uvloop.run(serve_until_stopped(settings, seed))
+    except StartError as error:
         fail(f"cannot start: {error}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from controlplane.cli.settings import endpoint, load
+from controlplane.app.settings import endpoint, load
 from tests.cli.run import laneway
 
 

@@ -1,0 +1,167 @@
+"""The running control plane: store and catalog feed the plan, the publisher feeds the streams.
+
+Changes of definitions go through the rollout, which keeps the order over all proxies; changes of the registry
+are published at once, with what the rollout has deployed so far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from controlplane.admin.control import ExplainRequest
+from controlplane.app import control
+from controlplane.app.publisher import Publisher
+from controlplane.app.rollout import Rollout
+from controlplane.app.views import Views
+from controlplane.model.definitions import Definitions
+from controlplane.model.parsing import parse_documents
+from controlplane.plan.planner import Plan
+from controlplane.plan.request import Request
+from controlplane.plan.rollout import Deployed
+from controlplane.registry.catalog import Catalog
+from controlplane.registry.names import ServiceNames
+from controlplane.registry.types import Service, Services
+from controlplane.store.history import changes_between
+from controlplane.store.interface import DefinitionStore, Stored, StoreUnavailable
+from controlplane.xds.node import Node
+from controlplane.xds.server import XdsServer
+
+log = structlog.get_logger("laneway")
+
+STORE_RETRY = 1.0
+"""Seconds between two tries to load the definitions."""
+
+CONNECTION_AGE = 1800.0
+"""Seconds until a connection is asked to go elsewhere, so that replicas share the proxies again."""
+
+
+class Laneway:
+    """All parts, wired. Implements `admin.control.ControlPlane`. `lane_drain` is in seconds."""
+
+    def __init__(self, store: DefinitionStore, catalog: Catalog, lane_drain: float) -> None:
+        self.store = store
+        self.catalog = catalog
+        self.publisher = Publisher()
+        views = Views(self.publisher)
+        self.xds = XdsServer(views.classify, views.released, max_connection_age=CONNECTION_AGE)
+        self._rollout = Rollout(self._publish, self._acknowledged, lane_drain)
+        self._names = ServiceNames()
+        self._loaded = False
+        self._defined: tuple[Definitions, Services, Plan] | None = None
+
+    # Life.
+
+    async def load(self, seed: bytes | None = None) -> None:
+        """Open the store and wait until that works. `seed` are documents for a store that is empty.
+
+        Raises DefinitionError where the seed is wrong.
+        """
+        waiting = False
+        while True:
+            try:
+                await self.store.open()
+                break
+            except StoreUnavailable as error:
+                if not waiting:
+                    log.warning("the store of definitions is unavailable; waiting for it", reason=str(error))
+                waiting = True
+            await asyncio.sleep(STORE_RETRY)
+        if seed is not None and not any(self.store.current.definitions.documents()):
+            documents = parse_documents(seed)
+            await self.store.change(lambda empty: empty.apply(documents).definitions, note="at start")
+        self._rollout.start_with(self.store.current.definitions)
+        self.store.subscribe(self._definitions_changed)
+        self._loaded = True
+        log.info("definitions are loaded", revision=self.store.current.revision)
+
+    async def run(self) -> None:
+        """Follow sources and definitions until cancelled; proxies are let in when each source has synced."""
+        self.catalog.subscribe(self._services_changed)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.catalog.run(), name="sources")
+            group.create_task(self._begin(), name="first configuration")
+
+    async def _begin(self) -> None:
+        await self.catalog.wait_synced()
+        self._publish(self._rollout.deployed)
+        self.xds.set_ready()
+        log.info("ready", services=len(self.catalog.services))
+        await self._rollout.run()
+
+    # Changes.
+
+    def _definitions_changed(self, old: Stored, new: Stored) -> None:
+        changes = changes_between(old.definitions, new.definitions)
+        log.info("definitions changed", revision=new.revision, what=[change.what for change in changes])
+        self._rollout.wanted(new.definitions)
+
+    def _services_changed(self, service_ids: frozenset[str]) -> None:
+        services = self.catalog.services
+        for service_id in service_ids:
+            if service_id in services:
+                self._names.add(service_id)
+            else:
+                self._names.discard(service_id)
+        if self.xds.ready:
+            self._publish(self._rollout.deployed)
+            some = sorted(service_ids)[:5]
+            log.info("services changed", services=some, more=max(0, len(service_ids) - len(some)))
+
+    def _publish(self, deployed: Deployed) -> None:
+        self.publisher.publish(
+            self.store.current.definitions, deployed, self.catalog.services, self._names.resolve
+        )
+
+    async def _acknowledged(self, role: str, timeout: float) -> list[str]:  # noqa: ASYNC109
+        def plays(node: Node) -> bool:
+            return node.metadata.get("role") == role
+
+        return await self.xds.acknowledged(plays, timeout)
+
+    # What the admin API asks.
+
+    def services(self) -> Mapping[str, Service]:
+        return self.catalog.services
+
+    def resolve_service(self, name: str) -> Service:
+        return self.catalog.services[self._names.resolve(name)]
+
+    def _plan(self) -> tuple[Definitions, Plan]:
+        definitions, services = self.store.current.definitions, self.catalog.services
+        kept = self._defined
+        if kept is None or kept[0] is not definitions or kept[1] is not services:
+            plan = control.defined_plan(definitions, services, self._names.resolve)
+            kept = self._defined = (definitions, services, plan)
+        return definitions, kept[2]
+
+    def matches(self, lane_name: str) -> dict[str, Any]:
+        definitions, plan = self._plan()
+        return control.lane_matches(definitions, plan, lane_name)
+
+    def explain(self, request: ExplainRequest) -> dict[str, Any]:
+        definitions, plan = self._plan()
+        asked = Request(request.method, request.host, request.path, request.headers)
+        return control.explain(definitions, plan, request.gateway, asked)
+
+    def proxies(self) -> list[dict[str, Any]]:
+        return [control.proxy(connected, self.publisher) for connected in self.xds.proxies()]
+
+    def conflicts(self, service_id: str) -> list[str]:
+        return [
+            f"{conflict.address}:{conflict.port} is registered for {', '.join(conflict.services)}, too"
+            for conflict in self.catalog.conflicts(service_id)
+        ]
+
+    def ready(self) -> list[str]:
+        waiting = [] if self._loaded else ["the store of definitions is not loaded"]
+        for status in self.catalog.status():
+            if not status.synced:
+                reason = f": {status.error}" if status.error else ""
+                waiting.append(f"source {status.name} has not synced yet{reason}")
+        if not waiting and not self.xds.ready:
+            waiting.append("the first configuration is not published")
+        return waiting

@@ -1,0 +1,100 @@
+"""What /metrics shows: read from the running parts when it is asked for, so that nothing is counted twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from controlplane.app.laneway import Laneway
+
+COUNTERS = {
+    "streams_opened": "xDS streams that were opened",
+    "pushes": "Responses that were sent on xDS streams",
+    "pushed_bytes": "Bytes of the responses that were sent",
+    "acks": "Responses that proxies accepted",
+    "nacks": "Responses that proxies rejected",
+}
+
+
+class LanewayCollector(Collector):
+    """Metrics of one control plane."""
+
+    def __init__(self, laneway: Laneway) -> None:
+        self._laneway = laneway
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: so that registering does not collect."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._xds()
+        yield from self._registry()
+        yield from self._definitions()
+
+    def _xds(self) -> Iterable[Metric]:
+        counters = self._laneway.xds.counters
+        yield GaugeMetricFamily("laneway_xds_streams", "Open xDS streams", counters["streams"])
+        for name, text in COUNTERS.items():
+            yield CounterMetricFamily(f"laneway_xds_{name}", text, counters[name])
+        ended = CounterMetricFamily(
+            "laneway_xds_streams_refused", "Streams ended by Laneway", labels=["status"]
+        )
+        for name, count in sorted(counters.items()):
+            if name.startswith("streams_ended_"):
+                ended.add_metric([name.removeprefix("streams_ended_")], count)
+        yield ended
+
+    def _registry(self) -> Iterable[Metric]:
+        families = {
+            "connected": GaugeMetricFamily(
+                "laneway_source_connected", "1 while a registry is heard", labels=["source"]
+            ),
+            "synced": GaugeMetricFamily(
+                "laneway_source_synced", "1 once a registry was read", labels=["source"]
+            ),
+            "services": GaugeMetricFamily("laneway_services", "Services of a registry", labels=["source"]),
+            "instances": GaugeMetricFamily("laneway_instances", "Instances of a registry", labels=["source"]),
+            "held": GaugeMetricFamily(
+                "laneway_held_instances",
+                "Instances served although the registry lost them",
+                labels=["source"],
+            ),
+        }
+        for status in self._laneway.catalog.status():
+            for field, family in families.items():
+                family.add_metric([status.name], float(getattr(status, field)))
+        yield from families.values()
+
+    def _definitions(self) -> Iterable[Metric]:
+        stored = self._laneway.store.current
+        definitions = stored.definitions
+        family = GaugeMetricFamily("laneway_definitions", "Definitions by kind", labels=["kind"])
+        for kind, number in (
+            ("Gateway", len(definitions.gateways)),
+            ("Route", len(definitions.routes)),
+            ("Application", len(definitions.applications)),
+            ("LaneGroup", len(definitions.groups)),
+            ("Lane", len(definitions.lanes)),
+        ):
+            family.add_metric([kind], number)
+        yield family
+        enabled = sum(lane.enabled for lane in definitions.lanes.values())
+        yield GaugeMetricFamily("laneway_lanes_enabled", "Lanes that are switched on", enabled)
+        yield GaugeMetricFamily(
+            "laneway_revision", "Number of the last change of definitions", stored.revision
+        )
+
+
+def registry_of(laneway: Laneway) -> CollectorRegistry:
+    """The metrics of `laneway` and of its process."""
+    registry = CollectorRegistry()
+    registry.register(LanewayCollector(laneway))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry

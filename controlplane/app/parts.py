@@ -1,0 +1,44 @@
+"""From settings to the parts that they choose: the store, the registry sources, the tokens."""
+
+from __future__ import annotations
+
+from controlplane.app.settings import Settings
+from controlplane.registry.file import FileSource
+from controlplane.registry.nacos import NacosConfig, NacosSource
+from controlplane.registry.source import Source
+from controlplane.store.interface import DefinitionStore
+from controlplane.store.memory import MemoryStore
+from controlplane.store.sqlite import SQLiteStore
+
+
+def store_of(settings: Settings) -> DefinitionStore:
+    """The store that `settings.store` names, not yet open."""
+    if settings.store == "memory":
+        return MemoryStore()
+    return SQLiteStore(settings.store.removeprefix("sqlite:"))
+
+
+def sources_of(settings: Settings) -> list[Source]:
+    """Every registry source that is set up. There may be none: nodes then speak for themselves."""
+    sources: list[Source] = []
+    if settings.services is not None:
+        sources.append(FileSource(settings.services))
+    if settings.nacos:
+        sources.append(NacosSource(nacos_of(settings)))
+    return sources
+
+
+def nacos_of(settings: Settings) -> NacosConfig:
+    """Where the Nacos servers are and how to be let in."""
+    return NacosConfig(
+        server_addresses=settings.nacos,
+        namespace=settings.nacos_namespace,
+        groups=settings.nacos_groups,
+        services=settings.nacos_services,
+        username=settings.nacos_username,
+        password=settings.nacos_password,
+        access_key=settings.nacos_access_key,
+        secret_key=settings.nacos_secret_key,
+        tls=settings.nacos_tls,
+        ca_file=settings.nacos_ca_file,
+    )

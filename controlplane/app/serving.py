@@ -1,0 +1,96 @@
+"""One process of the control plane: ports, signals, the order of start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+
+import structlog
+
+from controlplane.admin.app import AdminSettings, create_app
+from controlplane.admin.serve import AdminServer
+from controlplane.admin.tokens import load_tokens
+from controlplane.app import logs, metrics, parts
+from controlplane.app.laneway import Laneway
+from controlplane.app.settings import Settings, endpoint
+from controlplane.model.problems import DefinitionError
+from controlplane.registry import hold
+from controlplane.registry.catalog import Catalog
+
+log = structlog.get_logger("laneway")
+
+STREAM_GRACE = 1.0
+"""Seconds that streams have to end at a stop."""
+
+
+class StartError(Exception):
+    """The control plane cannot start; the text says what to change."""
+
+
+async def run(settings: Settings, seed: bytes | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. `seed` are documents for a store that is empty.
+
+    Raises StartError where an address, a file or the seed is not usable.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    store = parts.store_of(settings)
+    catalog = Catalog(
+        parts.sources_of(settings),
+        tag_keys=settings.tag_keys,
+        times=hold.Times(empty_hold=settings.empty_hold),
+    )
+    laneway = Laneway(store, catalog, settings.lane_drain)
+    admin = _admin(settings, laneway)
+    try:
+        await _listen(settings, laneway, admin)
+        serving = asyncio.create_task(_serve(laneway, seed), name="control plane")
+        waiting = asyncio.create_task(stopped.wait(), name="signals")
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            log.info("stopping")
+        for task in (serving, waiting):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+    finally:
+        await asyncio.gather(laneway.xds.stop(STREAM_GRACE), admin.stop())
+        await store.close()
+        log.info("stopped")
+
+
+def _admin(settings: Settings, laneway: Laneway) -> AdminServer:
+    try:
+        tokens = load_tokens(settings.token_file) if settings.token_file is not None else None
+        app = create_app(laneway, AdminSettings(tokens, metrics.registry_of(laneway)))
+        host, port = endpoint(settings.admin)
+        return AdminServer(app, host, port, tokens=tokens, allow_anonymous=settings.admin_allow_anonymous)
+    except (OSError, ValueError) as error:
+        raise StartError(str(error)) from error
+
+
+async def _listen(settings: Settings, laneway: Laneway, admin: AdminServer) -> None:
+    """Take connections at once: proxies wait for their configuration, /readyz says what is waited for."""
+    try:
+        await admin.start()
+        await laneway.xds.start(settings.xds)
+    except (OSError, RuntimeError) as error:
+        raise StartError(f"{error} (see --admin and --xds)") from error
+    log.info(
+        "listening", xds=settings.xds, admin=f"http://{admin.address}", docs=f"http://{admin.address}/docs"
+    )
+
+
+async def _serve(laneway: Laneway, seed: bytes | None) -> None:
+    try:
+        await laneway.load(seed)
+    except DefinitionError as error:
+        problems = [
+            f"{one.document} {one.field} {one.message}; {one.remedy}".strip() for one in error.problems
+        ]
+        raise StartError("\n  ".join([f"--definitions: {error.title}", *problems])) from error
+    await laneway.run()
