@@ -98,6 +98,12 @@ def parse_node(
         raise NodeError(f"node.metadata.capture is {capture!r}; write proxy or redirect")
     proxy = capture == "proxy"
     address = _address(metadata, "address")
+    egress = _address(metadata, "egress_address", "127.0.0.1")
+    if not ipaddress.ip_address(egress).is_loopback:
+        raise NodeError(
+            f"node.metadata.egress_address is {egress!r}: the egress proxy takes any request to anywhere, so it "
+            "must not be reached from outside; write a loopback address, such as 127.0.0.1"
+        )
     calls = metadata.get("calls")
     if calls is not None and not (
         isinstance(calls, list) and all(isinstance(name, str) and name for name in calls)
@@ -109,7 +115,7 @@ def parse_node(
     place = Sidecar(
         address=address,
         app_address=_address(metadata, "app_address", address),
-        egress_address=_address(metadata, "egress_address", "127.0.0.1"),
+        egress_address=egress,
         proxy=proxy,
         services=_services(metadata, proxy),
     )

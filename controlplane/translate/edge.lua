@@ -35,7 +35,8 @@ function envoy_on_request(handle)
     for _, key in ipairs(forged) do headers:remove(key) end
   end
 
-  local lane = headers:get(HEADER)
+  local named = headers:get(HEADER)
+  local lane = named
   local baggage = headers:get("baggage")
   if baggage then
     local member, rest, found = split_baggage(baggage)
@@ -46,11 +47,8 @@ function envoy_on_request(handle)
       if rest ~= "" then headers:add("baggage", rest) end
     end
   end
-  if TRUST then
-    if lane and lane ~= "" then headers:replace("x-laneway-lane", lane) end
-  elseif lane then
-    headers:remove(HEADER)
-  end
+  if named and (named == "" or not TRUST) then headers:remove(HEADER) end
+  if TRUST and lane and lane ~= "" then headers:replace("x-laneway-lane", lane) end
 
   local path = headers:get(":path")
   if path then

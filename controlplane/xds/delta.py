@@ -61,6 +61,7 @@ class DeltaSubscription(Subscription):
         asked = self.pending
         want: frozenset[str] | None = asked | changed if asked and changed else asked or changed
         removed: set[str] = set()
+        returning = self.initial is not None
         if self.initial is not None:
             want, removed = self._compare(self.initial)
             asked, self.initial = want, None
@@ -86,6 +87,8 @@ class DeltaSubscription(Subscription):
         self.pushed = changed & found
         due, self.owed, self.pending, self.pending_all = self.owed, False, NOTHING, False
         if not bodies and not removed and not due:
+            if returning:  # with everything that there is: nothing is sent, and it counts as acknowledged
+                self.sent = self.acked = self.view.version(self.type_url)
             return None
         return self._encode(bodies, removed, before, want, bool(asked) or due)
 

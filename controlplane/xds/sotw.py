@@ -44,7 +44,9 @@ class SotwSubscription(Subscription):
             self.started = True
             self.wildcard, self.names = wildcard, names
             self.cursor = Clock.now
-            if not self._has(request.version_info):
+            if self._has(request.version_info):
+                self.sent = self.acked = request.version_info
+            else:
                 self.pending, self.pending_all = names, wildcard
                 self.owed = self._full()
             return answered

@@ -39,7 +39,9 @@ def versions(mesh: Mesh) -> dict[str, dict[str, Any]]:
 
 def settled(mesh: Mesh) -> bool:
     listed = mesh.rest.get("/v1/proxies")["items"]
-    return len(listed) == 6 and all(t["sent"] == t["acked"] for p in listed for t in p["types"].values())
+    return len(listed) == 6 and all(
+        t["sent"] and t["sent"] == t["acked"] for p in listed for t in p["types"].values()
+    )
 
 
 def test_restart(mesh: Mesh) -> None:

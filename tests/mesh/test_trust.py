@@ -14,6 +14,7 @@ FORGED: list[Sequence[Header]] = [
     [("x-lane", "red")],
     [("X-Lane", "red"), ("x-lane", "blue")],
     [("x-lane", "")],
+    [("x-lane", ""), ("baggage", "a=1")],
     [("baggage", "lane=red")],
     [("baggage", "lane=red,a=1")],
     [("baggage", "a=1,lane=red")],
