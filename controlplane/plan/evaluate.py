@@ -1,4 +1,4 @@
-"""What a plan does with a request: the decision at the edge, and why. Envoy gets the same plan, translated."""
+"""What a plan does with a request: the decision at the edge, and why. Envoy gets the same plan."""
 
 from __future__ import annotations
 

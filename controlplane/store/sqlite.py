@@ -1,8 +1,8 @@
 """Definitions in one SQLite file: the default store.
 
 Every change is one transaction in WAL mode with synchronous=FULL: what was answered survives kill -9 and
-loss of power. The file belongs to one process at a time (exclusive locking), so no second writer can get in between.
-SQLite blocks, so it runs in a thread of its own.
+loss of power. The file belongs to one process at a time (exclusive locking), so no second writer can get in
+between. SQLite blocks, so it runs in a thread of its own.
 """
 
 from __future__ import annotations

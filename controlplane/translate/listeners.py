@@ -2,7 +2,7 @@
 """Listeners of edges and sidecars.
 
 Every one: TLS upgrade offers ignored, WebSocket allowed, no route timeout, streams idle after an hour. What
-may change at run time is in routes and extension configurations, because a changed listener drains connections.
+may change at run time is in routes and extension configurations: a changed listener drains connections.
 """
 
 from __future__ import annotations
