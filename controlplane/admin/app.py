@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -42,8 +41,8 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
-    app.include_router(definitions.router(control))
-    app.include_router(operations.router(control, settings.metrics))
+    definitions.add_routes(app.router, control)
+    operations.add_routes(app.router, control, settings.metrics)
     app.openapi = lambda: openapi.describe(app, bool(settings.tokens))  # type: ignore[method-assign]
     _handle_errors(app)
     app.add_middleware(Guard, tokens=settings.tokens)
@@ -92,11 +91,7 @@ def _handle_errors(app: FastAPI) -> None:
 def _methods(app: FastAPI, request: Request) -> list[str]:
     """The methods of every route at this path; each route by itself knows only its own."""
     methods: set[str] = set()
-    for route in _routes(app.routes):
-        if route.matches(request.scope)[0] is not Match.NONE:
+    for route in app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             methods |= route.methods or set()
     return sorted(methods)
-
-
-def _routes(routes: Any) -> list[Route]:
-    return [route for route in routes if isinstance(route, Route)]

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from controlplane.model.fields import refuse
 from controlplane.registry.types import Service
 from controlplane.store.interface import DefinitionStore
 
-
-class UnknownService(LookupError):
-    """No service has this name, nor one that ends in it."""
+METHOD = "^[A-Za-z]{1,32}$"
 
 
-class AmbiguousService(LookupError):
-    """Several services end in this name: `candidates` are their canonical ids."""
+def _method(value: str) -> str:
+    if re.fullmatch(METHOD[1:-1], value) is None:
+        refuse("is not a method", "write GET, POST or another one")
+    return value
 
-    def __init__(self, name: str, candidates: Sequence[str]) -> None:
-        super().__init__(f"{name} may be any of {', '.join(candidates)}")
-        self.name = name
-        self.candidates = tuple(candidates)
+
+def _target(value: str) -> str:
+    if not value.startswith("/"):
+        refuse("does not start with '/'", "write the path with its query, without scheme and host")
+    return value
 
 
 class ExplainRequest(BaseModel):
@@ -30,9 +33,11 @@ class ExplainRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     gateway: Annotated[str, Field(min_length=1, max_length=63)]
-    method: Annotated[str, Field(pattern=r"^[A-Za-z]{1,32}$")] = "GET"
+    method: Annotated[str, AfterValidator(_method), Field(json_schema_extra={"pattern": METHOD})] = "GET"
     host: Annotated[str, Field(max_length=512)] = ""
-    path: Annotated[str, Field(pattern=r"^/", max_length=16_384)] = "/"
+    path: Annotated[
+        str, AfterValidator(_target), Field(max_length=16_384, json_schema_extra={"pattern": "^/"})
+    ] = "/"
     headers: Annotated[tuple[tuple[str, str], ...], Field(max_length=1000)] = ()
 
 
@@ -49,7 +54,7 @@ class ControlPlane(Protocol):
     def resolve_service(self, name: str) -> Service:
         """The service of a canonical id, or of a suffix of it.
 
-        Raises UnknownService, or AmbiguousService with the candidates.
+        Raises UnknownService or AmbiguousService (of registry.names).
         """
         ...
 

@@ -174,13 +174,11 @@ PRECONDITIONS = [
 ]
 
 
-def router(control: ControlPlane) -> APIRouter:
+def add_routes(routes: APIRouter, control: ControlPlane) -> None:
     """The routes of every Resource, and enable, disable and matches of lanes."""
-    routes = APIRouter()
     for resource in RESOURCES:
         _add(routes, Endpoints(control, resource), resource)
     _add_lane_actions(routes, control)
-    return routes
 
 
 def _add(routes: APIRouter, endpoints: Endpoints, resource: Resource) -> None:

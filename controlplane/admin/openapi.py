@@ -42,7 +42,7 @@ def _object(closed: bool = True, optional: tuple[str, ...] = (), **fields: Schem
 
 STATUS: Schema = {
     "type": "object",
-    "description": "What the control plane adds. Ignored in a body, but for the slots of a lane that has none.",
+    "description": "What the control plane adds. Not read, but for the slots of a lane that has none.",
 }
 LANE_STATUS: Schema = STATUS | {
     "properties": {

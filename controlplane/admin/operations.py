@@ -9,25 +9,24 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.responses import JSONResponse
 
 from controlplane.admin import bodies, openapi, shapes
-from controlplane.admin.control import AmbiguousService, ControlPlane, ExplainRequest, UnknownService
+from controlplane.admin.control import ControlPlane, ExplainRequest
 from controlplane.admin.definitions import change
 from controlplane.admin.problems import ApiError
 from controlplane.model.definitions import Applied, Definitions
 from controlplane.model.export import export
 from controlplane.model.parsing import validate
 from controlplane.model.problems import DefinitionError, Problem
+from controlplane.registry.names import AmbiguousService, UnknownService
 
 LAST_REVISION = 2**53  # what every JSON reader holds exactly
 
 
-def router(control: ControlPlane, metrics: CollectorRegistry) -> APIRouter:
+def add_routes(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry) -> None:
     """All of it for `control`; `metrics` is what /metrics shows."""
-    routes = APIRouter()
     _definitions(routes, control)
     _revisions(routes, control)
     _observed(routes, control)
     _health(routes, control, metrics)
-    return routes
 
 
 def _definitions(routes: APIRouter, control: ControlPlane) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.admin.control import AmbiguousService, ControlPlane, UnknownService
+from controlplane.admin.control import ControlPlane
+from controlplane.registry.names import ServiceNameError
 from controlplane.registry.types import Instance, Service
 from controlplane.store.interface import Revision
 
@@ -22,7 +23,7 @@ def overrides(control: ControlPlane) -> dict[str, str]:
         for service in application.services:
             try:
                 found.setdefault(control.resolve_service(service).id, name)
-            except (UnknownService, AmbiguousService):
+            except ServiceNameError:
                 continue
     return found
 

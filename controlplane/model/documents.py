@@ -155,35 +155,28 @@ class Condition(Document):
         if self.source == "header":
             fields.header_name(self.name, "name")
         elif self.source == "cookie" and any(char in self.name for char in '=;, "'):
-            refuse(
-                f"has the name {self.name!r}, which no cookie has", "write the cookie's name alone", "name"
-            )
+            refuse("is not a cookie's name", "write the name alone, without = and value", "name")
         _check_value(self.operator, self.value)
         return self
 
 
 def _check_value(operator: str, value: str | tuple[str, ...] | float) -> None:
     if operator == "percentage":
+        remedy = "percentage takes a number from 0 to 100, not quoted"
         if isinstance(value, str | tuple):
-            refuse(
-                "has a value that is not a number",
-                "percentage takes a number from 0 to 100, not quoted",
-                "value",
-            )
+            refuse("is not a number", remedy, "value")
         if not 0 <= value <= 100:
-            refuse(f"has the percentage {value:g}", "percentage takes a number from 0 to 100", "value")
+            refuse("is not from 0 to 100", remedy, "value")
     elif operator == "in":
         if not isinstance(value, tuple) or not value:
-            refuse("has a value that is not a list of texts", "in takes a list: [hz, bj]", "value")
+            refuse("is not a list of texts", "in takes a list: [hz, bj]", "value")
         if len(value) > 10_000:
-            refuse("has more than 10000 values", "use a regex or a percentage", "value")
+            refuse("has more than 10000 texts", "use a regex or a percentage", "value")
         for one in value:
             _check_text(one)
     else:
         if not isinstance(value, str):
-            refuse(
-                "has a value that is not text", f'{operator} takes one text, quoted if need be: "30"', "value"
-            )
+            refuse("is not text", f'{operator} takes one text, quoted if need be: "30"', "value")
         _check_text(value)
         if operator == "regex":
             fields.regex(value, "value")
@@ -191,9 +184,9 @@ def _check_value(operator: str, value: str | tuple[str, ...] | float) -> None:
 
 def _check_text(value: str) -> None:
     if len(value) > 4096:
-        refuse("has a value of more than 4096 characters", "no request would carry it; shorten it", "value")
+        refuse("has more than 4096 characters", "no request would carry it; shorten it", "value")
     if any(char in value for char in "\r\n\0"):
-        refuse("has a value with a line break or NUL, which no request can carry", "leave them out", "value")
+        refuse("holds a line break or NUL, which no request can carry", "leave them out", "value")
 
 
 class Rule(Document):
@@ -252,14 +245,19 @@ class Lane(Document):
     @model_validator(mode="after")
     def _one(self) -> Lane:
         if (self.rule is None) == (self.ratio is None):
-            given = "both rule and ratio" if self.rule else "neither rule nor ratio"
-            refuse(f"has {given}", "give exactly one of rule (by content) and ratio (a share of requests)")
+            remedy = "give exactly one of rule (by content) and ratio (a share of requests)"
+            if self.rule is None:
+                refuse("is missing, and ratio, too", remedy, "rule")
+            refuse("stands beside rule", remedy, "ratio")
         if self.ratio is not None and self.routes is not None:
             for route in self.ratio.routes:
                 if route not in self.routes:
                     refuse(
-                        f"has a share on route {route}, which its routes leave out",
+                        "is a share on a route that the lane's routes leave out",
                         f"add {route} to routes, or take it out of ratio.routes",
+                        "ratio",
+                        "routes",
+                        route,
                     )
         return self
 

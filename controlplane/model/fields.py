@@ -50,8 +50,8 @@ HOP_HEADERS = frozenset(
 )
 
 
-def refuse(message: str, remedy: str = "", field: str = "") -> NoReturn:
-    """Refuse the value of the field, or of the `field` in it. Raises what pydantic makes one error of."""
+def refuse(message: str, remedy: str, *field: str) -> NoReturn:
+    """Refuse the value, or what stands in it at the path `field`. Raises what pydantic makes one error of."""
     raise PydanticCustomError("laneway", "{text}", {"text": message, "remedy": remedy, "field": field})
 
 
@@ -186,14 +186,14 @@ Path = Annotated[
 ]
 
 
-def regex(value: str, field: str = "") -> str:
+def regex(value: str, *field: str) -> str:
     """Refuse what RE2 does not compile, or compiles to more than Envoy takes."""
     _line(value)
     if not value:
-        refuse("is an empty regular expression", "write what the whole value has to match", field)
+        refuse("is an empty regular expression", "write what the whole value has to match", *field)
     if len(value) > REGEX_LIMIT:
         refuse(
-            f"is longer than {REGEX_LIMIT} characters", "shorten it, or use `in` for a list of values", field
+            f"is longer than {REGEX_LIMIT} characters", "shorten it, or use `in` for a list of values", *field
         )
     options = re2.Options()
     options.log_errors = False
@@ -206,13 +206,13 @@ def regex(value: str, field: str = "") -> str:
         refuse(
             f"is not a regular expression of RE2: {reason}",
             "RE2 has no look-around and no back references; see the RE2 syntax page",
-            field,
+            *field,
         )
     if compiled.programsize > PROGRAM_LIMIT:
         refuse(
             f"compiles to {compiled.programsize} instructions, Envoy takes {PROGRAM_LIMIT}",
             "use smaller repetitions ({1,9}), or `in` for a list of values",
-            field,
+            *field,
         )
     return value
 
@@ -245,14 +245,14 @@ Percent = Annotated[
 Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 
 
-def header_name(value: str, field: str = "") -> str:
+def header_name(value: str, *field: str) -> str:
     """Refuse header names that no rule may read: pseudo-headers and those that steer the proxies."""
     if value.startswith(":"):
-        refuse("is a pseudo-header", "conditions on the path and host belong in the route's match", field)
+        refuse("is a pseudo-header", "conditions on the path and host belong in the route's match", *field)
     if re.fullmatch(TOKEN[1:-1], value) is None:
-        refuse("is not a header name", "use letters, digits and '-'", field)
+        refuse("is not a header name", "use letters, digits and '-'", *field)
     if value.lower().startswith(STEERING):
-        refuse("steers the proxies and is removed from what clients send", "use a header of your own", field)
+        refuse("steers the proxies and is removed from what clients send", "use a header of your own", *field)
     return value
 
 

@@ -22,13 +22,14 @@ NODE_LIMIT = 500_000
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})")
+TOO_DEEP = f"is nested deeper than {DEPTH_LIMIT} levels"
+FLATTER = "no document needs that; check the brackets and the indentation"
 FLOAT = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})\.[0-9]{1,17}")
 
 
-def _syntax(message: str, remedy: str = "", field: str = "", value: Any = None) -> NoReturn:
-    raise DefinitionError(
-        400, f"The body cannot be read: {message}", [Problem(field, message, value, remedy)]
-    )
+def _syntax(message: str, remedy: str, field: str = "", value: Any = None) -> NoReturn:
+    title = " ".join(part for part in ("The body cannot be read:", field, message) if part)
+    raise DefinitionError(400, title, [Problem(field, message, value, remedy)])
 
 
 def decoded(data: bytes) -> str:
@@ -52,7 +53,7 @@ def load_json(data: bytes) -> Any:
     except json.JSONDecodeError as error:
         _syntax(f"{error.msg} in line {error.lineno}, column {error.colno}", "check it with a JSON formatter")
     except RecursionError:
-        _syntax(f"is nested deeper than {DEPTH_LIMIT} levels")
+        _syntax(TOO_DEEP, FLATTER)
     check_tree(value)
     return value
 
@@ -61,7 +62,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            _syntax("is given twice in one object", "leave one out", field=key[:100])
+            _syntax("is given twice in one object", "leave one out", key[:100], value)
         found[key] = value
     return found
 
@@ -115,7 +116,7 @@ class _Builder:
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             self._refuse_tag(event)
             if len(self._frames) >= DEPTH_LIMIT:
-                self._refuse(event, f"is nested deeper than {DEPTH_LIMIT} levels")
+                self._refuse(event, TOO_DEEP, FLATTER)
             value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
             self._add(value, event)
             self._frames.append((value, []))
@@ -126,10 +127,21 @@ class _Builder:
                 event, f"*{event.anchor} is an alias, which is not taken here", "write the value out"
             )
 
-    def _refuse(self, event: yaml.Event, message: str, remedy: str = "") -> NoReturn:
+    def _refuse(self, event: yaml.Event, message: str, remedy: str, key: str = "") -> NoReturn:
         mark = event.start_mark
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        _syntax(message + where, remedy)
+        _syntax(message + where, remedy, self._field(key)[:200])
+
+    def _field(self, key: str) -> str:
+        """The path of what is read now, or of its member `key`."""
+        text = ""
+        for depth, (parent, waiting) in enumerate(self._frames, 1):
+            inside = depth < len(self._frames)  # then what is under way is already in its parent
+            if isinstance(parent, list):
+                text += f"[{len(parent) - inside}]"
+            elif waiting or inside:
+                text += f".{waiting[0] if waiting else next(reversed(parent))}"
+        return (f"{text}.{key}" if key else text).removeprefix(".")
 
     def _refuse_tag(self, event: Any) -> None:
         if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
@@ -166,9 +178,9 @@ class _Builder:
         else:
             name = event.value if isinstance(event, yaml.ScalarEvent) else None
             if name is None:
-                self._refuse(event, "is a key that is no text")
+                self._refuse(event, "is a key that is no text", "write names of fields as keys")
             if name in parent:
-                self._refuse(event, f"{name[:100]!r} is given twice", "leave one out")
+                self._refuse(event, "is given twice", "leave one out", name)
             key.append(name)
 
 
@@ -192,4 +204,4 @@ def check_tree(value: Any) -> None:
         if not following:
             return
         level = following
-    _syntax(f"is nested deeper than {DEPTH_LIMIT} levels")
+    _syntax(TOO_DEEP, FLATTER)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import types
-import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -14,25 +11,9 @@ from pydantic import BaseModel, ValidationError
 from controlplane.model.definitions import AnyKind, GivenSlots
 from controlplane.model.documents import KINDS
 from controlplane.model.loading import load_json, load_yaml
+from controlplane.model.mistakes import PROBLEM_LIMIT, meant, told
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.model.slots import TOTAL
-
-EXPECTED = {
-    "string_type": "must be text",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "int_parsing_size": "is too large a number",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "list_type": "must be a list",
-    "tuple_type": "must be a list",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-    "finite_number": "must be a finite number",
-    "too_short": "must not be empty",
-}
-PROBLEM_LIMIT = 100
 
 
 class Parsed(NamedTuple):
@@ -59,6 +40,8 @@ def parse_documents(data: bytes, *, yaml: bool = True) -> list[Parsed]:
             parsed.append(parse_document(value))
         except DefinitionError as error:
             problems += [problem.within(_label(value, index)) for problem in error.problems]
+            if len(problems) >= PROBLEM_LIMIT:
+                break
     if problems:
         raise invalid(problems)
     return parsed
@@ -66,7 +49,8 @@ def parse_documents(data: bytes, *, yaml: bool = True) -> list[Parsed]:
 
 def invalid(problems: Sequence[Problem]) -> DefinitionError:
     """A DefinitionError 422 of at most PROBLEM_LIMIT problems."""
-    count = f"{len(problems)} mistakes" if len(problems) > 1 else "One mistake"
+    count = "One mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+    count = f"{PROBLEM_LIMIT} mistakes or more" if len(problems) >= PROBLEM_LIMIT else count
     first = " ".join(part for part in (problems[0].document, problems[0].field, problems[0].message) if part)
     return DefinitionError(422, f"{count}: {first}", problems[:PROBLEM_LIMIT])
 
@@ -95,9 +79,9 @@ def parse_document(value: Any, kind: str | None = None, given: Mapping[str, str]
     if "kind" not in fields:
         problems.append(Problem("kind", "is missing", None, f"give one of {', '.join(KINDS)}"))
     elif not (isinstance(stated, str) and stated in KINDS) and not problems:
-        nearest = _nearest(str(stated), KINDS)
-        remedy = f"did you mean {nearest}?" if nearest else f"give one of {', '.join(KINDS)}"
-        problems.append(Problem("kind", "is not a known kind", stated, remedy))
+        problems.append(
+            Problem("kind", "is not a known kind", stated, meant(str(stated), list(KINDS), "give one of"))
+        )
     if problems:
         raise invalid(problems)
     model = KINDS[fields["kind"]]
@@ -106,7 +90,7 @@ def parse_document(value: Any, kind: str | None = None, given: Mapping[str, str]
     try:
         document = model.model_validate_json(json.dumps(fields), strict=True)
     except ValidationError as error:
-        problems = _translated(error, model, fields)
+        problems = told(error, model, fields)
     problems += wrong
     if problems or document is None:
         raise invalid(problems)
@@ -150,94 +134,6 @@ def _valid_ranges(ranges: Any) -> bool:
     return True
 
 
-def _translated(error: ValidationError, model: type[BaseModel], fields: Any) -> list[Problem]:
-    problems: dict[str, Problem] = {}
-    for item in error.errors(include_url=False):
-        context = item.get("ctx", {})
-        kind, value, remedy = item["type"], item.get("input"), ""
-        path = _path(item["loc"], fields, kind)
-        if inner := context.get("field"):
-            path.append(inner)
-            value = value.get(inner) if isinstance(value, dict) else value
-        field = _text(path)
-        # A list counts as too short where its items are wrong: these say so themselves.
-        if field in problems or (kind == "too_short" and len(value or ()) >= context["min_length"]):
-            continue
-        if kind == "laneway":
-            message, remedy = context["text"], context["remedy"]
-        elif kind == "extra_forbidden":
-            message = "is not a known field"
-            known = _fields_at(model, path[:-1])
-            nearest = _nearest(str(path[-1]), known)
-            remedy = f"did you mean {nearest}?" if nearest else f"known fields: {', '.join(known)}"
-        elif kind == "missing":
-            message, value, remedy = "is missing", None, f"give {field}"
-        elif kind == "literal_error":
-            message = f"must be {context['expected']}"
-            nearest = _nearest(
-                str(value), context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-            )
-            remedy = f"did you mean {nearest}?" if nearest else message.replace("must be", "give one of", 1)
-        else:
-            message = EXPECTED.get(kind) or item["msg"].replace(" after validation", "").replace(
-                "Input should", "must"
-            ).replace("String should", "must").replace("Tuple should", "must")
-            message = message[:1].lower() + message[1:]
-            remedy = (
-                message.replace("must be", "give one that is", 1) if message.startswith("must be") else ""
-            )
-            if kind == "string_type" and isinstance(value, bool | int | float):
-                remedy = f'quote it: "{value}"'
-        problems[field] = Problem(field, message, value, remedy)
-    return list(problems.values())
-
-
-def _path(loc: Iterable[int | str], fields: Any, kind: str) -> list[int | str]:
-    """`loc` without the parts that pydantic adds for unions and keys."""
-    path: list[int | str] = []
-    here: Any = fields
-    for part in loc:
-        inside = part in here if isinstance(here, dict) else isinstance(here, list) and isinstance(part, int)
-        if not inside and (kind != "missing" or part == "[key]"):
-            continue
-        here = here[part] if inside else None
-        path.append(part)
-    return path
-
-
-def _text(path: Iterable[int | str]) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part[:100]}" if text else part[:100]
-    return text
-
-
-def _nearest(name: str, known: Iterable[str]) -> str | None:
-    found = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.5)
-    return found[0] if found else None
-
-
-def _fields_at(model: type[BaseModel], path: Iterable[int | str]) -> list[str]:
-    here: type[BaseModel] | None = model
-    for part in path:
-        if isinstance(part, int):
-            continue
-        if here is None or part not in here.model_fields:
-            return []
-        here = _model_in(here.model_fields[part].annotation)
-    return (
-        [*here.model_fields, "status"] if here is model and here else list(here.model_fields) if here else []
-    )
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if typing.get_origin(annotation) is None and not isinstance(annotation, types.UnionType):
-        return None
-    return next((found for one in typing.get_args(annotation) if (found := _model_in(one))), None)
-
-
 def validate(model: type[BaseModel], value: Any) -> BaseModel:
     """`value` as `model`, for bodies that are no documents. Raises DefinitionError 422."""
     if not isinstance(value, dict):
@@ -245,4 +141,4 @@ def validate(model: type[BaseModel], value: Any) -> BaseModel:
     try:
         return model.model_validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        raise invalid(_translated(error, model, value)) from error
+        raise invalid(told(error, model, value)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,7 +45,7 @@ def shortened(value: Any) -> Any:
         return value
     if isinstance(value, int | float) and len(text := repr(value)) <= 30:
         return value if value == value and value not in (float("inf"), float("-inf")) else text
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
     text = text[: VALUE_LIMIT + 1].encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= VALUE_LIMIT else text[:VALUE_LIMIT] + "…"
 

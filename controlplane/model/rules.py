@@ -179,12 +179,13 @@ def _modes(before: Definitions, now: Definitions, touched: set[Key]) -> Iterable
         model = (standing or sorted(lanes, key=lambda lane: lane.name))[0]
         for lane in lanes:
             if lane.mode != model.mode:
-                field = "rule" if lane.mode == "content" else "ratio"
+                given, wanted = ("rule", "ratio") if lane.mode == "content" else ("ratio", "rule")
                 yield Problem(
-                    field,
-                    f"makes a {lane.mode} lane in group {group}, which is in {model.mode} mode (see {model.name})",
-                    None,
-                    f"give it a {'rule' if field == 'ratio' else 'ratio'}, or put it into another group",
+                    given,
+                    f"makes it a {lane.mode} lane, but group {group} is in {model.mode} mode, as its lane "
+                    f"{model.name} is",
+                    lane.mode,
+                    f"give it a {wanted}, or put it into another group",
                     str(key_of(lane)),
                 )
 

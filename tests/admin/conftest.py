@@ -11,7 +11,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from controlplane.admin.app import AdminSettings, create_app
-from controlplane.admin.control import AmbiguousService, ExplainRequest, UnknownService
+from controlplane.admin.control import ExplainRequest
+from controlplane.registry.names import resolve
 from controlplane.registry.types import Instance, Refused, Service
 from controlplane.store.interface import DefinitionStore
 from controlplane.store.memory import MemoryStore
@@ -54,12 +55,7 @@ class SmallControl:
         return SERVICES
 
     def resolve_service(self, name: str) -> Service:
-        found = [one for one in SERVICES if one == name or one.endswith("/" + name)]
-        if len(found) > 1:
-            raise AmbiguousService(name, found)
-        if not found:
-            raise UnknownService(name)
-        return SERVICES[found[0]]
+        return SERVICES[resolve(SERVICES, name)]
 
     def matches(self, lane_name: str) -> dict[str, Any]:
         return {"applications": []}
