@@ -1,0 +1,51 @@
+#!/bin/sh
+# The first step of a pod (or of an edge): leads connections to the sidecar, and writes the sidecar's bootstrap.
+#
+#   ROLE                    sidecar (default) or edge
+#   NAME                    the bootstrap is written to /bootstrap/NAME.yaml
+#   XDS                     host:port of the control plane
+#   GATEWAY                 edge: name of the gateway
+#   APPLICATION, SERVICE    sidecar: application, and NAME:PORT[:APP_PORT] of its service
+#   TAG                     sidecar: tag of the instance; empty for base
+#   CAPTURE                 redirect: iptables lead every TCP connection to the sidecar (needs NET_ADMIN);
+#                           proxy: nothing is changed, the application uses its HTTP_PROXY
+#   OUTBOUND_EXCLUDE_PORTS  redirect: ports that the application calls directly, such as its registry's
+#   INBOUND_PORTS           redirect: ports that callers reach through the sidecar; all when empty
+set -eu
+
+outbound=15006 inbound=15008 sidecar_user=1337
+
+redirect() {
+  # A second run in the same namespace changes nothing.
+  iptables -w -t nat -N LANEWAY_OUT 2>/dev/null || { echo "connections are redirected already"; return; }
+  iptables -w -t nat -A OUTPUT -p tcp -j LANEWAY_OUT
+  iptables -w -t nat -A LANEWAY_OUT -m owner --uid-owner $sidecar_user -j RETURN
+  iptables -w -t nat -A LANEWAY_OUT -d 127.0.0.0/8 -j RETURN
+  [ -z "${OUTBOUND_EXCLUDE_PORTS:-}" ] ||
+    iptables -w -t nat -A LANEWAY_OUT -p tcp -m multiport --dports "$OUTBOUND_EXCLUDE_PORTS" -j RETURN
+  iptables -w -t nat -A LANEWAY_OUT -p tcp -j REDIRECT --to-ports $outbound
+  if [ -n "${INBOUND_PORTS:-}" ]; then
+    iptables -w -t nat -A PREROUTING -p tcp -m multiport --dports "$INBOUND_PORTS" -j REDIRECT --to-ports $inbound
+  else
+    iptables -w -t nat -A PREROUTING -p tcp -j REDIRECT --to-ports $inbound
+  fi
+  # Only redirected connections: called directly, these ports would be an open proxy, or a loop.
+  iptables -w -A INPUT -p tcp -m multiport --dports $outbound,$inbound -m conntrack ! --ctstate DNAT \
+    -j REJECT --reject-with tcp-reset
+  echo "connections are redirected: outbound to $outbound but for ports ${OUTBOUND_EXCLUDE_PORTS:-none}," \
+    "inbound of ports ${INBOUND_PORTS:-all} to $inbound"
+}
+
+file=/bootstrap/$NAME.yaml
+if [ "${ROLE:-sidecar}" = edge ]; then
+  laneway bootstrap edge --gateway "$GATEWAY" --node-id "$NAME" --xds "$XDS" --file "$file"
+else
+  address=$(hostname -i)
+  [ "${CAPTURE:-redirect}" = proxy ] || redirect
+  set -- --application "$APPLICATION" --service "$SERVICE" --capture "${CAPTURE:-redirect}" --address "$address"
+  [ -z "${TAG:-}" ] || set -- "$@" --tag "$TAG"
+  [ -z "${APP_ADDRESS:-}" ] || set -- "$@" --app-address "$APP_ADDRESS"
+  laneway bootstrap sidecar "$@" --node-id "$NAME" --xds "$XDS" --file "$file"
+fi
+chmod 644 "$file"
+echo "wrote $file"
