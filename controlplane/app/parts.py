@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from controlplane.app.settings import Settings
 from controlplane.registry.file import FileSource
+from controlplane.registry.last_known import LastKnown
 from controlplane.registry.nacos import NacosConfig, NacosSource
 from controlplane.registry.source import Source
 from controlplane.store.interface import DefinitionStore
@@ -28,6 +29,11 @@ def sources_of(settings: Settings) -> list[Source]:
     return sources
 
 
+def last_known_of(settings: Settings) -> LastKnown | None:
+    """Where the services known last are kept, if they are."""
+    return LastKnown(settings.state_dir) if settings.state_dir is not None else None
+
+
 def nacos_of(settings: Settings) -> NacosConfig:
     """Where the Nacos servers are and how to be let in."""
     return NacosConfig(
@@ -41,4 +47,5 @@ def nacos_of(settings: Settings) -> NacosConfig:
         secret_key=settings.nacos_secret_key,
         tls=settings.nacos_tls,
         ca_file=settings.nacos_ca_file,
+        state_dir=settings.state_dir / "nacos" if settings.state_dir is not None else None,
     )

@@ -43,6 +43,7 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
         parts.sources_of(settings),
         tag_keys=settings.tag_keys,
         times=hold.Times(empty_hold=settings.empty_hold),
+        last_known=parts.last_known_of(settings),
     )
     laneway = Laneway(store, catalog, settings.lane_drain)
     admin = _admin(settings, laneway)

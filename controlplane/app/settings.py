@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     services: Path | None = Field(None, description="file or directory of the file source")
     definitions: Path | None = Field(None, description="applied at start if the store is empty")
     store: str = Field("sqlite:laneway.db", description="sqlite:PATH, memory or nacos")
+    state_dir: Path | None = Field(
+        None,
+        description="directory for the services known last and the Nacos SDK's files; none: not kept",
+    )
     token_file: Path | None = Field(
         None,
         description="file of `name: token` lines for the admin API",

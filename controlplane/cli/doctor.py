@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Annotated
 
@@ -24,8 +23,8 @@ def nacos(
     settings = load_or_fail(config, {"nacos": address or None})
     if not settings.nacos:
         fail("no Nacos server is set: give --nacos HOST:PORT or NACOS_SERVER_ADDR", Exit.USAGE)
-    try:
-        module = importlib.import_module("controlplane.registry.nacos.doctor")
-    except ModuleNotFoundError:
-        fail("this build of Laneway has no Nacos source")
-    raise typer.Exit(Exit.OK if asyncio.run(module.check(settings)) else Exit.FAILED)
+    from controlplane.app.parts import nacos_of
+    from controlplane.registry.nacos.doctor import check
+
+    well = asyncio.run(check(nacos_of(settings), settings.tag_keys))
+    raise typer.Exit(Exit.OK if well else Exit.FAILED)

@@ -29,6 +29,9 @@ def serve(
     store: Annotated[
         Text, typer.Option(help="sqlite:PATH, memory or nacos. [default: sqlite:laneway.db]")
     ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="Keeps the services known last, for a start without the registry.")
+    ] = None,
     xds: Annotated[Text, typer.Option(help="Address of the xDS server. [default: 127.0.0.1:18000]")] = None,
     admin: Annotated[Text, typer.Option(help="Address of the admin API. [default: 127.0.0.1:18080]")] = None,
     admin_tokens: Annotated[Path | None, typer.Option(help="File of `name: token` lines.")] = None,
@@ -68,6 +71,7 @@ def serve(
             "services": services,
             "definitions": definitions,
             "store": store,
+            "state_dir": state_dir,
             "xds": xds,
             "admin": admin,
             "token_file": admin_tokens,

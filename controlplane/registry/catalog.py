@@ -18,6 +18,7 @@ import structlog
 from controlplane.registry import hold
 from controlplane.registry.addresses import AddressIndex, Conflict
 from controlplane.registry.debounce import Debounce
+from controlplane.registry.last_known import LastKnown
 from controlplane.registry.metadata import DEFAULT_TAG_KEYS, Reading, read_service
 from controlplane.registry.source import RawService, Source
 from controlplane.registry.timers import Deadlines
@@ -30,6 +31,9 @@ Callback = Callable[[frozenset[str]], None]
 RESTART_MIN = 0.5
 RESTART_MAX = 30.0
 """Seconds between the failure of a source and its next run; doubled each time."""
+
+SAVE_INTERVAL = 5.0
+"""Seconds between two writes of what is known, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +77,14 @@ class Catalog:
         tag_keys: Sequence[str] = DEFAULT_TAG_KEYS,
         times: hold.Times | None = None,
         times_by_source: Mapping[str, hold.Times] | None = None,
+        last_known: LastKnown | None = None,
         quiet: float = 0.005,
         at_most: float = 0.05,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """`tag_keys` empty means the built-in ones. `times_by_source` overrides `times` by a source's name.
+        `last_known` is served, as held, of a source that cannot be reached at the start.
 
         `quiet` and `at_most` are the seconds that a burst waits for more and waits in all. `clock` is in
         seconds and monotonic, `wall` is seconds since the epoch.
@@ -98,6 +104,8 @@ class Catalog:
         self._dirty: set[str] = set()
         self._debounce = Debounce(self._flush, quiet, at_most)
         self._callbacks: list[Callback] = []
+        self.last_known = last_known
+        self._unsaved = asyncio.Event()
         self._all_synced = asyncio.Event()
         if not sources:
             self._all_synced.set()
@@ -136,6 +144,8 @@ class Catalog:
             async with asyncio.TaskGroup() as group:
                 for source in self._sources:
                     group.create_task(self._run(source))
+                if self.last_known is not None:
+                    group.create_task(self._save_changes(self.last_known))
         finally:
             self._deadlines.close()
             self._debounce.close()
@@ -155,9 +165,34 @@ class Catalog:
             pause = RESTART_MIN if self._clock() - began > RESTART_MAX else min(pause * 2, RESTART_MAX)
             await asyncio.sleep(pause)
 
+    async def _save_changes(self, last_known: LastKnown) -> None:
+        """Write what is served of each source that is heard; also at the end."""
+        try:
+            while True:
+                await self._unsaved.wait()
+                await asyncio.sleep(SAVE_INTERVAL)
+                await asyncio.to_thread(self._save(last_known))
+        finally:
+            if self._unsaved.is_set():
+                self._save(last_known)()
+
+    def _save(self, last_known: LastKnown) -> Callable[[], None]:
+        """What writes the present state, in any thread."""
+        self._unsaved.clear()
+        heard = {n for n, s in self.sinks.items() if s.is_synced and s.reach.unreachable_since is None}
+        services = self.services
+
+        def save() -> None:
+            for name in heard:
+                last_known.save(name, (one for one in services.values() if one.source == name))
+
+        return save
+
     # What sources say.
 
-    def _said(self, sink: SourceSink, service_id: str, raw: RawService | None) -> None:
+    def _said(
+        self, sink: SourceSink, service_id: str, raw: RawService | None, at: float | None = None
+    ) -> None:
         entry = self._entries.get(service_id)
         if raw is None:
             if entry is None or entry.gone:
@@ -170,7 +205,7 @@ class Catalog:
             elif entry.reading == reading and not entry.gone:
                 return
             entry.name, entry.reading, entry.gone = raw.name, reading, False
-        entry.updated = self._wall()
+        entry.updated = self._wall() if at is None else at
         touched = self._index.set(service_id, entry.reading.instances)
         self._touch(touched)
         self._touch((service_id,))
@@ -210,6 +245,7 @@ class Catalog:
                 if service is None:
                     services.pop(service_id, None)
             self.services = MappingProxyType(services)
+            self._unsaved.set()
         if not self._all_synced.is_set() and all(sink.is_synced for sink in self.sinks.values()):
             self._all_synced.set()
         if changed:
@@ -266,8 +302,11 @@ class SourceSink:
         self._version = ""
         self._problem = ""
         self._unreachable = ""
+        self._restored: set[str] | None = None
 
     def update(self, service_id: str, service: RawService) -> None:
+        if self._restored:
+            self._restored.discard(service_id)
         self._updated = self._catalog._wall()
         self._catalog._said(self, service_id, service)
 
@@ -276,8 +315,15 @@ class SourceSink:
         self._catalog._said(self, service_id, None)
 
     def synced(self) -> None:
+        for service_id in self._restored or ():
+            self.remove(service_id)
+        self._restored = set()
+        self._set_synced()
+
+    def _set_synced(self) -> None:
         if not self.is_synced:
             self.is_synced = True
+            self._catalog._unsaved.set()
             self._catalog._touch(())
             self._catalog.flush()
 
@@ -287,6 +333,19 @@ class SourceSink:
             self.reach = hold.Reach(self._catalog._clock(), self.reach.removals_wait_until)
             self._catalog._touch_source(self)
         self._unreachable = reason
+        if not self.is_synced and self._restored is None:
+            self._restore()
+
+    def _restore(self) -> None:
+        """Serve what was known before the start, in place of nothing, until the registry can be heard."""
+        known = self._catalog.last_known.load(self.name) if self._catalog.last_known else {}
+        self._restored = set(known)
+        for service_id, (raw, at) in known.items():
+            self._catalog._said(self, service_id, raw, at)
+            self._updated = max(self._updated, at)
+        if known:
+            log.warning("serving what was known before the start", source=self.name, services=len(known))
+            self._set_synced()
 
     def reconnected(self) -> None:
         if self.reach.unreachable_since is None:

@@ -2,7 +2,7 @@
 
 The unit is the base set of a service. It is *good* when it has a healthy instance. When it stops being good,
 the last good one is served on for `empty_hold` seconds. While the source is unreachable what it said last is
-served, marked as held for as long. For `reconnect_wait` seconds after a reconnect, base instances that are
+served, marked as held. For `reconnect_wait` seconds after a reconnect, base instances that are
 missing are kept: clients of a registry that restarted come back one by one. Tagged instances are never kept:
 base is their fallback. A live registration of the same ip:port, for another service or with a tag, beats a
 kept instance.
@@ -92,9 +92,7 @@ def decide(
             good = healthy_base | missing
         else:
             good = healthy_base
-        since = reach.unreachable_since
-        if since is not None and now < since + times.empty_hold:
-            deadlines.append(since + times.empty_hold)
+        if reach.unreachable_since is not None:
             served.update({a: _held(i) for a, i in healthy_base.items()})
     elif good:
         emptied_at = memory.emptied_at if memory.emptied_at is not None else now

@@ -1,36 +1,29 @@
-"""Where the Nacos servers are and what is read from them."""
+"""Which services are read from Nacos, and how often it is asked."""
 
 from __future__ import annotations
 
 import fnmatch
+import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from controlplane.nacos import NacosConnection
 
 
 @dataclass(frozen=True, slots=True)
-class NacosConfig:
+class NacosConfig(NacosConnection):
     """Settings of the Nacos source. Durations are seconds.
 
-    `server_addresses` are `host:port` of the servers' HTTP port; the SDK talks gRPC to that port + 1000.
-    `services` are names or shell patterns, empty for all. `state_dir` holds the SDK's log and cache files; by
-    default a directory below the system's temporary one, never the home.
+    The SDK talks gRPC to the HTTP port + 1000. `services` are names or shell patterns, empty for all.
+    `state_dir` holds the SDK's log and cache files; by default a directory below the system's temporary one,
+    never the home.
     """
 
-    server_addresses: tuple[str, ...]
-    namespace: str = "public"
     groups: tuple[str, ...] = ("DEFAULT_GROUP",)
     services: tuple[str, ...] = ()
-    username: str = ""
-    password: str = field(default="", repr=False)
-    access_key: str = ""
-    secret_key: str = field(default="", repr=False)
-    tls: bool = False
-    ca_file: Path | None = None
-    context_path: str = "/nacos"
     state_dir: Path | None = None
     discovery_interval: float = 3.0
-    request_timeout: float = 4.0
     retry: float = 1.0
     resync: float = 30.0
 
@@ -40,4 +33,4 @@ class NacosConfig:
 
     def directory(self) -> Path:
         """Where the SDK may write."""
-        return self.state_dir or Path(tempfile.gettempdir()) / "laneway-nacos"
+        return self.state_dir or Path(tempfile.gettempdir()) / f"laneway-nacos-{os.getuid()}"

@@ -6,13 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol
 
 import httpx
 
+from controlplane.nacos import http
 from controlplane.registry.metadata import DEFAULT_TAG_KEYS, read_service
-from controlplane.registry.nacos import http
 from controlplane.registry.nacos.config import NacosConfig
 from controlplane.registry.nacos.sdk import NacosError, NamingClient, reachable
 from controlplane.registry.source import RawInstance, RawService
@@ -32,53 +30,11 @@ class Finding:
     text: str
 
 
-class NacosSettings(Protocol):
-    """Those of Laneway's settings that concern Nacos."""
-
-    @property
-    def nacos(self) -> Sequence[str]: ...
-    @property
-    def nacos_namespace(self) -> str: ...
-    @property
-    def nacos_groups(self) -> Sequence[str]: ...
-    @property
-    def nacos_services(self) -> Sequence[str]: ...
-    @property
-    def nacos_username(self) -> str: ...
-    @property
-    def nacos_password(self) -> str: ...
-    @property
-    def nacos_access_key(self) -> str: ...
-    @property
-    def nacos_secret_key(self) -> str: ...
-    @property
-    def nacos_tls(self) -> bool: ...
-    @property
-    def nacos_ca_file(self) -> Path | None: ...
-    @property
-    def tag_keys(self) -> Sequence[str]: ...
-
-
-def config_of(settings: NacosSettings, state_dir: Path | None = None) -> NacosConfig:
-    """The source's configuration out of Laneway's settings."""
-    return NacosConfig(
-        server_addresses=tuple(settings.nacos),
-        namespace=settings.nacos_namespace or "public",
-        groups=tuple(settings.nacos_groups) or ("DEFAULT_GROUP",),
-        services=tuple(settings.nacos_services),
-        username=settings.nacos_username,
-        password=settings.nacos_password,
-        access_key=settings.nacos_access_key,
-        secret_key=settings.nacos_secret_key,
-        tls=settings.nacos_tls,
-        ca_file=settings.nacos_ca_file,
-        state_dir=state_dir,
-    )
-
-
-async def check(settings: NacosSettings, say: Callable[[str], None] = print) -> bool:
+async def check(
+    config: NacosConfig, tag_keys: Sequence[str] = DEFAULT_TAG_KEYS, say: Callable[[str], None] = print
+) -> bool:
     """Say every finding; True if nothing has to be done."""
-    findings = await examine(config_of(settings), settings.tag_keys or DEFAULT_TAG_KEYS)
+    findings = await examine(config, tag_keys or DEFAULT_TAG_KEYS)
     for finding in findings:
         say(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.text}")
     return all(finding.ok for finding in findings)

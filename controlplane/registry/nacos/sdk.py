@@ -1,20 +1,24 @@
 """nacos-sdk-python (`v2.nacos`, 3.2.0): the only module that touches it, and what has to be known of it.
 
-- Importing it takes most of a second and raises deprecation warnings, so it is imported when a client is
-opened. - It writes logs and caches below the home unless told otherwise, logs access tokens at INFO, adds a
-log handler for every client, and logs each failed connection to the *root* logger. - `create_naming_service`
-succeeds with a wrong password; without a server it returns after 9 s. It starts tasks that nobody awaits and
-`shutdown` does not end: `NamingClient` collects them. - `update_cache_when_empty` is off by default: then a
-service that loses its last instance never says so. With `load_cache_at_start`, the default, an unchanged list
-makes no callback at all. - Callbacks run under the cache's lock: asking for instances inside one is a
-deadlock, raising in one loses the acknowledgement. The callback gets the instances, not the service. - A push
-that is not newer, by the *server's* clock, than the last is dropped; so a service that is subscribed again
-after it went needs its cache entry removed, and another server needs another client. - A connection that the
-server closes gracefully goes unnoticed: the reset request's handler raises, the stream ends without an
-exception, the health check takes "not registered" for healthy. Only a real request shows it. - After a
-reconnect it subscribes again on a 30 s tick. A new client subscribes at once: that is what we do. - TLS needs
-a client certificate and key, also where the server asks for none: `tls.py` replaces that. -
-`ListInstanceParam` has no default for `healthy_only`; disabled instances are filtered by the server.
+- Importing it takes most of a second and raises deprecation warnings: it is imported when a client is
+  opened.
+- It writes logs and caches below the home unless told otherwise, logs access tokens at INFO, adds a log
+  handler for every client, and logs each failed connection to the *root* logger.
+- `create_naming_service` succeeds with a wrong password; without a server it returns after 9 s. It starts
+  tasks that nobody awaits and `shutdown` does not end: `NamingClient` collects them.
+- `update_cache_when_empty` is off by default: then a service that loses its last instance never says so.
+  With `load_cache_at_start`, the default, an unchanged list makes no callback at all.
+- Callbacks run under the cache's lock: asking for instances inside one is a deadlock, raising in one loses
+  the acknowledgement. The callback gets the instances, not the service.
+- A push that is not newer, by the *server's* clock, than the last is dropped; so a service that is
+  subscribed again after it went needs its cache entry removed, and another server needs another client.
+- A connection that the server closes gracefully goes unnoticed: the reset request's handler raises, the
+  stream ends without an exception, the health check takes "not registered" for healthy. `NamingClient.lost`
+  is set by the end of the task that reads the stream, however it ends.
+- A broken connection is replaced silently, and what was subscribed follows on a 30 s tick. A new client
+  subscribes at once: that is what we do.
+- TLS needs a client certificate and key, also where the server asks for none: `tls.py` replaces that.
+- `ListInstanceParam` has no default for `healthy_only`; disabled instances are filtered by the server.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from controlplane.nacos.connection import split_address
 from controlplane.registry.nacos.config import NacosConfig
 from controlplane.registry.source import RawInstance
 
@@ -91,9 +96,13 @@ def client_config(sdk: Any, config: NacosConfig) -> Any:
 
 
 class NamingClient:
-    """One connection to a Nacos server's registry. Not usable again after `close`."""
+    """One connection to a Nacos server's registry. Not usable again after `close`.
+
+    `lost` is set when the connection ends, on whichever side; what is told from then on is not complete.
+    """
 
     def __init__(self, config: NacosConfig) -> None:
+        self.lost = asyncio.Event()
         self._config = config
         self._service: Any = None
         self._sdk: Any = None
@@ -115,6 +124,9 @@ class NamingClient:
         await self._ask(self._service.grpc_client_proxy.start(), 10.0)
         if not self._service.grpc_client_proxy.server_health():
             raise NacosError("no connection to the gRPC port of Nacos could be made")
+        for task in asyncio.all_tasks():
+            if _reads_stream(task, self._service.grpc_client_proxy.rpc_client):
+                task.add_done_callback(lambda _: self.lost.set())
 
     async def list_services(self, group: str) -> set[str]:
         """Names of all services of a group. A real request: it also shows whether the connection works."""
@@ -137,6 +149,8 @@ class NamingClient:
         """
 
         async def callback(instances: Iterable[Any]) -> None:
+            if self.lost.is_set():
+                return  # of a connection that replaced the lost one: its server may know only a part
             changed(tuple(raw_instance(one) for one in instances))
 
         param = self._sdk.SubscribeServiceParam(
@@ -183,6 +197,16 @@ class NamingClient:
             raise NacosError("Nacos does not answer") from None
         except Exception as error:
             raise NacosError(plain(error, self._config.username)) from error
+
+
+def _reads_stream(task: asyncio.Task[Any], rpc_client: Any) -> bool:
+    """Whether `task` is the one in which `rpc_client` reads what its server sends."""
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    return (
+        frame is not None
+        and frame.f_code.co_name == "_server_request_watcher"
+        and frame.f_locals.get("self") is rpc_client
+    )
 
 
 def raw_instance(one: Any) -> RawInstance:
@@ -243,13 +267,6 @@ def _with_scheme(config: NacosConfig) -> list[str]:
     if not config.tls:
         return list(config.server_addresses)
     return ["https://{}:{}".format(*split_address(address)) for address in config.server_addresses]
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and HTTP port of `host[:port]`, with or without `http://`."""
-    bare = address.split("://", 1)[-1].rstrip("/")
-    host, _, port = bare.partition(":")
-    return host, int(port or 8848)
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

@@ -1,8 +1,8 @@
 """The Nacos source: services are discovered by paging, each is subscribed once, the connection is supervised.
 
-The listing that finds services is also the probe: a real request each few seconds. When one fails, the
-registry counts as unreachable, the client is thrown away, and new ones are tried until one works. A new
-client subscribes everything at once, where the SDK's own reconnect takes up to 30 s.
+The listing that finds services is also the probe: a real request each few seconds. When one fails, or the
+connection ends, the registry counts as unreachable, the client is thrown away, and new ones are tried until
+one works. A new client subscribes everything at once, where the SDK's own reconnect takes up to 30 s.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from controlplane.registry.nacos import http
+from controlplane.nacos import http
 from controlplane.registry.nacos.config import NacosConfig
 from controlplane.registry.nacos.sdk import NacosError, NamingClient
 from controlplane.registry.names import canonical_id
@@ -61,12 +61,14 @@ class NacosSource:
         """Report to `sink` until cancelled; servers that cannot be reached are tried again for ever."""
         while True:
             session = _Session(self._connect(self._config))
+            asking = asyncio.create_task(self._ask_version(sink))
             try:
                 await session.client.open()
                 await self._serve(session, sink)
             except NacosError as error:
                 sink.unreachable(str(error))
             finally:
+                asking.cancel()
                 await asyncio.shield(session.client.close())
             await asyncio.sleep(self._config.retry)
 
@@ -78,15 +80,18 @@ class NacosSource:
         sink.synced()
         log.info("registry is read", source=self.name, services=len(found))
         turn = iter(())
-        version, tries = "", 0
-        while True:
-            if not version and tries < VERSION_TRIES:
-                tries += 1
-                version = await http.version(self._config)
-                sink.version(f"Nacos {version}".rstrip())
-            await asyncio.sleep(self._config.discovery_interval)
+        while not await _set_within(session.client.lost, self._config.discovery_interval):
             await self._follow(session, sink, await self._list(session.client))
             turn = await self._resync(session, turn)
+        raise NacosError("the connection to Nacos was lost")
+
+    async def _ask_version(self, sink: Sink) -> None:
+        """Find out what the servers are; the version may be another one after each reconnect."""
+        for _ in range(VERSION_TRIES):
+            if version := await http.version(self._config):
+                sink.version(f"Nacos {version}")
+                return
+            await asyncio.sleep(self._config.discovery_interval)
 
     async def _list(self, client: NamingClient) -> set[Key]:
         return {
@@ -140,6 +145,7 @@ class NacosSource:
         """
         if key not in session.subscriptions:
             return
+        log.debug("registry says", service=self._id(key), instances=len(instances))
         self._reported.add(key)
         sink.update(self._id(key), RawService(key[1], instances))
 
@@ -164,3 +170,12 @@ class NacosSource:
 
     def _id(self, key: Key) -> str:
         return canonical_id(self.name, self._config.namespace or "public", *key)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether `event` is set now or within so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
