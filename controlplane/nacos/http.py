@@ -7,30 +7,29 @@ from typing import Any
 
 import httpx
 
-from controlplane.registry.nacos.config import NacosConfig
-from controlplane.registry.nacos.sdk import split_address
+from controlplane.nacos.connection import NacosConnection, split_address
 
 _STATE_PATHS = ("/v3/admin/core/state", "/v1/console/server/state", "/v1/core/cluster/nodes")
 
 
-def url(config: NacosConfig, address: str, path: str) -> str:
+def url(config: NacosConnection, address: str, path: str) -> str:
     """The URL of `path` below the context path of the server at `address`."""
     host, port = split_address(address)
     prefix = "" if config.context_path == "/" else config.context_path.rstrip("/")
     return f"{'https' if config.tls else 'http'}://{host}:{port}{prefix}{path}"
 
 
-def client(config: NacosConfig) -> httpx.AsyncClient:
-    """An HTTP client that trusts what `config` says, uses no proxy, and waits for 3 s."""
+def client(config: NacosConnection, timeout: float = 3.0) -> httpx.AsyncClient:
+    """An HTTP client that trusts what `config` says, uses no proxy, and waits for `timeout` seconds."""
     verify: Any = config.tls
     if config.tls and config.ca_file is not None:
         import ssl
 
         verify = ssl.create_default_context(cafile=str(config.ca_file))
-    return httpx.AsyncClient(verify=verify, timeout=3.0, trust_env=False)
+    return httpx.AsyncClient(verify=verify, timeout=timeout, trust_env=False)
 
 
-async def version(config: NacosConfig) -> str:
+async def version(config: NacosConnection) -> str:
     """`2.3.2`, or "" where no server tells."""
     async with client(config) as http:
         for address in config.server_addresses:
@@ -56,18 +55,38 @@ def _version_in(answer: Any) -> str:
     return ""
 
 
-async def clock(config: NacosConfig, address: str) -> float:
+async def clock(config: NacosConnection, address: str) -> float:
     """The server's time in seconds since the epoch, to the second. Raises httpx.HTTPError or ValueError."""
     async with client(config) as http:
         answer = await http.get(url(config, address, "/"))
     return email.utils.parsedate_to_datetime(answer.headers["date"]).timestamp()
 
 
-async def login(config: NacosConfig, address: str) -> str:
-    """ "" if the name and password are accepted, else what the server says. Raises httpx.HTTPError."""
+class LoginRefused(Exception):
+    """What the server says to a name and password that it does not accept."""
+
+
+async def access_token(client: httpx.AsyncClient, config: NacosConnection, address: str) -> tuple[str, float]:
+    """A token for `config.username` and the seconds that it is good for.
+
+    Raises LoginRefused, or httpx.HTTPError where the server cannot be reached.
+    """
     credentials = {"username": config.username, "password": config.password}
+    answer = await client.post(url(config, address, "/v1/auth/users/login"), data=credentials)
+    if answer.status_code in (404, 410):  # Nacos 3
+        answer = await client.post(url(config, address, "/v3/auth/user/login"), data=credentials)
+    try:
+        told = answer.json()
+        return str(told["accessToken"]), float(told["tokenTtl"])
+    except (ValueError, TypeError, KeyError):
+        raise LoginRefused(answer.text[:200].strip() or f"status {answer.status_code}") from None
+
+
+async def login(config: NacosConnection, address: str) -> str:
+    """ "" if the name and password are accepted, else what the server says. Raises httpx.HTTPError."""
     async with client(config) as http:
-        answer = await http.post(url(config, address, "/v1/auth/users/login"), data=credentials)
-        if answer.status_code == 404:
-            answer = await http.post(url(config, address, "/v3/auth/user/login"), data=credentials)
-    return "" if answer.status_code == 200 and "accessToken" in answer.text else answer.text[:200].strip()
+        try:
+            await access_token(http, config, address)
+        except LoginRefused as error:
+            return str(error)
+    return ""
