@@ -7,6 +7,8 @@ may change at run time is in routes and extension configurations: a changed list
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
 from envoy.config.core.v3 import address_pb2, protocol_pb2
@@ -173,36 +175,45 @@ def _listener_filters() -> list[listener_components_pb2.ListenerFilter]:
     ]
 
 
-def _captured(
-    name: str, port: int, http: listener_components_pb2.FilterChain, prefix: str
-) -> listener_pb2.Listener:
-    """A listener that iptables redirects to: HTTP goes to `http`, everything else passes as it came."""
-    http.filter_chain_match.application_protocols.extend(["http/1.1", "http/1.0", "h2c"])
-    rest = listener_components_pb2.FilterChain(
-        filters=[
-            listener_components_pb2.Filter(
-                name="tcp",
-                typed_config=pack(
-                    tcp_proxy_pb2.TcpProxy(
-                        stat_prefix=f"{prefix}-tcp", cluster=PASS_THROUGH, idle_timeout=duration(0)
-                    )
-                ),
-            )
-        ]
+def _passing(prefix: str, cluster: str) -> listener_components_pb2.FilterChain:
+    tcp = tcp_proxy_pb2.TcpProxy(stat_prefix=f"{prefix}-tcp", cluster=cluster, idle_timeout=duration(0))
+    return listener_components_pb2.FilterChain(
+        filters=[listener_components_pb2.Filter(name="tcp", typed_config=pack(tcp))]
     )
-    return listener_pb2.Listener(
+
+
+def _in_clear_text(http: listener_components_pb2.FilterChain) -> listener_components_pb2.FilterChain:
+    # Without raw_buffer the protocols that TLS negotiates inside would match, too.
+    http.filter_chain_match.transport_protocol = "raw_buffer"
+    http.filter_chain_match.application_protocols.extend(["http/1.1", "http/1.0", "h2c"])
+    return http
+
+
+def _captured(
+    name: str, port: int, every: bool, http: listener_components_pb2.FilterChain
+) -> listener_pb2.Listener:
+    """A listener that iptables redirects to: HTTP goes to `http`, everything else passes as it came.
+
+    Who connects to its own port is cut off: taken on, it would be an open proxy, and in turn its own client.
+    `every` binds addresses of version six, too.
+    """
+    itself = listener_components_pb2.FilterChain(name="itself")
+    itself.filter_chain_match.destination_port.value = port
+    listener = listener_pb2.Listener(
         name=name,
-        address=socket_address("0.0.0.0", port),
+        address=socket_address("::" if every else "0.0.0.0", port),
         listener_filters=_listener_filters(),
         listener_filters_timeout=duration(1),
         continue_on_listener_filters_timeout=True,
-        filter_chains=[http],
-        default_filter_chain=rest,
+        filter_chains=[itself, _in_clear_text(http)],
+        default_filter_chain=_passing(name, PASS_THROUGH),
     )
+    listener.address.socket_address.ipv4_compat = every
+    return listener
 
 
-def redirect_outbound_listener(port: int, route_configuration: str) -> listener_pb2.Listener:
-    return _captured("outbound", port, _chain(outbound_manager(route_configuration, proxy=False)), "outbound")
+def redirect_outbound_listener(port: int, every: bool, route_configuration: str) -> listener_pb2.Listener:
+    return _captured("outbound", port, every, _chain(outbound_manager(route_configuration, proxy=False)))
 
 
 def inbound_manager(routes: route_pb2.RouteConfiguration) -> Hcm:
@@ -226,5 +237,16 @@ def inbound_listener(address: str, port: int, routes: route_pb2.RouteConfigurati
     )
 
 
-def redirect_inbound_listener(port: int, routes: route_pb2.RouteConfiguration) -> listener_pb2.Listener:
-    return _captured("inbound", port, _chain(inbound_manager(routes)), "inbound")
+def redirect_inbound_listener(
+    port: int,
+    every: bool,
+    routes: route_pb2.RouteConfiguration,
+    moved: Mapping[int, tuple[str, route_pb2.RouteConfiguration]],
+) -> listener_pb2.Listener:
+    """`moved` are the ports whose application listens elsewhere, with its cluster and the routes to it."""
+    listener = _captured("inbound", port, every, _chain(inbound_manager(routes)))
+    for registered, (cluster, own) in moved.items():
+        for chain in (_in_clear_text(_chain(inbound_manager(own))), _passing("inbound", cluster)):
+            chain.filter_chain_match.destination_port.value = registered
+            listener.filter_chains.append(chain)
+    return listener

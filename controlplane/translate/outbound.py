@@ -65,12 +65,16 @@ def virtual_host(plan: ServicePlan, domains: Sequence[str], proxy: bool) -> Virt
 
 def shared_address(plans: Sequence[ServicePlan], address: str) -> VirtualHost:
     """One ip:port that belongs to several services: Host decides, else the first by canonical id."""
-    tree: dict[str, OnMatch] = {}
+    exact: dict[str, OnMatch] = {}
+    with_port: dict[str, OnMatch] = {}
     for plan in plans:
-        for name in (plan.name, plan.name.lower()):
-            tree.setdefault(name, matching.nested(service_matcher(plan)))
-    matcher = matching.exact_tree(":authority", tree)
-    matcher.on_no_match.CopyFrom(matching.nested(service_matcher(plans[0])))
+        for name in dict.fromkeys((plan.name, plan.name.lower())):
+            named = exact.setdefault(name, matching.nested(service_matcher(plan)))
+            with_port.setdefault(f"{name}:", named)
+    by_port = matching.prefix_tree(":authority", with_port)
+    by_port.on_no_match.CopyFrom(matching.nested(service_matcher(plans[0])))
+    matcher = matching.exact_tree(":authority", exact)
+    matcher.on_no_match.CopyFrom(matching.nested(by_port))
     host = VirtualHost(name=address, domains=[address], retry_policy=retry_policy())
     host.matcher.CopyFrom(matcher)
     return host

@@ -54,6 +54,12 @@ class Sidecar:
     proxy: bool
     services: tuple[OwnService, ...]
 
+    def by_cluster(self) -> list[OwnService]:
+        """Own services that need a cluster: in redirect capture only those that listen elsewhere."""
+        return [
+            s for s in self.services if self.proxy or (self.app_address, s.app_port) != (self.address, s.port)
+        ]
+
 
 def _unlimited(cluster: cluster_pb2.Cluster) -> cluster_pb2.Cluster:
     value = wrappers_pb2.UInt32Value(value=UNLIMITED)
@@ -77,7 +83,7 @@ def _mirrored(cluster: cluster_pb2.Cluster) -> cluster_pb2.Cluster:
 
 def clusters(sidecar: Sidecar) -> Iterator[cluster_pb2.Cluster]:
     """One static cluster per own port (mirrors the protocol that came), and the way out of the mesh."""
-    for own in sidecar.services:
+    for own in sidecar.by_cluster():
         name = inbound_cluster(own.port)
         endpoint = endpoint_components_pb2.Endpoint(address=socket_address(sidecar.app_address, own.app_port))
         yield _mirrored(
@@ -124,7 +130,8 @@ def clusters(sidecar: Sidecar) -> Iterator[cluster_pb2.Cluster]:
         )
 
 
-def _inbound_routes(name: str, cluster: str) -> route_pb2.RouteConfiguration:
+def _inbound_routes(cluster: str) -> route_pb2.RouteConfiguration:
+    name = "inbound" if cluster == PASS_THROUGH else cluster
     route = route_components_pb2.Route(name="inbound", match=everything())
     route.route.cluster = cluster
     route.route.timeout.seconds = 0
@@ -138,11 +145,15 @@ def _inbound_routes(name: str, cluster: str) -> route_pb2.RouteConfiguration:
 def listeners(sidecar: Sidecar) -> Iterator[listener_pb2.Listener]:
     """Inbound, one per port in proxy capture, and outbound."""
     routes = outbound_routes(sidecar.proxy)
+    own = {
+        s.port: (inbound_cluster(s.port), _inbound_routes(inbound_cluster(s.port)))
+        for s in sidecar.by_cluster()
+    }
     if sidecar.proxy:
-        for own in sidecar.services:
-            cluster = inbound_cluster(own.port)
-            yield inbound_listener(sidecar.address, own.port, _inbound_routes(cluster, cluster))
+        for port, (_, inbound) in own.items():
+            yield inbound_listener(sidecar.address, port, inbound)
         yield egress_proxy_listener(sidecar.egress_address, EGRESS_PORT, routes)
     else:
-        yield redirect_inbound_listener(INBOUND_PORT, _inbound_routes("inbound", PASS_THROUGH))
-        yield redirect_outbound_listener(OUTBOUND_PORT, routes)
+        every = ":" in sidecar.address  # where there is no version six, it cannot be bound
+        yield redirect_inbound_listener(INBOUND_PORT, every, _inbound_routes(PASS_THROUGH), own)
+        yield redirect_outbound_listener(OUTBOUND_PORT, every, routes)

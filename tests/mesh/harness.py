@@ -63,6 +63,7 @@ class Pod:
     app_port: int = 30001
     health: str = "healthy"
     registered: bool = True
+    protocol: str = "http1"  # of its service
     metadata: dict[str, Any] = field(default_factory=dict)
     app: Child | None = None
     envoy: Child | None = None
@@ -93,14 +94,18 @@ class Pod:
 class Mesh:
     """See `start`. `edge` is a client of the edge, `rest` one of the admin API."""
 
-    def __init__(self, directory: Path, drain: float = 0.3, store: str = "memory") -> None:
+    def __init__(
+        self, directory: Path, drain: float = 0.3, store: str = "memory", own_network: str = ""
+    ) -> None:
+        """`own_network` are the first three numbers of addresses, where they are not of the loopback."""
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self.network = network()
+        self.network = own_network or network()
         self.drain = drain
         self.store = store
         self.pods: dict[str, Pod] = {}
         self.environment: dict[str, str] = {}
+        self.source: Sequence[str] = ("--services", str(directory / "services.yaml"))
         self._supervisor = Supervisor(directory)
         self._addresses = itertools.count(1)
         self.xds: Address = (f"{self.network}.250", 18000)
@@ -135,8 +140,8 @@ class Mesh:
             self.wait_ready()
         return self
 
-    def start_laneway(self) -> None:
-        command = [str(LANEWAY), "serve", "--services", str(self.directory / "services.yaml")]
+    def start_laneway(self, ready: bool = True) -> None:
+        command = [str(LANEWAY), "serve", *self.source]
         command += [
             "--store",
             self.store,
@@ -147,7 +152,8 @@ class Mesh:
         ]
         environment = {**os.environ, "LANEWAY_LANE_DRAIN": str(self.drain), **self.environment}
         self.serving = self._supervisor.start("laneway", command, environment)
-        until(self._laneway_ready, 30, "laneway to be ready")
+        if ready:
+            until(self._laneway_ready, 30, "laneway to be ready")
 
     def _laneway_ready(self) -> bool:
         assert self.serving is not None
@@ -165,6 +171,10 @@ class Mesh:
     @property
     def edge_admin(self) -> Address:
         return (self.edge_address[0], 15000)
+
+    def start_command(self, name: str, command: Sequence[str]) -> Child:
+        """Start anything else that ends with the mesh."""
+        return self._supervisor.start(name, command)
 
     def start_envoy(self, name: str, config: dict[str, Any]) -> Child:
         path = self.directory / f"{name}.json"
@@ -255,15 +265,22 @@ class Mesh:
     def write_services(self) -> None:
         """What the file source reads, replaced at once."""
         services: dict[str, list[dict[str, Any]]] = {}
+        protocols: dict[str, str] = {}
         for pod in self.pods.values():
             listed = services.setdefault(pod.service, [])
+            protocols[pod.service] = pod.protocol
             if pod.registered:
                 listed.append(pod.instance())
         path = self.directory / "services.yaml"
         new = path.with_suffix(".new")
         new.write_text(
             json.dumps(
-                {"services": [{"name": n, "protocol": "http1", "instances": i} for n, i in services.items()]}
+                {
+                    "services": [
+                        {"name": n, "instances": i} | ({"protocol": protocols[n]} if protocols[n] else {})
+                        for n, i in services.items()
+                    ]
+                }
             )
         )
         new.replace(path)
