@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
-from envoy.config.core.v3 import address_pb2, protocol_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, protocol_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.filters.http.dynamic_forward_proxy.v3 import dynamic_forward_proxy_pb2
@@ -53,6 +53,7 @@ def _manager(prefix: str) -> Hcm:
         http_protocol_options=protocol_pb2.Http1ProtocolOptions(
             allow_absolute_url=TRUE,
             accept_http_10=True,
+            default_host_for_http_10="localhost",
             ignore_http_11_upgrade=[string_pb2.StringMatcher(prefix="TLS/")],
         ),
         common_http_protocol_options=protocol_pb2.HttpProtocolOptions(idle_timeout=duration(STREAM_IDLE)),
@@ -161,6 +162,7 @@ def egress_proxy_listener(address: str, port: int, route_configuration: str) -> 
     """Proxy capture: applications reach it by the standard proxy variable."""
     return listener_pb2.Listener(
         name="outbound",
+        traffic_direction=base_pb2.OUTBOUND,
         address=socket_address(address, port),
         filter_chains=[_chain(outbound_manager(route_configuration, proxy=True))],
     )
@@ -201,6 +203,7 @@ def _captured(
     itself.filter_chain_match.destination_port.value = port
     listener = listener_pb2.Listener(
         name=name,
+        traffic_direction=base_pb2.TrafficDirection.Value(name.upper()),
         address=socket_address("::" if every else "0.0.0.0", port),
         listener_filters=_listener_filters(),
         listener_filters_timeout=duration(1),
@@ -232,6 +235,7 @@ def inbound_listener(address: str, port: int, routes: route_pb2.RouteConfigurati
     """Proxy capture: stands where the registry says that the instance is."""
     return listener_pb2.Listener(
         name=f"inbound/{port}",
+        traffic_direction=base_pb2.INBOUND,
         address=socket_address(address, port),
         filter_chains=[_chain(inbound_manager(routes))],
     )

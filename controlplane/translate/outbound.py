@@ -153,7 +153,8 @@ def _by_host(domains: Domains) -> Matcher:
         for name in dict.fromkeys([*names, *(plan.name for _ in names[:1])]):
             exact[name] = matching.nested(service_matcher(plan))
             with_port[f"{name}:"] = exact[name]
-    passed = act(Route(name="elsewhere", match=everything(), route=action(PASS_THROUGH)))
+    # Not ours to judge: a stream there may be silent for as long as it likes, such as a registry's.
+    passed = act(Route(name="elsewhere", match=everything(), route=action(PASS_THROUGH, idle_timeout=0)))
     if not exact:
         return Matcher(on_no_match=passed)
     outer = matching.exact_tree(":authority", exact)
