@@ -1,4 +1,4 @@
-"""What an Envoy says about itself (node metadata) as values, checked: it is a hostile boundary."""
+"""What a client says about itself (node metadata) as values, checked: it is a hostile boundary."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ class SidecarNode:
     tag: str | None
     place: Sidecar
     calls: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcNode:
+    """An instance of `application` whose gRPC library is the xDS client. `tag` is None for base."""
+
+    application: str
+    tag: str | None
 
 
 def _text(metadata: Mapping[str, Any], field: str, default: str | None = None) -> str:
@@ -77,22 +85,32 @@ def _services(metadata: Mapping[str, Any], proxy: bool) -> tuple[OwnService, ...
     return tuple(found)
 
 
+def _tag(metadata: Mapping[str, Any]) -> str | None:
+    tag = metadata.get("tag")
+    if tag is not None and not isinstance(tag, str):
+        raise NodeError(f"node.metadata.tag is {tag!r}; write a string, or leave it out for base")
+    return tag or None
+
+
 def parse_node(
     cluster: str, metadata: Mapping[str, Any], version: tuple[int, int, int] | None
-) -> EdgeNode | SidecarNode:
+) -> EdgeNode | SidecarNode | GrpcNode:
     """The node's role and place. Raises NodeError with a text for whoever wrote the bootstrap."""
     if version is not None and version < OLDEST_ENVOY:
         given, oldest = (".".join(map(str, v)) for v in (version, OLDEST_ENVOY))
         raise NodeError(f"Envoy {given} is older than {oldest}, the oldest that Laneway supports; upgrade it")
     if not cluster or len(cluster) > 253:
         raise NodeError(
-            "node.cluster is empty or too long; write the gateway's name (edge) or the application (sidecar)"
+            "node.cluster is empty or too long; write the gateway's name (edge) or the application (sidecar, "
+            "grpc)"
         )
     role = metadata.get("role")
     if role == "edge":
         return EdgeNode(cluster)
+    if role == "grpc":
+        return GrpcNode(cluster, _tag(metadata))
     if role != "sidecar":
-        raise NodeError(f"node.metadata.role is {role!r}; write edge or sidecar")
+        raise NodeError(f"node.metadata.role is {role!r}; write edge, sidecar or grpc")
     capture = metadata.get("capture", "proxy")
     if capture not in ("proxy", "redirect"):
         raise NodeError(f"node.metadata.capture is {capture!r}; write proxy or redirect")
@@ -101,17 +119,14 @@ def parse_node(
     egress = _address(metadata, "egress_address", "127.0.0.1")
     if not ipaddress.ip_address(egress).is_loopback:
         raise NodeError(
-            f"node.metadata.egress_address is {egress!r}: the egress proxy takes any request to anywhere, so it "
-            "must not be reached from outside; write a loopback address, such as 127.0.0.1"
+            f"node.metadata.egress_address is {egress!r}: the egress proxy takes any request to anywhere, so "
+            "it must not be reached from outside; write a loopback address, such as 127.0.0.1"
         )
     calls = metadata.get("calls")
     if calls is not None and not (
         isinstance(calls, list) and all(isinstance(name, str) and name for name in calls)
     ):
         raise NodeError(f"node.metadata.calls is {calls!r}; write a list of service names, or leave it out")
-    tag = metadata.get("tag")
-    if tag is not None and not isinstance(tag, str):
-        raise NodeError(f"node.metadata.tag is {tag!r}; write a string, or leave it out for base")
     place = Sidecar(
         address=address,
         app_address=_address(metadata, "app_address", address),
@@ -119,4 +134,4 @@ def parse_node(
         proxy=proxy,
         services=_services(metadata, proxy),
     )
-    return SidecarNode(cluster, tag or None, place, None if calls is None else frozenset(calls))
+    return SidecarNode(cluster, _tag(metadata), place, None if calls is None else frozenset(calls))

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from google.protobuf.message import Message
 
+from controlplane.app.grpc_clients import GrpcClients
 from controlplane.app.nodes import EdgeNode, SidecarNode
 from controlplane.model.definitions import Definitions
 from controlplane.plan.lanes import LaneMeaning, default_lane
@@ -83,6 +84,7 @@ class Publisher:
         self._known: Deployed = Deployed()
         self._carriers: tuple[tuple[str, str], ...] = ()
         self._resolve: Resolve = lambda name: name
+        self.grpc_clients = GrpcClients()
         self._endpoints = Collection(ENDPOINT)
         self._inbound = Collection(EXTENSION_CONFIG)
         self._everyone = Scope(None)
@@ -116,6 +118,7 @@ class Publisher:
             self._publish_edge(name)
         for own in self._owns.values():
             self._publish_own(own)
+        self.grpc_clients.publish(self.plan, resolve, deployed.known, self._carriers)
         for plan in gone:
             for assignment in clusters.assignments(plan):
                 self._endpoints.remove(assignment.cluster_name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from controlplane.app.nodes import EdgeNode, NodeError, SidecarNode, parse_node
+from controlplane.app.grpc_clients import GrpcView
+from controlplane.app.nodes import EdgeNode, GrpcNode, NodeError, SidecarNode, parse_node
 from controlplane.app.publisher import Publisher
 from controlplane.xds.resources import View
 from controlplane.xds.server import InvalidNode, Node
@@ -29,6 +30,8 @@ class Views:
             parsed = parse_node(node.cluster, node.metadata, build_version(node))
         except NodeError as error:
             raise InvalidNode(str(error)) from None
+        if isinstance(parsed, GrpcNode):
+            return self._publisher.grpc_clients.view(parsed)
         if isinstance(parsed, EdgeNode):
             view = self._publisher.edge_view(parsed)
         else:
@@ -37,6 +40,8 @@ class Views:
         return view
 
     def released(self, node: Node, view: View) -> None:
+        if isinstance(view, GrpcView):
+            return self._publisher.grpc_clients.release(view)
         parsed = self._nodes.pop(id(view), None)
         if parsed is not None:
             self._publisher.release(parsed, view)

@@ -144,8 +144,17 @@ def clusters(plan: ServicePlan, mirror: bool) -> Iterator[cluster_pb2.Cluster]:
         yield aggregate_cluster(lane_cluster(plan.id, target), members, target.strict)
 
 
-def _endpoint(plan: ServicePlan, instance: Instance) -> endpoint_components_pb2.LbEndpoint:
+def endpoint_health(instance: Instance) -> health_check_pb2.HealthStatus:
     healthy = instance.health is Health.HEALTHY or instance.held
+    return health_check_pb2.HEALTHY if healthy else health_check_pb2.UNHEALTHY
+
+
+def endpoint_weight(instance: Instance) -> int:
+    """Hundredths of a registry's weight, from 1 to 1,000,000."""
+    return min(max(round(instance.weight * 100), 1), 1_000_000)
+
+
+def _endpoint(plan: ServicePlan, instance: Instance) -> endpoint_components_pb2.LbEndpoint:
     lane = {
         "tag": instance.tag or "base",
         "service": plan.id,
@@ -153,10 +162,8 @@ def _endpoint(plan: ServicePlan, instance: Instance) -> endpoint_components_pb2.
     }
     return endpoint_components_pb2.LbEndpoint(
         endpoint=endpoint_components_pb2.Endpoint(address=socket_address(instance.address, instance.port)),
-        health_status=health_check_pb2.HEALTHY if healthy else health_check_pb2.UNHEALTHY,
-        load_balancing_weight=wrappers_pb2.UInt32Value(
-            value=min(max(round(instance.weight * 100), 1), 1_000_000)
-        ),
+        health_status=endpoint_health(instance),
+        load_balancing_weight=wrappers_pb2.UInt32Value(value=endpoint_weight(instance)),
         metadata=base_pb2.Metadata(filter_metadata={"lane": struct(lane)}),
     )
 

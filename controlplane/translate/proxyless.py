@@ -1,0 +1,184 @@
+# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
+"""Resources for proxyless gRPC: clients whose gRPC library is itself the xDS client (`xds:///sc-B`).
+
+gRPC knows a part of what Envoy knows: an API listener with routes, none that binds; routes in order with
+header matches, no matcher trees; EDS and aggregate clusters, of circuit breaking a number of requests alone,
+no panic. What it reads and what it refuses: gRFC A27, A28 (routes), A37 (aggregate clusters), A42 (weights of
+localities), https://grpc.github.io/grpc/core/md_doc_grpc_xds_features.html.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
+from envoy.config.core.v3 import base_pb2, health_check_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.config.listener.v3 import api_listener_pb2, listener_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.clusters.aggregate.v3 import cluster_pb2 as aggregate_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.type.matcher.v3 import regex_pb2, string_pb2
+from google.protobuf import wrappers_pb2
+
+from controlplane.plan.services import ServicePlan
+from controlplane.registry.types import Instance, Protocol
+from controlplane.translate.clusters import UNLIMITED, endpoint_health, endpoint_weight
+from controlplane.translate.messages import ADS, pack, socket_address
+from controlplane.translate.names import base_cluster, lane_cluster, member_cluster
+
+Carriers = Sequence[tuple[str, str]]
+"""(header, member of baggage), in order of precedence; headers in lower case."""
+
+Header = route_components_pb2.HeaderMatcher
+LocalityEndpoints = endpoint_components_pb2.LocalityLbEndpoints
+
+
+def listener(target: str, service: str) -> listener_pb2.Listener:
+    """What gRPC asks for first, by the name in its target: where the routes of `service` are."""
+    manager = hcm_pb2.HttpConnectionManager(
+        rds=hcm_pb2.Rds(config_source=ADS, route_config_name=service),
+        http_filters=[hcm_pb2.HttpFilter(name="router", typed_config=pack(router_pb2.Router()))],
+    )
+    return listener_pb2.Listener(
+        name=target, api_listener=api_listener_pb2.ApiListener(api_listener=pack(manager))
+    )
+
+
+def _exact(name: str, value: str) -> Header:
+    return Header(name=name, string_match=string_pb2.StringMatcher(exact=value))
+
+
+def _regex(name: str, regex: str) -> Header:
+    matcher = string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=regex))
+    return Header(name=name, string_match=matcher)
+
+
+def member_regex(name: str, value: str | None) -> str:
+    """RE2 for a whole `baggage` with the member `name` of that value, with None: of any but an empty one."""
+    wanted = re.escape(value) if value is not None else r"[^;,\s]+"
+    return rf"(?:.*,)?\s*{re.escape(name)}\s*=\s*{wanted}(?:[;,\s].*)?"
+
+
+def _route(cluster: str, *headers: Header) -> route_components_pb2.Route:
+    route = route_components_pb2.Route(match=route_components_pb2.RouteMatch(prefix="", headers=headers))
+    route.route.cluster = cluster
+    return route
+
+
+def routes(plan: ServicePlan, carriers: Carriers, default: str | None) -> list[route_components_pb2.Route]:
+    """Lane to cluster. As at a sidecar, a header that is there decides, else baggage, else the `default`
+    lane; an unknown lane is base. Of members of baggage with different lanes, the first in this list wins.
+    """
+    base = base_cluster(plan.id)
+    lanes = {lane: lane_cluster(plan.id, target) for lane, target in plan.lanes.items()}
+    found: list[route_components_pb2.Route] = []
+    if lanes and plan.protocol is not Protocol.TCP:
+        for header, _ in carriers:
+            found += [_route(cluster, _exact(header, lane)) for lane, cluster in lanes.items()]
+            found.append(_route(base, _regex(header, ".+")))
+        for _, member in carriers:
+            found += [
+                _route(cluster, _regex("baggage", member_regex(member, lane)))
+                for lane, cluster in lanes.items()
+            ]
+            found.append(_route(base, _regex("baggage", member_regex(member, None))))
+        if default in lanes:
+            found.append(_route(lanes[default]))
+            return found
+        found.pop()
+    return [*found, _route(base)]
+
+
+def route_configuration(
+    plan: ServicePlan, carriers: Carriers, default: str | None
+) -> route_pb2.RouteConfiguration:
+    """The routes of one service; the virtual host takes whatever authority the client has."""
+    host = route_components_pb2.VirtualHost(
+        name=plan.id, domains=["*"], routes=routes(plan, carriers, default)
+    )
+    return route_pb2.RouteConfiguration(name=plan.id, virtual_hosts=[host])
+
+
+def _eds_cluster(name: str) -> cluster_pb2.Cluster:
+    thresholds = circuit_breaker_pb2.CircuitBreakers.Thresholds(
+        max_requests=wrappers_pb2.UInt32Value(value=UNLIMITED)  # gRPC's own limit is 1,024
+    )
+    return cluster_pb2.Cluster(
+        name=name,
+        type=cluster_pb2.Cluster.EDS,
+        eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=ADS),
+        circuit_breakers=circuit_breaker_pb2.CircuitBreakers(thresholds=[thresholds]),
+    )
+
+
+def _aggregate_cluster(name: str, members: Sequence[str]) -> cluster_pb2.Cluster:
+    """As for Envoy, but for the balancing: gRPC refuses CLUSTER_PROVIDED, the one that Envoy wants here."""
+    return cluster_pb2.Cluster(
+        name=name,
+        cluster_type=cluster_pb2.Cluster.CustomClusterType(
+            name="envoy.clusters.aggregate",
+            typed_config=pack(aggregate_pb2.ClusterConfig(clusters=members)),
+        ),
+    )
+
+
+def clusters(plan: ServicePlan) -> Iterator[cluster_pb2.Cluster]:
+    """Every cluster of a service, under the names that Envoy's clusters have."""
+    base = base_cluster(plan.id)
+    yield _eds_cluster(base)
+    if plan.protocol is Protocol.TCP:
+        return
+    for target in plan.targets:
+        member = member_cluster(plan.id, target)
+        yield _eds_cluster(member)
+        yield _aggregate_cluster(lane_cluster(plan.id, target), [member] if target.strict else [member, base])
+
+
+def _locality(weight: int, instances: Sequence[Instance], fail_open: bool) -> LocalityEndpoints:
+    alike = [
+        endpoint_components_pb2.LbEndpoint(
+            endpoint=endpoint_components_pb2.Endpoint(address=socket_address(i.address, i.port)),
+            health_status=health_check_pb2.HEALTHY if fail_open else endpoint_health(i),
+        )
+        for i in instances
+    ]
+    healthy = sum(endpoint.health_status == health_check_pb2.HEALTHY for endpoint in alike)
+    return LocalityEndpoints(
+        locality=base_pb2.Locality(sub_zone=f"weight-{weight}"),
+        lb_endpoints=alike,
+        load_balancing_weight=wrappers_pb2.UInt32Value(value=weight * max(healthy, 1)),
+    )
+
+
+def _assignment(
+    name: str, instances: Sequence[Instance], fail_open: bool
+) -> endpoint_pb2.ClusterLoadAssignment:
+    """Endpoints in one locality for each weight that they have.
+
+    gRPC's round robin heeds the weights of localities (gRFC A42) and not those of endpoints, and wants each
+    locality to be named. With `fail_open`, instances of which none is healthy are all tried: gRPC itself
+    has no panic.
+    """
+    fail_open = fail_open and all(endpoint_health(i) != health_check_pb2.HEALTHY for i in instances)
+    once = {(i.address, i.port): i for i in sorted(instances, key=endpoint_weight)}  # gRPC refuses doubles
+    ordered = sorted(once.values(), key=lambda i: (endpoint_weight(i), i.address, i.port))
+    localities = [
+        _locality(weight, tuple(alike), fail_open) for weight, alike in groupby(ordered, key=endpoint_weight)
+    ]
+    excess = sum(locality.load_balancing_weight.value for locality in localities) // UNLIMITED + 1
+    for locality in localities:  # gRPC refuses a sum that 32 bits do not hold
+        locality.load_balancing_weight.value = max(locality.load_balancing_weight.value // excess, 1)
+    return endpoint_pb2.ClusterLoadAssignment(cluster_name=name, endpoints=localities)
+
+
+def assignments(plan: ServicePlan) -> Iterator[endpoint_pb2.ClusterLoadAssignment]:
+    """The endpoints of every EDS cluster of a service."""
+    yield _assignment(base_cluster(plan.id), plan.base, fail_open=True)
+    if plan.protocol is Protocol.TCP:
+        return
+    for target, instances in plan.targets.items():
+        yield _assignment(member_cluster(plan.id, target), instances, fail_open=False)
