@@ -104,10 +104,16 @@ class DeltaSubscription(Subscription):
 
     def _start(self, names: frozenset[str], request: Message) -> None:
         self.started = True
-        self.wildcard = WILDCARD in names or (not names and self.type_url in LEGACY_WILDCARD)
+        initial = _entries(request)
+        if self.view.on_demand:
+            self.view.wanted(self.type_url, names.union(map(wire.entry_key, initial)))
+        self.wildcard = (
+            WILDCARD in names
+            or (not names and self.type_url in LEGACY_WILDCARD)
+            or self.type_url in self.view.whole
+        )
         self.names = self.pending = share(names - {WILDCARD})
         self.pending_all = self.wildcard
-        initial = _entries(request)
         self.initial = initial or None
         # A client that comes back with what it has waits for nothing; any other waits for its first answer,
         # also for an empty one (Envoy's empty VHDS subscription else delays its start by 15 s).
@@ -125,6 +131,8 @@ class DeltaSubscription(Subscription):
 
     def _subscribe(self, names: frozenset[str]) -> None:
         self._doubt(names)
+        if self.view.on_demand:
+            self.view.wanted(self.type_url, names)
         if WILDCARD in names:
             names = names - {WILDCARD}
             self.wildcard = self.pending_all = self.owed = True
@@ -163,7 +171,10 @@ class DeltaSubscription(Subscription):
         had = {wire.entry_key(entry) for entry in strange}
         if not self.wildcard:
             had &= self.names
-        return share(want), {name for name in had if self._lookup(name) is None}
+        gone = {name for name in had if self._lookup(name) is None}
+        if self.type_url == VIRTUAL_HOST:
+            gone -= self.names  # answered as a resource without body; Envoy rejects a name in both
+        return share(want), gone
 
     def _lookup(self, name: str) -> Resource | None:
         return self.view.get(self.type_url, name)

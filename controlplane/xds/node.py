@@ -26,7 +26,7 @@ class Node:
 
     `metadata` is the Struct as plain values (numbers are floats). `version` is the client's build, for Envoy
     `1.40.0`, for others the user agent's version. `message` is the serialised Node, for client status
-    replies.
+    replies. `incremental`: it speaks the delta variant.
     """
 
     id: str
@@ -37,9 +37,10 @@ class Node:
     region: str = ""
     zone: str = ""
     message: bytes = field(default=b"", repr=False, compare=False)
+    incremental: bool = True
 
 
-def from_message(message: Message) -> Node:
+def from_message(message: Message, incremental: bool = True) -> Node:
     """Read the Node message of a request."""
     build = message.user_agent_build_version.version
     version = f"{build.major_number}.{build.minor_number}.{build.patch}"
@@ -53,6 +54,7 @@ def from_message(message: Message) -> Node:
         zone=message.locality.zone,
         # The extensions list is some 40 KiB for an Envoy: nobody asks for it and a thousand streams hold it.
         message=_without_extensions(message),
+        incremental=incremental,
     )
 
 

@@ -390,11 +390,21 @@ def version_of(weight: int) -> str:
 
 
 class View:
-    """What one node, or many, may see: per type URL an ordered tuple of collections with disjoint names."""
+    """What one node, or many, may see: per type URL an ordered tuple of collections with disjoint names.
 
-    __slots__ = ("__weakref__", "collections")
+    `whole` are types of which a delta client gets everything that the view has, whatever it names: Envoy's
+    subscription to virtual hosts is to all of its route configuration, and names only those that it lacks.
+    """
 
-    def __init__(self, collections: Mapping[str, Sequence[Collection]]) -> None:
+    __slots__ = ("__weakref__", "collections", "whole")
+
+    on_demand = False
+    """Whether `wanted` is to be called."""
+
+    def __init__(
+        self, collections: Mapping[str, Sequence[Collection]], whole: frozenset[str] = frozenset()
+    ) -> None:
+        self.whole = whole
         for type_url, parts in collections.items():
             for part in parts:
                 if part.type_url != type_url:
@@ -406,6 +416,9 @@ class View:
     def of(self, type_url: str) -> tuple[Collection, ...]:
         """The collections of one type; none for a type that the view does not have."""
         return self.collections.get(type_url, ())
+
+    def wanted(self, type_url: str, names: Iterable[str]) -> None:
+        """A client asks for `names`, or (delta) says that it has them; called before it is answered."""
 
     def get(self, type_url: str, name: str) -> Resource | None:
         for collection in self.of(type_url):

@@ -25,6 +25,7 @@ from . import csds
 from .admission import TokenBucket
 from .connection import EOF, Connection, StreamEnd, parse
 from .debounce import Debounce
+from .delta import DeltaSubscription
 from .messages import Message
 from .node import InvalidNode, Node, NotReady, from_message
 from .resources import Clock, Collection, Overrun, View
@@ -211,7 +212,7 @@ class XdsServer:
         if raw is EOF:
             return
         first = parse(raw, variant, only)
-        node = from_message(first.node)
+        node = from_message(first.node, variant is DeltaSubscription)
         if not node.id:
             raise StreamEnd(grpc.StatusCode.INVALID_ARGUMENT, "the first request names no node id")
         if self._max_streams_per_node and self._per_node[node.id] >= self._max_streams_per_node:

@@ -103,7 +103,8 @@ class StreamState(Generic[S]):
         gated = self._gated(now)
         holding = any(kind in self.subscriptions for kind in _REFERRING)
         for type_url, subscription in self.subscriptions.items():
-            if not subscription.dirty():
+            if not subscription.dirty() or (gated and type_url == VIRTUAL_HOST):
+                # A virtual host that is asked for comes with its clusters: they go first, warm.
                 continue
             response = subscription.compose(
                 hold=holding and type_url in _BREAKING, asked_only=gated and type_url in _REFERRING
@@ -130,18 +131,19 @@ class StreamState(Generic[S]):
         """Envoy warms each cluster that is new or changed, and waits for its endpoints to be sent again."""
         pushed, clusters.pushed = clusters.pushed, NOTHING
         endpoints = self.subscriptions.get(ENDPOINT)
-        if not pushed or endpoints is None:
+        if not pushed or (endpoints is None and not self.view.on_demand):
             return
         found = (self.view.get(CLUSTER, name) for name in pushed)
         names = frozenset(cluster.endpoints for cluster in found if cluster is not None)
-        endpoints.resend(names)
-        if endpoints.wildcard or not clusters.wildcard:
+        known = NOTHING
+        if endpoints is not None:
+            endpoints.resend(names)
+            known = endpoints.names
+        if (endpoints is not None and endpoints.wildcard) or not clusters.wildcard:
             return
         # What refers to a new cluster waits until the client asked for the cluster's endpoints and got them:
         # a request that is routed to a warming cluster is answered with 503.
-        fresh = frozenset(
-            name for name in names - endpoints.names if self.view.get(ENDPOINT, name) is not None
-        )
+        fresh = frozenset(name for name in names - known if self.view.get(ENDPOINT, name) is not None)
         if fresh:
             self._warming = self._warming | fresh
             self._gate_until = now + self.warming_wait
@@ -149,11 +151,12 @@ class StreamState(Generic[S]):
     def _gated(self, now: float) -> bool:
         if self._gate_until is None:
             return False
-        clusters, endpoints = self.subscriptions[CLUSTER], self.subscriptions[ENDPOINT]
-        waiting = self._warming - endpoints.names
+        clusters, endpoints = self.subscriptions[CLUSTER], self.subscriptions.get(ENDPOINT)
+        waiting = self._warming if endpoints is None else self._warming - endpoints.names
         if waiting:
             waiting = frozenset(name for name in waiting if self.view.get(ENDPOINT, name) is not None)
-        if (waiting or endpoints.dirty()) and now < self._gate_until and clusters.nack is None:
+        unsent = endpoints is not None and endpoints.dirty()
+        if (waiting or unsent) and now < self._gate_until and clusters.nack is None:
             return True
         self._gate_until, self._warming = None, NOTHING
         return False
