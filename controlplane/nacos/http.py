@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 from typing import Any
 
@@ -33,9 +34,13 @@ async def version(config: NacosConnection) -> str:
     """`2.3.2`, or "" where no server tells."""
     async with client(config) as http:
         for address in config.server_addresses:
+            token: dict[str, str] = {}
+            if config.username:
+                with contextlib.suppress(httpx.HTTPError, LoginRefused):
+                    token["accessToken"] = (await access_token(http, config, address))[0]
             for path in _STATE_PATHS:
                 try:
-                    answer = await http.get(url(config, address, path))
+                    answer = await http.get(url(config, address, path), params=token)
                     found = _version_in(answer.json()) if answer.status_code == 200 else ""
                 except (httpx.HTTPError, ValueError):
                     continue

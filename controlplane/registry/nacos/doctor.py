@@ -11,6 +11,7 @@ import httpx
 
 from controlplane.nacos import http
 from controlplane.registry.metadata import DEFAULT_TAG_KEYS, read_service
+from controlplane.registry.nacos import overview
 from controlplane.registry.nacos.config import NacosConfig
 from controlplane.registry.nacos.sdk import NacosError, NamingClient, reachable
 from controlplane.registry.source import RawInstance, RawService
@@ -73,12 +74,19 @@ async def _server(config: NacosConfig, address: str) -> list[Finding]:
         text = "agrees with this machine's" if ok else f"differs from this machine's by {drift:+.0f} s"
         findings.append(Finding(ok, f"{address}: the server's clock {text}"))
         if config.username:
-            refusal = await http.login(config, address)
-            said = f"is refused: {refusal}" if refusal else "is accepted"
-            findings.append(Finding(not refusal, f"{address}: the login of {config.username} {said}"))
+            findings.append(await _login(config, address))
     except (httpx.HTTPError, KeyError, ValueError) as error:
         findings.append(Finding(False, f"{address}: HTTP does not work: {error or type(error).__name__}"))
     return findings
+
+
+async def _login(config: NacosConfig, address: str) -> Finding:
+    try:
+        refusal = await http.login(config, address)
+    except httpx.RemoteProtocolError:  # some 2.3 servers answer a wrong password with the status 0
+        refusal = "wrong name or password"
+    said = f"is refused: {refusal}" if refusal else "is accepted"
+    return Finding(not refusal, f"{address}: the login of {config.username} {said}")
 
 
 async def _group(
@@ -88,9 +96,7 @@ async def _group(
     wanted = sorted(name for name in everything if config.wants(name))
     where = f"namespace {config.namespace}, group {group}"
     if not everything:
-        return [
-            Finding(False, f"{where}: no services; are namespace (its id, not its name) and group right?")
-        ]
+        return [Finding(False, f"{where}: no services; {await _elsewhere(config)}")]
     if not wanted:
         return [Finding(False, f"{where}: none of {len(everything)} services has a name that is asked for")]
     tags: Counter[str] = Counter()
@@ -110,6 +116,19 @@ async def _group(
         keys = ", ".join(tag_keys)
         findings.append(Finding(True, f"{where}: no instance is tagged; tags are looked for in {keys}"))
     return findings
+
+
+async def _elsewhere(config: NacosConfig) -> str:
+    """What to look at where a group has no services."""
+    for address in config.server_addresses:
+        if groups := await overview.groups(config, address):
+            found = ", ".join(f"{name} ({count})" for name, count in groups.most_common(10))
+            return f"this namespace has some in the groups {found}"
+    known = [
+        name for address in config.server_addresses for name in await overview.namespaces(config, address)
+    ]
+    others = f" The server knows the namespaces {', '.join(sorted(set(known))[:20])}" if known else ""
+    return f"nor in any other group; is the namespace right (its id, not its name)?{others}"
 
 
 async def _instances(client: NamingClient, group: str, name: str) -> tuple[RawInstance, ...]:

@@ -18,6 +18,7 @@
 - A broken connection is replaced silently, and what was subscribed follows on a 30 s tick. A new client
   subscribes at once: that is what we do.
 - TLS needs a client certificate and key, also where the server asks for none: `tls.py` replaces that.
+- An error in answer to `list_services` is a validation error of its own model, without the server's words.
 - `ListInstanceParam` has no default for `healthy_only`; disabled instances are filtered by the server.
 """
 
@@ -38,6 +39,7 @@ from controlplane.registry.source import RawInstance
 
 PAGE = 1000
 GRPC_PORT_OFFSET = 1000
+NO_ANSWER = "Nacos does not answer"
 
 T = TypeVar("T")
 Changed = Callable[[tuple[RawInstance, ...]], None]
@@ -136,7 +138,12 @@ class NamingClient:
             param = self._sdk.ListServiceParam(
                 namespace_id=self._config.namespace, group_name=group, page_no=page, page_size=PAGE
             )
-            found = await self._ask(self._service.list_services(param))
+            try:
+                found = await self._ask(self._service.list_services(param))
+            except NacosError as error:
+                if "ServiceListResponse" in str(error):  # the SDK cannot read a refusal; of a query it can
+                    await self._query(group, "laneway")
+                raise
             names.update(found.services)
             if len(found.services) < PAGE:
                 return names
@@ -168,9 +175,12 @@ class NamingClient:
 
     async def refresh(self, group: str, name: str) -> None:
         """Ask for the instances of a subscribed service; a difference is told to its subscriber."""
-        proxy = self._service.grpc_client_proxy
-        service = await self._ask(proxy.query_instance_of_service(name, group, "", False))
+        service = await self._query(group, name)
         await self._service.service_info_holder.process_service(service)
+
+    async def _query(self, group: str, name: str) -> Any:
+        proxy = self._service.grpc_client_proxy
+        return await self._ask(proxy.query_instance_of_service(name, group, "", False))
 
     async def close(self) -> None:
         """End the connection and everything that the SDK started for it."""
@@ -194,7 +204,7 @@ class NamingClient:
         try:
             return await asyncio.wait_for(request, seconds or self._config.request_timeout)
         except TimeoutError:
-            raise NacosError("Nacos does not answer") from None
+            raise NacosError(NO_ANSWER) from None
         except Exception as error:
             raise NacosError(plain(error, self._config.username)) from error
 
@@ -231,7 +241,9 @@ def plain(error: Exception, username: str) -> str:
         return "Nacos wants a user name and password"
     if getattr(error, "error_code", 0) == 403 or "authorization failed" in text.lower():
         return f"Nacos refuses access: {text}"
-    if "not connected" in text:
+    if "DEADLINE_EXCEEDED" in text:
+        return NO_ANSWER
+    if "not connected" in text or "UNAVAILABLE" in text:
         return "the connection to Nacos is gone"
     return f"Nacos says: {text}"
 
