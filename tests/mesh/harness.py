@@ -114,6 +114,7 @@ class Mesh:
         self.rest = Rest(self.admin)
         self.edge = Client(self.edge_address)
         self.serving: Child | None = None
+        self.edge_envoy: Child | None = None
         LIVE.append(self)
 
     # Processes.
@@ -166,7 +167,14 @@ class Mesh:
         config = bootstrap(
             f"edge~{gateway}~{self.network}", gateway, edge_metadata(), self.xds, self.edge_admin
         )
-        return self.start_envoy("edge", config)
+        self.edge_envoy = self.start_envoy("edge", config)
+        return self.edge_envoy
+
+    def restart_edge(self) -> None:
+        """Kill the edge and wait for a new one."""
+        self.kill(self.edge_envoy)
+        self.start_edge()
+        self.wait_ready()
 
     @property
     def edge_admin(self) -> Address:
