@@ -213,7 +213,7 @@ def test_the_control_plane_starts_while_the_server_is_down(
         state.unlink()
         mesh.start_laneway(ready=False)
         reason = until(lambda: unready(mesh), 20, "the reason")
-    XX
+        assert "source nacos has not synced yet: no " in reason
         load.wait_for(60)
         server.start()
         register_all(mesh, registrar)
