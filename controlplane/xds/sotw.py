@@ -40,6 +40,8 @@ class SotwSubscription(Subscription):
         elif not self.named and self.type_url in LEGACY_WILDCARD:
             wildcard = True
         names = share(names - {WILDCARD})
+        if self.view.on_demand and names != self.names:
+            self.view.wanted(self.type_url, names - self.names)
         if not self.started:
             self.started = True
             self.wildcard, self.names = wildcard, names
