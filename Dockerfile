@@ -41,7 +41,7 @@ RUN apt-get update -qq \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/* /usr/share/doc /usr/share/man /usr/share/locale
 COPY --chmod=755 compose/init.sh /usr/local/bin/laneway-init
 # Every pod's init step writes here, as root or not.
-RUN mkdir -m 1777 /bootstrap
+RUN mkdir -m 777 /bootstrap
 ENTRYPOINT ["laneway-init"]
 
 FROM runtime AS control-plane
@@ -52,7 +52,7 @@ VOLUME /data
 EXPOSE 18000 18080
 ENV LANEWAY_XDS=0.0.0.0:18000 LANEWAY_STORE=sqlite:/data/laneway.db
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=2s --timeout=2s --start-period=30s --retries=3 \
+HEALTHCHECK --interval=3s --timeout=3s --start-period=60s --retries=10 \
   CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/18080 && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && grep -q ' 200 ' <&3"]
 ENTRYPOINT ["laneway"]
 CMD ["serve"]

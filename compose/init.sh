@@ -38,14 +38,16 @@ redirect() {
 
 file=/bootstrap/$NAME.yaml
 if [ "${ROLE:-sidecar}" = edge ]; then
-  laneway bootstrap edge --gateway "$GATEWAY" --node-id "$NAME" --xds "$XDS" --file "$file"
+  laneway bootstrap edge --gateway "$GATEWAY" --node-id "$NAME" --xds "$XDS" --file "$file.new"
 else
-  address=$(hostname -i)
+  address=$(hostname -i | tr " " "\n" | grep -m 1 -F .)
   [ "${CAPTURE:-redirect}" = proxy ] || redirect
   set -- --application "$APPLICATION" --service "$SERVICE" --capture "${CAPTURE:-redirect}" --address "$address"
   [ -z "${TAG:-}" ] || set -- "$@" --tag "$TAG"
   [ -z "${APP_ADDRESS:-}" ] || set -- "$@" --app-address "$APP_ADDRESS"
-  laneway bootstrap sidecar "$@" --node-id "$NAME" --xds "$XDS" --file "$file"
+  laneway bootstrap sidecar "$@" --node-id "$NAME" --xds "$XDS" --file "$file.new"
 fi
-chmod 644 "$file"
+chmod 644 "$file.new"
+# Renamed, not rewritten: the last run may have been another user.
+mv -f "$file.new" "$file"
 echo "wrote $file"
