@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -150,12 +151,13 @@ def _run(command: list[str]) -> None:
 
 
 def free_port() -> int:
-    """A port P with P + 1000, P + 1001 and P - 1000 free, too: HTTP, gRPC for clients and peers, raft."""
+    """A port P with P + 1000, P + 1001 and P - 1000 free, too: HTTP, gRPC for clients and peers, raft.
+
+    Below those that the system gives to connections: while a server is down, nobody takes its ports.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if 3000 < port < 60000 and all(_is_free(p) for p in (port, port + 1000, port + 1001, port - 1000)):
+        port = random.randrange(11_000, 31_000)
+        if all(_is_free(p) for p in (port, port + 1000, port + 1001, port - 1000)):
             return port
 
 
@@ -197,6 +199,9 @@ class NacosServer:
 
     def _start_once(self, patience: float) -> None:
         lib, classes = prepare(self.version)
+        database = self.home / "data" / "derby-data"
+        if not (database / "service.properties").exists():  # none, or one that was given up half way
+            shutil.rmtree(database, ignore_errors=True)
         for folder in ("conf", "logs", "data"):
             (self.home / folder).mkdir(parents=True, exist_ok=True)
         (self.home / "conf" / "application.properties").write_text(self._properties())
