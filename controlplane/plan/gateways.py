@@ -43,7 +43,10 @@ class RoutePlan:
 
 @dataclass(frozen=True, slots=True)
 class GatewayPlan:
-    """`trusted` are the lanes that a client may name itself; None unless the gateway trusts its clients."""
+    """`trusted` are the lanes that a client may name itself; None unless the gateway trusts its clients.
+
+    `foreign` are (header, baggage member) of other gateways: sidecars would read them, so clients may not.
+    """
 
     name: str
     listeners: tuple[Listener, ...]
@@ -51,6 +54,7 @@ class GatewayPlan:
     trusted: tuple[str, ...] | None
     trusted_hops: int
     routes: tuple[RoutePlan, ...]
+    foreign: tuple[tuple[str, str], ...] = ()
 
     def hosts(self) -> list[str]:
         """Every host of every route, lower case, sorted; "*" for routes without hosts comes last."""
@@ -85,6 +89,11 @@ def strip_port(authority: str) -> str:
     if colon and port.isdigit() and (head.endswith("]") or ":" not in head):
         return head
     return authority
+
+
+def carried_by(carriers: Carriers) -> tuple[str, str]:
+    """(header, baggage member) of a gateway; header names have no case."""
+    return carriers.header.lower(), carriers.baggage
 
 
 def _applies(lane: Lane, route: str) -> bool:
@@ -152,6 +161,12 @@ def plan_gateway(
         trusted=tuple(sorted(coloured)) if gateway.trust_client_lane else None,
         trusted_hops=gateway.trusted_hops,
         routes=tuple(sorted(routes, key=precedence)),
+        foreign=tuple(
+            sorted(
+                {carried_by(g.carriers) for g in definitions.gateways.values()}
+                - {carried_by(gateway.carriers)}
+            )
+        ),
     )
 
 

@@ -95,10 +95,11 @@ def cookie_values(headers: Iterable[tuple[str, str]]) -> dict[bytes, bytes]:
 
 def carried_values(plan: GatewayPlan, request: Request) -> dict[str, bytes]:
     """Every header that conditions and stickiness of this gateway read, with its bytes."""
+    foreign = {header for header, _ in plan.foreign} - {plan.carriers.header.lower()}
     headers = [
         (name.lower(), value)
         for name, value in request.headers
-        if not name.lower().startswith(("x-envoy-", "x-laneway-"))
+        if not name.lower().startswith(("x-envoy-", "x-laneway-")) and name.lower() not in foreign
     ]
     values: dict[str, bytes] = {":authority": request.host.encode(), ":method": request.method.encode()}
     for name in {name for name, _ in headers}:

@@ -73,6 +73,12 @@ def plan_service(
     proxies route.
     """
     applications = applications_of(service, override)
+    protocols = {i.protocol for i in service.instances if i.protocol is not Protocol.UNKNOWN}
+    protocol = service.protocol
+    if protocol is Protocol.UNKNOWN and len(protocols) == 1:
+        protocol = next(iter(protocols))
+    if protocol is Protocol.TCP:  # passed as it is, never routed by lanes
+        defined = known = ()
     lanes: dict[str, Target] = {}
     wanted: set[Target] = set()
     for lane in known:
@@ -92,10 +98,6 @@ def plan_service(
             if instance.tag == target.tag
             and (override or instance.application or service.name) in target.applications
         )
-    protocols = {i.protocol for i in service.instances if i.protocol is not Protocol.UNKNOWN}
-    protocol = service.protocol
-    if protocol is Protocol.UNKNOWN and len(protocols) == 1:
-        protocol = next(iter(protocols))
     return ServicePlan(
         id=service.id,
         name=service.name,

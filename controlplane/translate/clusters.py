@@ -14,9 +14,10 @@ from envoy.config.core.v3 import base_pb2, health_check_pb2, protocol_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.extensions.clusters.aggregate.v3 import cluster_pb2 as aggregate_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
-from envoy.type.v3 import percent_pb2
+from envoy.type.v3 import http_pb2, percent_pb2
 from google.protobuf import wrappers_pb2
 
+from controlplane.model.documents import HealthCheck
 from controlplane.plan.services import ServicePlan, Target
 from controlplane.registry.types import Health, Instance, Protocol
 from controlplane.translate.messages import ADS, duration, pack, parse_duration, socket_address, struct
@@ -103,17 +104,26 @@ def eds_cluster(plan: ServicePlan, name: str, mirror: bool, target: Target | Non
     )
     cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(pack(http_options(plan.protocol, mirror)))
     if plan.health_check is not None:
-        interval = parse_duration(plan.health_check.interval, 5.0)
-        cluster.health_checks.append(
-            health_check_pb2.HealthCheck(
-                timeout=duration(min(interval, 2.0)),
-                interval=duration(interval),
-                unhealthy_threshold=wrappers_pb2.UInt32Value(value=2),
-                healthy_threshold=wrappers_pb2.UInt32Value(value=1),
-                http_health_check=health_check_pb2.HealthCheck.HttpHealthCheck(path=plan.health_check.path),
-            )
-        )
+        cluster.health_checks.append(_health_check(plan.health_check, plan.protocol))
+        # Envoy would go on using instances that have left the cluster for as long as they answer.
+        cluster.ignore_health_on_host_removal = True
     return cluster
+
+
+def _health_check(wanted: HealthCheck, protocol: Protocol) -> health_check_pb2.HealthCheck:
+    interval = parse_duration(wanted.interval, 5.0)
+    http2 = protocol in (Protocol.HTTP2, Protocol.GRPC)
+    return health_check_pb2.HealthCheck(
+        timeout=duration(min(interval, 2.0)),
+        interval=duration(interval),
+        # A cluster without traffic would be asked once a minute, and get none while it counts as unhealthy.
+        no_traffic_interval=duration(interval),
+        unhealthy_threshold=wrappers_pb2.UInt32Value(value=2),
+        healthy_threshold=wrappers_pb2.UInt32Value(value=1),
+        http_health_check=health_check_pb2.HealthCheck.HttpHealthCheck(
+            path=wanted.path, codec_client_type=http_pb2.HTTP2 if http2 else http_pb2.HTTP1
+        ),
+    )
 
 
 def aggregate_cluster(name: str, members: Iterable[str], strict: bool) -> cluster_pb2.Cluster:
@@ -132,11 +142,9 @@ def aggregate_cluster(name: str, members: Iterable[str], strict: bool) -> cluste
 
 
 def clusters(plan: ServicePlan, mirror: bool) -> Iterator[cluster_pb2.Cluster]:
-    """Every cluster of a service. Services that speak plain TCP have only their base."""
+    """Every cluster of a service."""
     base = base_cluster(plan.id)
     yield eds_cluster(plan, base, mirror, None)
-    if plan.protocol is Protocol.TCP:
-        return
     for target in plan.targets:
         member = member_cluster(plan.id, target)
         yield eds_cluster(plan, member, mirror, target)
@@ -160,6 +168,10 @@ def _endpoint(plan: ServicePlan, instance: Instance) -> endpoint_components_pb2.
         "service": plan.id,
         "application": instance.application or plan.name,
     }
+    if instance.tag is None:
+        lane["base"] = (
+            plan.id
+        )  # what tells an answer of base from one of the lane, whatever its tag is called
     return endpoint_components_pb2.LbEndpoint(
         endpoint=endpoint_components_pb2.Endpoint(address=socket_address(instance.address, instance.port)),
         health_status=endpoint_health(instance),
@@ -191,7 +203,5 @@ def assignment(
 
 def assignments(plan: ServicePlan) -> Iterator[endpoint_pb2.ClusterLoadAssignment]:
     yield assignment(plan, base_cluster(plan.id), plan.base)
-    if plan.protocol is Protocol.TCP:
-        return
     for target, instances in plan.targets.items():
         yield assignment(plan, member_cluster(plan.id, target), instances)

@@ -1,17 +1,19 @@
 -- Edge: takes every lane, x-envoy-* and x-laneway-* that a client sent, and lifts the query parameters
 -- and cookies that rules name into headers that the route matchers read.
 local function split_baggage(baggage)
-  local lane, rest, found = nil, {}, false
+  local lane, rest, found, foreign = nil, {}, false, false
   for member in string.gmatch(baggage, "[^,]+") do
     local key = string.match(member, "^%s*([^=;%s]*)")
     if key == MEMBER then
       found = true
       lane = string.match(member, "^%s*[^=;%s]*%s*=%s*([^;%s]+)") or lane
+    elseif MEMBERS and MEMBERS[key] then -- another gateway's: sidecars read it, too
+      foreign = true
     elseif string.find(member, "%S") then
       rest[#rest + 1] = member
     end
   end
-  return lane, table.concat(rest, ","), found
+  return lane, table.concat(rest, ","), found, foreign
 end
 
 local function decode(text)
@@ -31,6 +33,9 @@ function envoy_on_request(handle)
       forged[#forged + 1] = key
     end
   end
+  if FOREIGN then
+    for key, _ in pairs(FOREIGN) do headers:remove(key) end
+  end
   if forged then
     for _, key in ipairs(forged) do headers:remove(key) end
   end
@@ -39,11 +44,12 @@ function envoy_on_request(handle)
   local lane = named
   local baggage = headers:get("baggage")
   if baggage then
-    local member, rest, found = split_baggage(baggage)
+    local member, rest, found, foreign = split_baggage(baggage)
     if lane == nil or lane == "" then lane = member end
     if rest ~= "" then headers:replace("x-laneway-rest", "," .. rest) end
-    if found and not TRUST then
+    if foreign or (found and not TRUST) then
       headers:remove("baggage")
+      if TRUST and member then rest = MEMBER .. "=" .. member .. (rest ~= "" and "," .. rest or "") end
       if rest ~= "" then headers:add("baggage", rest) end
     end
   end

@@ -27,7 +27,7 @@ from controlplane.translate.routes import (
     action,
     direct,
     lane_route,
-    mark_strict,
+    mark,
     retry_policy,
     target_cluster,
 )
@@ -88,7 +88,7 @@ class _RouteBuilder:
             entry.weight.value = slots
             if lane:
                 entry.request_headers_to_add.extend(_colours(self.plan, lane))
-                mark_strict(entry, lane, target)  # type: ignore[arg-type]
+                mark(entry, lane, target)
 
         for slot in ratio.ranges:
             add(None, slot.start - position)

@@ -59,12 +59,16 @@ def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
         r.ratio.sticky.cookie for r in plan.routes if r.ratio and r.ratio.sticky and r.ratio.sticky.cookie
     }
     cookies = {(name, key) for source, name, key in lifted if source == "cookie"}
+    headers = {header for header, _ in plan.foreign} - {plan.carriers.header.lower()}
+    members = {member for _, member in plan.foreign} - {plan.carriers.baggage}
     stayed = {(name, lifted_header("cookie", name)) for name in sticky}
     cookies |= stayed
     head = "\n".join(
         [
             f"local HEADER = {_quote(plan.carriers.header.lower())}",
             f"local MEMBER = {_quote(plan.carriers.baggage)}",
+            f"local FOREIGN = {_table((header, '') for header in headers)}",
+            f"local MEMBERS = {_table((member, '') for member in members)}",
             f"local TRUST = {'true' if plan.trusted is not None else 'false'}",
             f"local QUERIES = {_table((name, key) for source, name, key in lifted if source == 'query')}",
             f"local COOKIES = {_table(cookies)}",

@@ -8,6 +8,7 @@ from controlplane.translate.messages import safe
 
 UNREACHED_HEADER = "x-laneway-unreached"
 REASON_HEADER = "x-laneway-reason"
+SERVED_HEADER = "x-laneway-served"
 LANE_HEADER = "x-laneway-lane"
 PATH_HEADER = "x-laneway-path"
 REST_HEADER = "x-laneway-rest"

@@ -7,11 +7,24 @@ end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
+  local served = headers:get("x-laneway-served")
+  if served then
+    headers:remove("x-laneway-served")
+    local lane, base = string.match(served, "^(%S+) (.+)$")
+    if base and base ~= "-" then
+      handle:streamInfo():dynamicMetadata():set("laneway", "lane", lane)
+      handle:streamInfo():dynamicMetadata():set("laneway", "fallback", base)
+    end
+  end
   if headers:get("x-laneway-unreached") then
     headers:remove("x-laneway-unreached")
     local context = handle:filterContext()
     local lane = context and context:get("strict")
-    if lane and headers:get(":status") == "503" then
+    if lane and headers:get("grpc-status") then -- an answer of headers alone, as gRPC has it
+      headers:replace("x-laneway-reason", "lane-unavailable")
+      headers:replace("grpc-message", "Lane " .. lane ..
+        " has no instance of this service that can be reached, and it does not fall back to base.")
+    elseif lane and headers:get(":status") == "503" then
       headers:replace("x-laneway-reason", "lane-unavailable")
       headers:replace("content-type", "application/problem+json")
       local text = '{"type":"about:blank","title":"Lane unavailable","status":503,"detail":"Lane ' .. lane ..

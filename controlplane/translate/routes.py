@@ -16,8 +16,8 @@ from xds.core.v3 import extension_pb2 as xds_extension_pb2
 from controlplane.plan.services import Target
 from controlplane.translate.lua import strict_context
 from controlplane.translate.matching import OnMatch
-from controlplane.translate.messages import duration, everything, pack
-from controlplane.translate.names import UNREACHED_HEADER, base_cluster, lane_cluster
+from controlplane.translate.messages import duration, everything, header, pack
+from controlplane.translate.names import SERVED_HEADER, UNREACHED_HEADER, base_cluster, lane_cluster
 
 Route = route_components_pb2.Route
 RouteAction = route_components_pb2.RouteAction
@@ -71,13 +71,21 @@ def lane_route(name: str, service: str, lane: str, target: Target | None, forwar
     """A route of `lane`; a target that is None is served by base and keeps its colour."""
     forward.cluster = target_cluster(service, target)
     route = Route(name=name, match=everything(), route=forward)
-    mark_strict(route, lane, target)
+    mark(route, lane, target)
     return route
 
 
-def mark_strict(route: Route, lane: str, target: Target | None) -> None:
-    if target is not None and target.strict:
+def mark(
+    route: Route | route_components_pb2.WeightedCluster.ClusterWeight, lane: str, target: Target | None
+) -> None:
+    """Tell the reply's filter of the lane: to count fallbacks, or to say why there is none."""
+    if target is None:
+        return
+    if target.strict:
         route.typed_per_filter_config["reply"].CopyFrom(pack(strict_context(lane)))
+    else:
+        served = header(SERVED_HEADER, f"{lane} %UPSTREAM_METADATA(lane:base)%")
+        route.response_headers_to_add.append(served)
 
 
 def direct(name: str, status: int, body: str) -> Route:

@@ -38,6 +38,7 @@ function envoy_on_request(handle)
   end
   if lane == nil and DEFAULT then
     lane, carrier = DEFAULT.lane, DEFAULT
+    if baggage then rest = select(2, read_member(baggage, carrier.baggage)) end
   end
   if OUTBOUND then
     headers:remove("x-laneway-lane")

@@ -163,12 +163,15 @@ class Mesh:
             return self.rest.call("GET", "/readyz").status == 200
         return False
 
-    def start_edge(self, gateway: str = "edge") -> Child:
-        config = bootstrap(
-            f"edge~{gateway}~{self.network}", gateway, edge_metadata(), self.xds, self.edge_admin
-        )
+    def start_edge(self) -> Child:
+        config = bootstrap(f"edge~edge~{self.network}", "edge", edge_metadata(), self.xds, self.edge_admin)
         self.edge_envoy = self.start_envoy("edge", config)
         return self.edge_envoy
+
+    def start_other_edge(self, gateway: str, admin: Address) -> Child:
+        """An edge of another gateway."""
+        config = bootstrap(f"edge~{gateway}~{self.network}", gateway, edge_metadata(), self.xds, admin)
+        return self.start_envoy(f"edge-{gateway}", config)
 
     def restart_edge(self) -> None:
         """Kill the edge and wait for a new one."""

@@ -5,17 +5,19 @@ Pods have inbound sidecars. Each test repairs what it broke, so that they share 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
 import pytest
 
-from tests.mesh.client import Load, until
+from tests.mesh.client import Load, fetch, until
 from tests.mesh.harness import APPLICATIONS, Mesh, abc, group, header, lane, route, rule
 
 GRAY = ("canary", "gray")
 FULL = ["Agray", "B", "Cgray1"]
 GET = ("GET", "/a", [GRAY], b"")
+PUT = ("PUT", "/a", [GRAY], b"x" * 60_000)
 POST = ("POST", "/a", [GRAY], b"x" * 500)
 LANE, BASE = {("Agray", "B", "Cgray1"), ("Agray", "B", "Cgray2")}, ("Agray", "B", "C")
 
@@ -71,7 +73,7 @@ def idempotent_failures(load: Load) -> list[object]:
 def test_the_only_instance_is_killed(mesh: Mesh, what: str) -> None:
     pod = mesh.pods["Cgray1"]
     try:
-        with mesh.load(GET, GET, POST, rate=150) as load:
+        with mesh.load(GET, PUT, POST, rate=150) as load:
             load.wait_for(60)
             began = time.monotonic()
             if what in ("application", "both"):
@@ -179,6 +181,41 @@ def test_colour_is_kept_for_later_hops(mesh: Mesh) -> None:
 def test_a_tag_that_nobody_has_is_base(mesh: Mesh) -> None:
     answer = mesh.edge.get("/a", ("canary", "nobody"))
     assert (answer.chain, answer.lane) == (["A", "B", "C"], "nobody")
+
+
+def counted(admin: tuple[str, int]) -> dict[tuple[str, str], int]:
+    """The counter of fallbacks by service and lane, as Prometheus reads it from an Envoy."""
+    found: dict[tuple[str, str], int] = {}
+    for line in fetch(admin, "/stats/prometheus?filter=laneway").body.decode().splitlines():
+        if line.startswith("envoy_laneway_fallback{"):
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+            found[labels["laneway_service"], labels["laneway_lane"]] = int(line.rpartition(" ")[2])
+    return found
+
+
+def test_fallbacks_are_counted(mesh: Mesh) -> None:
+    """Each request that base answered in place of the lane, once, at the caller; and no other request."""
+    edge, caller = mesh.edge_admin, (mesh.pods["B"].address, 15000)
+    key = ("file///sc-C", "gray")
+    before, before_edge = counted(caller).get(key, 0), counted(edge)
+    for _ in range(5):
+        assert mesh.chain("/a", GRAY) == FULL
+        assert mesh.chain() == ["A", "B", "C"]
+    assert counted(caller).get(key, 0) == before
+    mesh.kill(mesh.pods["Cgray1"].app)  # the first requests are retried: counted once all the same
+    try:
+        for _ in range(7):
+            assert mesh.chain("/a", GRAY) == list(BASE)
+            assert mesh.chain() == ["A", "B", "C"]
+        assert counted(caller)[key] == before + 7
+    finally:
+        restart(mesh, "Cgray1")
+    assert counted(edge) == before_edge
+    for _ in range(3):
+        mesh.chain("/a", ("canary", "nobody"))
+    assert counted(edge)["file///sc-A", "nobody"] == before_edge.get(("file///sc-A", "nobody"), 0) + 3
+    answer = mesh.edge.get("/a", GRAY)
+    assert not [n for n, _ in answer.headers if n.startswith("x-laneway-")]
 
 
 def check_unavailable(status: int, reason: str | None, body: bytes, lane_name: str) -> None:

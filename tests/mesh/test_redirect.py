@@ -106,7 +106,14 @@ def mesh(
     made.start_laneway()
     elsewhere = {"W", "Wgray", "G", "Ggray", "shared-too", "F", "F2", "F6"}
     made.start_apps(p for n, p in made.pods.items() if n not in elsewhere)
-    made.apply(made.gateway(), route("b", "sc-B"), group("g", "back"), lane("gray", "g"), lane("red", "g"))
+    made.apply(
+        made.gateway(),
+        route("b", "sc-B"),
+        group("g", "back"),
+        lane("gray", "g"),
+        lane("red", "g"),
+        lane("strict", "g", "nobody", fallback="none"),
+    )
     with ExitStack() as stack:
         for name in ("W", "Wgray"):
             address = (made.pods[name].address, PORT)
@@ -270,6 +277,14 @@ def test_grpc_over_clear_text(mesh: Mesh, pods: dict) -> None:
     at = f"{mesh.pods['G'].address}:{PORT}"
     assert call_grpc(pods, FOUR, at, "x-lane=gray") == "Ggray gray lane=gray"
     assert call_grpc(pods, FOUR, at) == "G None None"
+
+
+def test_a_lane_without_fallback(mesh: Mesh, pods: dict) -> None:
+    """gRPC has no status 503: its callers learn it from the status and headers that they read."""
+    answer = ask(pods, mesh.pods["B"].address, ("x-lane", "strict"))
+    assert (answer.status, answer.header("x-laneway-reason")) == (503, "lane-unavailable")
+    text = call_grpc(pods, FOUR, f"{mesh.pods['G'].address}:{PORT}", "x-lane=strict")
+    assert text.startswith("UNAVAILABLE lane-unavailable Lane strict has no instance"), text
 
 
 def test_a_server_that_speaks_first(mesh: Mesh, pods: dict, host: netns.Namespace) -> None:
