@@ -28,12 +28,15 @@ from typing import Any
 import pytest
 
 VERSIONS = ("2.3.2-OEM", "3.1.0-bugfix")
+OLD_VERSION = "2.1.1"
+"""Has no raft: metadata edits and persistent instances fail; the configuration service works."""
 USERS_SERVER = "LANEWAY_TEST_NACOS"
 """Variable with host:port of a running server, used in place of starting one."""
 
 _PARTS = {
-    "2": ("group.springframework.nacos", ("nacos-naming", "nacos-config", "nacos-default-plugin-all")),
-    "3": ("io.github.pig-mesh.nacos", ("nacos-server",)),
+    "2.1": ("io.springboot.nacos", ("nacos-naming", "nacos-config", "nacos-plugin-default-impl")),
+    "2.3": ("group.springframework.nacos", ("nacos-naming", "nacos-config", "nacos-default-plugin-all")),
+    "3.1": ("io.github.pig-mesh.nacos", ("nacos-server",)),
 }
 _MAIN = {"2": "com.alibaba.nacos.Nacos", "3": "com.alibaba.nacos.bootstrap.NacosUp"}
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
@@ -115,7 +118,7 @@ def prepare(version: str) -> tuple[Path, Path]:
 
 
 def _download(version: str, root: Path, lib: Path) -> None:
-    group, artifacts = _PARTS[version[0]]
+    group, artifacts = _PARTS[version[:3]]
     wanted = [f"<groupId>{group}</groupId><artifactId>{a}</artifactId>" for a in artifacts]
     if version[0] == "2":
         boot = "org.springframework.boot"
@@ -179,6 +182,7 @@ class NacosServer:
     port: int = field(default_factory=free_port)
     auth: bool = False
     token_seconds: int = 18000
+    properties: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -321,6 +325,7 @@ class NacosServer:
                 "nacos.k8s.sync.enabled=false",
                 "management.metrics.export.elastic.enabled=false",
                 "management.metrics.export.influx.enabled=false",
+                *self.properties,
             ]
         )
 
