@@ -2,15 +2,18 @@
 """Resources for proxyless gRPC: clients whose gRPC library is itself the xDS client (`xds:///sc-B`).
 
 gRPC knows a part of what Envoy knows: an API listener with routes, none that binds; routes in order with
-header matches, no matcher trees; EDS and aggregate clusters, of circuit breaking a number of requests alone,
-no panic. What it reads and what it refuses: gRFC A27, A28 (routes), A37 (aggregate clusters), A42 (weights of
-localities), https://grpc.github.io/grpc/core/md_doc_grpc_xds_features.html.
+header matches, no matcher trees; priorities of endpoints, of circuit breaking a number of requests alone, no
+panic. What it reads and what it refuses: gRFC A27, A28 (routes), A42 (weights of localities),
+https://grpc.github.io/grpc/core/md_doc_grpc_xds_features.html.
+
+Falling back is a matter of priorities within one cluster. Aggregate clusters (A37), which Envoy has for it,
+do not work here: C-core 1.85 forgets the member of an aggregate that is also routed to directly, as base is.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
@@ -18,17 +21,16 @@ from envoy.config.core.v3 import base_pb2, health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.config.listener.v3 import api_listener_pb2, listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
-from envoy.extensions.clusters.aggregate.v3 import cluster_pb2 as aggregate_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from google.protobuf import wrappers_pb2
 
-from controlplane.plan.services import ServicePlan
+from controlplane.plan.services import ServicePlan, Target
 from controlplane.registry.types import Instance, Protocol
 from controlplane.translate.clusters import UNLIMITED, endpoint_health, endpoint_weight
 from controlplane.translate.messages import ADS, pack, socket_address
-from controlplane.translate.names import base_cluster, lane_cluster, member_cluster
+from controlplane.translate.names import base_cluster, lane_cluster
 
 Carriers = Sequence[tuple[str, str]]
 """(header, member of baggage), in order of precedence; headers in lower case."""
@@ -103,7 +105,7 @@ def route_configuration(
     return route_pb2.RouteConfiguration(name=plan.id, virtual_hosts=[host])
 
 
-def _eds_cluster(name: str) -> cluster_pb2.Cluster:
+def _cluster(name: str) -> cluster_pb2.Cluster:
     thresholds = circuit_breaker_pb2.CircuitBreakers.Thresholds(
         max_requests=wrappers_pb2.UInt32Value(value=UNLIMITED)  # gRPC's own limit is 1,024
     )
@@ -115,70 +117,59 @@ def _eds_cluster(name: str) -> cluster_pb2.Cluster:
     )
 
 
-def _aggregate_cluster(name: str, members: Sequence[str]) -> cluster_pb2.Cluster:
-    """As for Envoy, but for the balancing: gRPC refuses CLUSTER_PROVIDED, the one that Envoy wants here."""
-    return cluster_pb2.Cluster(
-        name=name,
-        cluster_type=cluster_pb2.Cluster.CustomClusterType(
-            name="envoy.clusters.aggregate",
-            typed_config=pack(aggregate_pb2.ClusterConfig(clusters=members)),
-        ),
-    )
+def _targets(plan: ServicePlan) -> Mapping[Target, tuple[Instance, ...]]:
+    return {} if plan.protocol is Protocol.TCP else plan.targets
 
 
 def clusters(plan: ServicePlan) -> Iterator[cluster_pb2.Cluster]:
-    """Every cluster of a service, under the names that Envoy's clusters have."""
-    base = base_cluster(plan.id)
-    yield _eds_cluster(base)
-    if plan.protocol is Protocol.TCP:
-        return
-    for target in plan.targets:
-        member = member_cluster(plan.id, target)
-        yield _eds_cluster(member)
-        yield _aggregate_cluster(lane_cluster(plan.id, target), [member] if target.strict else [member, base])
+    """Base, and one for each target: the names are those of Envoy's clusters."""
+    yield _cluster(base_cluster(plan.id))
+    for target in _targets(plan):
+        yield _cluster(lane_cluster(plan.id, target))
 
 
-def _locality(weight: int, instances: Sequence[Instance], fail_open: bool) -> LocalityEndpoints:
-    alike = [
-        endpoint_components_pb2.LbEndpoint(
-            endpoint=endpoint_components_pb2.Endpoint(address=socket_address(i.address, i.port)),
-            health_status=health_check_pb2.HEALTHY if fail_open else endpoint_health(i),
-        )
-        for i in instances
-    ]
-    healthy = sum(endpoint.health_status == health_check_pb2.HEALTHY for endpoint in alike)
-    return LocalityEndpoints(
-        locality=base_pb2.Locality(sub_zone=f"weight-{weight}"),
-        lb_endpoints=alike,
-        load_balancing_weight=wrappers_pb2.UInt32Value(value=weight * max(healthy, 1)),
-    )
+def _localities(tag: str, instances: Sequence[Instance], priority: int) -> list[LocalityEndpoints]:
+    """One locality for each weight: gRPC's round robin heeds the weights of localities (gRFC A42) alone.
 
-
-def _assignment(
-    name: str, instances: Sequence[Instance], fail_open: bool
-) -> endpoint_pb2.ClusterLoadAssignment:
-    """Endpoints in one locality for each weight that they have.
-
-    gRPC's round robin heeds the weights of localities (gRFC A42) and not those of endpoints, and wants each
-    locality to be named. With `fail_open`, instances of which none is healthy are all tried: gRPC itself
-    has no panic.
+    A locality keeps its name when its priority changes: so gRPC knows it again and keeps its connections.
     """
-    fail_open = fail_open and all(endpoint_health(i) != health_check_pb2.HEALTHY for i in instances)
     once = {(i.address, i.port): i for i in sorted(instances, key=endpoint_weight)}  # gRPC refuses doubles
     ordered = sorted(once.values(), key=lambda i: (endpoint_weight(i), i.address, i.port))
-    localities = [
-        _locality(weight, tuple(alike), fail_open) for weight, alike in groupby(ordered, key=endpoint_weight)
+    alike = {weight: tuple(same) for weight, same in groupby(ordered, key=endpoint_weight)}
+    excess = sum(weight * len(same) for weight, same in alike.items()) // UNLIMITED + 1
+    return [
+        LocalityEndpoints(
+            locality=base_pb2.Locality(zone=tag, sub_zone=f"weight-{weight}"),
+            lb_endpoints=[
+                endpoint_components_pb2.LbEndpoint(
+                    endpoint=endpoint_components_pb2.Endpoint(address=socket_address(i.address, i.port))
+                )
+                for i in same
+            ],
+            # gRPC refuses a sum that 32 bits do not hold.
+            load_balancing_weight=wrappers_pb2.UInt32Value(value=max(weight * len(same) // excess, 1)),
+            priority=priority,
+        )
+        for weight, same in alike.items()
     ]
-    excess = sum(locality.load_balancing_weight.value for locality in localities) // UNLIMITED + 1
-    for locality in localities:  # gRPC refuses a sum that 32 bits do not hold
-        locality.load_balancing_weight.value = max(locality.load_balancing_weight.value // excess, 1)
-    return endpoint_pb2.ClusterLoadAssignment(cluster_name=name, endpoints=localities)
 
 
 def assignments(plan: ServicePlan) -> Iterator[endpoint_pb2.ClusterLoadAssignment]:
-    """The endpoints of every EDS cluster of a service."""
-    yield _assignment(base_cluster(plan.id), plan.base, fail_open=True)
-    if plan.protocol is Protocol.TCP:
-        return
-    for target, instances in plan.targets.items():
-        yield _assignment(member_cluster(plan.id, target), instances, fail_open=False)
+    """The endpoints of every cluster of a service: the tagged ones, then, as the next priority, base.
+
+    Unhealthy ones are left out, as gRPC would do. It has no panic: where none of base is healthy, all are
+    tried. Priorities have no gaps, or gRPC refuses them.
+    """
+    base = _healthy(plan.base) or plan.base
+    yield endpoint_pb2.ClusterLoadAssignment(
+        cluster_name=base_cluster(plan.id), endpoints=_localities("base", base, 0)
+    )
+    for target, instances in _targets(plan).items():
+        found = _localities(target.tag, _healthy(instances), 0)
+        if not target.strict:
+            found += _localities("base", base, 1 if found else 0)
+        yield endpoint_pb2.ClusterLoadAssignment(cluster_name=lane_cluster(plan.id, target), endpoints=found)
+
+
+def _healthy(instances: Sequence[Instance]) -> tuple[Instance, ...]:
+    return tuple(i for i in instances if endpoint_health(i) == health_check_pb2.HEALTHY)
