@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from controlplane.cli.client import Client, segment
@@ -79,11 +80,11 @@ def yes(value: Any) -> str:
     return "yes" if value else "no"
 
 
-def age(seconds_since_epoch: Any) -> str:
-    """How long ago, in the largest fitting unit; times that the API sends as text are shown as they are."""
-    if not isinstance(seconds_since_epoch, int | float):
-        return str(seconds_since_epoch or "-")
-    seconds = max(0.0, time.time() - seconds_since_epoch)
+def age(time_text: str | None) -> str:
+    """How long ago a time of the API was, in the largest fitting unit; `-` for none."""
+    if not time_text:
+        return "-"
+    seconds = max(0.0, time.time() - datetime.fromisoformat(time_text).timestamp())
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"
@@ -191,8 +192,8 @@ KINDS = (
          ("name", "gateway", "applications"), ("inherits tag",), _group),
     Kind("lanes", ("lane",), "Lane", ("name", "group", "tag", "enabled", "rule", "fallback"),
          ("priority", "routes"), _lane, parent="lane-groups", owner="group"),
-    Kind("services", ("service", "svc"), None, ("service", "source", "instances", "base", "tags", "state"),
-         ("updated", "refused", "conflicts"), _service, key="service"),
+    Kind("services", ("service", "svc"), None, ("service", "source", "instances", "base", "tags", "state",
+         "updated"), ("refused", "conflicts"), _service, key="service"),
     Kind("proxies", ("proxy",), None, ("node", "cluster", "role", "envoy", "connected", "state"),
          ("variant", "warnings"), _proxy, key="node"),
 )  # fmt: skip
