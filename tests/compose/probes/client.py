@@ -1,9 +1,11 @@
-"""Calls of every kind, made inside a pod beside its application: each prints one line of JSON and what it saw."""
+"""Calls of every kind, made inside a pod beside its application: each prints one line of JSON."""
 
+# ruff: noqa: PT018 - one assertion says one thing here, with what was seen
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 import os
 import socket
@@ -39,7 +41,10 @@ def request(path: str = "/", **headers: str) -> bytes:
 
 
 async def http(url: str, **options) -> dict:  # type: ignore[no-untyped-def]
-    async with aiohttp.ClientSession() as client, client.request(options.pop("method", "GET"), url, **options) as r:
+    async with (
+        aiohttp.ClientSession() as client,
+        client.request(options.pop("method", "GET"), url, **options) as r,
+    ):
         assert r.status == 200, (r.status, await r.text())
         return await r.json()
 
@@ -49,7 +54,10 @@ def tls(alpn: list[str], host: str = PEER) -> str:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if alpn:
         context.set_alpn_protocols(alpn)
-    with socket.create_connection((host, 7001), 10) as plain, context.wrap_socket(plain, server_hostname="peer") as c:
+    with (
+        socket.create_connection((host, 7001), 10) as plain,
+        context.wrap_socket(plain, server_hostname="peer") as c,
+    ):
         c.sendall(request(Host="peer", Connection="close"))
         got = b""
         while part := c.recv(65536):
@@ -129,7 +137,9 @@ def case_half_close() -> str:
 
 
 async def case_unknown_host() -> str:
-    got = await http(f"http://{PEER}:7002/x/../y//z?a=%20b", headers={"X-Custom": "1", "Host": "other.example"})
+    got = await http(
+        f"http://{PEER}:7002/x/../y//z?a=%20b", headers={"X-Custom": "1", "Host": "other.example"}
+    )
     sent = {k.lower(): v for k, v in got["headers"]}
     assert got["peer"] == "peer" and sent["host"] == "other.example" and sent["x-custom"] == "1", got
     known = {"host", "x-custom", "accept", "accept-encoding", "user-agent"}
@@ -228,7 +238,8 @@ async def upload(address: str, name: str, headers: dict[str, str]) -> str:
     data = os.urandom(1 << 20) * 64
     began = time.monotonic()
     got = await http(f"http://{address}:7002/up", method="POST", data=data, headers=headers)
-    assert got["peer"] == name and got["sha256"] == hashlib.sha256(data).hexdigest()
+    assert got["peer"] == name
+    assert got["sha256"] == hashlib.sha256(data).hexdigest()
     return f"64 MiB in {time.monotonic() - began:.1f} s"
 
 
@@ -242,19 +253,24 @@ async def case_upload_lane() -> str:
 
 async def case_expect_continue() -> str:
     data = os.urandom(100_000)
-    async with aiohttp.ClientSession() as client:
-        async with client.post(f"http://{BASE}:7002/up", data=data, headers=GRAY, expect100=True) as response:
-            got = await response.json()
-    assert got["sha256"] == hashlib.sha256(data).hexdigest() and got["peer"] == "gray"
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(f"http://{BASE}:7002/up", data=data, headers=GRAY, expect100=True) as response,
+    ):
+        got = await response.json()
+    assert got["sha256"] == hashlib.sha256(data).hexdigest()
+    assert got["peer"] == "gray"
     return "100-continue"
 
 
 async def case_download_lane() -> str:
     size = 64 << 20
     digest = hashlib.sha256()
-    async with aiohttp.ClientSession() as client:
-        async with client.get(f"http://{BASE}:7002/download?size={size}", headers=GRAY) as response:
-            body = await response.read()
+    async with (
+        aiohttp.ClientSession() as client,
+        client.get(f"http://{BASE}:7002/download?size={size}", headers=GRAY) as response,
+    ):
+        body = await response.read()
     digest.update(body[:size])
     assert body[size:].decode() == digest.hexdigest()
     return "64 MiB"
@@ -263,13 +279,15 @@ async def case_download_lane() -> str:
 async def case_event_stream_lane() -> str:
     times = []
     timeout = aiohttp.ClientTimeout(total=None)
-    async with aiohttp.ClientSession(timeout=timeout) as client:
-        async with client.get(f"http://{BASE}:7002/ticks?every=1&count=20", headers=GRAY) as response:
-            async for line in response.content:
-                if line.strip():
-                    assert line.startswith(b"data: gray"), line
-                    times.append(time.monotonic())
-    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as client,
+        client.get(f"http://{BASE}:7002/ticks?every=1&count=20", headers=GRAY) as response,
+    ):
+        async for line in response.content:
+            if line.strip():
+                assert line.startswith(b"data: gray"), line
+                times.append(time.monotonic())
+    gaps = [b - a for a, b in itertools.pairwise(times)]
     assert len(times) == 20 and max(gaps) < 3, (len(times), gaps)
     return f"20 events, each within {max(gaps):.1f} s"
 
@@ -284,7 +302,11 @@ def case_upgrade_tls_as_httpclient5_sends_it() -> str:
 def case_upgrade_h2c_as_jdk_client_sends_it() -> str:
     settings = "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"
     text = request(
-        Connection="Upgrade, HTTP2-Settings", Host=f"{BASE}:7002", HTTP2_Settings=settings, Upgrade="h2c", x_lane="gray"
+        Connection="Upgrade, HTTP2-Settings",
+        Host=f"{BASE}:7002",
+        HTTP2_Settings=settings,
+        Upgrade="h2c",
+        x_lane="gray",
     )
     got = raw(BASE, 7002, text, b'"version"')
     assert b" 200 " in got.split(b"\r\n")[0] and b'"peer": "gray"' in got, got[:300]
@@ -292,7 +314,9 @@ def case_upgrade_h2c_as_jdk_client_sends_it() -> str:
 
 
 def case_upgrade_h2c_outside() -> str:
-    text = request(Connection="Upgrade, HTTP2-Settings", Host=PEER, HTTP2_Settings="AAMAAABkAAQAoAAA", Upgrade="h2c")
+    text = request(
+        Connection="Upgrade, HTTP2-Settings", Host=PEER, HTTP2_Settings="AAMAAABkAAQAoAAA", Upgrade="h2c"
+    )
     got = raw(PEER, 7002, text, b'"version"')
     assert b" 200 " in got.split(b"\r\n")[0], got[:300]
     return "200"
@@ -333,7 +357,11 @@ def main() -> None:
         except Exception as error:
             failed += 1
             where = traceback.extract_tb(error.__traceback__)[-1]
-            row = {"case": name[5:].replace("_", " "), "ok": False, "said": f"{error!r} line {where.lineno}"[:400]}
+            row = {
+                "case": name[5:].replace("_", " "),
+                "ok": False,
+                "said": f"{error!r} line {where.lineno}"[:400],
+            }
         print(json.dumps(row), flush=True)
     sys.exit(bool(failed))
 

@@ -1,6 +1,6 @@
 """A service of every kind that a captured application may call, and that a sidecar may stand before.
 
-Ports: 7000 speaks first (a banner, then echo), 7001 is HTTPS, 7002 HTTP with WebSocket, 7003 gRPC without TLS,
+7000 speaks first (a banner, then echo), 7001 is HTTPS, 7002 HTTP with WebSocket, 7003 gRPC without TLS,
 7004 waits for the client and is no HTTP (echo). With NACOS_SERVER_ADDR it registers 7002 as sc-P and 7003 as
 sc-G. PEER names it in every answer.
 """
@@ -41,7 +41,8 @@ def certificate() -> ssl.SSLContext:
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName("peer"), x509.IPAddress(ipaddress.ip_address("::1"))]), False
+            x509.SubjectAlternativeName([x509.DNSName("peer"), x509.IPAddress(ipaddress.ip_address("::1"))]),
+            False,
         )
         .sign(key, hashes.SHA256())
     )

@@ -1,0 +1,148 @@
+"""Faults under steady load: what is killed, for how long, and how many requests were not answered by 200."""
+
+from __future__ import annotations
+
+import time
+
+from tests.compose.load import CANARY, Load
+from tests.compose.stack import PODS, Stack, eventually
+from tests.compose.table import Table
+
+OUTAGE_S = 60.0
+PAUSE_S = 45.0
+KEPT_S = 30.0
+
+
+def goes_to(stack: Stack, *pods: str) -> bool:
+    return stack.get(CANARY) == (200, stack.expected(*pods))
+
+
+def back_in_lane(stack: Stack, seconds: float = 60) -> float:
+    return eventually(lambda: goes_to(stack, "a-gray", "b", "c-gray"), seconds, "the canary answers again")
+
+
+def kill(stack: Stack, table: Table, service: str, rest: tuple[str, ...]) -> None:
+    """`service` is killed and stays away for 8 s; `rest` is the chain of the lane meanwhile."""
+    with table.guarded(f"kill -9 of {service}"):
+        with Load(stack.url) as load:
+            time.sleep(2)
+            stack.docker("kill", service, options=("--signal", "KILL"))
+            killed = time.monotonic()
+            eventually(lambda: goes_to(stack, *rest), 10, "base answers in the lane")
+            time.sleep(max(0.0, killed + 8 - time.monotonic()))
+            stack.docker("start", service)
+            took = back_in_lane(stack)
+        table.row(f"kill -9 of {service}", not load.failed(), f"{load.story()}; back after {took:.0f} s")
+
+
+def restart(stack: Stack, table: Table, *services: str) -> None:
+    """A polite restart, in this order, while canaries are asked for."""
+    with table.guarded(f"restart of {', '.join(services)}"):
+        with Load(stack.url) as load:
+            time.sleep(1)
+            for service in services:
+                stack.docker("restart", service)
+            took = back_in_lane(stack)
+            time.sleep(2)
+        table.row(
+            f"restart of {', then '.join(services)}",
+            not load.failed(),
+            f"{load.story()}; back after {took:.0f} s",
+        )
+
+
+def control_plane(stack: Stack, table: Table) -> None:
+    """Away for a minute; a canary of B comes meanwhile."""
+    with table.guarded("kill -9 of the control plane"):
+        stack.files = [*stack.files, PODS]
+        pod = ("b-gray-pod", "b-gray-init", "b-gray-sidecar", "b-gray")
+        stack.compose("create", "--no-recreate", *pod)
+        with Load(stack.url) as load:
+            time.sleep(2)
+            stack.docker("kill", "control-plane", options=("--signal", "KILL"))
+            killed = time.monotonic()
+            stack.docker("start", "b-gray-pod")
+            stack.docker("start", "b-gray-init", options=("--attach",))
+            stack.docker("start", "b-gray-sidecar", "b-gray")
+            time.sleep(max(0.0, killed + OUTAGE_S - time.monotonic()))
+            before = stack.get(CANARY)
+            stack.docker("start", "control-plane")
+            took = eventually(
+                lambda: goes_to(stack, "a-gray", "b-gray", "c-gray"), 60, "the new canary of B answers"
+            )
+            time.sleep(2)
+        table.row(f"kill -9 of the control plane, {OUTAGE_S:.0f} s", not load.failed(), load.story())
+        unknown = "Bgray" not in before[1]
+        table.row("  a canary registered meanwhile is picked up", unknown, f"{took:.0f} s after the start")
+        stack.compose("rm", "--stop", "--force", *pod)
+        back_in_lane(stack)
+
+
+def nacos(stack: Stack, table: Table) -> None:
+    """Away for a minute, back with an empty registry: all registrations are in memory."""
+    with table.guarded("kill -9 of Nacos"):
+        with Load(stack.url) as load:
+            time.sleep(2)
+            stack.docker("kill", "nacos", options=("--signal", "KILL"))
+            killed = time.monotonic()
+            time.sleep(OUTAGE_S)
+            during = load.lines("gray").copy()
+            stack.docker("start", "nacos")
+            healthy = eventually(
+                lambda: stack.inspect("nacos")["State"]["Health"]["Status"] == "healthy",
+                120,
+                "Nacos is healthy",
+            )
+            time.sleep(KEPT_S)
+            took = back_in_lane(stack)
+        left = sum(c for line, c in load.lines("gray").items() if not line.endswith("Cgray")) - sum(
+            c for line, c in during.items() if not line.endswith("Cgray")
+        )
+        table.row(
+            f"kill -9 of Nacos, {time.monotonic() - killed:.0f} s in all", not load.failed(), load.story()
+        )
+        table.row(
+            "  down: the lane stays whole",
+            all(line.endswith("Cgray") for line in during),
+            ", ".join(f"{count} {line}" for line, count in during.items()),
+        )
+        table.row(
+            "  back, empty: whole again when clients have registered",
+            took < 30,
+            f"healthy after {healthy:.0f} s; {left} requests of the lane were served by base meanwhile",
+        )
+
+
+def pause(stack: Stack, table: Table) -> None:
+    """The canary of C accepts and stays silent: only the registry finds that."""
+    with table.guarded("docker pause of a canary"):
+        with Load(stack.url) as load:
+            time.sleep(2)
+            stack.docker("pause", "c-gray")
+            paused = time.monotonic()
+            time.sleep(PAUSE_S)
+            stack.docker("unpause", "c-gray")
+            resumed = time.monotonic()
+            took = back_in_lane(stack, 90)
+        early = load.failed(until=paused + 30)
+        late = load.failed(since=paused + 30)
+        base = load.failed("base")
+        last = max((one.at for one in early), default=paused) - paused
+        table.row(
+            "docker pause of c-gray: later than 30 s nothing fails",
+            not late and not base,
+            f"{len(early)} before (the last began after {last:.0f} s), {len(late)} after; base: {len(base)}; "
+            f"back {took:.0f} s after {resumed - paused:.0f} s of silence",
+        )
+
+
+def check(stack: Stack, table: Table) -> None:
+    table.section("faults under load, 10 requests a second of base and of the lane each")
+    kill(stack, table, "c-gray", ("a-gray", "b", "c"))
+    kill(stack, table, "a-gray", ("a", "b", "c-gray"))
+    kill(stack, table, "c-gray-sidecar", ("a-gray", "b", "c"))
+    restart(stack, table, "c-gray-sidecar", "c-gray")
+    restart(stack, table, "a-gray", "a-gray-sidecar")
+    control_plane(stack, table)
+    nacos(stack, table)
+    pause(stack, table)
