@@ -117,8 +117,11 @@ class Laneway:
         )
 
     async def _acknowledged(self, role: str, timeout: float) -> list[str]:  # noqa: ASYNC109
+        # Proxyless clients route by lanes as sidecars do: both must know a lane before it is chosen.
+        roles = ("sidecar", "grpc") if role == "sidecar" else (role,)
+
         def plays(node: Node) -> bool:
-            return node.metadata.get("role") == role
+            return node.metadata.get("role") in roles
 
         return await self.xds.acknowledged(plays, timeout)
 

@@ -1,4 +1,4 @@
-"""`laneway bootstrap edge|sidecar`: what an Envoy is started with (`envoy -c`)."""
+"""`laneway bootstrap edge|sidecar|grpc`: what an Envoy (`envoy -c`), or a gRPC client, is started with."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from controlplane.cli.envoy_config import bootstrap, edge_metadata, sidecar_metadata
+from controlplane.cli.grpc_config import grpc_bootstrap
 from controlplane.cli.options import Exit
 from controlplane.cli.output import fail
 
@@ -98,6 +99,24 @@ def sidecar(
     metadata = sidecar_metadata(address, services, capture.value, tag, calls, app_address, egress_address)
     node = node_id or f"sidecar~{address}~{application}"
     _write(bootstrap(node, application, metadata, _endpoint(xds), (admin_address, admin_port)), output, file)
+
+
+def grpc(
+    application: Annotated[str, typer.Option(help="Application that the client is a part of.")],
+    tag: Annotated[str, typer.Option(help="Tag of the instance; none for base.")] = "",
+    node_id: Annotated[
+        str, typer.Option(help="Node id; one of its own for each process. [default: from name and host]")
+    ] = "",
+    xds: Xds = DEFAULT_XDS,
+    file: File = None,
+) -> None:
+    """Write the bootstrap of a gRPC client without a proxy, which calls services as xds:///NAME.
+
+    Start the application with GRPC_XDS_BOOTSTRAP=FILE in its environment.
+    """
+    _endpoint(xds)
+    node = node_id or f"grpc~{application}~{socket.gethostname()}"
+    _write(grpc_bootstrap(node, application, tag, xds), Encoding.JSON, file)
 
 
 def _service(text: str, capture: Capture) -> tuple[str, int, int | None]:

@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 lane = typer.Typer(help="Switch lanes on and off.", no_args_is_help=True)
 doctors = typer.Typer(help="Check what Laneway depends on.", no_args_is_help=True)
-bootstraps = typer.Typer(help="Write the bootstrap configuration of an Envoy.", no_args_is_help=True)
+bootstraps = typer.Typer(help="Write what an Envoy, or a gRPC client, is started with.", no_args_is_help=True)
 
 app.command("serve")(serve.serve)
 app.command("apply")(change.apply)
@@ -38,6 +38,7 @@ doctors.command("nacos")(doctor.nacos)
 app.add_typer(bootstraps, name="bootstrap")
 bootstraps.command("edge")(bootstrap.edge)
 bootstraps.command("sidecar")(bootstrap.sidecar)
+bootstraps.command("grpc")(bootstrap.grpc)
 app.command("demo")(demo.demo)
 
 

@@ -1,0 +1,16 @@
+"""The bootstrap of a proxyless gRPC client (gRFC A27), as plain values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def grpc_bootstrap(node_id: str, application: str, tag: str, xds: str) -> dict[str, Any]:
+    """What the file that GRPC_XDS_BOOTSTRAP names holds. `tag` is empty for base, `xds` is host:port."""
+    metadata = {"role": "grpc"} | ({"tag": tag} if tag else {})
+    return {
+        "xds_servers": [
+            {"server_uri": xds, "channel_creds": [{"type": "insecure"}], "server_features": ["xds_v3"]}
+        ],
+        "node": {"id": node_id, "cluster": application, "metadata": metadata},
+    }
