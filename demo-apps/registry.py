@@ -117,15 +117,16 @@ class Registry:
         The SDK alone does not notice a connection that its server has given up, and registers again only
         after half a minute.
         """
-        import v2.nacos as sdk
-
         failed = 0
         while True:
             await asyncio.sleep(WATCH_S)
-            param = sdk.ListInstanceParam(service_name=self._service, subscribe=False, healthy_only=None)
+            # The client's own list would come from its cache, which is what may be stale.
+            asked = self._client.grpc_client_proxy.query_instance_of_service(
+                self._service, "DEFAULT_GROUP", "", False
+            )
             try:
-                found = await asyncio.wait_for(self._client.list_instances(param), ANSWER_S)
-                if self.registered and self._place not in {(one.ip, one.port) for one in found}:
+                found = await asyncio.wait_for(asked, ANSWER_S)
+                if self.registered and self._place not in {(one.ip, one.port) for one in found.hosts}:
                     await self._register()
                     log.info("registered %s again", self._service)
                 failed = 0
