@@ -70,8 +70,8 @@ golden-check: golden ## Fail if a golden file in git is not what the translation
 bootstraps: setup ## Regenerate the sample bootstraps in envoy/
 	$(BIN)/python envoy/regenerate.py
 
-compose-check: ## Check docker-compose.yml
-	docker compose config --quiet
+compose-check: setup ## docker compose, its tutorial and its faults, end to end (needs a Docker engine)
+	$(BIN)/python -m tests.compose
 
 constraints: setup ## Write down the versions that are installed now
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable | sort --ignore-case; } > constraints.new

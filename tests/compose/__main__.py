@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from tests.compose import faults, harm, start, tutorial
-from tests.compose.stack import MAIN, UNPRIVILEGED, Stack
+from tests.compose.stack import MAIN, UNPRIVILEGED, Failed, Stack, run
 from tests.compose.table import Table
 
 PARTS = ("start", "tutorial", "harm", "faults", "unprivileged")
@@ -35,6 +35,11 @@ def main(chosen: list[str]) -> int:
         print(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
         return 2
     wanted = chosen or list(PARTS)
+    try:
+        run(["docker", "info"], 20)
+    except (Failed, OSError) as error:
+        print(f"no Docker engine answers: {error}")
+        return 2
     table, stack = Table(), Stack()
     try:
         table.section("images")
@@ -49,7 +54,9 @@ def main(chosen: list[str]) -> int:
             start.up(stack, table)
             start.answers(stack, table, "redirect capture")
             start.locked(stack, table)
+            start.bootstraps(stack, table)
             start.stops_fast(stack, table)
+            tutorial.check(stack, table, tutorial.OWN_ENVOY)
         if "harm" in wanted:
             harm.check(stack, table)
         if "faults" in wanted:

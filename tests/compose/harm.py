@@ -18,12 +18,12 @@ applications: [spring-cloud-a, spring-cloud-b, spring-cloud-c, probe]
 """
 
 
-def inside(stack: Stack, pod: str, *arguments: str) -> list[str]:
-    """The command that runs a probe in the network namespace of `pod`, as any user but the sidecar's."""
+def inside(stack: Stack, pod: str, *arguments: str, user: str = "10002:10002") -> list[str]:
+    """The command that runs a probe in the network namespace of `pod`."""
     probes = f"{ROOT}/tests/compose/probes:/probes:ro"
     network = f"container:{stack.container(f'{pod}-pod')}"
-    start = ["docker", "run", "--rm", "--network", network, "--volume", probes, "laneway-demo-app"]
-    return [*start, "python", *arguments]
+    options = ["--rm", "--user", user, "--network", network, "--volume", probes]
+    return ["docker", "run", *options, "laneway-demo-app", "python", *arguments]
 
 
 def probes(stack: Stack, table: Table) -> None:
@@ -38,11 +38,15 @@ def probes(stack: Stack, table: Table) -> None:
             networks[f"{stack.name}_six"]["GlobalIPv6Address"],
         )
 
-        def known() -> bool:
-            return all(stack.laneway("get", "services", "-o", "json").count(s) for s in ("sc-P", "sc-G"))
-
-        eventually(known, 30, "both probe services are known")
+        tagged = [f"{stack.address('p-gray')}:{port}" for port in (7002, 7003)]
+        eventually(
+            lambda: all(one in stack.laneway("matches", "gray", "-o", "json") for one in tagged),
+            30,
+            "the lane has the canary of both probe services",
+        )
         command = inside(stack, "a", "/probes/client.py", outside, stack.address("p"), six)
+        first = [*command, "lane_by_original_destination", "any_result"]
+        eventually(lambda: '"ok": true' in run(first), 15, "the sidecar of A knows the probe services")
         done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
         rows = [json.loads(line) for line in done.stdout.splitlines()]
         for one in rows:
@@ -80,7 +84,8 @@ def platform(stack: Stack, table: Table) -> None:
     """A health check from outside the pod, as a platform makes it: it sees the application, dead or alive."""
     with table.guarded("health checks of the platform"):
         address = stack.address("c-gray")
-        ask = inside(stack, "b", "-c", PROBE, f"http://{address}:20003/healthz")
+        # As the sidecar's user, which is not captured: nothing but the inbound sidecar is between.
+        ask = inside(stack, "b", "-c", PROBE, f"http://{address}:20003/healthz", user="1337:1337")
         alive = run(ask).strip()
         stack.docker("kill", "c-gray")
         dead = run(ask).strip()
@@ -94,8 +99,7 @@ def platform(stack: Stack, table: Table) -> None:
 
 
 PROBE = """
-import sys, urllib.request, urllib.error, os
-# The sidecar's user is not captured: nothing but the inbound sidecar is between.
+import sys, urllib.request, urllib.error
 try:
     print(urllib.request.urlopen(sys.argv[1], timeout=5).status)
 except urllib.error.HTTPError as error:

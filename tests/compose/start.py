@@ -77,6 +77,23 @@ def locked(stack: Stack, table: Table) -> None:
     )
 
 
+def bootstraps(stack: Stack, table: Table) -> None:
+    """Envoy itself takes what `laneway bootstrap` wrote, and its admin interface is on loopback."""
+    volume = f"{stack.name}_bootstrap:/bootstrap:ro"
+    envoy = ["docker", "run", "--rm", "--volume", volume, "envoyproxy/envoy:v1.40.0", "--mode", "validate"]
+    names = ("edge", "a", "a-gray")
+    said = {name: run([*envoy, "-c", f"/bootstrap/{name}.yaml"]) for name in names}
+    admin = run(["docker", "run", "--rm", "--volume", volume, "laneway-demo-app", "bash", "-c", ADMIN])
+    table.row(
+        "bootstraps pass envoy --mode validate, admin on loopback",
+        all("OK" in text for text in said.values()) and set(admin.split()) == {"127.0.0.1"},
+        f"{', '.join(names)}; admin at {', '.join(sorted(set(admin.split())))}",
+    )
+
+
+ADMIN = "grep -h -A 4 ^admin: /bootstrap/*.yaml | sed -n 's/.*address: \\([0-9].*\\)/\\1/p'"
+
+
 def stops_fast(stack: Stack, table: Table) -> None:
     """The control plane alone, with every proxy connected, and traffic goes on."""
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Runs every command block of docs/tutorial.md, in one shell, and compares what the text says comes out."""
+"""Runs every command block of a document, in one shell, and compares what the text says comes out."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 import re
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
-from tests.compose.stack import ROOT, Stack
+from tests.compose.stack import ROOT, Stack, free_port
 from tests.compose.table import Table
 
-SOURCE = ROOT / "docs" / "tutorial.md"
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+OWN_ENVOY = ROOT / "docs" / "how-to" / "your-own-envoy.md"
 RATIO = (40, 80)
 """Of 200 requests at 30 %: four standard deviations on either side."""
 
@@ -45,17 +47,24 @@ def plain(text: str) -> list[str]:
     return sorted(line.strip() for line in text.strip().splitlines())
 
 
-def check(stack: Stack, table: Table) -> None:
-    table.section("docs/tutorial.md, every command block")
-    listed = blocks(SOURCE.read_text(encoding="utf-8"))
+def check(stack: Stack, table: Table, source: Path = TUTORIAL) -> None:
+    table.section(f"{source.relative_to(ROOT)}, every command block")
+    listed = blocks(source.read_text(encoding="utf-8"))
+    replaced = {
+        "localhost:8080": f"localhost:{stack.port}",
+        "8081": str(free_port()),
+        "laneway_default": f"{stack.name}_default",
+        "--name mine": f"--name {stack.name}-mine",
+        "--force mine": f"--force {stack.name}-mine",
+        "compose/traffic.py": f"compose/traffic.py --url http://localhost:{stack.port}/a",
+    }
     if not listed:
         table.row("there are command blocks", False)
     script = "set -eu\n"
     for number, block in enumerate(listed):
-        commands = block.commands.replace("localhost:8080", f"localhost:{stack.port}")
-        commands = commands.replace(
-            "compose/traffic.py", f"compose/traffic.py --url http://localhost:{stack.port}/a"
-        )
+        commands = block.commands
+        for written, used in replaced.items():
+            commands = commands.replace(written, used)
         script += f"echo; echo '@@@ {number}'\n{commands}"  # an answer may end without a line feed
     environment = os.environ | {"COMPOSE_PROJECT_NAME": stack.name, "EDGE_PORT": str(stack.port)}
     done = subprocess.run(
