@@ -244,15 +244,15 @@ class NacosServer:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
 
-    def set_password(self, password: str, token: str = "") -> str:
-        """Make the user nacos, or change its password with a token of it. Returns a new token."""
+    def set_password(self, password: str, old: str = "") -> None:
+        """Make the user nacos, or change its password from `old`."""
         users = "v3/auth/user" if self.version[0] == "3" else "v1/auth/users"
-        if token:
+        if old:
+            login = self.http("POST", f"{users}/login", f"username=nacos&password={old}")
+            token = json.loads(login)["accessToken"]
             self.http("PUT", f"{users}?username=nacos&newPassword={password}&accessToken={token}")
         else:
             self.http("POST", f"{users}/admin", f"password={password}")
-        login = self.http("POST", f"{users}/login", f"username=nacos&password={password}")
-        return json.loads(login)["accessToken"]
 
     def http(self, method: str, path: str, form: str = "") -> str:
         """The body of the answer to a request below /nacos/."""
@@ -335,6 +335,8 @@ class NacosServer:
         opened = ("lang", "lang.reflect", "util", "util.concurrent", "net", "math")
         return [
             "java",
+            "-XX:TieredStopAtLevel=1",  # the start is what takes the time
+            "-XX:+UseSerialGC",
             "-Xms256m",
             "-Xmx512m",
             "-Dnacos.standalone=true",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,7 +45,7 @@ class Registrar:
     A client's instances go with it, as when a process ends.
     """
 
-    def __init__(self, address: str, directory: Path) -> None:
+    def __init__(self, address: str, directory: Path, login: Mapping[str, str] | None = None) -> None:
         command = [sys.executable, "-m", "tests.mesh.nacos_clients", address, str(directory)]
         self._errors = (directory / "clients.log").open("wb")
         self._process = subprocess.Popen(
@@ -54,6 +55,7 @@ class Registrar:
             stderr=self._errors,
             text=True,
             cwd=Path(__file__).parents[2],
+            env={**os.environ, **(login or {})},
         )
         self._clients: set[str] = set()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from tests.registry.nacos_tools import Publisher
 
 
 async def main(address: str, directory: Path) -> None:
-    config = NacosConfig((address,), state_dir=directory)
+    login = {k: os.environ.get(f"NACOS_{k.upper()}", "") for k in ("username", "password")}
+    config = NacosConfig((address,), state_dir=directory, **login)
     clients: dict[str, Publisher] = {}
     while line := await asyncio.to_thread(sys.stdin.readline):
         what, name, *rest = json.loads(line)

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,7 @@ def relay(server: NacosServer) -> Iterator[Relay]:
 def whole_mesh(relay: Relay, registrar: Registrar, new_mesh: Callable[..., Mesh]) -> Mesh:
     """A -> B -> C with two base instances of A, and gray ones of A and C, all with sidecars."""
     made = new_mesh()
+    made.store = f"sqlite:{made.directory / 'store.db'}"
     made.source = options(relay.address, made.directory / "state")
     abc(made, "A2", "Agray", "Cgray")
     made.pods["A2"].tag = ""
@@ -212,13 +214,46 @@ def test_the_control_plane_starts_while_the_server_is_down(
         mesh.kill(mesh.serving)
         state.unlink()
         mesh.start_laneway(ready=False)
-        reason = until(lambda: unready(mesh), 20, "the reason")
+        reason = until(lambda: unready(mesh), 60, "the reason")
         assert "source nacos has not synced yet: no " in reason
         load.wait_for(60)
         server.start()
         register_all(mesh, registrar)
         until(lambda: mesh.rest.call("GET", "/readyz").status == 200, 30, "laneway to be ready")
         until(lambda: as_registered(mesh), 30, "all to be back")
+
+
+def test_the_password_is_not_accepted_any_more(
+    new_mesh: Callable[..., Mesh], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The token ends, the next login is refused: what is known is served on until the password is right."""
+    options_of_server = {"auth": True, "token_seconds": 30}
+    with nacos_server.for_test(nacos_server.VERSIONS[0], tmp_path / "nacos", **options_of_server) as server:
+        server.set_password("first")
+        login = {"NACOS_USERNAME": "nacos", "NACOS_PASSWORD": "first"}
+        registrar = Registrar(server.address, tmp_path_factory.mktemp("sdk"), login)
+        made = new_mesh()
+        try:
+            made.source = options(server.address, made.directory / "state")
+            made.environment = login
+            for name, tag in (("A", ""), ("Agray", "gray")):
+                made.pod(name, "sc-A", "spring-cloud-a", tag=tag, sidecar=False)
+            registrar.pods("all", *made.pods.values())
+            made.start(route("a", "sc-A"), group("order-flow", "spring-cloud-a"), lane("gray"))
+            made.wait_chain(["Agray"], GRAY)
+            with made.load(("GET", "/a", [], b""), ("GET", "/a", [GRAY], b""), rate=60, clients=4) as load:
+                server.set_password("second", "first")
+                until(lambda: shown(made, "sc-A") == ["A held", "Agray"], 60, "everything to be held")
+                assert "does not let the user 'nacos' in" in made.logs()
+                load.wait_for(120)
+                server.set_password("first", "second")
+                until(lambda: shown(made, "sc-A") == ["A", "Agray"], 40, "the login to work again")
+                load.wait_for(60)
+            print(f"\nwrong password: {len(load.sent)} requests, {len(load.failed())} failed")
+            assert load.failed() == []
+            assert set(load.chains()) == {("A",), ("Agray",)}
+        finally:
+            registrar.close()
 
 
 def unready(mesh: Mesh) -> str:
