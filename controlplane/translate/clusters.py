@@ -7,6 +7,7 @@ so that falling back happens in the proxy. What each setting prevents was measur
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
@@ -29,6 +30,9 @@ RETRIES_AT_ONCE = 10_000
 # At 1 % a member fails open only when (of up to a hundred) not one instance is healthy.
 FAIL_OPEN_PERCENT = 1.0
 OVERPROVISIONING = 1_000_000
+# Envoy's default holds a change of health back for up to a second, while requests go to the dead instance.
+MERGE_WINDOW = 0.1
+HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -87,8 +91,11 @@ def _thresholds(retries: int) -> circuit_breaker_pb2.CircuitBreakers:
     )
 
 
-def _panic(percent: float) -> cluster_pb2.Cluster.CommonLbConfig:
-    return cluster_pb2.Cluster.CommonLbConfig(healthy_panic_threshold=percent_pb2.Percent(value=percent))
+def _panic(percent: float, merge_window: float | None = None) -> cluster_pb2.Cluster.CommonLbConfig:
+    return cluster_pb2.Cluster.CommonLbConfig(
+        healthy_panic_threshold=percent_pb2.Percent(value=percent),
+        update_merge_window=None if merge_window is None else duration(merge_window),
+    )
 
 
 def eds_cluster(plan: ServicePlan, name: str, mirror: bool, target: Target | None) -> cluster_pb2.Cluster:
@@ -98,21 +105,21 @@ def eds_cluster(plan: ServicePlan, name: str, mirror: bool, target: Target | Non
         type=cluster_pb2.Cluster.EDS,
         eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=ADS),
         connect_timeout=duration(CONNECT_TIMEOUT),
-        common_lb_config=_panic(0.0 if strict else FAIL_OPEN_PERCENT),
+        common_lb_config=_panic(0.0 if strict else FAIL_OPEN_PERCENT, MERGE_WINDOW),
         circuit_breakers=_thresholds(RETRIES_AT_ONCE),
         outlier_detection=_outlier(50 if target is None else 100),
     )
     cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(pack(http_options(plan.protocol, mirror)))
     if plan.health_check is not None:
-        cluster.health_checks.append(_health_check(plan.health_check, plan.protocol))
+        cluster.health_checks.append(_health_check(plan, plan.health_check))
         # Envoy would go on using instances that have left the cluster for as long as they answer.
         cluster.ignore_health_on_host_removal = True
     return cluster
 
 
-def _health_check(wanted: HealthCheck, protocol: Protocol) -> health_check_pb2.HealthCheck:
+def _health_check(plan: ServicePlan, wanted: HealthCheck) -> health_check_pb2.HealthCheck:
     interval = parse_duration(wanted.interval, 5.0)
-    http2 = protocol in (Protocol.HTTP2, Protocol.GRPC)
+    http2 = plan.protocol in (Protocol.HTTP2, Protocol.GRPC)
     return health_check_pb2.HealthCheck(
         timeout=duration(min(interval, 2.0)),
         interval=duration(interval),
@@ -121,7 +128,10 @@ def _health_check(wanted: HealthCheck, protocol: Protocol) -> health_check_pb2.H
         unhealthy_threshold=wrappers_pb2.UInt32Value(value=2),
         healthy_threshold=wrappers_pb2.UInt32Value(value=1),
         http_health_check=health_check_pb2.HealthCheck.HttpHealthCheck(
-            path=wanted.path, codec_client_type=http_pb2.HTTP2 if http2 else http_pb2.HTTP1
+            # Envoy's default is the cluster's name, which is no host: servers answer 400.
+            host=plan.name if HOST.fullmatch(plan.name) else "laneway",
+            path=wanted.path,
+            codec_client_type=http_pb2.HTTP2 if http2 else http_pb2.HTTP1,
         ),
     )
 

@@ -95,6 +95,8 @@ class Domains:
         for plan in ordered:
             for name in (plan.name, plan.id):
                 key = name.lower()
+                if "*" in key:  # to Envoy it stands for any host
+                    continue
                 if key in names and names[key].id != plan.id:
                     self._conflict(plan, f"the name {name} already means {names[key].id}")
                     self._conflict(names[key], f"the name {name} is also that of {plan.id}")
@@ -107,7 +109,7 @@ class Domains:
         self.of: dict[str, list[str]] = {plan.id: [] for plan in ordered}
         self.plans = {plan.id: plan for plan in ordered}
         for key, plan in names.items():
-            self.of[plan.id] += [key, f"{key}:*"]
+            self.of[plan.id] += [key, f"{key}:*"] if key not in live else [f"{key}:*"]
         for address, claims in live.items():
             if len(claims) == 1:
                 self.of[claims[0].id].append(address)
@@ -117,7 +119,7 @@ class Domains:
                 others = ", ".join(c.id for c in claims if c.id != plan.id)
                 self._conflict(plan, f"{address} is also an instance of {others}")
         for address, claims in former.items():
-            if address not in live:
+            if address not in live and address not in names:
                 self.of[claims[0].id].append(address)
 
     def _conflict(self, plan: ServicePlan, text: str) -> None:

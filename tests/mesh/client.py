@@ -72,7 +72,8 @@ def _head(raw: bytes) -> tuple[int, list[tuple[str, str]]]:
 class Client:
     """One connection to `address`, opened when needed and again when the other side has closed it."""
 
-    def __init__(self, address: Address, source: str = "") -> None:
+    def __init__(self, address: Address, source: str = "", timeout: float = 20) -> None:
+        self.timeout = timeout
         self.address = address
         self.source = source
         self._socket: socket.socket | None = None
@@ -107,7 +108,7 @@ class Client:
             if self._socket is None:
                 source = (self.source, 0) if self.source else None
                 self._socket = socket.create_connection(self.address, 10, source)
-                self._socket.settimeout(20)
+                self._socket.settimeout(self.timeout)
                 self._file = self._socket.makefile("rb")
             try:
                 self._socket.sendall(raw)
