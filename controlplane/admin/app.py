@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
@@ -15,6 +16,7 @@ from controlplane.admin import definitions, openapi, operations
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.middleware import Guard
 from controlplane.admin.problems import ApiError, problem
+from controlplane.model.mistakes import meant, said
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.store.interface import StoreUnavailable
 
@@ -40,6 +42,7 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
         redirect_slashes=False,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        dependencies=[Depends(known_parameters)],
     )
     definitions.add_routes(app.router, control)
     operations.add_routes(app.router, control, settings.metrics)
@@ -56,36 +59,48 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def failed(_: Request, error: ApiError) -> Response:
-        return problem(error.status, error.detail, error.errors, error.headers)
+        return problem(error.status, error.detail, [error.error], error.headers)
 
     @app.exception_handler(StoreUnavailable)
     async def unavailable(_: Request, error: StoreUnavailable) -> Response:
         detail = f"The store of definitions is unavailable: {error}. Nothing was changed; proxies go on."
-        return problem(503, detail, headers={"Retry-After": "5"})
+        wrong = Problem("", "needs the store of definitions, which is unavailable", None, "try again later")
+        return problem(503, detail, [wrong], {"Retry-After": "5"})
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        wrong = [
-            Problem(
-                ".".join(map(str, item["loc"][1:])),
-                item["msg"][:1].lower() + item["msg"][1:],
-                item.get("input"),
-            )
-            for item in error.errors()
-        ]
-        return problem(422, "The parameters are wrong.", wrong)
+        wrong = [_parameter(item) for item in error.errors()]
+        return problem(422, f"The parameter {wrong[0].field} {wrong[0].message}.", wrong)
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
         headers = dict(error.headers or {})
         if error.status_code == 405:
             headers["Allow"] = ", ".join(_methods(app, request))
-            return problem(
-                405, f"{request.method} is not possible here: {headers['Allow']} are.", (), headers
-            )
+            wrong = Problem("", "is not possible here", request.method, f"use {headers['Allow']}")
+            return problem(405, f"{request.method} is not possible here.", [wrong], headers)
         if error.status_code == 404:
-            return problem(404, f"There is nothing at {request.url.path[:500]}.")
+            wrong = Problem("", "is not a path of this API", request.url.path, "see /docs or /openapi.json")
+            return problem(404, f"There is nothing at {request.url.path[:500]}.", [wrong])
         return problem(error.status_code, str(error.detail), (), headers)
+
+
+def _parameter(item: dict[str, Any]) -> Problem:
+    """What FastAPI finds wrong with a parameter of the query."""
+    message, remedy = said(item["type"], item.get("ctx", {}))
+    return Problem(".".join(map(str, item["loc"][1:])), message, item.get("input"), remedy)
+
+
+async def known_parameters(request: Request) -> None:
+    """Refuse what the operation does not know: `?dryrun=true` must not apply. Raises DefinitionError 422."""
+    if not request.url.path.startswith("/v1/"):
+        return  # probes and scrapers have parameters of their own
+    known = [one.alias for one in request.scope["route"].dependant.query_params]
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            remedy = meant(name, known, "known:") if known else "leave it out"
+            wrong = Problem(name[:100], "is not a known parameter", value, remedy)
+            raise DefinitionError(422, f"The parameter {name[:100]} {wrong.message}", [wrong])
 
 
 def _methods(app: FastAPI, request: Request) -> list[str]:

@@ -27,25 +27,19 @@ async def read(request: Request) -> tuple[bytes, bool]:
     media, _, parameters = request.headers.get("content-type", "").partition(";")
     media = media.strip().lower()
     if media != JSON and media not in YAML_TYPES:
-        said = media[:100] or "no media type"
-        raise ApiError(
-            415,
-            f"The body is {said}: send `Content-Type: {JSON}` or `{YAML}`.",
-            headers={"Accept": f"{JSON}, {YAML}"},
-        )
+        wrong = Problem("Content-Type", "is not taken", media or None, f"send {JSON} or {YAML}")
+        raise ApiError(415, "The body is neither JSON nor YAML.", wrong, {"Accept": f"{JSON}, {YAML}"})
     charset = parameters.lower().partition("charset=")[2].split(";")[0].strip(' "')
     if charset not in ("", "utf-8", "utf8", "us-ascii"):
-        raise ApiError(415, f"The body is in {charset[:50]}: send UTF-8.")
+        wrong = Problem("Content-Type", "has another charset than UTF-8", charset, "send UTF-8")
+        raise ApiError(415, "The body is not in UTF-8.", wrong)
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > SIZE_LIMIT:
-            raise ApiError(
-                413,
-                f"The body is larger than {SIZE_LIMIT >> 20} MiB: send it in parts.",
-                headers={"Connection": "close"},
-            )
+            wrong = Problem("", f"is larger than {SIZE_LIMIT >> 20} MiB", None, "send it in parts")
+            raise ApiError(413, f"The body {wrong.message}.", wrong, {"Connection": "close"})
         parts.append(part)
     return b"".join(parts), media != JSON
 
@@ -74,20 +68,29 @@ async def documents(request: Request) -> list[Parsed]:
 
 def precondition(request: Request) -> Callable[[Definitions, Key], None]:
     """What checks If-Match and If-None-Match against the definitions; it raises ApiError 412."""
-    expected, unexpected = request.headers.get("if-match"), request.headers.get("if-none-match")
+    expected, unexpected = _header(request, "if-match"), _header(request, "if-none-match")
 
     def check(definitions: Definitions, key: Key) -> None:
         document = definitions.get(key)
         now = None if document is None else etag(definitions, document)
         if expected is not None and not _listed(expected, now):
             said = f"its ETag is {now}" if now else "it does not exist"
-            raise ApiError(
-                412, f"{key} is not as If-Match expects: {said}.", headers={"ETag": now} if now else None
+            wrong = Problem("If-Match", f"does not hold: {said}", expected, "GET it, and try again with that")
+            detail = f"{key} is not as If-Match expects: {said}."
+            raise ApiError(412, detail, wrong, {"ETag": now} if now else None)
+        if now is not None and unexpected is not None and _listed(unexpected, now):
+            wrong = Problem(
+                "If-None-Match", "does not hold", unexpected, "leave it out to replace what is there"
             )
-        if unexpected is not None and _listed(unexpected, now):
-            raise ApiError(412, f"{key} exists already.", headers={"ETag": now} if now else None)
+            raise ApiError(412, f"{key} exists already.", wrong, {"ETag": now})
 
     return check
+
+
+def _header(request: Request, name: str) -> str | None:
+    """All lines of a header that holds a list; None where there is none."""
+    lines = request.headers.getlist(name)
+    return ",".join(lines) if lines else None
 
 
 def _listed(header: str, tag: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,12 @@ from starlette.responses import JSONResponse
 from controlplane.admin import bodies, openapi
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.problems import ApiError
-from controlplane.model.definitions import AnyKind, Definitions, Key
+from controlplane.model.definitions import AnyKind, Definitions, Key, key_of
 from controlplane.model.documents import Lane
 from controlplane.model.export import etag, shown
+from controlplane.model.mistakes import meant
 from controlplane.model.parsing import parse_document
+from controlplane.model.problems import Problem
 from controlplane.store.interface import Stored
 
 
@@ -66,7 +69,9 @@ def found(definitions: Definitions, key: Key) -> AnyKind:
     document = definitions.get(key)
     if document is None:
         check_parent(definitions, key)
-        raise ApiError(404, f"There is no {key}" + (f" in {key.parent}." if key.parent else "."))
+        detail = f"There is no {key}" + (f" in {key.parent}." if key.parent else ".")
+        same = [one.name for one in _collection(definitions, key)]
+        raise _absent(detail, PARAMETERS[key.kind], key.name, same)
     return document
 
 
@@ -76,7 +81,20 @@ def check_parent(definitions: Definitions, key: Key) -> None:
     if key.kind in parents:
         words, known = parents[key.kind]
         if key.parent not in known:
-            raise ApiError(404, f"There is no {words} {key.parent}.")
+            parameter = "gateway" if key.kind == "Route" else "group"
+            raise _absent(f"There is no {words} {key.parent}.", parameter, key.parent, sorted(known))
+
+
+def _absent(detail: str, parameter: str, name: str, known: list[str]) -> ApiError:
+    remedy = meant(name, known[:20], "known:") if known else "create it with PUT"
+    return ApiError(404, detail, Problem(parameter, "does not exist", name, remedy))
+
+
+def _collection(definitions: Definitions, key: Key) -> Iterator[AnyKind]:
+    """The documents of the key's kind and parent."""
+    for document in definitions.documents():
+        if document.kind == key.kind and key_of(document).parent == key.parent:
+            yield document
 
 
 class Endpoints:
@@ -95,12 +113,7 @@ class Endpoints:
         definitions = self._control.store.current.definitions
         key = self._key(request)
         check_parent(definitions, key)
-        items = [
-            shown(definitions, document)
-            for document in definitions.documents()
-            if document.kind == key.kind and (not key.parent or _parent(document) == key.parent)
-        ]
-        return JSONResponse({"items": items})
+        return JSONResponse({"items": [shown(definitions, one) for one in _collection(definitions, key)]})
 
     async def get(self, request: Request) -> Response:
         definitions = self._control.store.current.definitions
@@ -138,10 +151,6 @@ class Endpoints:
 
         await change(self._control, request, transform)
         return Response(status_code=204)
-
-
-def _parent(document: AnyKind) -> str:
-    return getattr(document, "group", "") or getattr(document, "gateway", "")
 
 
 async def change(control: ControlPlane, request: Request, transform: Any, note: str = "") -> Stored:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controlplane.admin.problems import problem
 from controlplane.admin.tokens import author_of
+from controlplane.model.problems import Problem
 
 log = structlog.get_logger(__name__)
 
@@ -60,13 +61,15 @@ class Guard:
                 return problem(
                     401,
                     "A token is needed: send `Authorization: Bearer TOKEN`.",
+                    [Problem("Authorization", "is no known token", None, "send `Bearer TOKEN`")],
                     headers={"WWW-Authenticate": 'Bearer realm="laneway"'},
                 )
             author = given
         origin = headers.get("origin")
         # A page of another site must not switch lanes through the browser of someone who can reach this port.
         if origin and scope["method"] not in ("GET", "HEAD") and not _same(origin, headers.get("host", "")):
-            return problem(403, "Requests of pages of other origins are not taken.")
+            wrong = Problem("Origin", "is not this server", origin, "use the page that this server has")
+            return problem(403, "Requests of pages of other origins are not taken.", [wrong])
         scope.setdefault("state", {})["author"] = author
         return None
 

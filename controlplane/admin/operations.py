@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,7 +12,7 @@ from starlette.responses import JSONResponse
 from controlplane.admin import bodies, openapi, shapes
 from controlplane.admin.control import ControlPlane, ExplainRequest
 from controlplane.admin.definitions import change
-from controlplane.admin.problems import ApiError
+from controlplane.admin.problems import ApiError, problem
 from controlplane.model.definitions import Applied, Definitions
 from controlplane.model.export import export
 from controlplane.model.parsing import validate
@@ -80,7 +81,9 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         responses={200: openapi.answer({"type": "string"}, "What apply takes back", bodies.YAML)},
     )
     async def get_export() -> Response:
-        return Response(export(control.store.current.definitions), media_type=bodies.YAML)
+        # A second for ten thousand definitions, in which the proxies are to be served.
+        text = await asyncio.to_thread(export, control.store.current.definitions)
+        return Response(text, media_type=bodies.YAML)
 
     @routes.post(
         "/v1/explain",
@@ -141,7 +144,8 @@ def _revisions(routes: APIRouter, control: ControlPlane) -> None:
     async def undo(request: Request) -> Response:
         text = request.path_params["revision"]
         if not text.isascii() or not text.isdecimal() or len(text) > 16:
-            raise ApiError(404, "There is no such revision: they are numbers.")
+            wrong = Problem("revision", "is not the number of a revision", text, "see /v1/revisions")
+            raise ApiError(404, "There is no such revision.", wrong)
         stored = await control.store.undo(int(text), request.scope["state"]["author"])
         made = [one for one in await control.store.revisions(1000) if one.number == stored.revision]
         return JSONResponse(shapes.revision(made[0]))
@@ -182,9 +186,11 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
             wrong = Problem(
                 "service", "may be any of several", name, f"say which: {', '.join(error.candidates)}"
             )
-            raise ApiError(409, str(error), [wrong]) from error
+            raise ApiError(409, str(error), wrong) from error
         except UnknownService as error:
-            raise ApiError(404, f"No registry knows the service {name[:200]}.") from error
+            remedy = f"did you mean {error.nearest}?" if error.nearest else "see /v1/services"
+            wrong = Problem("service", "is not known to any registry", name, remedy)
+            raise ApiError(404, f"No registry knows the service {name[:200]}.", wrong) from error
         return JSONResponse(
             shapes.service(one, shapes.overrides(control).get(one.id), control.conflicts(one.id))
         )
@@ -211,7 +217,8 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
         node = request.path_params["node"]
         found = [one for one in control.proxies() if one["node"] == node]
         if not found:
-            raise ApiError(404, f"No proxy with the node id {node[:200]} is connected.")
+            wrong = Problem("node", "is not the id of a connected proxy", node, "see /v1/proxies")
+            raise ApiError(404, f"No proxy with the node id {node[:200]} is connected.", wrong)
         return JSONResponse({"items": found})
 
 
@@ -242,7 +249,8 @@ def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry
     async def readyz() -> Response:
         waiting = control.ready()
         if waiting:
-            raise ApiError(503, f"Not ready: {'; '.join(waiting)}.", [Problem("", one) for one in waiting])
+            wrong = [Problem("", one, None, "wait; the log says more") for one in waiting]
+            return problem(503, f"Not ready: {'; '.join(waiting)}.", wrong)
         return JSONResponse({"ready": True, "waiting": []})
 
     @routes.get(

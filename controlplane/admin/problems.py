@@ -14,19 +14,19 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class ApiError(Exception):
-    """An error of the HTTP side (preconditions, media types, tokens)."""
+    """An error of the HTTP side (paths, preconditions, media types); `error.field` is what is wrong of it."""
 
     def __init__(
         self,
         status: int,
         detail: str,
-        errors: Iterable[Problem] = (),
+        error: Problem,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
-        self.errors = tuple(errors)
+        self.error = error
         self.headers = dict(headers or {})
 
 

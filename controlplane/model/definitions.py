@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -87,12 +88,18 @@ class Definitions:
         return tables[key.kind].get(key.name)
 
     def slots_of(self, lane: str) -> dict[str, list[list[int]]]:
-        """The lane's slots by base route, as `status.slots` shows them: [start, end], end exclusive."""
-        found: dict[str, list[list[int]]] = {}
+        """The lane's slots by base route, as `status.slots` shows them: [start, end], end exclusive.
+
+        Not to be changed: it is made once for all lanes.
+        """
+        return self._slots_by_lane.get(lane, {})
+
+    @cached_property
+    def _slots_by_lane(self) -> dict[str, dict[str, list[list[int]]]]:
+        found: dict[str, dict[str, list[list[int]]]] = {}
         for (_, route), table in sorted(self.slots.items()):
-            for entry in table:
-                if entry.lane == lane:
-                    found.setdefault(route, []).append([entry.start, entry.end])
+            for start, end, lane in table:
+                found.setdefault(lane, {}).setdefault(route, []).append([start, end])
         return found
 
     def status_of(self, document: AnyKind) -> dict[str, Any]:

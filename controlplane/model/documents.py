@@ -49,10 +49,12 @@ class Gateway(Document):
     @classmethod
     def _distinct(cls, listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
         for index, one in enumerate(listeners):
-            for other in listeners[:index]:
+            for earlier, other in enumerate(listeners[:index]):
                 if one.port == other.port and _overlap(one.address, other.address):
                     refuse(
-                        f"has port {one.port} twice on the same address", "give each listener its own port"
+                        f"has the port and address of listeners[{earlier}]",
+                        "give each listener its own port",
+                        index,
                     )
         return listeners
 
@@ -130,9 +132,9 @@ class LaneGroup(Document):
 
 def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
     seen: set[str] = set()
-    for name in names:
+    for index, name in enumerate(names):
         if name in seen:
-            refuse(f"names {name[:70]!r} twice", "leave one out")
+            refuse("is given twice", "leave one out", index)
         seen.add(name)
     return names
 
@@ -172,21 +174,21 @@ def _check_value(operator: str, value: str | tuple[str, ...] | float) -> None:
             refuse("is not a list of texts", "in takes a list: [hz, bj]", "value")
         if len(value) > 10_000:
             refuse("has more than 10000 texts", "use a regex or a percentage", "value")
-        for one in value:
-            _check_text(one)
+        for index, one in enumerate(value):
+            _check_text(one, "value", index)
     else:
         if not isinstance(value, str):
             refuse("is not text", f'{operator} takes one text, quoted if need be: "30"', "value")
-        _check_text(value)
+        _check_text(value, "value")
         if operator == "regex":
             fields.regex(value, "value")
 
 
-def _check_text(value: str) -> None:
+def _check_text(value: str, *field: str | int) -> None:
     if len(value) > 4096:
-        refuse("has more than 4096 characters", "no request would carry it; shorten it", "value")
+        refuse("has more than 4096 characters", "no request would carry it; shorten it", *field)
     if any(char in value for char in "\r\n\0"):
-        refuse("holds a line break or NUL, which no request can carry", "leave them out", "value")
+        refuse("holds a line break or NUL, which no request can carry", "leave them out", *field)
 
 
 class Rule(Document):
@@ -205,8 +207,8 @@ class Sticky(Document):
     def _one(self) -> Sticky:
         if sum(value is not None for value in (self.header, self.cookie, self.client_address)) != 1:
             refuse(
-                "needs exactly one of header, cookie and client_address",
-                "write {cookie: NAME}, {header: NAME} or {client_address: true}",
+                "must have one of header, cookie and client_address",
+                "give exactly one of {cookie: NAME}, {header: NAME} and {client_address: true}",
             )
         return self
 

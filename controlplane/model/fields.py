@@ -50,7 +50,7 @@ HOP_HEADERS = frozenset(
 )
 
 
-def refuse(message: str, remedy: str, *field: str) -> NoReturn:
+def refuse(message: str, remedy: str, *field: str | int) -> NoReturn:
     """Refuse the value, or what stands in it at the path `field`. Raises what pydantic makes one error of."""
     raise PydanticCustomError("laneway", "{text}", {"text": message, "remedy": remedy, "field": field})
 
@@ -282,9 +282,9 @@ def _condition_value(value: Any) -> Any:
     if isinstance(value, bool) or value is None or isinstance(value, dict):
         refuse("is neither text, number nor list of texts", 'quote it if it is meant as text: "true"')
     if isinstance(value, list | tuple):
-        for item in value:
+        for index, item in enumerate(value):
             if not isinstance(item, str):
-                refuse("is a list with something else than texts", 'quote its items: ["1", "2"]')
+                refuse("must be text", 'quote the items of the list: ["1", "2"]', index)
         return tuple(value)
     return value
 
@@ -310,7 +310,7 @@ def _fallback(value: Any) -> Any:
     if isinstance(value, dict):
         for name, choice in value.items():
             if choice not in ("base", "none"):
-                refuse(f"has {str(choice)[:50]!r} for {str(name)[:70]}", remedy)
+                refuse("is not a fallback", remedy, name)
     elif value not in ("base", "none"):
         refuse("is not a fallback", remedy)
     return value

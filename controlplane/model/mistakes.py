@@ -22,6 +22,8 @@ SAID: dict[str, tuple[str, str]] = {
     "int_parsing_size": ("is too large a number", "give a smaller number"),
     "float_type": ("must be a number", "write a number, not quoted"),
     "finite_number": ("must be a finite number", "write a number"),
+    "int_parsing": ("must be a whole number", "write digits only"),
+    "bool_parsing": ("must be true or false", "write true or false"),
     "bool_type": ("must be true or false", "write true or false, not quoted"),
     "tuple_type": ("must be a list", "write a list: [...]"),
     "dict_type": ("must be an object", "write names and their values: {{name: value}}"),
@@ -72,6 +74,12 @@ def meant(name: str, known: Sequence[str], otherwise: str) -> str:
     return f"did you mean {near}?" if near else f"{otherwise} {', '.join(known)}"
 
 
+def said(kind: str, context: Mapping[str, Any]) -> tuple[str, str]:
+    """Message and remedy of an error of pydantic's that needs no more than its type and context."""
+    message, remedy = SAID.get(kind, (kind.replace("_", " "), "see the reference"))
+    return message.format(**context), remedy.format(**context)
+
+
 def _said(
     kind: str, context: Mapping[str, Any], value: Any, path: list[int | str], model: type[BaseModel]
 ) -> tuple[str, str]:
@@ -92,8 +100,7 @@ def _said(
         return ("must not be empty" if least == 1 else f"must have {least} items"), f"give at least {least}"
     if kind == "string_type" and isinstance(value, bool | int | float):
         return "must be text", f'quote it: "{str(value)[:100]}"'
-    message, remedy = SAID.get(kind, (kind.replace("_", " "), "see the reference of documents"))
-    return message.format(**context), remedy.format(**context)
+    return said(kind, context)
 
 
 def _step(here: Any, part: int | str) -> tuple[bool, Any]:

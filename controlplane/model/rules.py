@@ -5,15 +5,13 @@ Checking everything leaves no order of changes that could get around a rule.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 
-from controlplane.model import slots as slot_tables
 from controlplane.model.definitions import AnyKind, Definitions, GivenSlots, Key, key_of
-from controlplane.model.documents import Gateway, Lane, LaneGroup, Route, Sticky
-from controlplane.model.fields import hundredths
+from controlplane.model.documents import Gateway, Lane, LaneGroup, Route
 from controlplane.model.problems import DefinitionError, Problem
+from controlplane.model.shares import by_route, overlapping_slots, with_slots, wrong_shares
 
 Puts = Sequence[tuple[AnyKind, GivenSlots | None]]
 
@@ -24,7 +22,9 @@ def changed(before: Definitions, puts: Puts, deletes: Sequence[Key]) -> Definiti
     applications, groups, lanes = dict(before.applications), dict(before.groups), dict(before.lanes)
     for key in deletes:
         if before.get(key) is None:
-            raise DefinitionError(404, f"There is no {key}", [Problem("name", "does not exist", key.name)])
+            raise DefinitionError(
+                404, f"There is no {key}", [Problem("name", "does not exist", key.name, "list what there is")]
+            )
         if key.kind == "Gateway":
             del gateways[key.name]
             routes = {one: route for one, route in routes.items() if one[0] != key.name}
@@ -70,15 +70,15 @@ def changed(before: Definitions, puts: Puts, deletes: Sequence[Key]) -> Definiti
         MappingProxyType(applications),
         MappingProxyType(groups),
         MappingProxyType(lanes),
-        before.slots,
     )
     touched = {key_of(document) for document, _ in puts}
     _refuse(409, _dangling(draft, set(deletes)))
     _refuse(422, _references(draft))
-    _refuse(422, [*_modes(before, draft, touched), *_conditions(draft), *_shares(draft, touched)])
+    shares = by_route(draft)
+    _refuse(422, [*_modes(draft, touched), *_conditions(draft), *wrong_shares(draft, shares, touched)])
     given = {one.name: ranges for one, ranges in puts if isinstance(one, Lane) and ranges}
-    _refuse(422, _given_slots(before, draft, given))
-    return _with_slots(draft, given)
+    _refuse(422, overlapping_slots(before, draft, shares, given))
+    return with_slots(before, draft, shares, given)
 
 
 def _refuse(status: int, problems: Iterable[Problem]) -> None:
@@ -142,12 +142,15 @@ def _references(now: Definitions) -> Iterable[Problem]:
     for group in now.groups.values():
         if group.gateway not in now.gateways:
             yield _unknown("gateway", "gateway", group.gateway, now.gateways, group)
+    routes: dict[str, set[str]] = {}
+    for gateway, name in now.routes:
+        routes.setdefault(gateway, set()).add(name)
     for lane in now.lanes.values():
         group = now.groups.get(lane.group)
         if group is None:
             yield _unknown("group", "lane group", lane.group, now.groups, lane)
             continue
-        known = {name for gateway, name in now.routes if gateway == group.gateway}
+        known = routes.get(group.gateway, set())
         for index, name in enumerate(lane.routes or ()):
             if name not in known:
                 yield _unknown(f"routes[{index}]", f"route of gateway {group.gateway}", name, known, lane)
@@ -166,7 +169,7 @@ def _unknown(field: str, what: str, name: str, known: Iterable[str], document: A
     return Problem(field, f"is not a known {what}", name, remedy, str(key_of(document)))
 
 
-def _modes(before: Definitions, now: Definitions, touched: set[Key]) -> Iterable[Problem]:
+def _modes(now: Definitions, touched: set[Key]) -> Iterable[Problem]:
     """All lanes of a group have one mode; a lane that stands as it stood has it right."""
     by_group: dict[str, list[Lane]] = {}
     for lane in now.lanes.values():
@@ -213,106 +216,3 @@ def _conditions(now: Definitions) -> Iterable[Problem]:
                 "use a header that tells users apart",
                 str(key_of(lane)),
             )
-
-
-def ratio_lanes(now: Definitions, gateway: str, route: str) -> list[Lane]:
-    """Ratio lanes of every group of `gateway` that take part on the base route, disabled too, by name."""
-    return sorted(
-        (
-            lane
-            for lane in now.lanes.values()
-            if lane.ratio is not None
-            and now.groups[lane.group].gateway == gateway
-            and (lane.routes is None or route in lane.routes)
-        ),
-        key=lambda lane: lane.name,
-    )
-
-
-def _by_route(now: Definitions) -> dict[tuple[str, str], list[Lane]]:
-    gateways = {now.groups[lane.group].gateway for lane in now.lanes.values() if lane.ratio is not None}
-    return {key: ratio_lanes(now, *key) for key in sorted(now.routes) if key[0] in gateways}
-
-
-def _shares(now: Definitions, touched: set[Key]) -> Iterable[Problem]:
-    for (gateway, route), lanes in _by_route(now).items():
-        shares = {
-            lane.name: hundredths(lane.ratio.share(route)) for lane in lanes if lane.ratio and lane.enabled
-        }
-        total = sum(shares.values())
-        if total > slot_tables.TOTAL:
-            blamed = next((one for one in lanes if one.enabled and key_of(one) in touched), lanes[0])
-            own = blamed.ratio is not None and route in blamed.ratio.routes
-            said = ", ".join(f"{name} {slots / 100:g} %" for name, slots in shares.items() if slots)
-            yield Problem(
-                f"ratio.routes.{route}" if own else "ratio.percent",
-                f"brings the shares on route {route} of gateway {gateway} to {total / 100:g} %: {said}",
-                blamed.ratio.share(route) if blamed.ratio else None,
-                f"lower them by {(total - slot_tables.TOTAL) / 100:g} in all, or disable one of the lanes",
-                str(key_of(blamed)),
-            )
-        sticky = {
-            lane.name: lane.ratio.sticky
-            for lane in lanes
-            if lane.ratio and lane.ratio.sticky and lane.enabled
-        }
-        if len({_sticky_text(one) for one in sticky.values()}) > 1:
-            blamed = next((one for one in lanes if one.name in sticky and key_of(one) in touched), None)
-            name = blamed.name if blamed else min(sticky)
-            said = ", ".join(f"{lane} by {_sticky_text(one)}" for lane, one in sticky.items())
-            yield Problem(
-                "ratio.sticky",
-                f"differs between lanes on route {route} of gateway {gateway} ({said}): "
-                "a request can be hashed in one way only",
-                _sticky_text(sticky[name]),
-                "use the same key in all of them, or limit them to different routes",
-                str(key_of(now.lanes[name])),
-            )
-
-
-def _sticky_text(sticky: Sticky) -> str:
-    if sticky.header is not None:
-        return f"header {sticky.header.lower()}"
-    return f"cookie {sticky.cookie}" if sticky.cookie is not None else "client address"
-
-
-def _given_slots(before: Definitions, now: Definitions, given: dict[str, GivenSlots]) -> Iterable[Problem]:
-    """Slots that documents bring for new lanes must not overlap between them."""
-    for (gateway, route), lanes in _by_route(now).items():
-        held = {entry.lane for entry in before.slots.get((gateway, route), ())}
-        brought = sorted(
-            (start, end, lane.name)
-            for lane in lanes
-            if lane.name not in held
-            for start, end in given.get(lane.name, {}).get(route, ())
-        )
-        for (_, end, one), (start, _, other) in itertools.pairwise(brought):
-            if start < end and one != other:
-                yield Problem(
-                    f"status.slots.{route}",
-                    f"overlaps with that of lane {one}",
-                    start,
-                    "leave status out, and slots are assigned anew",
-                    str(key_of(now.lanes[other])),
-                )
-
-
-def _with_slots(now: Definitions, given: dict[str, GivenSlots]) -> Definitions:
-    tables: dict[tuple[str, str], tuple[slot_tables.SlotRange, ...]] = {}
-    for key, lanes in _by_route(now).items():
-        names = {lane.name for lane in lanes}
-        table = tuple(entry for entry in now.slots.get(key, ()))
-        for lane in lanes:
-            if ranges := given.get(lane.name, {}).get(key[1]):
-                table = slot_tables.seeded(table, lane.name, ranges)
-        shares = {
-            lane.name: slot_tables.Share(hundredths(lane.ratio.share(key[1])), lane.enabled)
-            for lane in lanes
-            if lane.ratio
-        }
-        assert names == set(shares)
-        if assigned := slot_tables.assign(table, shares):
-            tables[key] = assigned
-    return Definitions(
-        now.gateways, now.routes, now.applications, now.groups, now.lanes, MappingProxyType(tables)
-    )

@@ -6,7 +6,7 @@ base only, and a table can be stored, exported and restored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 TOTAL = 10_000
@@ -33,12 +33,14 @@ class Share(NamedTuple):
 Table = tuple[SlotRange, ...]
 
 
-def assign(old: Sequence[SlotRange], shares: Mapping[str, Share]) -> Table:
-    """The next table, sorted by start.
+def assign(old: Sequence[SlotRange], shares: Mapping[str, Share], serving: Collection[str]) -> Table:
+    """The next table, sorted by start. `serving` are the lanes that were enabled until now: others' slots
+    were base.
 
     Lanes that are not in `shares` lose their slots, and lanes with fewer slots than before give up their last
-    ones. An enabled lane that wants more takes what was base, then what is reserved for disabled lanes, and
-    only then what other lanes gave up in this same change. A disabled lane keeps what it has and takes
+    ones. An enabled lane that wants more takes what was base: first what nobody has, then what is reserved
+    for disabled lanes. Only then it takes from lanes that were serving: what they gave up, then what is
+    reserved for those that were disabled in this same change. A disabled lane keeps what it has and takes
     nothing. Raises ValueError if the enabled lanes want more than TOTAL slots.
     """
     if sum(share.slots for share in shares.values() if share.enabled) > TOTAL:
@@ -46,9 +48,13 @@ def assign(old: Sequence[SlotRange], shares: Mapping[str, Share]) -> Table:
     owned: dict[str, list[tuple[int, int]]] = {name: [] for name in shares}
     given_up: list[tuple[int, int]] = []
     for start, end, lane in sorted(old):
-        owned[lane].append((start, end)) if lane in owned else given_up.append((start, end))
+        if lane in owned:
+            owned[lane].append((start, end))
+        elif lane in serving:
+            given_up.append((start, end))
     for name, share in shares.items():
-        given_up += _cut(owned[name], _size(owned[name]) - share.slots)
+        cut = _cut(owned[name], _size(owned[name]) - share.slots)
+        given_up += cut if name in serving else []
     taken = sorted(part for parts in [*owned.values(), given_up] for part in parts)
     free = _gaps(taken)
     growing = sorted(name for name, share in shares.items() if share.enabled)
@@ -59,12 +65,17 @@ def assign(old: Sequence[SlotRange], shares: Mapping[str, Share]) -> Table:
 
     for name in growing:
         _take(owned[name], free, missing(name))
-    for name in growing:
-        for reserve in reserves:
-            if (wanted := missing(name)) > 0:
-                owned[name] += _cut(owned[reserve], wanted)
+
+    def take_reserves(names: list[str]) -> None:
+        for name in growing:
+            for reserve in names:
+                if (wanted := missing(name)) > 0:
+                    owned[name] += _cut(owned[reserve], wanted)
+
+    take_reserves([name for name in reserves if name not in serving])
     for name in growing:
         _take(owned[name], given_up, missing(name))
+    take_reserves([name for name in reserves if name in serving])
     return _merged(SlotRange(start, end, name) for name, parts in owned.items() for start, end in parts)
 
 

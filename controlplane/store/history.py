@@ -83,7 +83,8 @@ def decode_changes(text: str) -> tuple[Change, ...]:
 def undoing(revision: Revision | None, number: int) -> Transform:
     """The change that takes `revision` back. Raises DefinitionError 404 if it is None."""
     if revision is None:
-        raise DefinitionError(404, f"Revision {number} is not known, or no longer kept")
+        wrong = Problem("revision", "is not known, or no longer kept", number, "see /v1/revisions")
+        raise DefinitionError(404, f"Revision {number} {wrong.message}", [wrong])
 
     def transform(definitions: Definitions) -> Definitions:
         puts: list[Parsed] = []

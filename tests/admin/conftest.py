@@ -98,6 +98,23 @@ LANE = {
 }
 
 
+def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """The body of a problem (RFC 9457); every error in it says what is wrong and what to do."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "Traceback" not in answer.text
+    body = answer.json()
+    assert body["status"] == status
+    assert body["title"]
+    assert body["detail"]
+    assert body["errors"]
+    for error in body["errors"]:
+        assert {"field", "value", "message", "remedy"} == error.keys() - {"document"}
+        assert error["message"], error
+        assert error["remedy"], error
+    return body
+
+
 @pytest.fixture
 async def flow(client: httpx.AsyncClient) -> httpx.AsyncClient:
     """A client with gateway edge, routes a and b, and group order-flow."""

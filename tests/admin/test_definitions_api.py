@@ -7,18 +7,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.admin.conftest import GATEWAY, GROUP, LANE, SmallControl
+from tests.admin.conftest import GATEWAY, GROUP, LANE, SmallControl, problem
 
 LANE_PATH = "/v1/lane-groups/order-flow/lanes/gray"
-
-
-def problem(answer: httpx.Response, status: int) -> dict:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    body = answer.json()
-    assert body["status"] == status
-    assert isinstance(body["errors"], list)
-    return body
 
 
 async def test_put_creates_then_replaces_and_a_put_without_change_keeps_the_etag(

@@ -12,7 +12,7 @@ from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.serve import AdminServer
 from controlplane.admin.tokens import check_exposure, load_tokens
 from controlplane.store.interface import StoreUnavailable
-from tests.admin.conftest import LANE, PROXY, SmallControl
+from tests.admin.conftest import LANE, PROXY, SmallControl, problem
 
 TOKENS = {"joe": "secret-of-joe", "ann": "secret-of-ann"}
 
@@ -26,11 +26,11 @@ async def test_revisions_and_undo(flow: httpx.AsyncClient) -> None:
     undone = await flow.post("/v1/revisions/5/undo")
     assert (undone.status_code, undone.json()["revision"]) == (200, 6)
     assert (await flow.get(path)).status_code == 404
-    assert (await flow.post("/v1/revisions/5/undo")).status_code == 409
+    problem(await flow.post("/v1/revisions/5/undo"), 409)
     assert (await flow.post("/v1/revisions/6/undo")).status_code == 200
     assert (await flow.get(path)).status_code == 200
     for absent in ("99", "0", "x", "9" * 30):
-        assert (await flow.post(f"/v1/revisions/{absent}/undo")).status_code == 404
+        problem(await flow.post(f"/v1/revisions/{absent}/undo"), 404)
 
 
 async def test_services_by_canonical_id_and_suffix(client: httpx.AsyncClient) -> None:
@@ -45,10 +45,11 @@ async def test_services_by_canonical_id_and_suffix(client: httpx.AsyncClient) ->
     assert [instance["tag"] for instance in one["instances"]] == [None, "gray"]
     assert one["refused"][0]["reason"] == "the tag is empty"
     assert (await client.get("/v1/services/file///sc-B")).status_code == 200
-    ambiguous = await client.get("/v1/services/sc-B")
-    assert ambiguous.status_code == 409
-    assert "file///sc-B" in ambiguous.json()["errors"][0]["remedy"]
-    assert (await client.get("/v1/services/none")).status_code == 404
+    ambiguous = problem(await client.get("/v1/services/sc-B"), 409)["errors"][0]
+    assert ambiguous["field"] == "service"
+    assert ambiguous["remedy"] == "say which: file///sc-B, nacos/public/other/sc-B"
+    unknown = problem(await client.get("/v1/services/sc-C"), 404)["errors"][0]
+    assert (unknown["value"], unknown["remedy"][:12]) == ("sc-C", "did you mean")
 
 
 async def test_an_application_definition_decides(client: httpx.AsyncClient) -> None:
@@ -60,7 +61,7 @@ async def test_an_application_definition_decides(client: httpx.AsyncClient) -> N
 async def test_proxies(client: httpx.AsyncClient) -> None:
     for path in ("/v1/proxies", "/v1/proxies/edge/1", "/v1/proxies/edge%2F1"):
         assert (await client.get(path)).json() == {"items": [PROXY, PROXY]}
-    assert (await client.get("/v1/proxies/none")).status_code == 404
+    problem(await client.get("/v1/proxies/none"), 404)
 
 
 async def test_explain(flow: httpx.AsyncClient) -> None:
@@ -69,22 +70,30 @@ async def test_explain(flow: httpx.AsyncClient) -> None:
     for field, value in (
         ("gateway", "no"),
         ("path", "a"),
-        ("headers", [["a"]]),
+        ("headers", {"canary": "gray"}),
         ("gatway", "x"),
         ("method", ""),
+        ("host", 5),
     ):
-        answer = await flow.post("/v1/explain", json=good | {field: value})
-        assert answer.status_code == 422
-        assert answer.json()["errors"][0]["field"].startswith(field)
+        answer = problem(await flow.post("/v1/explain", json=good | {field: value}), 422)
+        assert answer["errors"][0]["field"] == field
+    for line, field in (
+        (["a"], "headers[1][1]"),
+        ([], "headers[1][0]"),
+        (["a", "b", "c"], "headers[1]"),
+        (["a", 5], "headers[1][1]"),
+        ("a: b", "headers[1]"),
+    ):
+        answer = problem(await flow.post("/v1/explain", json=good | {"headers": [["x", "y"], line]}), 422)
+        assert answer["errors"][0]["field"] == field
+    problem(await flow.post("/v1/explain", json=[]), 422)
 
 
 async def test_health(client: httpx.AsyncClient, control: SmallControl) -> None:
     assert (await client.get("/healthz")).status_code == 200
     assert (await client.get("/readyz")).json() == {"ready": True, "waiting": []}
     control.waiting.append("source file has not synced")
-    answer = await client.get("/readyz")
-    assert answer.status_code == 503
-    assert "source file" in answer.json()["detail"]
+    assert "source file" in problem(await client.get("/readyz"), 503)["detail"]
     assert (await client.get("/metrics")).headers["content-type"].startswith("text/plain")
     assert (await client.get("/docs")).status_code == 200
 
@@ -103,8 +112,7 @@ async def test_every_error_is_a_problem(
     client: httpx.AsyncClient, method: str, path: str, status: int, allow: str | None
 ) -> None:
     answer = await client.request(method, path)
-    assert answer.status_code == answer.json()["status"] == status
-    assert answer.headers["content-type"] == "application/problem+json"
+    problem(answer, status)
     assert answer.headers.get("allow") == allow
 
 
@@ -127,8 +135,7 @@ async def test_an_unavailable_store_is_503(
 
     monkeypatch.setattr(control.store, "_write", unavailable)
     answer = await flow.put("/v1/gateways/other", json={"listeners": [{"port": 1}]})
-    assert answer.status_code == 503
-    assert "the disk is full" in answer.json()["detail"]
+    assert "the disk is full" in problem(answer, 503)["detail"]
     assert (await flow.get("/v1/gateways")).json()["items"][0]["name"] == "edge"
     assert (await flow.get("/v1/gateways/other")).status_code == 404
 
@@ -138,7 +145,7 @@ async def test_tokens_name_the_author(control: SmallControl) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
         for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic secret-of-joe"}):
             answer = await client.get("/v1/gateways", headers=headers)
-            assert answer.status_code == 401
+            problem(answer, 401)
             assert answer.headers["www-authenticate"].startswith("Bearer")
         assert (await client.get("/healthz")).status_code == 200
         assert (await client.get("/readyz")).status_code == 200
@@ -151,7 +158,7 @@ async def test_tokens_name_the_author(control: SmallControl) -> None:
 
 async def test_pages_of_other_origins_change_nothing(flow: httpx.AsyncClient) -> None:
     path = "/v1/gateways/edge/routes/a"
-    assert (await flow.delete(path, headers={"origin": "http://evil.example"})).status_code == 403
+    problem(await flow.delete(path, headers={"origin": "http://evil.example"}), 403)
     assert (await flow.delete(path, headers={"origin": "http://laneway"})).status_code == 204
 
 
@@ -191,7 +198,7 @@ async def test_serving_on_a_port(control: SmallControl) -> None:
             large = await client.post(
                 "/v1/apply", content=b" " * (5 << 20), headers={"content-type": "application/json"}
             )
-            assert large.status_code == 413
+            problem(large, 413)
             assert (await client.get("/healthz")).status_code == 200
         with pytest.raises(OSError, match=str(server.port)):
             await AdminServer(create_app(control), "127.0.0.1", server.port).start()

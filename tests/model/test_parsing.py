@@ -1,8 +1,7 @@
-"""Every field of every document wrong in turn; hostile texts."""
+"""Wrong values by field, hostile texts. Every field in turn: tests/admin/test_every_field.py."""
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import Any
 
@@ -29,7 +28,7 @@ def refused(document: Any) -> dict[str, Any]:
     with pytest.raises(DefinitionError) as error:
         parse_document(document)
     assert error.value.status == 422
-    assert all(problem.message for problem in error.value.problems)
+    assert all(problem.message and problem.remedy for problem in error.value.problems)
     return {problem.field: problem for problem in error.value.problems}
 
 
@@ -46,15 +45,6 @@ def test_unknown_fields_name_the_nearest(document: dict[str, Any]) -> None:
     assert problem.remedy == "did you mean name?"
 
 
-@pytest.mark.parametrize("document", KINDS)
-def test_every_field_wrong_in_turn(document: dict[str, Any]) -> None:
-    full = parse_document(document).document.model_dump(mode="json")
-    for field in full:
-        for wrong in ([[[]]], {"x": {"y": 1}}, -1.5, "\r\n", "", "x" * 5000):
-            broken = copy.deepcopy(full) | {field: wrong}
-            assert all(name.split("[")[0].split(".")[0] in (field, "") for name in refused(broken))
-
-
 @pytest.mark.parametrize(
     ("base", "change", "field"),
     [
@@ -63,7 +53,7 @@ def test_every_field_wrong_in_turn(document: dict[str, Any]) -> None:
         (GATEWAY, {"listeners": [{"port": 65536}]}, "listeners[0].port"),
         (GATEWAY, {"listeners": [{"port": True}]}, "listeners[0].port"),
         (GATEWAY, {"listeners": [{"port": 1, "address": "host"}]}, "listeners[0].address"),
-        (GATEWAY, {"listeners": [{"port": 1}, {"port": 1, "address": "127.0.0.1"}]}, "listeners"),
+        (GATEWAY, {"listeners": [{"port": 1}, {"port": 1, "address": "127.0.0.1"}]}, "listeners[1]"),
         (GATEWAY, {"trusted_hops": 101}, "trusted_hops"),
         (GATEWAY, {"carriers": {"header": "x-envoy-lane"}}, "carriers.header"),
         (GATEWAY, {"carriers": {"header": "Host"}}, "carriers.header"),
@@ -84,7 +74,7 @@ def test_every_field_wrong_in_turn(document: dict[str, Any]) -> None:
         (ROUTE, {"timeout": "9999h"}, "timeout"),
         (ROUTE, {"service": "a\nb"}, "service"),
         (ROUTE, {"priority": 1.5}, "priority"),
-        (APPLICATION, {"services": ["a", "a"]}, "services"),
+        (APPLICATION, {"services": ["a", "a"]}, "services[1]"),
         (APPLICATION, {"health_check": {"path": "/", "interval": "0s"}}, "health_check.interval"),
         (GROUP, {"applications": []}, "applications"),
         (GROUP, {"inherit_tag": "yes"}, "inherit_tag"),
@@ -93,7 +83,7 @@ def test_every_field_wrong_in_turn(document: dict[str, Any]) -> None:
         (LANE, {"tag": "a b"}, "tag"),
         (LANE, {"routes": []}, "routes"),
         (LANE, {"fallback": "other"}, "fallback"),
-        (LANE, {"fallback": {"a": "other"}}, "fallback"),
+        (LANE, {"fallback": {"a": "other"}}, "fallback.a"),
         (LANE, {"rule": None}, "rule"),
         (LANE, {"ratio": {"percent": 1}}, "ratio"),
         (RATIO, {"ratio": {"percent": 1.001}}, "ratio.percent"),
@@ -139,7 +129,7 @@ def test_a_wrong_value_names_its_field(base: dict[str, Any], change: dict[str, A
         ({"value": ["a"]}, "value"),
         ({"operator": "in"}, "value"),
         ({"operator": "in", "value": []}, "value"),
-        ({"operator": "in", "value": [1]}, "value"),
+        ({"operator": "in", "value": [1]}, "value[0]"),
         ({"operator": "percentage"}, "value"),
         ({"operator": "percentage", "value": 101}, "value"),
         ({"operator": "percentage", "value": -0.5}, "value"),

@@ -22,6 +22,10 @@ def owners(table: Table, enabled: set[str]) -> list[str | None]:
     return found
 
 
+def enabled(shares: dict[str, Share]) -> set[str]:
+    return {name for name, share in shares.items() if share.enabled}
+
+
 @st.composite
 def steps(draw: st.DrawFn) -> list[dict[str, Share]]:
     made = []
@@ -41,8 +45,10 @@ def steps(draw: st.DrawFn) -> list[dict[str, Share]]:
 @settings(max_examples=60, deadline=None)
 def test_sums_are_exact_and_nothing_overlaps(changes: list[dict[str, Share]]) -> None:
     table: Table = ()
+    serving: set[str] = set()
     for shares in changes:
-        table = assign(table, shares)
+        table = assign(table, shares, serving)
+        serving = enabled(shares)
         assert list(table) == sorted(table)
         for one, other in itertools.pairwise(table):
             assert one.end < other.start or (one.end == other.start and one.lane != other.lane)
@@ -51,7 +57,7 @@ def test_sums_are_exact_and_nothing_overlaps(changes: list[dict[str, Share]]) ->
             size = sum(end - start for start, end, lane in table if lane == name)
             assert size == share.slots if share.enabled else size <= share.slots
         assert {entry.lane for entry in table} <= set(shares)
-        assert assign(table, shares) == table
+        assert assign(table, shares, serving) == table
         assert len(table) <= 100
 
 
@@ -62,18 +68,20 @@ def test_growing_moves_users_from_base_only(
 ) -> None:
     table: Table = ()
     shares: dict[str, Share] = {}
-    for shares in history:
-        table = assign(table, shares)
+    for following in history:
+        table = assign(table, following, enabled(shares))
+        shares = following
     for name, more in growths:
         now = shares.get(name, Share(0, True))
         used = sum(share.slots for lane, share in shares.items() if share.enabled and lane != name)
         grown = Share(min(now.slots + more, TOTAL - used), True)
         if grown.slots < now.slots:
             continue
-        before = owners(table, {lane for lane, share in shares.items() if share.enabled})
+        serving = enabled(shares)
+        before = owners(table, serving)
         shares = shares | {name: grown}
-        table = assign(table, shares)
-        after = owners(table, {lane for lane, share in shares.items() if share.enabled})
+        table = assign(table, shares, serving)
+        after = owners(table, enabled(shares))
         assert all(
             old == new or (old is None and new == name) for old, new in zip(before, after, strict=True)
         )
@@ -83,25 +91,45 @@ def test_growing_moves_users_from_base_only(
 @settings(max_examples=40, deadline=None)
 def test_a_table_is_restored_lane_by_lane_in_any_order(changes: list[dict[str, Share]]) -> None:
     table: Table = ()
+    serving: set[str] = set()
     for shares in changes:
-        table = assign(table, shares)
+        table = assign(table, shares, serving)
+        serving = enabled(shares)
     restored: Table = ()
     for name in reversed(NAMES):
         ranges = [(start, end) for start, end, lane in table if lane == name]
         restored = seeded(restored, name, ranges)
     assert restored == table
-    assert assign(restored, changes[-1]) == table
+    assert assign(restored, changes[-1], serving) == table
 
 
 def test_disabled_lanes_keep_their_slots_until_another_needs_them() -> None:
-    table = assign((), {"a": Share(3000, True)})
-    table = assign(table, {"a": Share(3000, False), "b": Share(5000, True)})
+    table = assign((), {"a": Share(3000, True)}, ())
+    table = assign(table, {"a": Share(3000, False), "b": Share(5000, True)}, "a")
     assert table == (SlotRange(0, 3000, "a"), SlotRange(3000, 8000, "b"))
-    assert assign(table, {"a": Share(3000, True), "b": Share(5000, True)}) == table
-    needed = assign(table, {"a": Share(3000, False), "b": Share(8000, True)})
+    assert assign(table, {"a": Share(3000, True), "b": Share(5000, True)}, "b") == table
+    needed = assign(table, {"a": Share(3000, False), "b": Share(8000, True)}, "b")
     assert needed == (SlotRange(0, 2000, "a"), SlotRange(2000, TOTAL, "b"))
-    shared = assign(needed, {"a": Share(3000, True), "b": Share(7000, True)})
+    shared = assign(needed, {"a": Share(3000, True), "b": Share(7000, True)}, "b")
     assert sum(end - start for start, end, lane in shared if lane == "a") == 3000
+
+
+def test_what_was_base_goes_before_what_a_lane_had() -> None:
+    table = (SlotRange(0, 3000, "a"), SlotRange(3000, 6000, "b"), SlotRange(6000, TOTAL, "c"))
+    # a is off; b gives up 1000 of its users; c grows: it takes what is reserved for a.
+    grown = {"a": Share(3000, False), "b": Share(2000, True), "c": Share(6000, True)}
+    assert assign(table, grown, "bc") == (
+        SlotRange(0, 1000, "a"), SlotRange(1000, 3000, "c"), SlotRange(3000, 5000, "b"),
+        SlotRange(6000, TOTAL, "c"),
+    )  # fmt: skip
+    # b is switched off in the same change: its users are the last that c takes.
+    off = {"a": Share(3000, False), "b": Share(3000, False), "c": Share(8000, True)}
+    assert assign(table, off, "bc") == (
+        SlotRange(0, 3000, "c"), SlotRange(3000, 5000, "b"), SlotRange(5000, TOTAL, "c"),
+    )  # fmt: skip
+    # What a lane that was off gives up is base.
+    fewer = {"a": Share(1000, False), "b": Share(2000, True), "c": Share(6000, True)}
+    assert SlotRange(1000, 3000, "c") in assign(table, fewer, "bc")
 
 
 def test_stale_slots_disturb_nobody() -> None:

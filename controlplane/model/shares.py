@@ -1,0 +1,129 @@
+"""Ratio lanes by base route: what their shares may add up to, and the slots that follow from a change."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from controlplane.model import slots
+from controlplane.model.definitions import Definitions, GivenSlots, Key, key_of
+from controlplane.model.documents import Lane
+from controlplane.model.fields import hundredths
+from controlplane.model.problems import Problem
+
+ByRoute = Mapping[tuple[str, str], dict[str, slots.Share]]
+"""By (gateway, base route): the shares of the ratio lanes that take part there, by name in order."""
+
+
+def by_route(now: Definitions) -> ByRoute:
+    """The shares on each base route, of every group of its gateway; routes without any are left out."""
+    routes: dict[str, list[str]] = {}
+    for gateway, name in sorted(now.routes):
+        routes.setdefault(gateway, []).append(name)
+    found: dict[tuple[str, str], dict[str, slots.Share]] = {}
+    for name, lane in sorted(now.lanes.items()):
+        if lane.ratio is None:
+            continue
+        gateway = now.groups[lane.group].gateway
+        usual = slots.Share(hundredths(lane.ratio.percent), lane.enabled)
+        own = {
+            route: slots.Share(hundredths(percent), lane.enabled)
+            for route, percent in lane.ratio.routes.items()
+        }
+        for route in routes.get(gateway, ()) if lane.routes is None else lane.routes:
+            found.setdefault((gateway, route), {})[name] = own.get(route, usual)
+    return found
+
+
+def wrong_shares(now: Definitions, shares_by_route: ByRoute, touched: set[Key]) -> Iterable[Problem]:
+    """Shares over 100 %, and lanes that would have to hash one request in two ways.
+
+    The lane that is named is one of `touched`, if one of these takes part.
+    """
+    stickies = {name: _sticky_text(lane) for name, lane in now.lanes.items() if lane.ratio}
+    for (gateway, route), shares in shares_by_route.items():
+        enabled = {name: share.slots for name, share in shares.items() if share.enabled and share.slots}
+        total = sum(enabled.values())
+        if total > slots.TOTAL:
+            blamed = _blamed(now, enabled, touched)
+            assert blamed.ratio is not None
+            said = ", ".join(f"{name} {share / 100:g} %" for name, share in enabled.items())
+            yield Problem(
+                f"ratio.routes.{route}" if route in blamed.ratio.routes else "ratio.percent",
+                f"brings the shares on route {route} of gateway {gateway} to {total / 100:g} %: {said}",
+                blamed.ratio.share(route),
+                f"lower them by {(total - slots.TOTAL) / 100:g} in all, or disable one of the lanes",
+                str(key_of(blamed)),
+            )
+        sticky = {name: stickies[name] for name in enabled if stickies[name]}
+        if len(set(sticky.values())) > 1:
+            blamed = _blamed(now, sticky, touched)
+            said = ", ".join(f"{name} by {text}" for name, text in sticky.items())
+            yield Problem(
+                "ratio.sticky",
+                f"differs between lanes on route {route} of gateway {gateway} ({said}): "
+                "a request can be hashed in one way only",
+                sticky[blamed.name],
+                "use the same key in all of them, or limit them to different routes",
+                str(key_of(blamed)),
+            )
+
+
+def _blamed(now: Definitions, names: Iterable[str], touched: set[Key]) -> Lane:
+    lanes = [now.lanes[name] for name in names]
+    return next((lane for lane in lanes if key_of(lane) in touched), lanes[0])
+
+
+def _sticky_text(lane: Lane) -> str:
+    sticky = lane.ratio.sticky if lane.ratio else None
+    if sticky is None:
+        return ""
+    if sticky.header is not None:
+        return f"header {sticky.header.lower()}"
+    return f"cookie {sticky.cookie}" if sticky.cookie is not None else "client address"
+
+
+def overlapping_slots(
+    before: Definitions, now: Definitions, shares_by_route: ByRoute, given: Mapping[str, GivenSlots]
+) -> Iterable[Problem]:
+    """Slots that documents bring for new lanes must not overlap between them."""
+    for (gateway, route), shares in shares_by_route.items() if given else ():
+        held = {entry.lane for entry in before.slots.get((gateway, route), ())}
+        brought = sorted(
+            (start, end, name)
+            for name in shares.keys() & given.keys() - held
+            for start, end in given[name].get(route, ())
+        )
+        for (_, end, one), (start, _, other) in itertools.pairwise(brought):
+            if start < end and one != other:
+                yield Problem(
+                    f"status.slots.{route}",
+                    f"overlaps with that of lane {one}",
+                    start,
+                    "leave status out, and slots are assigned anew",
+                    str(key_of(now.lanes[other])),
+                )
+
+
+def with_slots(
+    before: Definitions, now: Definitions, shares_by_route: ByRoute, given: Mapping[str, GivenSlots]
+) -> Definitions:
+    """`now` with the slots of each base route, from the old table, the shares, and what documents bring."""
+    old = by_route(before)
+    tables: dict[tuple[str, str], slots.Table] = {}
+    for key, shares in shares_by_route.items():
+        route, table = key[1], before.slots.get(key, ())
+        brought = [(name, given[name][route]) for name in given if name in shares and route in given[name]]
+        # Assigning costs milliseconds a route: a change pays for the routes that it touches.
+        was = old.get(key, {})
+        if brought or shares != was:
+            for name, ranges in sorted(brought):
+                table = slots.seeded(table, name, ranges)
+            serving = {name for name, share in was.items() if share.enabled}
+            table = slots.assign(table, shares, serving)
+        if table:
+            tables[key] = table
+    return Definitions(
+        now.gateways, now.routes, now.applications, now.groups, now.lanes, MappingProxyType(tables)
+    )

@@ -1,0 +1,165 @@
+"""Documents in which every field of every kind is given, and ways through them."""
+
+from __future__ import annotations
+
+import copy
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+Path = tuple[str | int, ...]
+
+
+def condition(operator: str, value: Any, source: str = "header") -> dict[str, Any]:
+    return {"source": source, "name": "canary", "operator": operator, "value": value}
+
+
+def route(**path: str) -> dict[str, Any]:
+    return {
+        "kind": "Route",
+        "gateway": "edge",
+        "name": "a",
+        "match": {"hosts": ["shop.example.com", "*.example.com"], "path": path},
+        "priority": 100,
+        "service": "sc-A",
+        "timeout": "5s",
+        "idle_timeout": "1m",
+    }
+
+
+def ratio_lane(**sticky: Any) -> dict[str, Any]:
+    return {
+        "kind": "Lane",
+        "group": "spring-sale",
+        "name": "sale",
+        "tag": "sale",
+        "enabled": True,
+        "priority": 100,
+        "routes": ["a", "b"],
+        "fallback": "none",
+        "ratio": {"percent": 30.25, "routes": {"a": 10}, "sticky": sticky},
+    }
+
+
+GROUP = {
+    "kind": "LaneGroup",
+    "name": "order-flow",
+    "gateway": "edge",
+    "applications": ["spring-cloud-a", "spring-cloud-b"],
+    "inherit_tag": False,
+}
+CONTENT_LANE = {
+    "kind": "Lane",
+    "group": "order-flow",
+    "name": "gray",
+    "tag": "Gray",
+    "enabled": False,
+    "priority": -1,
+    "routes": ["a"],
+    "fallback": {"spring-cloud-a": "none"},
+    "rule": {
+        "match": "any",
+        "conditions": [
+            condition("==", "gray"),
+            condition("!=", "", "query"),
+            condition("in", ["hz", "bj"], "cookie"),
+            condition("percentage", 30),
+            condition("regex", "a.*"),
+        ],
+    },
+}
+FULL: dict[str, tuple[str, dict[str, Any]]] = {
+    "gateway": (
+        "/v1/gateways/edge",
+        {
+            "kind": "Gateway",
+            "name": "edge",
+            "listeners": [{"port": 8080, "address": "127.0.0.1"}],
+            "carriers": {"header": "x-lane", "baggage": "lane"},
+            "trust_client_lane": True,
+            "trusted_hops": 1,
+        },
+    ),
+    "route by prefix": ("/v1/gateways/edge/routes/a", route(prefix="/a")),
+    "route by exact path": ("/v1/gateways/edge/routes/a", route(exact="/a")),
+    "route by regex": ("/v1/gateways/edge/routes/a", route(regex="/a.*")),
+    "application": (
+        "/v1/applications/spring-cloud-a",
+        {
+            "kind": "Application",
+            "name": "spring-cloud-a",
+            "services": ["sc-A"],
+            "health_check": {"path": "/healthz", "interval": "5s"},
+        },
+    ),
+    "lane group": ("/v1/lane-groups/order-flow", GROUP),
+    "content lane": ("/v1/lane-groups/order-flow/lanes/gray", CONTENT_LANE),
+    "ratio by header": ("/v1/lane-groups/spring-sale/lanes/sale", ratio_lane(header="user")),
+    "ratio by cookie": ("/v1/lane-groups/spring-sale/lanes/sale", ratio_lane(cookie="s")),
+    "ratio by address": ("/v1/lane-groups/spring-sale/lanes/sale", ratio_lane(client_address=True)),
+}
+"""URL and document by what it is."""
+
+OPTIONAL = {"idle_timeout", "health_check", "routes", "rule", "ratio", "sticky", "prefix", "exact", "regex"}
+OPTIONAL |= {"header", "cookie", "client_address"}
+"""Fields that may be absent altogether, so that null says nothing wrong (`routes` of a lane alone)."""
+
+
+def nodes(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Everything in `value` but itself: objects, lists, their items and fields."""
+    items: Any = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for name, item in items:
+        yield (*path, name), item
+        yield from nodes(item, (*path, name))
+
+
+def changed(document: Any, path: Path, value: Any) -> Any:
+    """`document` with `value` at `path`."""
+    result = copy.deepcopy(document)
+    here = result
+    for part in path[:-1]:
+        here = here[part]
+    here[path[-1]] = value
+    return result
+
+
+def without(document: Any, path: Path) -> Any:
+    """`document` without the field at `path`."""
+    result = copy.deepcopy(document)
+    here = result
+    for part in path[:-1]:
+        here = here[part]
+    del here[path[-1]]
+    return result
+
+
+def text(path: Path) -> str:
+    """`path` as problems name fields."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Every model in a type, however deep."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from models_in(field.annotation)
+    elif typing.get_origin(annotation) is not None or isinstance(annotation, types.UnionType):
+        for one in typing.get_args(annotation):
+            yield from models_in(one)
+
+
+def given_in(model: Any) -> Iterator[tuple[str, str]]:
+    """(model, field) of everything that was given to make `model`."""
+    if isinstance(model, BaseModel):
+        for field in model.model_fields_set:
+            yield type(model).__name__, field
+            yield from given_in(getattr(model, field))
+    elif isinstance(model, tuple):
+        for one in model:
+            yield from given_in(one)
