@@ -128,7 +128,7 @@ def clusters(plan: ServicePlan) -> Iterator[cluster_pb2.Cluster]:
         yield _cluster(lane_cluster(plan.id, target))
 
 
-def _localities(tag: str, instances: Sequence[Instance], priority: int) -> list[LocalityEndpoints]:
+def _localities(zone: str, instances: Sequence[Instance], priority: int) -> list[LocalityEndpoints]:
     """One locality for each weight: gRPC's round robin heeds the weights of localities (gRFC A42) alone.
 
     A locality keeps its name when its priority changes: so gRPC knows it again and keeps its connections.
@@ -139,7 +139,7 @@ def _localities(tag: str, instances: Sequence[Instance], priority: int) -> list[
     excess = sum(weight * len(same) for weight, same in alike.items()) // UNLIMITED + 1
     return [
         LocalityEndpoints(
-            locality=base_pb2.Locality(zone=tag, sub_zone=f"weight-{weight}"),
+            locality=base_pb2.Locality(zone=zone, sub_zone=f"weight-{weight}"),
             lb_endpoints=[
                 endpoint_components_pb2.LbEndpoint(
                     endpoint=endpoint_components_pb2.Endpoint(address=socket_address(i.address, i.port))
@@ -162,12 +162,12 @@ def assignments(plan: ServicePlan) -> Iterator[endpoint_pb2.ClusterLoadAssignmen
     """
     base = _healthy(plan.base) or plan.base
     yield endpoint_pb2.ClusterLoadAssignment(
-        cluster_name=base_cluster(plan.id), endpoints=_localities("base", base, 0)
+        cluster_name=base_cluster(plan.id), endpoints=_localities("", base, 0)
     )
     for target, instances in _targets(plan).items():
         found = _localities(target.tag, _healthy(instances), 0)
         if not target.strict:
-            found += _localities("base", base, 1 if found else 0)
+            found += _localities("", base, 1 if found else 0)
         yield endpoint_pb2.ClusterLoadAssignment(cluster_name=lane_cluster(plan.id, target), endpoints=found)
 
 

@@ -16,14 +16,15 @@ from google.protobuf import any_pb2, json_format
 from pydantic import TypeAdapter
 
 import envoy
-from controlplane.app.nodes import EdgeNode, SidecarNode, parse_node
+from controlplane.app.nodes import EdgeNode, GrpcNode, SidecarNode, parse_node
 from controlplane.app.publisher import Publisher
 from controlplane.model.definitions import Definitions, SlotRange
 from controlplane.model.documents import AnyDocument, Application, Gateway, Lane, LaneGroup, Route
 from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.rollout import Deployed
+from controlplane.registry.names import ServiceNames
 from controlplane.registry.types import Health, Instance, Protocol, Service
-from controlplane.xds.resources import View
+from controlplane.xds.resources import LISTENER, View
 
 TESTDATA = Path(__file__).parent / "testdata"
 CASES = sorted(path.name.removesuffix(".in.yaml") for path in TESTDATA.glob("*.in.yaml"))
@@ -69,15 +70,6 @@ def read_services(listed: list[dict[str, Any]]) -> dict[str, Service]:
     return found
 
 
-def resolve(services: dict[str, Service]):
-    def by_name(name: str) -> str:
-        if f"file///{name}" in services:
-            return f"file///{name}"
-        raise LookupError(f"No source knows the service {name}.")
-
-    return by_name
-
-
 def rendered(view: View) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for type_url, collections in view.collections.items():
@@ -104,11 +96,15 @@ def translate(case: str) -> str:
     services = read_services(given["services"])
     known = enabled_lanes(definitions)
     publisher = Publisher()
-    publisher.publish(definitions, Deployed(known, frozenset(known)), services, resolve(services))
+    names = ServiceNames(services)
+    publisher.publish(definitions, Deployed(known, frozenset(known)), services, names.resolve)
     shown: dict[str, Any] = {}
     for node in given["nodes"]:
         parsed = parse_node(node["cluster"], node["metadata"], None)
-        if isinstance(parsed, EdgeNode):
+        if isinstance(parsed, GrpcNode):
+            view = publisher.grpc_clients.view(parsed)
+            view.wanted(LISTENER, node["asks"])
+        elif isinstance(parsed, EdgeNode):
             view = publisher.edge_view(parsed)
         else:
             assert isinstance(parsed, SidecarNode)
