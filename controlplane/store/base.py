@@ -1,4 +1,4 @@
-"""What the stores of one process share: one change after another, subscribers, and undo."""
+"""What the stores share: subscribers and undo; and those of one process: one change after another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,52 @@ from controlplane.store.interface import Revision, Stored, Subscriber, Transform
 log = structlog.get_logger(__name__)
 
 
-class LocalStore(ABC):
+class BaseStore(ABC):
+    """The part of a DefinitionStore that does not depend on where definitions live."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._current = Stored()
+        self._subscribers: list[Subscriber] = []
+
+    @property
+    def current(self) -> Stored:
+        return self._current
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        self._subscribers.append(callback)
+
+        def end() -> None:
+            if callback in self._subscribers:
+                self._subscribers.remove(callback)
+
+        return end
+
+    def _advance(self, new: Stored) -> None:
+        """`new`, which is durable, is current; the subscribers are told."""
+        old, self._current = self._current, new
+        for subscriber in list(self._subscribers):
+            try:
+                subscriber(old, new)
+            except Exception:
+                # The change is durable: one deaf listener must not make it look refused.
+                log.exception("a subscriber of definitions failed", revision=new.revision)
+
+    async def undo(self, revision: int, author: str = "") -> Stored:
+        return await self.change(
+            undoing(await self._revision(revision), revision), author, f"undo of revision {revision}"
+        )
+
+    @abstractmethod
+    async def change(self, transform: Transform, author: str = "", note: str = "") -> Stored:
+        """See DefinitionStore."""
+
+    @abstractmethod
+    async def _revision(self, number: int) -> Revision | None:
+        """The revision `number`, None if it is not kept."""
+
+
+class LocalStore(BaseStore):
     """A DefinitionStore with this process as its only writer.
 
     `_write` makes a revision durable; only then is it `current`. A change that was begun is finished also if
@@ -23,14 +68,8 @@ class LocalStore(ABC):
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
-        self._current = Stored()
+        super().__init__(clock)
         self._lock = asyncio.Lock()
-        self._subscribers: list[Subscriber] = []
-
-    @property
-    def current(self) -> Stored:
-        return self._current
 
     async def change(self, transform: Transform, author: str = "", note: str = "") -> Stored:
         return await asyncio.shield(asyncio.ensure_future(self._change(transform, author, note)))
@@ -45,33 +84,9 @@ class LocalStore(ABC):
             new = Stored(definitions, old.revision + 1)
             revision = Revision(new.revision, self._clock(), author, note, changes, diff_of(changes))
             await self._write(old, new, revision)
-            self._current = new
-            for subscriber in list(self._subscribers):
-                try:
-                    subscriber(old, new)
-                except Exception:
-                    # The change is durable: one deaf listener must not make it look refused.
-                    log.exception("a subscriber of definitions failed", revision=new.revision)
+            self._advance(new)
             return new
-
-    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
-        self._subscribers.append(callback)
-
-        def end() -> None:
-            if callback in self._subscribers:
-                self._subscribers.remove(callback)
-
-        return end
-
-    async def undo(self, revision: int, author: str = "") -> Stored:
-        return await self.change(
-            undoing(await self._revision(revision), revision), author, f"undo of revision {revision}"
-        )
 
     @abstractmethod
     async def _write(self, old: Stored, new: Stored, revision: Revision) -> None:
         """Make `new` and its revision durable, both or neither. Raises StoreUnavailable."""
-
-    @abstractmethod
-    async def _revision(self, number: int) -> Revision | None:
-        """The revision `number`, None if it is not kept."""

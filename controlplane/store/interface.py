@@ -20,6 +20,10 @@ class StoreUnavailable(Exception):
     """The store cannot be read or written now; what was answered before is kept, nothing is half-written."""
 
 
+class OutcomeUnknown(StoreUnavailable):
+    """A change was sent and no answer came: once the revisions can be read, they tell whether it was made."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """The definitions after revision number `revision` (0: nothing was ever changed)."""

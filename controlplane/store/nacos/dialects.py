@@ -1,0 +1,186 @@
+"""The two forms of Nacos's HTTP API for configuration.
+
+Nacos 2 has the paths below /v1; Nacos 3 has them too, unless compatibility is switched off, and new ones
+below /v3, with no way to wait for a change (https://nacos.io/docs/latest/manual/user/open-api/).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from controlplane.store.interface import StoreUnavailable
+
+WAIT = 10.0
+"""Seconds that a server keeps a question for changes open; the least that Nacos allows."""
+
+POLL = 1.0
+"""Seconds between questions where a server cannot wait."""
+
+PAGE = 200
+
+NOT_FOUND, CONFLICT = 20004, 20005
+"""Codes of Nacos 3 for what is an answer, not a failure."""
+
+GONE = (404, 405, 410, 501)
+"""Statuses of paths that a server does not have, or not any more."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request. `wait` is how many seconds more than usual the answer may take."""
+
+    method: str
+    path: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    form: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    wait: float = 0.0
+
+
+class NotServed(Exception):
+    """The server does not have this path."""
+
+
+Send = Callable[[Call], Awaitable[httpx.Response]]
+
+
+class Version1:
+    """The paths below /v1."""
+
+    def __init__(self, send: Send, namespace: str, group: str) -> None:
+        self._send = send
+        self._namespace, self._group = namespace, group
+        self._place = {"group": group, "tenant": namespace}
+
+    async def _call(self, call: Call) -> httpx.Response:
+        answer = await self._send(call)
+        if answer.status_code in GONE and not answer.text.startswith("config data not exist"):
+            raise NotServed
+        return answer
+
+    async def get(self, item: str) -> str | None:
+        answer = await self._call(Call("GET", "/v1/cs/configs", {**self._place, "dataId": item}))
+        return None if answer.status_code == 404 else _expect(answer).content.decode()
+
+    async def publish(self, item: str, content: str, kind: str, cas: str | None) -> bool:
+        form = {**self._place, "dataId": item, "content": content, "type": kind}
+        answer = await self._call(Call("POST", "/v1/cs/configs", form=form, headers=_compare(cas)))
+        # Nacos 2 says why, Nacos 3 only "false".
+        refused = answer.text == "false" or "Cas publish fail" in answer.text
+        if cas is not None and answer.status_code == 500 and refused:
+            return False
+        if _expect(answer).text != "true":
+            raise StoreUnavailable(f"Nacos does not write {item}: {said(answer)}")
+        return True
+
+    async def delete(self, item: str) -> None:
+        _expect(await self._call(Call("DELETE", "/v1/cs/configs", {**self._place, "dataId": item})))
+
+    async def wait(self, item: str, md5: str) -> bool:
+        asked = [item, self._group, md5, *([self._namespace] if self._namespace else [])]
+        call = Call(
+            "POST",
+            "/v1/cs/configs/listener",
+            form={"Listening-Configs": "\x02".join(asked) + "\x01"},
+            headers={"Long-Pulling-Timeout": str(int(WAIT * 1000))},
+            wait=WAIT,
+        )
+        return bool(_expect(await self._call(call)).text.strip())
+
+    async def names(self) -> set[str]:
+        async def page(number: int) -> Any:
+            return _json(
+                _expect(await self._call(Call("GET", "/v1/cs/configs", _listing(self._place, number))))
+            )
+
+        return {one["dataId"] for one in await _all(page) if one["group"] == self._group}
+
+
+class Version3:
+    """The paths below /v3: reading is a client's, writing an administrator's."""
+
+    def __init__(self, send: Send, namespace: str, group: str) -> None:
+        self._send = send
+        self._group = group
+        self._place = {"groupName": group, "namespaceId": namespace or "public"}
+
+    async def _call(self, call: Call) -> tuple[int, Any]:
+        """Nacos's own code, 0 for success, and the data."""
+        answer = await self._send(call)
+        if answer.status_code in GONE:
+            raise NotServed
+        told = _json(answer)
+        code = told.get("code") if isinstance(told, dict) else None
+        if code not in (0, NOT_FOUND, CONFLICT):
+            raise StoreUnavailable(f"Nacos says: {said(answer)}")
+        return code, told.get("data")
+
+    async def get(self, item: str) -> str | None:
+        code, data = await self._call(Call("GET", "/v3/client/cs/config", {**self._place, "dataId": item}))
+        return data["content"] if code == 0 else None
+
+    async def publish(self, item: str, content: str, kind: str, cas: str | None) -> bool:
+        form = {**self._place, "dataId": item, "content": content, "type": kind}
+        code, data = await self._call(Call("POST", "/v3/admin/cs/config", form=form, headers=_compare(cas)))
+        return code == 0 and data is True
+
+    async def delete(self, item: str) -> None:
+        await self._call(Call("DELETE", "/v3/admin/cs/config", {**self._place, "dataId": item}))
+
+    async def wait(self, item: str, md5: str) -> bool:
+        await asyncio.sleep(POLL)
+        return True
+
+    async def names(self) -> set[str]:
+        async def page(number: int) -> Any:
+            return (await self._call(Call("GET", "/v3/admin/cs/config/list", _listing(self._place, number))))[
+                1
+            ]
+
+        return {one["dataId"] for one in await _all(page) if one["groupName"] == self._group}
+
+
+def _compare(cas: str | None) -> dict[str, str]:
+    return {} if cas is None else {"casMd5": cas}
+
+
+def _listing(place: Mapping[str, str], page: int) -> dict[str, Any]:
+    return {**place, "search": "accurate", "dataId": "", "pageNo": page, "pageSize": PAGE}
+
+
+async def _all(page: Callable[[int], Awaitable[Any]]) -> list[Any]:
+    """The items of every page. Some may be missing or twice while others write."""
+    found: list[Any] = []
+    number = pages = 1
+    while number <= pages:
+        told = await page(number)
+        try:
+            found += told["pageItems"]
+            pages, number = int(told["pagesAvailable"]), number + 1
+        except (TypeError, KeyError, ValueError):
+            raise StoreUnavailable("Nacos does not list items as expected") from None
+    return found
+
+
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        raise StoreUnavailable(f"Nacos does not answer as expected: {said(answer)}") from None
+
+
+def _expect(answer: httpx.Response) -> httpx.Response:
+    if answer.status_code != 200:
+        raise StoreUnavailable(f"Nacos says: {said(answer)}")
+    return answer
+
+
+def said(answer: httpx.Response) -> str:
+    """Status and the beginning of the body, for an error."""
+    text = " ".join(answer.text.split())[:200]
+    return f"{answer.status_code} {text}".rstrip()

@@ -1,0 +1,335 @@
+"""Definitions in Nacos's configuration service, shared by several control planes.
+
+Readers follow one item, the index (`items.py`). A change reads it, runs on what it names, writes new items,
+and then replaces the index by compare and set: it holds for everybody at that moment, or not at all. Whether
+it does is read back, since an answer may be lost and Nacos 2.1 says yes to a comparison that failed. Changes
+that are asked for while another is under way are written together, each as a revision of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from controlplane.model.definitions import Definitions
+from controlplane.model.parsing import Parsed
+from controlplane.model.problems import DefinitionError, Problem
+from controlplane.nacos import NacosConnection
+from controlplane.store.base import BaseStore
+from controlplane.store.interface import OutcomeUnknown, Revision, Stored, StoreUnavailable, Transform
+from controlplane.store.nacos import items
+from controlplane.store.nacos.api import ConfigApi, NotSent
+from controlplane.store.nacos.items import INDEX, Attempt, Index, Unreadable
+from controlplane.store.nacos.pending import Pending, fail, run
+from controlplane.store.nacos.waiting import at_once, tries
+
+log = structlog.get_logger("laneway.store.nacos")
+
+GROUP = "LANEWAY"
+ABSENT = "0" * 32
+"""The MD5 of nothing: compared with it, an index is only written where there is none."""
+
+BATCH = 64
+"""Changes that are written together."""
+
+SWEEP = 100
+"""Own writes of the index between searches for items that attempts left behind which were killed."""
+
+LAG = 10.0
+"""Seconds that a server's cache may be behind its database, or behind another server."""
+
+PATIENCE = 30.0
+"""Seconds in which a change has to prevail over others."""
+
+RETRY = 1.0
+"""Seconds between attempts to hear Nacos again."""
+
+
+class NacosStore(BaseStore):
+    """A DefinitionStore in the group `group` of the namespace that `connection` names, in Nacos 2.1 or newer.
+
+    `current` is what was read last, also while Nacos is away; changes by other control planes come by
+    themselves. `problem` says why it is not up to date, "" if it is.
+    """
+
+    def __init__(
+        self, connection: NacosConnection, group: str = GROUP, clock: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__(clock)
+        self.problem = ""
+        self._api = ConfigApi(connection, group)
+        self._index = Index()
+        self._text: str | None = None  # the index as Nacos has it
+        self._known: dict[str, Parsed] = {}  # by name of the item
+        self._lock = asyncio.Lock()
+        self._pending: list[Pending] = []
+        self._committer: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._cleaners: set[asyncio.Task[None]] = set()
+        self._until_sweep = 0
+        self._closed = False
+
+    async def open(self) -> None:
+        """Read the definitions, and follow them from then on.
+
+        Does not wait for a Nacos that cannot be reached: raises StoreUnavailable, and may be called again
+        until it does not. Nothing is written; where there is no index, the store is empty.
+        """
+        async with self._lock:
+            await self._refresh()
+        if self._watcher is None:
+            self._watcher = asyncio.create_task(self._watch(), name="definitions in Nacos")
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._committer is not None:
+            await asyncio.wait({self._committer})
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.wait({self._watcher})
+        if self._cleaners:
+            await asyncio.wait(self._cleaners)
+        self._subscribers.clear()
+        await self._api.close()
+
+    async def change(self, transform: Transform, author: str = "", note: str = "") -> Stored:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        pending = Pending(transform, author, note)
+        self._pending.append(pending)
+        if self._committer is None or self._committer.done():
+            self._committer = asyncio.create_task(self._commit_all(), name="changes of definitions")
+        return await asyncio.shield(pending.result)
+
+    async def revisions(self, limit: int = 100) -> list[Revision]:
+        ids = reversed(self._index.revisions[-limit:] if limit > 0 else ())
+        found = await at_once(self._read_revision(id) for id in ids)
+        return [revision for revision in found if revision is not None]
+
+    async def _revision(self, number: int) -> Revision | None:
+        async with self._lock:
+            await self._refresh()
+        id = next((id for id in self._index.revisions if items.number_of(id) == number), None)
+        revision = None if id is None else await self._read_revision(id)
+        if revision is not None and not revision.changes:
+            wrong = Problem("revision", "was too large to be kept whole", number, "change it back by hand")
+            raise DefinitionError(409, f"Revision {number} cannot be undone: it {wrong.message}", [wrong])
+        return revision
+
+    async def _read_revision(self, id: str) -> Revision | None:
+        """None if it is not kept any more."""
+        name = items.revision_item(id)
+        text = await self._api.get(name)
+        if text is None:
+            return None
+        try:
+            items.check(name, text)
+            return items.decode_revision(text)
+        except Unreadable as error:
+            raise StoreUnavailable(str(error)) from error
+
+    # Reading.
+
+    async def _watch(self) -> None:
+        """Follow the index until cancelled."""
+        while True:
+            try:
+                if await self._api.wait(INDEX, items.md5(self._text) if self._text is not None else ""):
+                    async with self._lock:
+                        if not await self._refresh():
+                            await asyncio.sleep(RETRY / 10)  # servers of a cluster that disagree for a moment
+                self._say("")
+                continue
+            except StoreUnavailable as error:
+                self._say(str(error))
+            except Exception as error:
+                log.exception("following the definitions failed; trying again")
+                self._say(f"{type(error).__name__}: {error}")
+            await asyncio.sleep(RETRY)
+
+    def _say(self, problem: str) -> None:
+        if problem != self.problem:
+            self.problem = problem
+            if problem:
+                log.warning(
+                    "definitions cannot be read from Nacos; the last known ones are served", why=problem
+                )
+            else:
+                log.info("definitions are read from Nacos again", revision=self._current.revision)
+
+    async def _refresh(self) -> bool:
+        """Take what Nacos has now; whether that was news. To be called with the lock.
+
+        An index older than the known one, or with items that are not there, is that of a server which lags
+        behind: it is asked again for a while. Raises StoreUnavailable.
+        """
+        async for last in tries(LAG):
+            text = await self._api.get(INDEX)
+            if text == self._text:
+                return False
+            try:
+                await self._take(text)
+                return True
+            except _Lagging as lagging:
+                if last:
+                    raise StoreUnavailable(str(lagging)) from None
+        raise AssertionError
+
+    async def _take(self, text: str | None) -> None:
+        """Make the index `text`, and all that it names, current. Raises _Lagging, StoreUnavailable."""
+        known = self._index.revision
+        if text is None:
+            raise _Lagging(f"the item {INDEX} is gone; restore it from its history in Nacos")
+        try:
+            index = items.decode_index(text)
+            if index.revision < known:
+                raise _Lagging(
+                    f"Nacos has revision {index.revision}, but {known} was read before; if it was restored "
+                    "from a backup, restart the control planes"
+                )
+            found = await self._load(index)
+            definitions = Definitions().change(found.values())
+        except Unreadable as error:
+            raise StoreUnavailable(f"definitions in Nacos: {error}; restore it from its history") from error
+        except DefinitionError as error:
+            raise StoreUnavailable(f"the definitions in Nacos break a rule: {error}") from error
+        self._adopt(index, text, Stored(definitions, index.revision), found)
+
+    async def _load(self, index: Index) -> dict[str, Parsed]:
+        """All definitions that the index names, by item."""
+        names = {items.document_item(key, id): key for key, id in index.documents.items()}
+
+        async def load(name: str) -> tuple[str, Parsed]:
+            text = await self._api.get(name)
+            if text is None:
+                raise _Lagging(f"the item {name} is missing")
+            items.check(name, text)
+            parsed = items.decode_document(names[name], text)
+            known = self._current.definitions.get(names[name])
+            if known is not None and known == parsed.document:  # kept results are found by document
+                parsed = Parsed(known, parsed.slots)
+            return name, parsed
+
+        loaded = dict(await at_once(load(name) for name in names if name not in self._known))
+        return {name: loaded.get(name) or self._known[name] for name in names}
+
+    def _adopt(self, index: Index, text: str, stored: Stored, known: dict[str, Parsed]) -> None:
+        self._index, self._text, self._known = index, text, known
+        if stored.revision != self._current.revision or stored.definitions != self._current.definitions:
+            self._advance(stored)
+
+    # Writing.
+
+    async def _commit_all(self) -> None:
+        while self._pending:
+            batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
+            async with self._lock:
+                try:
+                    await self._commit(batch)
+                except DefinitionError:  # too large: which of them?
+                    for pending in batch:
+                        await self._commit_one(pending)
+                except Exception as error:
+                    fail(batch, error)
+
+    async def _commit_one(self, pending: Pending) -> None:
+        try:
+            await self._commit([pending])
+        except Exception as error:
+            fail([pending], error)
+
+    async def _commit(self, batch: list[Pending]) -> None:
+        """Bring about all changes of `batch` that are not refused. To be called with the lock."""
+        listed = await self._listed()
+        async for last in tries(PATIENCE):
+            await self._refresh()
+            stored, revisions, outcomes = run(batch, self._current, self._clock)
+            if not revisions or await self._prevails(stored, revisions, listed):
+                for pending, outcome in zip(batch, outcomes, strict=True):
+                    pending.settle(outcome)
+                return
+            if last:
+                raise StoreUnavailable("others change the definitions all the time; try again")
+
+    async def _prevails(self, stored: Stored, revisions: list[Revision], listed: set[str]) -> bool:
+        """Try to make `stored` what holds; False if another change came first. Raises StoreUnavailable."""
+        attempt = items.attempt(self._index, stored.definitions, revisions, secrets.token_hex(4))
+        try:
+            await at_once(self._api.publish(name, text, "yaml") for name, text in attempt.items.items())
+            won = await self._replace(attempt)
+        except OutcomeUnknown:
+            raise
+        except StoreUnavailable:
+            self._clean(attempt.items)
+            raise
+        if not won:
+            self._clean(attempt.items)
+            return False
+        known = {name: parsed for name, parsed in self._known.items() if name not in attempt.garbage}
+        for key, id in attempt.index.documents.items():
+            if (name := items.document_item(key, id)) in attempt.items:
+                known[name] = items.parsed(stored.definitions, key)
+        self._adopt(attempt.index, attempt.text, stored, known)
+        self._clean(attempt.garbage | (listed - attempt.index.items()))
+        return True
+
+    async def _replace(self, attempt: Attempt) -> bool:
+        """Compare and set the index, and find out whether that held. Raises StoreUnavailable."""
+        old = self._text
+        refused = ""
+        try:
+            if not await self._api.publish(
+                INDEX, attempt.text, "json", ABSENT if old is None else items.md5(old)
+            ):
+                refused = "Nacos refuses to replace the index"
+        except NotSent:
+            raise
+        except StoreUnavailable as error:
+            refused = str(error)  # and yet it may have been done
+        async for last in tries(LAG):
+            text = old
+            with contextlib.suppress(StoreUnavailable):
+                text = await self._api.get(INDEX)
+            if text == attempt.text:
+                return True
+            if text != old and text is not None and (found := items.contains(text, attempt)) is not None:
+                return found
+            if last:
+                break
+        raise OutcomeUnknown(refused or "Nacos does not show the change")
+
+    async def _listed(self) -> set[str]:
+        """From time to time the names of all items, else none.
+
+        Those that are not in the index which this store writes after that belong to attempts which began
+        before it: these cannot prevail any more. So they are garbage.
+        """
+        if self._until_sweep > 0:
+            self._until_sweep -= 1
+            return set()
+        self._until_sweep = SWEEP
+        try:
+            return {name for name in await self._api.names() if items.is_ours(name)}
+        except StoreUnavailable as error:
+            log.info("items that are not used any more cannot be looked for", why=str(error))
+            return set()
+
+    def _clean(self, names: Iterable[str]) -> None:
+        """Delete items behind the caller's back; what is left over, a later search finds."""
+
+        async def clean() -> None:
+            with contextlib.suppress(StoreUnavailable):
+                await at_once(self._api.delete(name) for name in names)
+
+        task = asyncio.create_task(clean())
+        self._cleaners.add(task)
+        task.add_done_callback(self._cleaners.discard)
+
+
+class _Lagging(Exception):
+    """A server has not caught up with what is known already."""
