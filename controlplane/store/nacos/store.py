@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -49,6 +50,13 @@ PATIENCE = 30.0
 RETRY = 1.0
 """Seconds between attempts to hear Nacos again."""
 
+TURN = 0.3
+"""Seconds at most that a writer leaves to others after a change: they see it only when the server's cache
+does, and would otherwise always come too late."""
+
+COMPANY = 3.0
+"""Seconds for which others count as writing after a change of theirs was read."""
+
 
 class NacosStore(BaseStore):
     """A DefinitionStore in the group `group` of the namespace that `connection` names, in Nacos 2.1 or newer.
@@ -72,6 +80,7 @@ class NacosStore(BaseStore):
         self._watcher: asyncio.Task[None] | None = None
         self._cleaners: set[asyncio.Task[None]] = set()
         self._until_sweep = 0
+        self._others_wrote = float("-inf")  # on the event loop's clock
         self._closed = False
 
     async def open(self) -> None:
@@ -199,6 +208,7 @@ class NacosStore(BaseStore):
         except DefinitionError as error:
             raise StoreUnavailable(f"the definitions in Nacos break a rule: {error}") from error
         self._adopt(index, text, Stored(definitions, index.revision), found)
+        self._others_wrote = asyncio.get_running_loop().time()
 
     async def _load(self, index: Index) -> dict[str, Parsed]:
         """All definitions that the index names, by item."""
@@ -236,6 +246,8 @@ class NacosStore(BaseStore):
                         await self._commit_one(pending)
                 except Exception as error:
                     fail(batch, error)
+            if asyncio.get_running_loop().time() - self._others_wrote < COMPANY:
+                await asyncio.sleep(random.uniform(0.0, TURN))
 
     async def _commit_one(self, pending: Pending) -> None:
         try:
