@@ -20,7 +20,7 @@ from typing import Any
 
 from tests import nacos_server
 from tests.mesh.client import until
-from tests.mesh.harness import Mesh, route
+from tests.mesh.harness import Mesh, listening, route
 from tests.mesh.nacos import Registrar, options
 
 ROUTED = 20
@@ -156,6 +156,9 @@ def main() -> None:
             mesh.start_apps(mesh.pods.values())
             mesh.start_edge()
             mesh.start_sidecars(mesh.pods.values())
+            ready = time.monotonic()
+            until(lambda: listening((mesh.pods["one"].address, 15001)), 300, "the sidecar")
+            print(f"sidecar ready after {time.monotonic() - ready:.1f} s")
             mesh.wait_ready()
             pid = mesh.serving.process.pid
             print(f"memory with an edge and a sidecar: {status(pid, 'VmRSS'):.0f} MiB")

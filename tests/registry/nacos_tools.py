@@ -23,11 +23,13 @@ class Publisher:
     def __init__(self, config: NacosConfig) -> None:
         self._client = NamingClient(config)
 
-    async def register(self, service: str, *instances: dict[str, Any]) -> None:
+    async def register(self, service: str, *instances: dict[str, Any], group: str = GROUP) -> None:
         """These are the service's instances of this client now, in place of earlier ones."""
         sdk = self._client._sdk
-        params = [sdk.RegisterInstanceParam(service_name=service, **one) for one in instances]
-        batch = sdk.BatchRegisterInstanceParam(service_name=service, group_name=GROUP, instances=params)
+        params = [
+            sdk.RegisterInstanceParam(service_name=service, group_name=group, **one) for one in instances
+        ]
+        batch = sdk.BatchRegisterInstanceParam(service_name=service, group_name=group, instances=params)
         assert await self._client._service.batch_register_instances(batch)
 
     async def __aenter__(self) -> Publisher:

@@ -24,9 +24,12 @@ async def test_every_form_of_a_tag_and_every_kind_of_damage(
 ) -> None:
     env = '[{"desc":"label","priority":100,"tag":"gray","type":"pod"}]'
     at = config(nacos_address, tmp_path, services=(name,))
-    async with Publisher(at) as publisher, watching(at) as watch:
+    async with Publisher(at) as publisher, Publisher(at) as other, watching(at) as watch:
+        await other.register(name, instance(1016, "gray"), instance(1017))
         await publisher.register(
             name,
+            instance(1016),
+            instance(1017, metadata={"app": "twice"}),
             instance(1001),
             instance(1002, metadata={"alicloud.service.tag": "gray"}),
             instance(1003, metadata={"opensergo.io/canary-gray": "gray"}),
@@ -44,17 +47,19 @@ async def test_every_form_of_a_tag_and_every_kind_of_damage(
             instance(1014, enabled=False),
             instance(1015, healthy=False),
         )
-        await watch.until(lambda: len(watch.service(name)) > 0)
+        await watch.until(lambda: len(watch.service(name)) > 5)
         found = {i.port: i for i in watch.service(name)}
         service = next(s for s in watch.catalog.services.values() if s.name == name)
     assert {p for p, i in found.items() if i.tag == "gray"} == {1002, 1003, 1004, 1005}
-    assert {p for p, i in found.items() if i.tag is None} == {1001, 1006, 1011, 1013, 1015}
+    assert {p for p, i in found.items() if i.tag is None} == {1001, 1006, 1011, 1013, 1015, 1017}
     assert {(r.address, r.port) for r in service.refused} == {
         ("127.0.0.1", 1007),
         ("127.0.0.1", 1008),
         ("127.0.0.1", 1009),
         ("127.0.0.1", 0),
         ("some.host", 1010),
+        ("127.0.0.1", 1016),
+        ("127.0.0.1", 1017),
     }
     assert found[1013].weight == 2.5
     assert found[1013].application == "shop"
@@ -89,6 +94,28 @@ async def test_a_base_set_that_is_emptied_is_held_but_not_a_tagged_one(
             await watch.until(lambda: len(watch.service(name)) == 2)
         await watch.until(lambda: [(i.port, i.held) for i in watch.service(name)] == [(1, True)])
         assert watch.catalog.status()[0].held == 1
+
+
+async def test_groups_and_namespaces(nacos_address: str, tmp_path: Path, name: str) -> None:
+    """Only what the groups of the namespace have, by names; the doctor says where the rest is."""
+    there = config(nacos_address, tmp_path, namespace="dev-1", groups=("G1", "G2"), services=(name + "*",))
+    async with Publisher(there) as publisher, watching(there) as watch:
+        await publisher.register(name, instance(1), group="G1")
+        await publisher.register(f"{name}-b", instance(2), group="G2")
+        await publisher.register("unwanted", instance(3), group="G2")
+        await publisher.register(name, instance(4), group="G3")
+        await watch.until(lambda: len(watch.catalog.services) == 2)
+        assert set(watch.catalog.services) == {f"nacos/dev-1/G1/{name}", f"nacos/dev-1/G2/{name}-b"}
+        wrong = await examine(config(nacos_address, tmp_path, namespace="dev-1", groups=("G9",)))
+        assert "G2 (2)" in next(f.text for f in wrong if not f.ok)
+        nowhere = await examine(config(nacos_address, tmp_path, namespace="dev-9"))
+        assert "is the namespace right" in next(f.text for f in nowhere if not f.ok)
+
+
+async def test_the_doctor_without_a_server(tmp_path: Path) -> None:
+    said = await examine(config("127.0.0.1:9", tmp_path))
+    assert not any(finding.ok for finding in said)
+    assert "127.0.0.1:1009: Connection refused" in said[0].text
 
 
 async def test_the_doctor_says_what_is_wrong(nacos_address: str, tmp_path: Path, name: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -158,6 +160,15 @@ async def test_a_lost_push_is_found() -> None:
         await run.until(run.catalog.synced)
         registry.services["sc-A"] = (RawInstance("10.0.0.1", 7),)
         await run.until(lambda: run.ports()["sc-A"] == [(7, False)])
+
+
+def test_the_sdk_is_loaded_only_with_nacos() -> None:
+    code = (
+        "import sys; from controlplane.app import serving, parts; from controlplane.app.settings import load;"
+        "parts.sources_of(load(None, {'services': '/nowhere.yaml'}));"
+        "sys.exit(any(name == 'v2' or name.startswith('v2.') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
 def test_the_sdk_writes_nowhere_near_the_home() -> None:
