@@ -9,6 +9,7 @@ from controlplane.registry.nacos import NacosConfig, NacosSource
 from controlplane.registry.source import Source
 from controlplane.store.interface import DefinitionStore
 from controlplane.store.memory import MemoryStore
+from controlplane.store.nacos import NacosStore
 from controlplane.store.sqlite import SQLiteStore
 
 
@@ -16,6 +17,8 @@ def store_of(settings: Settings) -> DefinitionStore:
     """The store that `settings.store` names, not yet open."""
     if settings.store == "memory":
         return MemoryStore()
+    if settings.store == "nacos":
+        return NacosStore(nacos_of(settings))
     return SQLiteStore(settings.store.removeprefix("sqlite:"))
 
 
