@@ -12,12 +12,16 @@ from tests.compose import faults, harm, start, tutorial
 from tests.compose.stack import MAIN, UNPRIVILEGED, Failed, Stack, run
 from tests.compose.table import Table
 
+PODS = ("a", "b", "c", "a-gray", "c-gray")
 PARTS = ("start", "tutorial", "harm", "faults", "unprivileged")
 
 
 def unprivileged(stack: Stack, table: Table) -> None:
     table.section("without privileges")
     with table.guarded("docker-compose.unprivileged.yml"):
+        # A namespace keeps its rules: the other way of capture needs new pods.
+        pods = [f"{p}{part}" for p in PODS for part in ("", "-sidecar", "-init", "-pod")]
+        stack.compose("rm", "--stop", "--force", "edge", *pods)
         stack.files = [MAIN, UNPRIVILEGED]
         took = stack.up()
         table.row("docker compose up --wait", True, f"{took:.0f} s")

@@ -80,8 +80,8 @@ class Load:
         found: collections.Counter[str] = collections.Counter()
         for one in self.sent:
             if one.kind == kind:
-                text = re.sub(r"\[\d[\d.]*\]|\[config=\w+\]| ", "", one.text)[:80]
-                found[text if one.ok else f"{one.status}:{text}"] += 1
+                text = re.sub(r"\[\d[\d.]*\]|\[config=\w+\]", "", one.text)
+                found[text.replace(" ", "") if one.ok else f"{one.status}: {text[:250]}"] += 1
         return found
 
     def story(self) -> str:
