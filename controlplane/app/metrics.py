@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -65,10 +66,23 @@ class LanewayCollector(Collector):
                 labels=["source"],
             ),
         }
+        problem = GaugeMetricFamily(
+            "laneway_source_problem", "1 while something a registry says cannot be used", labels=["source"]
+        )
+        refused = GaugeMetricFamily(
+            "laneway_refused_instances",
+            "Instances that are not served: see GET /v1/services",
+            labels=["source"],
+        )
+        rejected: Counter[str] = Counter()
+        for service in self._laneway.catalog.services.values():
+            rejected[service.source] += len(service.refused)
         for status in self._laneway.catalog.status():
+            problem.add_metric([status.name], float(bool(status.error)))
+            refused.add_metric([status.name], rejected[status.name])
             for field, family in families.items():
                 family.add_metric([status.name], float(getattr(status, field)))
-        yield from families.values()
+        yield from (*families.values(), problem, refused)
 
     def _definitions(self) -> Iterable[Metric]:
         stored = self._laneway.store.current

@@ -145,6 +145,11 @@ def _lane(item: Item) -> dict[str, str]:
     }
 
 
+def _service_state(item: Item) -> str:
+    wrong = [f"{len(item[what])} {what}" for what in ("refused", "conflicts") if item.get(what)]
+    return ", ".join(["held" if item.get("held") else "live", *wrong])
+
+
 def _service(item: Item) -> dict[str, str]:
     instances = item.get("instances") or []
     tags = sorted({one["tag"] for one in instances if one.get("tag")})
@@ -155,7 +160,7 @@ def _service(item: Item) -> dict[str, str]:
         "instances": f"{healthy}/{len(instances)}",
         "base": str(sum(not one.get("tag") for one in instances)),
         "tags": ", ".join(tags) or "-",
-        "state": "held" if item.get("held") else "live",
+        "state": _service_state(item),
         "updated": age(item.get("updated")),
         "refused": str(len(item.get("refused") or ())),
         "conflicts": str(len(item.get("conflicts") or ())),

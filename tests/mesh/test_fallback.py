@@ -319,16 +319,24 @@ def test_base_that_vanishes_from_the_registry_is_held(mesh: Mesh) -> None:
 def test_a_broken_services_file_changes_nothing(mesh: Mesh) -> None:
     path = mesh.directory / "services.yaml"
     good = path.read_text()
+
+    def says(number: str) -> bool:
+        metrics = mesh.rest.call("GET", "/metrics").body.decode()
+        return f'laneway_source_problem{{source="file"}} {number}\n' in metrics
+
+    assert says("0.0")
     try:
         with mesh.load(GET, ("GET", "/a", [], b""), rate=150) as load:
             path.write_text(good[: len(good) // 2])
             load.wait_for(60)
+            until(lambda: says("1.0"), 10, "the metric that tells of it")
             path.unlink()
             load.wait_for(60)
         assert load.failed() == []
         assert set(load.chains()) == {tuple(FULL), ("A", "B", "C")}
     finally:
         mesh.write_services()
+    until(lambda: says("0.0"), 10, "the problem to be over")
 
 
 def test_base_is_served_at_once_after_an_outage(mesh: Mesh) -> None:

@@ -59,7 +59,11 @@ def test_odd_names_of_services_harm_nobody(mesh: Mesh, name: str) -> None:
         until(
             lambda: any(s["service"].endswith(name) for s in mesh.rest.get("/v1/services")["items"]), 10, name
         )
-        until(lambda: pod.address in mesh.endpoints((mesh.pods["A"].address, 15000)), 10, "the odd service")
+        until(
+            lambda: f"{pod.address}:" in mesh.endpoints((mesh.pods["A"].address, 15000)),
+            10,
+            "the odd service",
+        )
         until(lambda: settled(mesh), 10, "everybody to acknowledge")
         mesh.check_accepted()
         assert mesh.chain("/a", GRAY) == ["Agray"]
@@ -82,7 +86,7 @@ def test_a_service_named_like_an_address_of_another(mesh: Mesh) -> None:
     try:
         mesh.start_apps([pod])
         mesh.write_services()
-        until(lambda: pod.address in mesh.endpoints((mesh.pods["A"].address, 15000)), 10, "the service")
+        until(lambda: f"{pod.address}:" in mesh.endpoints((mesh.pods["A"].address, 15000)), 10, "the service")
         until(lambda: settled(mesh), 10, "everybody to acknowledge")
         mesh.check_accepted()
         with Client((mesh.pods["A"].address, 15001)) as client:

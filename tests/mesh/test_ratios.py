@@ -158,6 +158,27 @@ def test_sticky_and_growth_from_base_only(edge: Mesh, kind: str, value: Any) -> 
         edge.rest.done("DELETE", "/v1/lane-groups/g/lanes/gray")
 
 
+def test_sticky_by_address_behind_trusted_proxies(edge: Mesh) -> None:
+    """The address that the nearest trusted proxy saw counts: what a client writes before it does not."""
+    set_shares(edge, {"gray": 50}, {"client_address": True})
+
+    def lanes(before: str = "") -> list[str | None]:
+        return [edge.edge.get("/a", ("x-forwarded-for", f"{before}203.0.113.{n}")).lane for n in range(1, 61)]
+
+    try:
+        assert len(set(lanes())) == 1, "without trusted hops it is the connection's own address"
+        edge.apply(edge.gateway(trusted_hops=1))
+        until(lambda: set(lanes()) == {"gray", None}, 10, "the trusted hop")
+        seen = lanes()
+        assert 15 <= seen.count("gray") <= 45
+        assert lanes() == seen
+        assert lanes("198.51.100.7, ") == seen
+    finally:
+        edge.apply(edge.gateway())
+        until(lambda: len(set(lanes())) == 1, 10, "no trusted hop")
+        edge.rest.done("DELETE", "/v1/lane-groups/g/lanes/gray")
+
+
 def test_two_lanes_grow_from_base_only(edge: Mesh) -> None:
     sticky = {"header": "x-user"}
     users = Users(edge, "header", 400)
