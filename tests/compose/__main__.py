@@ -21,7 +21,7 @@ def unprivileged(stack: Stack, table: Table) -> None:
     with table.guarded("docker-compose.unprivileged.yml"):
         # A namespace keeps its rules: the other way of capture needs new pods.
         pods = [f"{p}{part}" for p in PODS for part in ("", "-sidecar", "-init", "-pod")]
-        stack.compose("rm", "--stop", "--force", "edge", *pods)
+        stack.compose("rm", "--stop", "--force", "--volumes", "edge", *pods)
         stack.files = [MAIN, UNPRIVILEGED]
         took = stack.up()
         table.row("docker compose up --wait", True, f"{took:.0f} s")

@@ -76,7 +76,7 @@ def control_plane(stack: Stack, table: Table) -> None:
             True,
             f"{took:.0f} s after the start; before, callers' own choice sent it {early} requests of base",
         )
-        stack.compose("rm", "--stop", "--force", *pod)
+        stack.compose("rm", "--stop", "--force", "--volumes", *pod)
         back_in_lane(stack)
 
 

@@ -117,6 +117,7 @@ def check(stack: Stack, table: Table) -> None:
             "rm",
             "--stop",
             "--force",
+            "--volumes",
             "peer",
             *(f"{p}{x}" for p in ("p", "p-gray") for x in ("", "-sidecar", "-init", "-pod")),
         )
