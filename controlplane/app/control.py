@@ -15,7 +15,7 @@ from controlplane.plan.preview import base_hop, hops, matches
 from controlplane.plan.request import Request
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Services
-from controlplane.xds.resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE
+from controlplane.xds.resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST
 from controlplane.xds.server import ConnectedProxy, TypeState
 
 TYPE_NAMES = {
@@ -24,6 +24,7 @@ TYPE_NAMES = {
     LISTENER: "listener",
     ROUTE: "route",
     EXTENSION_CONFIG: "extension",
+    VIRTUAL_HOST: "virtual_host",
 }
 
 

@@ -35,7 +35,7 @@ class Views:
         if isinstance(parsed, EdgeNode):
             view = self._publisher.edge_view(parsed)
         else:
-            view = self._publisher.sidecar_view(parsed)
+            view = self._publisher.sidecar_view(parsed, node.incremental)
         self._nodes[id(view)] = parsed
         return view
 

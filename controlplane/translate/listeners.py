@@ -16,6 +16,7 @@ from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
 from envoy.extensions.filters.http.dynamic_forward_proxy.v3 import dynamic_forward_proxy_pb2
+from envoy.extensions.filters.http.on_demand.v3 import on_demand_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2
 from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2
@@ -28,7 +29,7 @@ from envoy.type.matcher.v3 import metadata_pb2, string_pb2, value_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
 from controlplane.plan.gateways import GatewayPlan
-from controlplane.translate.lua import discovered, reply_filter
+from controlplane.translate.lua import discovered, fixed_filter
 from controlplane.translate.messages import ADS, duration, extension, header, pack, socket_address
 from controlplane.translate.names import ORIGINAL_HEADER, PASS_THROUGH, UNREACHED_HEADER, edge_routes
 
@@ -106,6 +107,11 @@ def _router(manager: Hcm, **options: bool) -> Hcm:
     return manager
 
 
+def _on_demand(name: str) -> hcm_pb2.HttpFilter:
+    """Asks the control plane for the virtual host of a request that has none here."""
+    return hcm_pb2.HttpFilter(name=name, typed_config=pack(on_demand_pb2.OnDemand()))
+
+
 def _chain(manager: Hcm) -> listener_components_pb2.FilterChain:
     return listener_components_pb2.FilterChain(
         filters=[listener_components_pb2.Filter(name="http", typed_config=pack(manager))]
@@ -135,7 +141,7 @@ def edge_listener(plan: GatewayPlan, address: str, port: int) -> listener_pb2.Li
     )
     manager.access_log.append(_counting_fallbacks())
     manager.http_filters.append(discovered("edge-request"))
-    manager.http_filters.append(reply_filter())
+    manager.http_filters.append(fixed_filter("reply"))
     return listener_pb2.Listener(
         name=f"edge/{address}:{port}",
         address=socket_address(address, port),
@@ -153,8 +159,10 @@ def outbound_manager(route_configuration: str, proxy: bool) -> Hcm:
     )
     manager.access_log.append(_counting_fallbacks())
     manager.http_filters.append(discovered("outbound-request"))
-    manager.http_filters.append(reply_filter())
+    manager.http_filters.append(fixed_filter("reply"))
     if proxy:
+        manager.http_filters.append(_on_demand("on-demand"))
+        manager.http_filters.append(fixed_filter("elsewhere"))
         manager.upgrade_configs.append(Hcm.UpgradeConfig(upgrade_type="CONNECT"))
         manager.http_filters.append(
             hcm_pb2.HttpFilter(
@@ -165,6 +173,11 @@ def outbound_manager(route_configuration: str, proxy: bool) -> Hcm:
             )
         )
     else:
+        manager.http_filters.append(fixed_filter("destination"))
+        manager.http_filters.append(_on_demand("on-demand-destination"))
+        manager.http_filters.append(fixed_filter("host"))
+        manager.http_filters.append(_on_demand("on-demand-host"))
+        manager.http_filters.append(fixed_filter("elsewhere"))
         mutation = mutation_rules_pb2.HeaderMutation
         manager.early_header_mutation_extensions.append(
             extension(

@@ -124,9 +124,12 @@ def discovered(name: str) -> hcm_pb2.HttpFilter:
     )
 
 
-def reply_filter() -> hcm_pb2.HttpFilter:
-    code = lua_pb2.Lua(default_source_code=base_pb2.DataSource(inline_string=_source("reply")))
-    return hcm_pb2.HttpFilter(name="reply", typed_config=pack(code))
+def fixed_filter(name: str) -> hcm_pb2.HttpFilter:
+    """A filter whose code stands in the listener: `reply`, `destination`, `host`, `elsewhere`."""
+    code = lua_pb2.Lua(default_source_code=base_pb2.DataSource(inline_string=_source(name)))
+    # They say themselves when the route is to be looked for again: a changed header alone must not.
+    code.clear_route_cache.value = False
+    return hcm_pb2.HttpFilter(name=name, typed_config=pack(code))
 
 
 def strict_context(lane: str) -> lua_pb2.LuaPerRoute:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 from controlplane.plan.services import Target
 from controlplane.translate.messages import safe
 
@@ -13,6 +15,8 @@ LANE_HEADER = "x-laneway-lane"
 PATH_HEADER = "x-laneway-path"
 REST_HEADER = "x-laneway-rest"
 ORIGINAL_HEADER = "x-laneway-destination"
+ELSEWHERE_HEADER = "x-laneway-elsewhere"
+HOST_HEADER = "x-laneway-host"
 OUTBOUND = "outbound"
 PASS_THROUGH = "laneway-pass-through"
 FORWARD_PROXY = "laneway-forward-proxy"
@@ -32,6 +36,12 @@ def member_cluster(service: str, target: Target) -> str:
 def lane_cluster(service: str, target: Target) -> str:
     """The aggregate that lane routes point at: tagged instances, then base (or nothing)."""
     return f"{member_cluster(service, target)}>{'none' if target.strict else 'base'}"
+
+
+def service_of_cluster(name: str) -> str | None:
+    """The canonical id of the service that a cluster belongs to; None for clusters of no service."""
+    service, bar, _ = name.partition("|")
+    return unquote(service) if bar and "/" in service else None
 
 
 def edge_routes(gateway: str) -> str:

@@ -42,6 +42,7 @@ function envoy_on_request(handle)
   end
   if OUTBOUND then
     headers:remove("x-laneway-lane")
+    headers:remove("x-laneway-elsewhere")
     if IDEMPOTENT[headers:get(":method")] then
       local on = headers:get("x-envoy-retry-on")
       headers:replace("x-envoy-retry-on", on and (on .. ",reset") or "reset")

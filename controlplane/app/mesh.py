@@ -1,0 +1,91 @@
+"""The services that sidecars may call, with what was encoded of them: built when needed, then shared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from controlplane.plan.planner import Resolve
+from controlplane.plan.services import ServicePlan
+from controlplane.translate import clusters, outbound
+from controlplane.translate.domains import Domains
+from controlplane.xds.resources import Resource
+
+
+def resource(name: str, message: Message) -> Resource:
+    return Resource.of(name, message.SerializeToString(deterministic=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one publication changes. `touched` services have other virtual hosts or clusters than before.
+
+    `keys` are the hosts and addresses that may belong to other services now. `came_or_went`: services did.
+    """
+
+    touched: frozenset[str]
+    keys: frozenset[str]
+    came_or_went: frozenset[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.touched)
+
+
+class Mesh:
+    """Current plans of all services, whose hosts are whose, and encoded clusters and virtual hosts."""
+
+    def __init__(self) -> None:
+        self.services: Mapping[str, ServicePlan] = {}
+        self.domains = Domains()
+        self.resolve: Resolve = lambda name: name
+        self._clusters: dict[tuple[str, bool], tuple[Any, tuple[Resource, ...]]] = {}
+        self._hosts: dict[str, dict[tuple[bool, tuple[str, ...]], Resource]] = {}
+        self._shared: dict[tuple[str, bool], tuple[list[ServicePlan], Resource]] = {}
+
+    def update(self, services: Mapping[str, ServicePlan], resolve: Resolve) -> Change:
+        """Take the plans in. Costs what changed, but for one comparison of identities per service."""
+        before, self.services, self.resolve = self.services, services, resolve
+        changed = [plan.id for plan in services.values() if before.get(plan.id) is not plan]
+        gone = [service for service in before if service not in services]
+        keys: set[str] = set()
+        for service in (*changed, *gone):
+            keys |= self.domains.update(before.get(service), services.get(service))
+            self._hosts.pop(service, None)
+        for address, proxy in [at for at in self._shared if at[0] in keys]:
+            del self._shared[address, proxy]
+        for service in gone:
+            for mirror in (True, False):
+                self._clusters.pop((service, mirror), None)
+        came = [service for service in changed if service not in before]
+        touched = frozenset((*changed, *gone)) | self.domains.claimants(keys)
+        return Change(touched, frozenset(keys), frozenset((*came, *gone)))
+
+    def clusters(self, plan: ServicePlan, mirror: bool = True) -> tuple[Resource, ...]:
+        """Every cluster of a service: the same tuple until one of them changes."""
+        shape = (plan.protocol, plan.health_check, tuple(plan.targets))
+        known = self._clusters.get((plan.id, mirror))
+        if known is None or known[0] != shape:
+            built = tuple(resource(c.name, c) for c in clusters.clusters(plan, mirror))
+            known = self._clusters[plan.id, mirror] = (shape, built)
+        return known[1]
+
+    def host(self, plan: ServicePlan, proxy: bool, domains: tuple[str, ...]) -> Resource:
+        """The service's own virtual host for these domains."""
+        known = self._hosts.setdefault(plan.id, {})
+        found = known.get((proxy, domains))
+        if found is None:
+            built = outbound.virtual_host(plan, domains, proxy)
+            found = known[proxy, domains] = resource(built.name, built)
+        return found
+
+    def shared_host(self, address: str, owners: tuple[str, ...], proxy: bool) -> Resource:
+        """The virtual host of an ip:port that belongs to several services."""
+        plans = [self.services[service] for service in owners]
+        known = self._shared.get((address, proxy))
+        if known is None or known[0] != plans:
+            built = outbound.shared_address(plans, address, proxy)
+            known = self._shared[address, proxy] = (plans, resource(built.name, built))
+        return known[1]

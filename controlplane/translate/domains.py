@@ -1,0 +1,103 @@
+"""Which service answers for which host name and ip:port. Kept up to date one service at a time.
+
+No domain may come twice in a route configuration. A live address beats a remembered one; a name that several
+services have is the first's by canonical id; an address that several have live is shared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable, Iterator
+
+from controlplane.plan.services import ServicePlan
+from controlplane.registry.types import Protocol
+from controlplane.translate.messages import authority
+
+_WITH_PORT = re.compile(r"(.*):\d+$")
+_ADDRESS = re.compile(r"\d+(\.\d+){3}$|\[.*\]$")
+
+
+def key_of(host: str) -> str:
+    """The key of a request's host (lower case): an ip:port is looked up whole, a name without its port."""
+    found = _WITH_PORT.match(host)
+    return found[1] if found and not _ADDRESS.match(found[1]) else host
+
+
+def keys_of(plan: ServicePlan | None) -> frozenset[str]:
+    """Every key that a service claims. Plain TCP is passed, whatever its host."""
+    if plan is None or plan.protocol is Protocol.TCP:
+        return frozenset()
+    return frozenset((*_names(plan), *_live(plan), *_former(plan)))
+
+
+class Domains:
+    """Claims of services to keys."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, set[str]] = {}
+        self._live: dict[str, set[str]] = {}
+        self._former: dict[str, set[str]] = {}
+
+    def update(self, before: ServicePlan | None, after: ServicePlan | None) -> set[str]:
+        """One service changes from `before` to `after`. Returns the keys whose claims change."""
+        changed: set[str] = set()
+        for claims, of in ((self._names, _names), (self._live, _live), (self._former, _former)):
+            old = frozenset(of(before)) if before is not None else frozenset()
+            new = frozenset(of(after)) if after is not None else frozenset()
+            if before is not None:
+                for key in old - new:
+                    claims[key].discard(before.id)
+                    if not claims[key]:
+                        del claims[key]
+            if after is not None:
+                for key in new - old:
+                    claims.setdefault(key, set()).add(after.id)
+            changed |= old ^ new
+        return changed
+
+    def claimants(self, keys: Iterable[str]) -> set[str]:
+        """Every service that has, or remembers, one of `keys`."""
+        found: set[str] = set()
+        for key in keys:
+            for claims in (self._names, self._live, self._former):
+                found |= claims.get(key, set())
+        return found
+
+    def owners(self, key: str, among: Container[str]) -> tuple[str, ...]:
+        """Whose `key` is, of the services `among`: several for a shared address, none for a stranger."""
+        live = sorted(service for service in self._live.get(key, ()) if service in among)
+        if live:
+            return tuple(live)
+        for claims in (self._names, self._former):
+            found = sorted(service for service in claims.get(key, ()) if service in among)
+            if found:
+                return (found[0],)
+        return ()
+
+    def of(self, plan: ServicePlan, among: Container[str]) -> tuple[str, ...]:
+        """The domains of the service's own virtual host, sorted."""
+        names = dict.fromkeys(_names(plan))
+        domains: list[str] = []
+        for key in keys_of(plan):
+            if self.owners(key, among) == (plan.id,):
+                domains += [key, f"{key}:*"] if key in names else [key]
+        return tuple(sorted(domains))
+
+
+def _names(plan: ServicePlan) -> Iterator[str]:
+    # To Envoy an asterisk stands for any host, and one domain that is there twice takes all routes with it.
+    if plan.protocol is not Protocol.TCP and "*" not in plan.id:
+        yield plan.name.lower()
+        yield plan.id.lower()
+
+
+def _live(plan: ServicePlan) -> Iterator[str]:
+    if plan.protocol is not Protocol.TCP:
+        for address, port in plan.addresses:
+            yield authority(address, port)
+
+
+def _former(plan: ServicePlan) -> Iterator[str]:
+    if plan.protocol is not Protocol.TCP:
+        for address, port in plan.former:
+            yield authority(address, port)
