@@ -142,6 +142,22 @@ def test_inherit_tag_false(mesh: Mesh) -> None:
         until(lambda: job(mesh, "Agray") == ["Cgray"], 10, "the lane again")
 
 
+def test_an_application_by_definition(mesh: Mesh) -> None:
+    """Kind Application overrides what instances say, for the lane that their calls take, too."""
+    mesh.apply(
+        {"kind": "Application", "name": "renamed", "services": ["sc-A"]},
+        group("order-flow", "renamed", *APPLICATIONS[1:]),
+    )
+    try:
+        mesh.wait_chain(["Agray", "B", "C"], CANARY)
+        until(lambda: job(mesh, "Agray") == ["Cgray"], 10, "the lane by the application's new name")
+        until(lambda: job(mesh, "Ared") == ["C"], 10, "spring-cloud-a to be nobody")
+    finally:
+        mesh.apply(group("order-flow", *APPLICATIONS))
+        mesh.rest.done("DELETE", "/v1/applications/renamed")
+        until(lambda: job(mesh, "Agray") == ["Cgray"], 10, "the lane again")
+
+
 def test_the_registry_s_tag_wins_over_the_node_s(mesh: Mesh) -> None:
     pod = mesh.pods["Agray"]
     pod.tag = "red"

@@ -206,7 +206,7 @@ def test_a_former_instance_means_its_service(mesh: Mesh, pods: dict) -> None:
 
 def test_host_decides_for_an_address_that_is_no_instance(mesh: Mesh, pods: dict) -> None:
     """As with a virtual service address: nothing listens there."""
-    for name in ("sc-B", "sc-b", "sc-B:80", "sc-b:20001"):
+    for name in ("sc-B", "sc-b", "SC-B", "sc-B:80", "sC-b:20001"):
         assert ask(pods, "10.9.0.59", GRAY, host=name, port=80).chain == ["Bgray"], name
         assert ask(pods, "10.9.0.59", host=name, port=80).chain[0] in ("B", "B2"), name
 
