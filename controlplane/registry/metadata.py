@@ -153,6 +153,10 @@ def read_instance(raw: RawInstance, service: str, keys: Sequence[str]) -> tuple[
         raise MetadataError(f"port {raw.port} is not between 1 and 65535")
     if not math.isfinite(raw.weight) or raw.weight < 0:
         raise MetadataError(f"weight {raw.weight} is no number from 0")
+    try:
+        "".join((*raw.metadata, *raw.metadata.values())).encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell: no proxy could be told of it
+        raise MetadataError("its metadata holds characters that are no text; write it anew") from None
     tag, warning = read_tag(raw.metadata, keys)
     warnings = [warning] if warning else []
     protocol, warning = read_protocol(raw.protocol or raw.metadata.get(PROTOCOL_KEY, ""))

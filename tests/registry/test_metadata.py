@@ -144,3 +144,12 @@ def test_instances_are_taken_or_refused_one_by_one() -> None:
 def test_the_order_of_a_registry_changes_nothing(instances: list[RawInstance]) -> None:
     ordered = sorted(instances, key=lambda i: i.port)
     assert read_service(RawService("s", tuple(instances))) == read_service(RawService("s", tuple(ordered)))
+
+
+def test_metadata_that_is_no_text_is_refused() -> None:
+    """JSON can spell half a surrogate pair; encoding one fails wherever a proxy would be told of it."""
+    for metadata in ({"app": "\ud800"}, {"note": "a\udfff"}, {"\ud800": "x"}):
+        raw = (RawInstance("10.0.0.1", 80, metadata=metadata), RawInstance("10.0.0.2", 80))
+        reading = read_service(RawService("sc-A", raw))
+        assert [i.address for i in reading.instances] == ["10.0.0.2"]
+        assert [(r.address, "no text" in r.reason) for r in reading.refused] == [("10.0.0.1", True)]
