@@ -40,6 +40,7 @@ class _Kind:
         self.listeners = Collection(LISTENER)
         self.routes = Collection(ROUTE)
         self.built: dict[str, tuple[ServicePlan, Carriers, str | None]] = {}
+        self.clusters: dict[str, frozenset[str]] = {}
 
 
 class GrpcView(View):
@@ -62,6 +63,13 @@ class GrpcView(View):
     def wanted(self, type_url: str, names: Iterable[str]) -> None:
         if type_url == LISTENER:
             self._clients.asked(self.kind, names)
+
+    def follows(self, type_url: str, names: frozenset[str]) -> frozenset[str]:
+        """gRPC applies routes when it has their clusters with their endpoints (gRFC A74)."""
+        if type_url == CLUSTER:
+            return frozenset(name for name in names if name in self._clients.clusters)
+        routed = (self.kind.clusters.get(service, ()) for service in names)
+        return frozenset(name for clusters in routed for name in clusters)
 
 
 class GrpcClients:
@@ -141,9 +149,12 @@ class GrpcClients:
         wanted = {s: (self._built[s], self._carriers, default) for s in there.values()}
         for service, inputs in wanted.items():
             if kind.built.get(service) != inputs:
-                kind.routes.put(_resource(service, proxyless.route_configuration(*inputs)))
+                routes = proxyless.route_configuration(*inputs)
+                kind.routes.put(_resource(service, routes))
+                kind.clusters[service] = proxyless.routed_clusters(routes)
         for service in kind.built.keys() - wanted.keys():
             kind.routes.remove(service)
+            del kind.clusters[service]
         kind.built = wanted
 
 

@@ -105,6 +105,11 @@ def route_configuration(
     return route_pb2.RouteConfiguration(name=plan.id, virtual_hosts=[host])
 
 
+def routed_clusters(configuration: route_pb2.RouteConfiguration) -> frozenset[str]:
+    """The clusters that its routes name."""
+    return frozenset(route.route.cluster for host in configuration.virtual_hosts for route in host.routes)
+
+
 def _cluster(name: str) -> cluster_pb2.Cluster:
     thresholds = circuit_breaker_pb2.CircuitBreakers.Thresholds(
         max_requests=wrappers_pb2.UInt32Value(value=UNLIMITED)  # gRPC's own limit is 1,024

@@ -420,6 +420,14 @@ class View:
     def wanted(self, type_url: str, names: Iterable[str]) -> None:
         """A client asks for `names`, or (delta) says that it has them; called before it is answered."""
 
+    def follows(self, type_url: str, names: frozenset[str]) -> frozenset[str]:
+        """What a client that took the resources `names` of ROUTE (or CLUSTER) asks for of CLUSTER (ENDPOINT).
+
+        Only for clients that apply a resource when they have all that it refers to: an acknowledgement says
+        no more than that they could read it.
+        """
+        return frozenset()
+
     def get(self, type_url: str, name: str) -> Resource | None:
         for collection in self.of(type_url):
             found = collection.get(name)

@@ -125,7 +125,16 @@ class StreamState(Generic[S]):
 
     def settled(self, mark: int) -> bool:
         """Whether the client had and answered everything that its view held at `mark`."""
-        return all(subscription.settled(mark) for subscription in self.subscriptions.values())
+        settled = all(subscription.settled(mark) for subscription in self.subscriptions.values())
+        return settled and self._followed(ROUTE, CLUSTER) and self._followed(CLUSTER, ENDPOINT)
+
+    def _followed(self, type_url: str, next_type: str) -> bool:
+        first = self.subscriptions.get(type_url)
+        wanted = NOTHING if first is None or first.nack else self.view.follows(type_url, first.names)
+        if not wanted:
+            return True
+        second = self.subscriptions.get(next_type)
+        return second is not None and wanted <= second.names and not second.pending and not second.outstanding
 
     def _clusters_pushed(self, clusters: S, now: float) -> None:
         """Envoy warms each cluster that is new or changed, and waits for its endpoints to be sent again."""

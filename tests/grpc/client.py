@@ -1,6 +1,6 @@
 """A gRPC client that does what it is told: a JSON object a line in, a JSON object a line out.
 
-In: {service, metadata: [[key, value]], timeout: seconds, wait: bool}. Out: {chain} or {error, text}.
+In: {target, metadata: [[key, value]], timeout: seconds, wait: bool}. Out: {chain} or {error, text}.
 The Go client beside it speaks the same lines.
 """
 
@@ -19,10 +19,10 @@ def main() -> None:
     channels: dict[str, grpc.Channel] = {}
     for line in sys.stdin:
         asked: dict[str, Any] = json.loads(line)
-        service = asked["service"]
-        if service not in channels:
-            channels[service] = grpc.insecure_channel(f"xds:///{service}")
-        call = channels[service].unary_unary(METHOD)
+        target = asked["target"]
+        if target not in channels:
+            channels[target] = grpc.insecure_channel(target)
+        call = channels[target].unary_unary(METHOD)
         metadata = [(key, value) for key, value in asked["metadata"]]
         try:
             body = call(b"", metadata=metadata, timeout=asked["timeout"], wait_for_ready=asked["wait"])

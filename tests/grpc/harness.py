@@ -94,9 +94,17 @@ class GrpcClient:
     def call(
         self, service: str, metadata: Metadata | None = None, *, timeout: float = 5.0, wait: bool = False
     ) -> dict[str, Any]:
-        """{chain}, or {error, text}. `timeout` in seconds; `wait`: for ready."""
-        pairs = list((metadata or {}).items())
-        asked = {"service": service, "metadata": pairs, "timeout": timeout, "wait": wait}
+        """{chain}, or {error, text}. `service` may be another target, such as dns:///host:port.
+
+        `timeout` in seconds; `wait`: for ready.
+        """
+        target = service if ":///" in service else f"xds:///{service}"
+        asked = {
+            "target": target,
+            "metadata": list((metadata or {}).items()),
+            "timeout": timeout,
+            "wait": wait,
+        }
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(asked) + "\n")

@@ -22,12 +22,15 @@ const method = "/laneway.test.Chain/Call"
 // Bytes go as they are.
 type raw struct{}
 
-func (raw) Marshal(v any) ([]byte, error)      { return *v.(*[]byte), nil }
-func (raw) Unmarshal(data []byte, v any) error { *v.(*[]byte) = append([]byte(nil), data...); return nil }
-func (raw) Name() string                       { return "raw" }
+func (raw) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
+func (raw) Unmarshal(data []byte, v any) error {
+	*v.(*[]byte) = append([]byte(nil), data...)
+	return nil
+}
+func (raw) Name() string { return "raw" }
 
 type asked struct {
-	Service  string      `json:"service"`
+	Target   string      `json:"target"`
 	Metadata [][2]string `json:"metadata"`
 	Timeout  float64     `json:"timeout"`
 	Wait     bool        `json:"wait"`
@@ -66,14 +69,14 @@ func main() {
 		if err := json.Unmarshal(lines.Bytes(), &it); err != nil {
 			panic(err)
 		}
-		channel, open := channels[it.Service]
+		channel, open := channels[it.Target]
 		if !open {
 			var err error
 			credentials := grpc.WithTransportCredentials(insecure.NewCredentials())
-			if channel, err = grpc.NewClient("xds:///"+it.Service, credentials); err != nil {
+			if channel, err = grpc.NewClient(it.Target, credentials); err != nil {
 				panic(err)
 			}
-			channels[it.Service] = channel
+			channels[it.Target] = channel
 		}
 		if err := out.Encode(call(channel, it)); err != nil {
 			panic(err)
