@@ -194,15 +194,14 @@ def _modes(now: Definitions, touched: set[Key]) -> Iterable[Problem]:
 
 
 def _conditions(now: Definitions) -> Iterable[Problem]:
-    """The edge takes the carriers out of what clients send: a rule on them would never be met."""
+    """Edges take the carriers of every gateway from what clients send: a rule on them would never be met."""
+    names = {"baggage", *(gateway.carriers.header.lower() for gateway in now.gateways.values())}
     for lane in now.lanes.values():
-        carriers = now.gateways[now.groups[lane.group].gateway].carriers
-        names = {carriers.header.lower(), "baggage"}
         for index, condition in enumerate(lane.rule.conditions if lane.rule else ()):
             if condition.source == "header" and condition.name.lower() in names:
                 yield Problem(
                     f"rule.conditions[{index}].name",
-                    "is a carrier of the lane, which the edge sets itself",
+                    "is a carrier of lanes, which the edges set themselves",
                     condition.name,
                     "use a header of your own",
                     str(key_of(lane)),
@@ -211,7 +210,7 @@ def _conditions(now: Definitions) -> Iterable[Problem]:
         if sticky is not None and sticky.header is not None and sticky.header.lower() in names:
             yield Problem(
                 "ratio.sticky.header",
-                "is a carrier of the lane, which the edge sets itself",
+                "is a carrier of lanes, which the edges set themselves",
                 sticky.header,
                 "use a header that tells users apart",
                 str(key_of(lane)),

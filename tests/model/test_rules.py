@@ -74,6 +74,8 @@ def test_conditions_on_carriers_are_refused_whichever_changes() -> None:
     }
     problem = refused(now.put(*lane()), parse_document(gateway))
     assert problem.document == "Lane/one"
+    problem = refused(now.put(*lane()), parse_document({**gateway, "name": "another"}))
+    assert problem.document == "Lane/one"
 
 
 def test_a_group_has_one_mode() -> None:
