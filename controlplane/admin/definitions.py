@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 from controlplane.admin import bodies, openapi
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.problems import ApiError
+from controlplane.admin.references import refuse_ambiguous
 from controlplane.model.definitions import AnyKind, Definitions, Key, key_of
 from controlplane.model.documents import Lane
 from controlplane.model.export import etag, shown
@@ -124,6 +125,7 @@ class Endpoints:
         check_parent(self._control.store.current.definitions, key)
         given = {"name": key.name} | ({self._resource.field: key.parent} if key.parent else {})
         parsed = parse_document(await bodies.value(request), key.kind, given)
+        refuse_ambiguous(self._control, [parsed.document])
         precondition = bodies.precondition(request)
         existed = False
 

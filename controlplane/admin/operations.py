@@ -13,6 +13,7 @@ from controlplane.admin import bodies, openapi, shapes
 from controlplane.admin.control import ControlPlane, ExplainRequest
 from controlplane.admin.definitions import change
 from controlplane.admin.problems import ApiError, problem
+from controlplane.admin.references import refuse_ambiguous
 from controlplane.model.definitions import Applied, Definitions
 from controlplane.model.export import export
 from controlplane.model.parsing import validate
@@ -53,6 +54,7 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         dry_run: Annotated[bool, Query(description="Only say what would be done")] = False,
     ) -> Response:
         parsed = await bodies.documents(request)
+        refuse_ambiguous(control, [one.document for one in parsed], labelled=True)
         applied: list[Applied] = []
 
         def transform(definitions: Definitions) -> Definitions:

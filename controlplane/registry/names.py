@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 
 
 class ServiceNameError(LookupError):
@@ -20,12 +21,22 @@ class AmbiguousService(ServiceNameError):
 
 
 class UnknownService(ServiceNameError):
-    """No service has this name. `nearest` is the most similar id, or None."""
+    """No service has this name. `nearest` is the most similar id, or None.
 
-    def __init__(self, name: str, nearest: str | None) -> None:
-        super().__init__(f"no service {name!r}" + (f"; did you mean {nearest}?" if nearest else ""))
+    It is looked for when it is asked for: that takes milliseconds a name, and plans try many names.
+    """
+
+    def __init__(self, name: str, nearest: Callable[[str], str | None]) -> None:
+        super().__init__()
         self.name = name
-        self.nearest = nearest
+        self._nearest = nearest
+
+    @cached_property
+    def nearest(self) -> str | None:
+        return self._nearest(self.name)
+
+    def __str__(self) -> str:
+        return f"no service {self.name!r}" + (f"; did you mean {self.nearest}?" if self.nearest else "")
 
 
 def canonical_id(source: str, namespace: str, group: str, name: str, port_name: str = "") -> str:
@@ -82,7 +93,7 @@ class ServiceNames:
             return found[0]
         if found:
             raise AmbiguousService(name, found)
-        raise UnknownService(name, self._nearest(name))
+        raise UnknownService(name, self._nearest)
 
     def _nearest(self, name: str) -> str | None:
         close = difflib.get_close_matches(_last(name), self._by_last, n=1, cutoff=0.6)

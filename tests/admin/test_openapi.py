@@ -120,4 +120,5 @@ def test_documents_of_the_description_refuse_unknown_fields() -> None:
             assert "status" in schemas[name]["properties"]
 
 
-pytestmark = pytest.mark.filterwarnings("default")
+# A thousand requests for a large schema take seconds, and a minute or two where other tests have the cores.
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(600)]

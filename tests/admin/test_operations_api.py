@@ -199,6 +199,10 @@ async def test_serving_on_a_port(control: SmallControl) -> None:
                 "/v1/apply", content=b" " * (5 << 20), headers={"content-type": "application/json"}
             )
             problem(large, 413)
+            # Canonical ids stand unescaped in URLs, with what is empty in them.
+            assert (await client.get("/v1/services/file///sc-B")).json()["service"] == "file///sc-B"
+            escaped = await client.get("/v1/services/nacos%2Fpublic%2Fother%2Fsc-B")
+            assert escaped.json()["service"] == "nacos/public/other/sc-B"
             assert (await client.get("/healthz")).status_code == 200
         with pytest.raises(OSError, match=str(server.port)):
             await AdminServer(create_app(control), "127.0.0.1", server.port).start()

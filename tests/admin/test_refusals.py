@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from controlplane.model.documents import Route
 from tests.admin.conftest import GATEWAY, GROUP, LANE, ROUTE, SmallControl, problem
 
 YAML = {"content-type": "application/yaml"}
@@ -56,6 +57,11 @@ REFUSED: list[tuple[str, str, Any, int, str, Any, list[str]]] = [
     ("POST", "/v1/lane-groups/sale/lanes/gray/enable", None, 404, "lane", "gray", ["known: off, on"]),
     ("GET", "/v1/lane-groups/sale/lanes/gray/matches", None, 404, "lane", "gray", ["known: off, on"]),
     ("DELETE", "/v1/applications/none", None, 404, "application", "none", []),
+    # What may be any of several.
+    ("PUT", "/v1/gateways/edge/routes/a", ROUTE | {"service": "sc-B"}, 422, "service", "sc-B",
+     ["say which: file///sc-B, nacos/public/other/sc-B"]),
+    ("POST", "/v1/apply", [{"kind": "Application", "name": "x", "services": ["sc-A", "sc-B"]}], 422,
+     "services[1]", "sc-B", ["say which: file///sc-B, nacos/public/other/sc-B"]),
     # What stands in the way.
     ("DELETE", "/v1/gateways/edge", None, 409, "name", "edge", ["order-flow, other, sale"]),
     ("DELETE", "/v1/gateways/edge/routes/a", None, 409, "name", "a", ["lanes: on"]),
@@ -217,3 +223,19 @@ async def test_preconditions_of_switching_a_lane(flow: httpx.AsyncClient, contro
     off = await flow.post(f"{GRAY}/disable", headers=lines)
     assert (off.status_code, off.json()["enabled"]) == (200, False)
     problem(await flow.post(f"{GRAY}/enable", headers={"If-Match": tag}), 412)
+
+
+async def test_a_name_that_became_ambiguous_since_is_left_alone(
+    flow: httpx.AsyncClient, control: SmallControl
+) -> None:
+    path = "/v1/gateways/edge/routes/a"
+    accepted = Route(gateway="edge", name="a", service="sc-B")
+    await control.store.change(lambda now: now.put(accepted))
+    body = (await flow.get(path)).json()
+    assert (await flow.put(path, json=body)).status_code == 200
+    text = (await flow.get("/v1/export")).text
+    assert (await flow.post("/v1/apply", content=text, headers=YAML)).status_code == 200
+    answer = problem(await flow.put(path, json=body | {"timeout": "1s"}), 422)
+    assert answer["errors"][0]["field"] == "service"
+    for exact in ("file///sc-B", "other/sc-B"):
+        assert (await flow.put(path, json=body | {"service": exact})).status_code == 200
