@@ -65,6 +65,7 @@ def test_a_named_port_and_redirect_capture():
         ((*SIDECAR, "--service", "sc-A:20001"), "APP_PORT"),
         ((*SIDECAR, "--service", "sc-A:20001:99999"), "NAME:PORT"),
         (("edge", "--xds", "nowhere"), "host:port"),
+        (("grpc", "--application", "a", "--xds", "nowhere"), "host:port"),
         (("edge", "--admin-port", "70000"), "admin-port"),
     ],
 )
@@ -125,7 +126,7 @@ def test_statistics_are_labelled_by_service_application_and_tag(tmp_path: Path):
     finally:
         process.terminate()
         process.wait(10)
-    for metric in ("upstream_rq_total", "circuit_breakers_default_rq_open", "membership_healthy"):
+    for metric in ("membership_total", "circuit_breakers_default_rq_open", "membership_healthy"):
         found = [
             {key: value for key, value in re.findall(r'(\w+)="([^"]*)"', line) if key != "envoy_cluster_name"}
             for line in text.splitlines()
