@@ -32,6 +32,8 @@ RESTART_MIN = 0.5
 RESTART_MAX = 30.0
 """Seconds between the failure of a source and its next run; doubled each time."""
 
+SETTLING = "it came up just now; its clients have time to register"
+
 SAVE_INTERVAL = 5.0
 """Seconds between two writes of what is known, at least."""
 
@@ -149,6 +151,8 @@ class Catalog:
         finally:
             self._deadlines.close()
             self._debounce.close()
+            for sink in self.sinks.values():
+                sink.close()
 
     async def _run(self, source: Source) -> None:
         pause = RESTART_MIN
@@ -303,6 +307,8 @@ class SourceSink:
         self._problem = ""
         self._unreachable = ""
         self._restored: set[str] | None = None
+        self._was_down = False
+        self._settling: asyncio.TimerHandle | None = None
 
     def update(self, service_id: str, service: RawService) -> None:
         if self._restored:
@@ -318,11 +324,18 @@ class SourceSink:
         for service_id in self._restored or ():
             self.remove(service_id)
         self._restored = set()
-        self._set_synced()
+        if not self._was_down:
+            self._set_synced()
+        elif not self.is_synced and self._settling is None:
+            # Its clients come back one by one: until then proxies better keep what they have.
+            wait = self.times.start_wait
+            self._settling = asyncio.get_running_loop().call_later(wait, self._set_synced)
+            log.info("registry came up after us; its clients have time to register", seconds=wait)
 
     def _set_synced(self) -> None:
         if not self.is_synced:
             self.is_synced = True
+            self.close()
             self._catalog._unsaved.set()
             self._catalog._touch(())
             self._catalog.flush()
@@ -333,8 +346,17 @@ class SourceSink:
             self.reach = hold.Reach(self._catalog._clock(), self.reach.removals_wait_until)
             self._catalog._touch_source(self)
         self._unreachable = reason
+        if not self.is_synced:
+            self._was_down = True
+            self.close()
         if not self.is_synced and self._restored is None:
             self._restore()
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
 
     def _restore(self) -> None:
         """Serve what was known before the start, in place of nothing, until the registry can be heard."""
@@ -374,5 +396,5 @@ class SourceSink:
             instances=instances,
             held=held,
             version=self._version,
-            error=self._unreachable or self._problem,
+            error=self._unreachable or self._problem or (SETTLING if self._settling else ""),
         )

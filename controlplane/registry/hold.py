@@ -22,10 +22,14 @@ Taken = Callable[[Address], bool]
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long things are kept, in seconds."""
+    """How long things are kept, in seconds.
+
+    `start_wait` is for a registry that was down at the start: so long it may not know all of its clients yet.
+    """
 
     empty_hold: float = 300.0
     reconnect_wait: float = 60.0
+    start_wait: float = 35.0
     former: float = 120.0
 
 

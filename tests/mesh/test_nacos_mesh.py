@@ -219,7 +219,7 @@ def test_the_control_plane_starts_while_the_server_is_down(
         load.wait_for(60)
         server.start()
         register_all(mesh, registrar)
-        until(lambda: mesh.rest.call("GET", "/readyz").status == 200, 30, "laneway to be ready")
+        until(lambda: mesh.rest.call("GET", "/readyz").status == 200, 60, "laneway to be ready")
         until(lambda: as_registered(mesh), 30, "all to be back")
 
 

@@ -193,7 +193,7 @@ async def test_a_source_that_fails_is_run_again() -> None:
             sink.synced()
             await asyncio.Event().wait()
 
-    catalog = Catalog([Failing()])
+    catalog = Catalog([Failing()], times=Times(start_wait=0))
     task = asyncio.create_task(catalog.run())
     async with asyncio.timeout(20):
         await catalog.wait_synced()

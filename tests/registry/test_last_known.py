@@ -79,6 +79,27 @@ async def test_a_source_that_is_down_at_the_start(tmp_path: Path) -> None:
         assert shown(made, "test/b") == ["1 held"], "gone from the registry: held as an emptied base set"
 
 
+async def test_a_source_that_comes_up_later_has_time_to_be_complete() -> None:
+    """Proxies keep what they have as long as nothing is published."""
+    made = Catalog([Scripted()], times=Times(start_wait=0.05))
+    sink = made.sinks["test"]
+    sink.unreachable("no way")
+    sink.reconnected()
+    sink.synced()
+    sink.synced()
+    assert not made.synced()
+    assert "time to register" in made.status()[0].error
+    sink.unreachable("again")
+    assert made.status()[0].error == "again"
+    sink.reconnected()
+    sink.synced()
+    sink.update("test/a", SERVICE)
+    async with asyncio.timeout(5):
+        await made.wait_synced()
+    assert shown(made) == ["1", "2", "3gray", "4"]
+    assert made.status()[0].error == ""
+
+
 async def test_a_source_that_answers_is_believed(tmp_path: Path) -> None:
     await known(tmp_path)
     async with catalog(tmp_path) as made:
