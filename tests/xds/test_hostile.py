@@ -12,7 +12,6 @@ from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER
 from tests.xds.client import Stream, resource
 from tests.xds.world import World
 
-
 PROMPT = 6.0  # seconds; client and server of a test share one core with other tests
 
 
