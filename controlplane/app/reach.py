@@ -132,7 +132,7 @@ class Shared:
                 self.hosts.put(mesh.shared_host(key, owners, proxy))
             elif key in self._addresses:
                 self._addresses.remove(key)
-                self.hosts.remove(outbound.host_name(proxy, key))
+                self.hosts.remove(outbound.shared_name(proxy, key))
         if self._whole is not None:
             self._put_whole()
 

@@ -34,72 +34,128 @@ class _Inputs:
     known: tuple[LaneMeaning, ...]
 
 
-def _by_application(lanes: Iterable[LaneMeaning]) -> dict[str, tuple[LaneMeaning, ...]]:
-    found: dict[str, list[LaneMeaning]] = {}
-    for lane in lanes:
-        for application in lane.applications:
-            found.setdefault(application, []).append(lane)
-    return {application: tuple(lanes) for application, lanes in found.items()}
+class _Lanes:
+    """Lanes by application. A lane that stays as it was is the same object, so that comparing is cheap."""
 
+    def __init__(self) -> None:
+        self._lanes: dict[str, LaneMeaning] = {}
+        self._by_application: dict[str, tuple[LaneMeaning, ...]] = {}
 
-def _relevant(
-    applications: tuple[str, ...], lanes: Mapping[str, tuple[LaneMeaning, ...]]
-) -> tuple[LaneMeaning, ...]:
-    if len(applications) == 1:
-        return lanes.get(applications[0], ())
-    return tuple(dict.fromkeys(lane for a in applications for lane in lanes.get(a, ())))
+    def update(self, lanes: Iterable[LaneMeaning]) -> set[str]:
+        """Take the lanes that there are now. Returns the applications that others apply to than before."""
+        kept = self._lanes
+        now = {lane.name: kept[lane.name] if kept.get(lane.name) == lane else lane for lane in lanes}
+        found: dict[str, list[LaneMeaning]] = {}
+        for lane in now.values():
+            for application in lane.applications:
+                found.setdefault(application, []).append(lane)
+        before = self._by_application
+        self._lanes = now
+        self._by_application = {application: tuple(lanes) for application, lanes in found.items()}
+        return _differing(before, self._by_application)
+
+    def of(self, applications: tuple[str, ...]) -> tuple[LaneMeaning, ...]:
+        """The lanes that apply to a service of these applications."""
+        if len(applications) == 1:
+            return self._by_application.get(applications[0], ())
+        found = (lane for a in applications for lane in self._by_application.get(a, ()))
+        return tuple(dict.fromkeys(found))
 
 
 class Planner:
-    """Keeps plans whose inputs did not change, so that a change costs what it touches."""
+    """Keeps plans whose inputs did not change, so that a change costs what it touches.
+
+    Of services that nothing touches, only identities are compared.
+    """
 
     def __init__(self) -> None:
+        self._services: Services = {}
         self._inputs: dict[str, _Inputs] = {}
         self._plans: dict[str, ServicePlan] = {}
-        self._meanings: dict[str, LaneMeaning] = {}
+        self._gateways: dict[str, GatewayPlan] = {}
+        self._definitions: Definitions | None = None
+        self._deployed = Deployed()
+        self._overrides: dict[str, str] = {}
+        self._checks: dict[str, HealthCheck] = {}
+        self._defined = _Lanes()
+        self._known = _Lanes()
+        self._members: dict[str, set[str]] = {}  # application -> its services
 
     def plan(
         self, definitions: Definitions, deployed: Deployed, services: Services, resolve: Resolve
     ) -> Plan:
         """The plan for everything. Unchanged services keep the identical ServicePlan object."""
-        defined = _by_application(self._intern(meaning_of(definitions, name)) for name in definitions.lanes)
-        known = _by_application(deployed.known.values())
-        overrides = self._overrides(definitions, resolve)
-        checks = health_checks(definitions)
-        for gone in self._plans.keys() - services.keys():
-            del self._plans[gone], self._inputs[gone]
-        for service_id, service in services.items():
-            override = overrides.get(service_id)
-            applications = applications_of(service, override)
-            check = next((checks[a].health_check for a in applications if a in checks), None)
-            inputs = _Inputs(
-                service, override, check, _relevant(applications, defined), _relevant(applications, known)
+        before, self._services = self._services, services
+        gone = [service for service in before if service not in services]
+        changed = {id_ for id_, service in services.items() if before.get(id_) is not service}
+        renamed = bool(gone) or any(service not in before for service in changed)
+        redefined = definitions is not self._definitions
+        applications: set[str] = set()
+        if deployed.known is not self._deployed.known:
+            applications |= self._known.update(deployed.known.values())
+        if redefined:
+            checks = {n: a.health_check for n, a in health_checks(definitions).items() if a.health_check}
+            applications |= _differing(self._checks, checks)
+            applications |= self._defined.update(meaning_of(definitions, name) for name in definitions.lanes)
+            self._checks = checks
+        if redefined or renamed:
+            overrides = _overrides(definitions, resolve)
+            changed |= _differing(self._overrides, overrides) & services.keys()
+            self._overrides = overrides
+        if redefined or renamed or deployed.coloured != self._deployed.coloured:
+            self._gateways = {
+                name: plan_gateway(gateway, definitions, deployed.coloured, resolve)
+                for name, gateway in definitions.gateways.items()
+            }
+        self._definitions, self._deployed = definitions, deployed
+        for application in applications:
+            changed |= self._members.get(application, set())
+        self._update(changed.difference(gone), gone)
+        return Plan(self._plans, self._gateways)
+
+    def _update(self, changed: Iterable[str], gone: Iterable[str]) -> None:
+        plans = dict(self._plans)
+        for service in gone:
+            self._leave(plans.pop(service))
+            del self._inputs[service]
+        for service in changed:
+            inputs = self._inputs_of(self._services[service])
+            if self._inputs.get(service) == inputs:
+                continue
+            self._inputs[service] = inputs
+            if service in plans:
+                self._leave(plans[service])
+            plan = plans[service] = plan_service(
+                inputs.service, inputs.override, inputs.defined, inputs.known, inputs.health_check
             )
-            if self._inputs.get(service_id) != inputs:
-                self._inputs[service_id] = inputs
-                self._plans[service_id] = plan_service(
-                    service, override, inputs.defined, inputs.known, inputs.health_check
-                )
-        gateways = {
-            name: plan_gateway(gateway, definitions, deployed.coloured, resolve)
-            for name, gateway in definitions.gateways.items()
-        }
-        return Plan(dict(self._plans), gateways)
+            for application in plan.applications:
+                self._members.setdefault(application, set()).add(service)
+        self._plans = plans
 
-    def _intern(self, meaning: LaneMeaning) -> LaneMeaning:
-        kept = self._meanings.get(meaning.name)
-        if kept is not None and kept == meaning:
-            return kept
-        self._meanings[meaning.name] = meaning
-        return meaning
+    def _inputs_of(self, service: Service) -> _Inputs:
+        override = self._overrides.get(service.id)
+        applications = applications_of(service, override)
+        check = next((self._checks[a] for a in applications if a in self._checks), None)
+        return _Inputs(service, override, check, self._defined.of(applications), self._known.of(applications))
 
-    @staticmethod
-    def _overrides(definitions: Definitions, resolve: Resolve) -> dict[str, str]:
-        overrides: dict[str, str] = {}
-        for application in sorted(definitions.applications.values(), key=lambda a: a.name):
-            for name in application.services:
-                try:
-                    overrides.setdefault(resolve(name), application.name)
-                except LookupError:
-                    continue  # the registry may learn of it later
-        return overrides
+    def _leave(self, plan: ServicePlan) -> None:
+        for application in plan.applications:
+            self._members[application].discard(plan.id)
+            if not self._members[application]:
+                del self._members[application]
+
+
+def _overrides(definitions: Definitions, resolve: Resolve) -> dict[str, str]:
+    overrides: dict[str, str] = {}
+    for application in sorted(definitions.applications.values(), key=lambda a: a.name):
+        for name in application.services:
+            try:
+                overrides.setdefault(resolve(name), application.name)
+            except LookupError:
+                continue  # the registry may learn of it later
+    return overrides
+
+
+def _differing(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
+    """The keys that have another value, or none, in one of the two."""
+    return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}

@@ -41,11 +41,19 @@ def outbound_routes(proxy: bool) -> str:
 
 
 def host_name(proxy: bool, subject: str) -> str:
-    """The virtual host of a service (its canonical id), of a shared ip:port, or ELSEWHERE.
+    """The virtual host of a service (its canonical id) or ELSEWHERE.
 
     Envoy takes what stands before the last slash for the route configuration's name.
     """
     return f"{outbound_routes(proxy)}/{quote(subject, safe=':[]')}"
+
+
+def shared_name(proxy: bool, address: str) -> str:
+    """The virtual host of an ip:port that several services have.
+
+    Nobody asks by this name: an alias that moves from one virtual host to another would hide its removal.
+    """
+    return host_name(proxy, f"shared/{address}")
 
 
 def named_subject(proxy: bool, name: str) -> str:
@@ -98,7 +106,7 @@ def shared_address(plans: Sequence[ServicePlan], address: str, proxy: bool) -> V
     by_port.on_no_match.CopyFrom(matching.nested(service_matcher(plans[0])))
     matcher = matching.exact_tree(header, exact)
     matcher.on_no_match.CopyFrom(matching.nested(by_port))
-    host = VirtualHost(name=host_name(proxy, address), domains=[address], retry_policy=retry_policy())
+    host = VirtualHost(name=shared_name(proxy, address), domains=[address], retry_policy=retry_policy())
     host.matcher.CopyFrom(matcher)
     return host
 
