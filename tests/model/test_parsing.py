@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.model.loading import DEPTH_LIMIT, SIZE_LIMIT, load_json, load_yaml
@@ -201,6 +201,7 @@ def test_only_plain_words_and_numbers_are_not_text() -> None:
     ]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.recursive(st.text(max_size=5) | st.integers() | st.booleans() | st.none() | st.floats(), st.lists))
 def test_no_document_breaks_the_parser(value: Any) -> None:
     for body in (value, {"kind": "Lane", "name": value}, LANE | {"rule": value}, RATIO | {"ratio": value}):
@@ -208,6 +209,7 @@ def test_no_document_breaks_the_parser(value: Any) -> None:
             parse_documents(json.dumps([body]).encode(), yaml=False)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_no_bytes_break_the_loaders(data: bytes) -> None:
     for load in (load_json, load_yaml):

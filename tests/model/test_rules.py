@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.model.definitions import Definitions
@@ -168,6 +168,7 @@ def test_documents_that_bring_overlapping_slots_are_refused() -> None:
     assert error.value.problems[0].field == "status.slots.a"
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("uvw"), st.integers(0, 3300), st.booleans(), st.booleans()), max_size=12
@@ -190,6 +191,7 @@ def test_an_export_restores_the_same_definitions_in_any_order(
     assert (result.created, result.changed, len(result.unchanged)) == ((), (), len(documents))
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), max_size=20))
 def test_any_text_survives_export(text: str) -> None:
     condition = {"source": "header", "name": "canary", "operator": "in", "value": [text, "yes"]}
