@@ -1,4 +1,4 @@
-"""The two forms of Nacos's HTTP API for configuration.
+"""The two forms of Nacos's HTTP API for reading configuration.
 
 Nacos 2 has the paths below /v1; Nacos 3 has them too, unless compatibility is switched off, and new ones
 below /v3, with no way to wait for a change (https://nacos.io/docs/latest/manual/user/open-api/).
@@ -23,8 +23,8 @@ POLL = 1.0
 
 PAGE = 200
 
-NOT_FOUND, CONFLICT = 20004, 20005
-"""Codes of Nacos 3 for what is an answer, not a failure."""
+NOT_FOUND = 20004
+"""Nacos 3's code for an item that is not there."""
 
 GONE = (404, 405, 410, 501)
 """Statuses of paths that a server does not have, or not any more."""
@@ -67,20 +67,6 @@ class Version1:
         answer = await self._call(Call("GET", "/v1/cs/configs", {**self._place, "dataId": item}))
         return None if answer.status_code == 404 else _expect(answer).content.decode()
 
-    async def publish(self, item: str, content: str, kind: str, cas: str | None) -> bool:
-        form = {**self._place, "dataId": item, "content": content, "type": kind}
-        answer = await self._call(Call("POST", "/v1/cs/configs", form=form, headers=_compare(cas)))
-        # Nacos 2 says why, Nacos 3 only "false".
-        refused = answer.text == "false" or "Cas publish fail" in answer.text
-        if cas is not None and answer.status_code == 500 and refused:
-            return False
-        if _expect(answer).text != "true":
-            raise StoreUnavailable(f"Nacos does not write {item}: {said(answer)}")
-        return True
-
-    async def delete(self, item: str) -> None:
-        _expect(await self._call(Call("DELETE", "/v1/cs/configs", {**self._place, "dataId": item})))
-
     async def wait(self, item: str, md5: str) -> bool:
         asked = [item, self._group, md5, *([self._namespace] if self._namespace else [])]
         call = Call(
@@ -102,7 +88,7 @@ class Version1:
 
 
 class Version3:
-    """The paths below /v3: reading is a client's, writing an administrator's."""
+    """The paths below /v3."""
 
     def __init__(self, send: Send, namespace: str, group: str) -> None:
         self._send = send
@@ -116,21 +102,13 @@ class Version3:
             raise NotServed
         told = _json(answer)
         code = told.get("code") if isinstance(told, dict) else None
-        if code not in (0, NOT_FOUND, CONFLICT):
+        if code not in (0, NOT_FOUND):
             raise StoreUnavailable(f"Nacos says: {said(answer)}")
         return code, told.get("data")
 
     async def get(self, item: str) -> str | None:
         code, data = await self._call(Call("GET", "/v3/client/cs/config", {**self._place, "dataId": item}))
         return data["content"] if code == 0 else None
-
-    async def publish(self, item: str, content: str, kind: str, cas: str | None) -> bool:
-        form = {**self._place, "dataId": item, "content": content, "type": kind}
-        code, data = await self._call(Call("POST", "/v3/admin/cs/config", form=form, headers=_compare(cas)))
-        return code == 0 and data is True
-
-    async def delete(self, item: str) -> None:
-        await self._call(Call("DELETE", "/v3/admin/cs/config", {**self._place, "dataId": item}))
 
     async def wait(self, item: str, md5: str) -> bool:
         await asyncio.sleep(POLL)
@@ -143,10 +121,6 @@ class Version3:
             ]
 
         return {one["dataId"] for one in await _all(page) if one["groupName"] == self._group}
-
-
-def _compare(cas: str | None) -> dict[str, str]:
-    return {} if cas is None else {"casMd5": cas}
 
 
 def _listing(place: Mapping[str, str], page: int) -> dict[str, Any]:

@@ -24,9 +24,10 @@ from controlplane.nacos import NacosConnection
 from controlplane.store.base import BaseStore
 from controlplane.store.interface import OutcomeUnknown, Revision, Stored, StoreUnavailable, Transform
 from controlplane.store.nacos import items
-from controlplane.store.nacos.api import ConfigApi, NotSent
+from controlplane.store.nacos.api import ConfigApi
 from controlplane.store.nacos.items import INDEX, Attempt, Index, Unreadable
 from controlplane.store.nacos.pending import Pending, fail, run
+from controlplane.store.nacos.session import Forbidden, Session
 from controlplane.store.nacos.waiting import at_once, tries
 
 log = structlog.get_logger("laneway.store.nacos")
@@ -46,6 +47,9 @@ LAG = 10.0
 
 PATIENCE = 30.0
 """Seconds in which a change has to prevail over others."""
+
+TURN = 0.1
+"""Seconds, at most, that who prevailed lets others go first: they have to read what it wrote."""
 
 RETRY = 1.0
 """Seconds between attempts to hear Nacos again."""
@@ -81,6 +85,7 @@ class NacosStore(BaseStore):
         self._cleaners: set[asyncio.Task[None]] = set()
         self._until_sweep = 0
         self._others_wrote = float("-inf")  # on the event loop's clock
+        self._others_until = 0.0  # in the loop's time: others seem to write, too
         self._closed = False
 
     async def open(self) -> None:
@@ -133,7 +138,13 @@ class NacosStore(BaseStore):
     async def _read_revision(self, id: str) -> Revision | None:
         """None if it is not kept any more."""
         name = items.revision_item(id)
-        text = await self._api.get(name)
+        text = None
+        async for last in tries(LAG):
+            text = await self._api.get(name)
+            if text is not None or id not in self._index.revisions:
+                break
+            if last:
+                raise StoreUnavailable(f"the item {name} is missing")
         if text is None:
             return None
         try:
@@ -272,8 +283,9 @@ class NacosStore(BaseStore):
         """Try to make `stored` what holds; False if another change came first. Raises StoreUnavailable."""
         attempt = items.attempt(self._index, stored.definitions, revisions, secrets.token_hex(4))
         try:
-            await at_once(self._api.publish(name, text, "yaml") for name, text in attempt.items.items())
-            won = await self._replace(attempt)
+            async with self._api.session() as session:
+                await at_once(session.publish(name, text, "yaml") for name, text in attempt.items.items())
+                won = await self._replace(session, attempt)
         except OutcomeUnknown:
             raise
         except StoreUnavailable:
@@ -290,16 +302,15 @@ class NacosStore(BaseStore):
         self._clean(attempt.garbage | (listed - attempt.index.items()))
         return True
 
-    async def _replace(self, attempt: Attempt) -> bool:
+    async def _replace(self, session: Session, attempt: Attempt) -> bool:
         """Compare and set the index, and find out whether that held. Raises StoreUnavailable."""
         old = self._text
         refused = ""
         try:
-            if not await self._api.publish(
-                INDEX, attempt.text, "json", ABSENT if old is None else items.md5(old)
-            ):
+            cas = ABSENT if old is None else items.md5(old)
+            if not await session.publish(INDEX, attempt.text, "json", cas):
                 refused = "Nacos refuses to replace the index"
-        except NotSent:
+        except Forbidden:
             raise
         except StoreUnavailable as error:
             refused = str(error)  # and yet it may have been done
@@ -334,13 +345,17 @@ class NacosStore(BaseStore):
     def _clean(self, names: Iterable[str]) -> None:
         """Delete items behind the caller's back; what is left over, a later search finds."""
 
+        doomed = list(names)
+
         async def clean() -> None:
             with contextlib.suppress(StoreUnavailable):
-                await at_once(self._api.delete(name) for name in names)
+                async with self._api.session() as session:
+                    await at_once(session.delete(name) for name in doomed)
 
-        task = asyncio.create_task(clean())
-        self._cleaners.add(task)
-        task.add_done_callback(self._cleaners.discard)
+        if doomed:
+            task = asyncio.create_task(clean())
+            self._cleaners.add(task)
+            task.add_done_callback(self._cleaners.discard)
 
 
 class _Lagging(Exception):

@@ -1,0 +1,146 @@
+"""Writing items by Nacos's gRPC protocol: one short connection for the writes of one change.
+
+Compare and set is why this is not HTTP: over HTTP, Nacos 2.1 takes the comparison and does not make it. Every
+version from 2.0 on has this protocol for its own clients. A connection is used for less time than the checks
+of its liveness take, so none of them has to be answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import grpc
+
+from controlplane.nacos.connection import NacosConnection, split_address
+from controlplane.nacos.generated.nacos_pb2 import Payload
+from controlplane.store.interface import StoreUnavailable
+
+GRPC_PORT_OFFSET = 1000
+UNREGISTERED = 301
+"""Nacos's code for a request that came before the stream which registers the connection."""
+
+FORBIDDEN = 403
+
+
+class NotSent(StoreUnavailable):
+    """No server took the request: it had no effect."""
+
+
+class Forbidden(NotSent):
+    """The server does not let in who asks."""
+
+
+class Session:
+    """Writes items of one group at one server. Methods raise StoreUnavailable; then the outcome is open."""
+
+    def __init__(
+        self,
+        ask: grpc.aio.UnaryUnaryMultiCallable,
+        place: Mapping[str, str],
+        identity: Mapping[str, str],
+        timeout: float,
+    ) -> None:
+        self._ask = ask
+        self._place = place
+        self._identity = identity
+        self._timeout = timeout
+
+    async def publish(self, item: str, content: str, kind: str, cas: str | None = None) -> bool:
+        """Write an item; with `cas` only if its MD5 is that, or if there is none.
+
+        False if the server refuses the comparison. True does not mean that it held: Nacos 2.1 says so always.
+        """
+        body: dict[str, Any] = {"dataId": item, "content": content, "additionMap": {"type": kind}}
+        told = await self._request("ConfigPublishRequest", body if cas is None else {**body, "casMd5": cas})
+        if cas is not None and "Cas publish fail" in str(told.get("message")):
+            return False
+        _expect(told)
+        return True
+
+    async def delete(self, item: str) -> None:
+        """Remove an item; one that is not there is no error."""
+        _expect(await self._request("ConfigRemoveRequest", {"dataId": item}))
+
+    async def _request(self, type: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        payload = _payload(type, {**self._place, **body, "module": "config"}, self._identity)
+        try:
+            async with asyncio.timeout(self._timeout):
+                while True:
+                    answer = await self._ask(payload)
+                    told = json.loads(answer.body.value)
+                    if told.get("errorCode") != UNREGISTERED:
+                        return told
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise StoreUnavailable("Nacos does not answer") from None
+        except grpc.aio.AioRpcError as error:
+            raise StoreUnavailable(f"the connection to Nacos failed: {error.details()}") from error
+        except (ValueError, AttributeError) as error:
+            raise StoreUnavailable(f"Nacos does not answer as expected: {error}") from error
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    connection: NacosConnection, group: str, address: str, identity: Mapping[str, str]
+) -> AsyncIterator[Session]:
+    """A session with the server at `address`. Raises NotSent where none can be had."""
+    namespace = "" if connection.namespace == "public" else connection.namespace
+    async with _channel(connection, address) as channel:
+        codec = {
+            "request_serializer": Payload.SerializeToString,
+            "response_deserializer": Payload.FromString,
+        }
+        ask = channel.unary_unary("/Request/request", **codec)
+        register = channel.stream_stream("/BiRequestStream/requestBiStream", **codec)
+        setup = {
+            "clientVersion": "Laneway",
+            "tenant": namespace,
+            "labels": {"source": "sdk", "module": "config", "AppName": "laneway"},
+            "module": "internal",
+        }
+        stream = register()
+        try:
+            async with asyncio.timeout(connection.request_timeout):
+                await ask(_payload("ServerCheckRequest", {"module": "internal"}))
+                await stream.write(_payload("ConnectionSetupRequest", setup))
+        except TimeoutError:
+            raise NotSent(f"{address}: does not answer by gRPC") from None
+        except grpc.aio.AioRpcError as error:
+            raise NotSent(f"{address}: the gRPC port cannot be used: {error.details()}") from None
+        place = {"group": group, "tenant": namespace}
+        try:
+            yield Session(ask, place, identity, connection.request_timeout)
+        finally:
+            stream.cancel()
+
+
+def _channel(connection: NacosConnection, address: str) -> grpc.aio.Channel:
+    host, port = split_address(address)
+    target = f"{host}:{port + GRPC_PORT_OFFSET}"
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+    if not connection.tls:
+        return grpc.aio.insecure_channel(target, options)
+    roots = connection.ca_file.read_bytes() if connection.ca_file is not None else None
+    return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(roots), options)
+
+
+def _payload(type: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Payload:
+    payload = Payload()
+    payload.metadata.type = type
+    payload.metadata.headers.update(headers or {})
+    payload.body.value = json.dumps(body).encode()
+    return payload
+
+
+def _expect(told: Mapping[str, Any]) -> None:
+    """Raises StoreUnavailable, Forbidden, if the answer is no success."""
+    if told.get("success"):
+        return
+    reason = f"{told.get('errorCode')} {told.get('message')}"
+    if told.get("errorCode") == FORBIDDEN:
+        raise Forbidden(f"Nacos refuses access: {reason}")
+    raise StoreUnavailable(f"Nacos says: {reason}")
