@@ -6,6 +6,7 @@ Upstream documentation: api/envoy/** of envoyproxy/envoy; the generated modules 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any as AnyType
 from urllib.parse import quote
 
@@ -51,6 +52,7 @@ def authority(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
+@lru_cache(maxsize=1 << 16)
 def safe(name: str) -> str:
     """A registry's name as part of a resource name: everything but a plain set is percent-encoded."""
     return quote(name, safe="/:@._-~+ ")
