@@ -131,7 +131,8 @@ async def test_no_update_is_lost_although_one_writer_is_killed(nacos_address: st
     unavailable = [reason for writer in writers for reason in writer.unavailable]
     print(
         f"{sum(shares)} answered in {took:.1f} s by {shares} (the last one killed), "
-        f"{last.revision} revisions, {unanswered} made but not answered, {unknown} unknown, {len(unavailable)} unavailable"
+        f"{last.revision} revisions, {unanswered} made but not answered, {unknown} unknown, "
+        f"{len(unavailable)} unavailable"
     )
     assert sum(shares) >= WRITES - 3
     assert max(answered.values()) == 1, "two changes counted up to the same number: one of them was lost"
