@@ -12,6 +12,7 @@ from controlplane.nacos import NacosConnection
 from controlplane.store.interface import Stored, StoreUnavailable
 from controlplane.store.nacos import NacosStore
 from controlplane.store.nacos.api import ConfigApi
+from controlplane.store.nacos.session import Session
 from controlplane.store.nacos.store import GROUP
 
 
@@ -38,11 +39,21 @@ async def opened(at: NacosConnection) -> AsyncIterator[NacosStore]:
 
 
 @contextlib.asynccontextmanager
-async def items(at: NacosConnection) -> AsyncIterator[ConfigApi]:
-    """The configuration items behind a store, past the store."""
+async def behind(at: NacosConnection) -> AsyncIterator[Session]:
+    """The configuration items of a store, past the store."""
     api = ConfigApi(at, GROUP)
     try:
-        yield api
+        async with api.session() as session:
+            yield session
+    finally:
+        await api.close()
+
+
+async def names(at: NacosConnection) -> set[str]:
+    """Of all items of a store."""
+    api = ConfigApi(at, GROUP)
+    try:
+        return await api.names()
     finally:
         await api.close()
 

@@ -18,10 +18,10 @@ from controlplane.store.history import changes_between
 from controlplane.store.interface import Revision, Stored, StoreUnavailable
 from controlplane.store.nacos import NacosStore, items
 from controlplane.store.nacos.items import INDEX
+from controlplane.store.nacos.session import Session
 from controlplane.store.nacos.waiting import tries
 from controlplane.store.sqlite import SQLiteStore
-from tests.store import nacos_tools
-from tests.store.nacos_tools import connection, opened, until
+from tests.store.nacos_tools import behind, connection, names, opened, until
 from tests.store.test_stores import GATEWAY, ROUTE, filled, lane
 
 # The same tests as for the other stores; here `store` is in Nacos.
@@ -100,15 +100,14 @@ async def test_a_lane_name_is_taken_in_every_control_plane(nacos_address: str) -
 
 async def test_what_is_written_but_not_named_by_the_index_is_not_there(nacos_address: str) -> None:
     at = connection(nacos_address)
-    async with opened(at) as one, opened(at) as other, nacos_tools.items(at) as api:
+    async with opened(at) as one, opened(at) as other, behind(at) as session:
         await filled(one)
         before = one.current
         now = before.definitions.put(Application(name="half"))
         made = Revision(6, 1.0, "", "", changes_between(before.definitions, now), "")
         half = items.attempt(one._index, now, [made], "dead")
-        async with api.session() as session:
-            for name, text in half.items.items():
-                await session.publish(name, text, "yaml")
+        for name, text in half.items.items():
+            await session.publish(name, text, "yaml")
         async with opened(at) as fresh:
             assert fresh.current == before
         after = await one.change(lambda now: now.put(Application(name="x")))
@@ -118,62 +117,59 @@ async def test_what_is_written_but_not_named_by_the_index_is_not_there(nacos_add
 
 async def test_an_index_that_comes_before_its_items_is_waited_for(nacos_address: str) -> None:
     at = connection(nacos_address)
-    async with opened(at) as one, nacos_tools.items(at) as api:
+    async with opened(at) as one, behind(at) as session:
         await filled(one)
         now = one.current.definitions.put(Application(name="late"))
         made = Revision(6, 1.0, "", "", changes_between(one.current.definitions, now), "")
         attempt = items.attempt(one._index, now, [made], "0001")
-        async with api.session() as session:
-            await session.publish(INDEX, attempt.text, "json")
-            waiting = asyncio.create_task(until(one, lambda now: now.revision == 6))
-            await asyncio.wait({waiting}, timeout=0.5)
-            assert one.current.revision == 5
-            for name, text in attempt.items.items():
-                await session.publish(name, text, "yaml")
+        await session.publish(INDEX, attempt.text, "json")
+        waiting = asyncio.create_task(until(one, lambda now: now.revision == 6))
+        await asyncio.wait({waiting}, timeout=0.5)
+        assert one.current.revision == 5
+        for name, text in attempt.items.items():
+            await session.publish(name, text, "yaml")
         assert (await waiting).definitions == now
 
 
 async def test_an_item_that_was_edited_by_hand_is_not_taken(nacos_address: str) -> None:
     at = connection(nacos_address)
-    async with opened(at) as one, nacos_tools.items(at) as api:
+    async with opened(at) as one, behind(at) as session:
         await filled(one)
         name = next(name for name in one._index.items() if name.startswith("Route:edge:a"))
-        text = await api.get(name)
+        text = await session.get(name)
         assert text is not None
-        async with api.session() as session:
-            await session.publish(name, text.replace("sc-A", "sc-B"), "yaml")
-            await appears(api, name, text.replace("sc-A", "sc-B"))
-            fresh = NacosStore(at)
-            with pytest.raises(StoreUnavailable, match=f"{name} was changed by someone else"):
-                await fresh.open()
-            await session.publish(name, text, "yaml")
-            await appears(api, name, text)
+        await session.publish(name, text.replace("sc-A", "sc-B"), "yaml")
+        await appears(session, name, text.replace("sc-A", "sc-B"))
+        fresh = NacosStore(at)
+        with pytest.raises(StoreUnavailable, match=f"{name} was changed by someone else"):
             await fresh.open()
+        await session.publish(name, text, "yaml")
+        await appears(session, name, text)
+        await fresh.open()
         assert fresh.current == one.current
         await fresh.close()
 
 
-async def appears(api: nacos_tools.ConfigApi, name: str, text: str | None) -> None:
+async def appears(session: Session, name: str, text: str | None) -> None:
     """Return when readers see this content."""
     async for last in tries(20.0):
-        if await api.get(name) == text:
+        if await session.get(name) == text:
             return
         assert not last
 
 
 async def test_an_index_that_is_gone_is_no_empty_store(nacos_address: str) -> None:
     at = connection(nacos_address)
-    async with opened(at) as one, nacos_tools.items(at) as api:
+    async with opened(at) as one, behind(at) as session:
         await filled(one)
-        before, text = one.current, await api.get(INDEX)
+        before, text = one.current, await session.get(INDEX)
         assert text is not None
-        async with api.session() as session:
-            await session.delete(INDEX)
-            await appears(api, INDEX, None)
-            with pytest.raises(StoreUnavailable, match="index is gone"):
-                await one.change(lambda now: now.put(Application(name="x")))
-            assert one.current is before
-            await session.publish(INDEX, text, "json")
+        await session.delete(INDEX)
+        await appears(session, INDEX, None)
+        with pytest.raises(StoreUnavailable, match="index is gone"):
+            await one.change(lambda now: now.put(Application(name="x")))
+        assert one.current is before
+        await session.publish(INDEX, text, "json")
         after = await one.change(lambda now: now.put(Application(name="x")))
         assert after.revision == before.revision + 1
         assert after.definitions == before.definitions.put(Application(name="x"))
@@ -217,29 +213,28 @@ async def test_many_definitions_are_one_change(nacos_address: str) -> None:
 async def test_revisions_are_bounded_and_their_items_go(nacos_address: str) -> None:
     at = connection(nacos_address)
     count = items.REVISIONS_KEPT + 30
-    async with nacos_tools.items(at) as api:
-        async with opened(at) as store:
-            for start in range(0, count, 46):
-                await asyncio.gather(
-                    *(
-                        store.change(lambda now, n=n: now.put(Application(name="a", services=(f"s{n}",))))
-                        for n in range(start, start + 46)
-                    )
+    async with opened(at) as store:
+        for start in range(0, count, 46):
+            await asyncio.gather(
+                *(
+                    store.change(lambda now, n=n: now.put(Application(name="a", services=(f"s{n}",))))
+                    for n in range(start, start + 46)
                 )
-            assert store.current.revision == count
-            kept = await store.revisions(1000)
-            assert [one.number for one in kept] == list(range(count, count - items.REVISIONS_KEPT, -1))
-            with pytest.raises(DefinitionError) as refused:
-                await store.undo(30)
-            assert refused.value.status == 404
-        assert await api.names() == store._index.items()
-        assert len(await api.names()) == items.REVISIONS_KEPT + 2
+            )
+        assert store.current.revision == count
+        kept = await store.revisions(1000)
+        assert [one.number for one in kept] == list(range(count, count - items.REVISIONS_KEPT, -1))
+        with pytest.raises(DefinitionError) as refused:
+            await store.undo(30)
+        assert refused.value.status == 404
+    assert await names(at) == store._index.items()
+    assert len(await names(at)) == items.REVISIONS_KEPT + 2
 
 
 async def test_nothing_is_written_by_reading(nacos_address: str) -> None:
     at = connection(nacos_address)
-    async with opened(at), nacos_tools.items(at) as api:
-        assert await api.names() == set()
+    async with opened(at):
+        assert await names(at) == set()
 
 
 async def test_a_server_that_is_away_is_passed_over(nacos_address: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from controlplane.model.export import export
 from controlplane.store.nacos.items import INDEX, decode_index
-from tests.store.nacos_tools import connection, items, opened
+from tests.store.nacos_tools import behind, connection, names, opened
 from tests.store.nacos_writer import APPLICATIONS, count
 
 WRITES = int(os.environ.get("LANEWAY_TEST_STORE_WRITES", "200"))
@@ -151,9 +151,9 @@ async def test_what_a_killed_writer_left_behind_is_deleted(nacos_address: str) -
         await writer.until_answered(40)
     finally:
         await writer.end()
-    async with items(at) as api:
+    async with behind(at) as session:
         async with opened(at) as store:
             await store.change(lambda now: now.delete("Application", APPLICATIONS[0]))
-        index = await api.get(INDEX)
+        index = await session.get(INDEX)
         assert index is not None
-        assert await api.names() == decode_index(index).items()
+        assert await names(at) == decode_index(index).items()

@@ -1,14 +1,15 @@
-"""Nacos's configuration service: items of one group, and which server is asked.
+"""Nacos's configuration service: items of one group, and which of its servers is asked.
 
-Reading is HTTP: without a connection to look after, a question that waits for a change is answered in a tenth
-of a second, and one that is not answered shows that the server is away. Writing is gRPC, see `session.py`.
+Items are read and written by gRPC, see `session.py`. Only what waits for a change is HTTP: a question that
+the server keeps open needs no connection to be looked after, and its end shows that the server is away.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 import httpx
@@ -17,7 +18,7 @@ from controlplane.nacos import NacosConnection, http
 from controlplane.store.interface import StoreUnavailable
 from controlplane.store.nacos.dialects import Call, NotServed, Version1, Version3, said
 from controlplane.store.nacos.identity import Identity
-from controlplane.store.nacos.session import NotSent, Session, connected
+from controlplane.store.nacos.session import Forbidden, NotSent, Session, connected
 
 T = TypeVar("T")
 Dialect = Version1 | Version3
@@ -35,12 +36,6 @@ class ConfigApi:
         self._servers = list(connection.server_addresses)  # the one that answered last is the first
         self._http: httpx.AsyncClient | None = None
 
-    async def get(self, item: str) -> str | None:
-        """The content of an item, None if there is none. It may be older than the last write: servers answer
-        out of a cache that follows their database within a second or so.
-        """
-        return await self._try(lambda dialect: dialect.get(item))
-
     async def wait(self, item: str, md5: str) -> bool:
         """Return when the MD5 of the item may not be `md5` (empty if absent), False if it is for a while."""
         return await self._try(lambda dialect: dialect.wait(item, md5))
@@ -51,19 +46,16 @@ class ConfigApi:
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """For writes, at the first server that can be reached. Raises NotSent where there is none."""
+        """With the first server that can be reached. Raises NotSent where there is none."""
         problems: list[str] = []
         async with contextlib.AsyncExitStack() as stack:
             session = None
             for address in list(self._servers):
                 try:
-                    headers = await self._headers(address)
                     session = await stack.enter_async_context(
-                        connected(self._connection, self._group, address, headers)
+                        connected(self._connection, self._group, address, partial(self._headers, address))
                     )
                     break
-                except httpx.HTTPError as error:
-                    problems.append(f"{address}: {_plain(error)}")
                 except NotSent as error:
                     problems.append(str(error))
                 self._turn_from(address)
@@ -81,6 +73,8 @@ class ConfigApi:
                 return await ask(dialect)
             except NotServed:
                 continue
+            except (ValueError, TypeError, KeyError) as error:
+                raise StoreUnavailable(f"Nacos does not answer as expected: {error!r}") from error
         where = ", ".join(self._servers)
         raise StoreUnavailable(f"{where} has no configuration service below {self._connection.context_path}")
 
@@ -101,28 +95,29 @@ class ConfigApi:
 
     async def _ask(self, address: str, call: Call) -> httpx.Response:
         connection = self._connection
-        for again in (True, False):
-            headers = {**call.headers, **await self._headers(address)}
+        for again in (False, True):
             answer = await self._client().request(
                 call.method,
                 http.url(connection, address, call.path),
                 params=call.params,
                 data=call.form,
-                headers=headers,
+                headers={**call.headers, **await self._headers(address, again)},
                 timeout=connection.request_timeout + call.wait,
             )
             if answer.status_code not in (401, 403):
                 return answer
-            if not (again and self._identity.forget()):
-                break
         raise StoreUnavailable(f"{address} refuses access: {said(answer)}")
 
-    async def _headers(self, address: str) -> dict[str, str]:
+    async def _headers(self, address: str, refused: bool) -> Mapping[str, str]:
+        if refused:
+            self._identity.forget()
         try:
             return await self._identity.headers(self._client(), address)
         except http.LoginRefused as error:
             user = self._connection.username
-            raise NotSent(f"{address} does not let the user {user!r} in: {error}") from None
+            raise Forbidden(f"{address} does not let the user {user!r} in: {error}") from None
+        except httpx.HTTPError as error:
+            raise StoreUnavailable(f"{address}: no login is possible: {_plain(error)}") from None
 
     def _client(self) -> httpx.AsyncClient:
         if self._http is None:

@@ -1,4 +1,4 @@
-"""The two forms of Nacos's HTTP API for reading configuration.
+"""The two forms of Nacos's HTTP API, for what its gRPC protocol does not do for us.
 
 Nacos 2 has the paths below /v1; Nacos 3 has them too, unless compatibility is switched off, and new ones
 below /v3, with no way to wait for a change (https://nacos.io/docs/latest/manual/user/open-api/).
@@ -55,17 +55,6 @@ class Version1:
     def __init__(self, send: Send, namespace: str, group: str) -> None:
         self._send = send
         self._namespace, self._group = namespace, group
-        self._place = {"group": group, "tenant": namespace}
-
-    async def _call(self, call: Call) -> httpx.Response:
-        answer = await self._send(call)
-        if answer.status_code in GONE and not answer.text.startswith("config data not exist"):
-            raise NotServed
-        return answer
-
-    async def get(self, item: str) -> str | None:
-        answer = await self._call(Call("GET", "/v1/cs/configs", {**self._place, "dataId": item}))
-        return None if answer.status_code == 404 else _expect(answer).content.decode()
 
     async def wait(self, item: str, md5: str) -> bool:
         asked = [item, self._group, md5, *([self._namespace] if self._namespace else [])]
@@ -76,13 +65,13 @@ class Version1:
             headers={"Long-Pulling-Timeout": str(int(WAIT * 1000))},
             wait=WAIT,
         )
-        return bool(_expect(await self._call(call)).text.strip())
+        return bool(_expect(await self._send(call)).text.strip())
 
     async def names(self) -> set[str]:
+        place = {"group": self._group, "tenant": self._namespace}
+
         async def page(number: int) -> Any:
-            return _json(
-                _expect(await self._call(Call("GET", "/v1/cs/configs", _listing(self._place, number))))
-            )
+            return _json(await self._send(Call("GET", "/v1/cs/configs", _listing(place, number))))
 
         return {one["dataId"] for one in await _all(page) if one["group"] == self._group}
 
@@ -95,30 +84,16 @@ class Version3:
         self._group = group
         self._place = {"groupName": group, "namespaceId": namespace or "public"}
 
-    async def _call(self, call: Call) -> tuple[int, Any]:
-        """Nacos's own code, 0 for success, and the data."""
-        answer = await self._send(call)
-        if answer.status_code in GONE:
-            raise NotServed
-        told = _json(answer)
-        code = told.get("code") if isinstance(told, dict) else None
-        if code not in (0, NOT_FOUND):
-            raise StoreUnavailable(f"Nacos says: {said(answer)}")
-        return code, told.get("data")
-
-    async def get(self, item: str) -> str | None:
-        code, data = await self._call(Call("GET", "/v3/client/cs/config", {**self._place, "dataId": item}))
-        return data["content"] if code == 0 else None
-
     async def wait(self, item: str, md5: str) -> bool:
         await asyncio.sleep(POLL)
-        return True
+        call = Call("GET", "/v3/client/cs/config", {**self._place, "dataId": item})
+        told = _json(await self._send(call))
+        return (told["data"]["md5"] if told["code"] != NOT_FOUND else "") != md5
 
     async def names(self) -> set[str]:
         async def page(number: int) -> Any:
-            return (await self._call(Call("GET", "/v3/admin/cs/config/list", _listing(self._place, number))))[
-                1
-            ]
+            call = Call("GET", "/v3/admin/cs/config/list", _listing(self._place, number))
+            return _json(await self._send(call))["data"]
 
         return {one["dataId"] for one in await _all(page) if one["groupName"] == self._group}
 
@@ -133,22 +108,18 @@ async def _all(page: Callable[[int], Awaitable[Any]]) -> list[Any]:
     number = pages = 1
     while number <= pages:
         told = await page(number)
-        try:
-            found += told["pageItems"]
-            pages, number = int(told["pagesAvailable"]), number + 1
-        except (TypeError, KeyError, ValueError):
-            raise StoreUnavailable("Nacos does not list items as expected") from None
+        found += told["pageItems"]
+        pages, number = int(told["pagesAvailable"]), number + 1
     return found
 
 
 def _json(answer: httpx.Response) -> Any:
-    try:
-        return answer.json()
-    except ValueError:
-        raise StoreUnavailable(f"Nacos does not answer as expected: {said(answer)}") from None
+    return _expect(answer).json()
 
 
 def _expect(answer: httpx.Response) -> httpx.Response:
+    if answer.status_code in GONE:
+        raise NotServed
     if answer.status_code != 200:
         raise StoreUnavailable(f"Nacos says: {said(answer)}")
     return answer

@@ -36,10 +36,9 @@ class Identity:
             return signature(connection, self._group, str(int(time.time() * 1000)))
         return {}
 
-    def forget(self) -> bool:
-        """Get a new token the next time; whether there was one. Some servers forget theirs in a restart."""
-        had, self._token = bool(self._token), ""
-        return had
+    def forget(self) -> None:
+        """The token does not let in any more, whatever it said: the next headers have a new one."""
+        self._token = ""
 
 
 def signature(connection: NacosConnection, group: str, now: str) -> dict[str, str]:

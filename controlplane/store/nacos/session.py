@@ -1,8 +1,8 @@
-"""Writing items by Nacos's gRPC protocol: one short connection for the writes of one change.
+"""Reading and writing items by Nacos's gRPC protocol: one short connection for what belongs together.
 
-Compare and set is why this is not HTTP: over HTTP, Nacos 2.1 takes the comparison and does not make it. Every
-version from 2.0 on has this protocol for its own clients. A connection is used for less time than the checks
-of its liveness take, so none of them has to be answered.
+Every version from 2.0 on has this protocol for its own clients. Over HTTP, Nacos 2.1 takes a comparison and
+does not make it, and reading many items takes several times as long. A connection is used for less time than
+goes by between checks of its liveness, so none of these has to be answered.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -20,10 +20,8 @@ from controlplane.nacos.generated.nacos_pb2 import Payload
 from controlplane.store.interface import StoreUnavailable
 
 GRPC_PORT_OFFSET = 1000
-UNREGISTERED = 301
-"""Nacos's code for a request that came before the stream which registers the connection."""
-
-FORBIDDEN = 403
+NOT_FOUND, UNREGISTERED, FORBIDDEN = 300, 301, 403
+"""Nacos's codes: no such item; a request that came before its connection was registered; not let in."""
 
 
 class NotSent(StoreUnavailable):
@@ -34,20 +32,34 @@ class Forbidden(NotSent):
     """The server does not let in who asks."""
 
 
+Identity = Callable[[bool], Awaitable[Mapping[str, str]]]
+"""Gives the headers that let requests in; called with True if the last ones did not."""
+
+
 class Session:
-    """Writes items of one group at one server. Methods raise StoreUnavailable; then the outcome is open."""
+    """Items of one group at one server. Methods raise StoreUnavailable; a write may have been done then."""
 
     def __init__(
         self,
-        ask: grpc.aio.UnaryUnaryMultiCallable,
+        ask: grpc.aio.UnaryUnaryMultiCallable[Payload, Payload],
         place: Mapping[str, str],
-        identity: Mapping[str, str],
+        identity: Identity,
         timeout: float,
     ) -> None:
         self._ask = ask
         self._place = place
         self._identity = identity
         self._timeout = timeout
+
+    async def get(self, item: str) -> str | None:
+        """The content of an item, None if there is none. It may be older than the last write: servers answer
+        out of a cache that follows their database within a second or so.
+        """
+        told = await self._request("ConfigQueryRequest", {"dataId": item})
+        if told.get("errorCode") == NOT_FOUND:
+            return None
+        _expect(told)
+        return str(told["content"])
 
     async def publish(self, item: str, content: str, kind: str, cas: str | None = None) -> bool:
         """Write an item; with `cas` only if its MD5 is that, or if there is none.
@@ -65,16 +77,15 @@ class Session:
         """Remove an item; one that is not there is no error."""
         _expect(await self._request("ConfigRemoveRequest", {"dataId": item}))
 
-    async def _request(self, type: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        payload = _payload(type, {**self._place, **body, "module": "config"}, self._identity)
+    async def _request(self, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What the server says, as it is."""
+        whole = {**self._place, **body, "module": "config"}
         try:
             async with asyncio.timeout(self._timeout):
-                while True:
-                    answer = await self._ask(payload)
-                    told = json.loads(answer.body.value)
-                    if told.get("errorCode") != UNREGISTERED:
-                        return told
-                    await asyncio.sleep(0.01)
+                told = await self._registered(_payload(kind, whole, await self._identity(False)))
+                if told.get("errorCode") == FORBIDDEN:
+                    told = await self._registered(_payload(kind, whole, await self._identity(True)))
+                return told
         except TimeoutError:
             raise StoreUnavailable("Nacos does not answer") from None
         except grpc.aio.AioRpcError as error:
@@ -82,10 +93,18 @@ class Session:
         except (ValueError, AttributeError) as error:
             raise StoreUnavailable(f"Nacos does not answer as expected: {error}") from error
 
+    async def _registered(self, payload: Payload) -> dict[str, Any]:
+        """The answer once the connection is registered: the stream that does it has no answer of its own."""
+        while True:
+            told = json.loads((await self._ask(payload)).body.value)
+            if told.get("errorCode") != UNREGISTERED:
+                return told
+            await asyncio.sleep(0.01)
+
 
 @contextlib.asynccontextmanager
 async def connected(
-    connection: NacosConnection, group: str, address: str, identity: Mapping[str, str]
+    connection: NacosConnection, group: str, address: str, identity: Identity
 ) -> AsyncIterator[Session]:
     """A session with the server at `address`. Raises NotSent where none can be had."""
     namespace = "" if connection.namespace == "public" else connection.namespace
@@ -128,9 +147,9 @@ def _channel(connection: NacosConnection, address: str) -> grpc.aio.Channel:
     return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(roots), options)
 
 
-def _payload(type: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Payload:
+def _payload(kind: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Payload:
     payload = Payload()
-    payload.metadata.type = type
+    payload.metadata.type = kind
     payload.metadata.headers.update(headers or {})
     payload.body.value = json.dumps(body).encode()
     return payload

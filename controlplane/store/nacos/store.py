@@ -94,8 +94,8 @@ class NacosStore(BaseStore):
         Does not wait for a Nacos that cannot be reached: raises StoreUnavailable, and may be called again
         until it does not. Nothing is written; where there is no index, the store is empty.
         """
-        async with self._lock:
-            await self._refresh()
+        async with self._lock, self._api.session() as session:
+            await self._refresh(session)
         if self._watcher is None:
             self._watcher = asyncio.create_task(self._watch(), name="definitions in Nacos")
 
@@ -122,25 +122,27 @@ class NacosStore(BaseStore):
 
     async def revisions(self, limit: int = 100) -> list[Revision]:
         ids = reversed(self._index.revisions[-limit:] if limit > 0 else ())
-        found = await at_once(self._read_revision(id) for id in ids)
+        async with self._api.session() as session:
+            found = await at_once(self._read_revision(session, id) for id in ids)
         return [revision for revision in found if revision is not None]
 
     async def _revision(self, number: int) -> Revision | None:
-        async with self._lock:
-            await self._refresh()
-        id = next((id for id in self._index.revisions if items.number_of(id) == number), None)
-        revision = None if id is None else await self._read_revision(id)
+        async with self._api.session() as session:
+            async with self._lock:
+                await self._refresh(session)
+            id = next((id for id in self._index.revisions if items.number_of(id) == number), None)
+            revision = None if id is None else await self._read_revision(session, id)
         if revision is not None and not revision.changes:
             wrong = Problem("revision", "was too large to be kept whole", number, "change it back by hand")
             raise DefinitionError(409, f"Revision {number} cannot be undone: it {wrong.message}", [wrong])
         return revision
 
-    async def _read_revision(self, id: str) -> Revision | None:
+    async def _read_revision(self, session: Session, id: str) -> Revision | None:
         """None if it is not kept any more."""
         name = items.revision_item(id)
         text = None
         async for last in tries(LAG):
-            text = await self._api.get(name)
+            text = await session.get(name)
             if text is not None or id not in self._index.revisions:
                 break
             if last:
@@ -160,8 +162,8 @@ class NacosStore(BaseStore):
         while True:
             try:
                 if await self._api.wait(INDEX, items.md5(self._text) if self._text is not None else ""):
-                    async with self._lock:
-                        if not await self._refresh():
+                    async with self._lock, self._api.session() as session:
+                        if not await self._refresh(session):
                             await asyncio.sleep(RETRY / 10)  # servers of a cluster that disagree for a moment
                 self._say("")
                 continue
@@ -182,25 +184,25 @@ class NacosStore(BaseStore):
             else:
                 log.info("definitions are read from Nacos again", revision=self._current.revision)
 
-    async def _refresh(self) -> bool:
+    async def _refresh(self, session: Session) -> bool:
         """Take what Nacos has now; whether that was news. To be called with the lock.
 
         An index older than the known one, or with items that are not there, is that of a server which lags
         behind: it is asked again for a while. Raises StoreUnavailable.
         """
         async for last in tries(LAG):
-            text = await self._api.get(INDEX)
+            text = await session.get(INDEX)
             if text == self._text:
                 return False
             try:
-                await self._take(text)
+                await self._take(session, text)
                 return True
             except _Lagging as lagging:
                 if last:
                     raise StoreUnavailable(str(lagging)) from None
         raise AssertionError
 
-    async def _take(self, text: str | None) -> None:
+    async def _take(self, session: Session, text: str | None) -> None:
         """Make the index `text`, and all that it names, current. Raises _Lagging, StoreUnavailable."""
         known = self._index.revision
         if text is None:
@@ -212,7 +214,7 @@ class NacosStore(BaseStore):
                     f"Nacos has revision {index.revision}, but {known} was read before; if it was restored "
                     "from a backup, restart the control planes"
                 )
-            found = await self._load(index)
+            found = await self._load(session, index)
             definitions = Definitions().change(found.values())
         except Unreadable as error:
             raise StoreUnavailable(f"definitions in Nacos: {error}; restore it from its history") from error
@@ -221,12 +223,12 @@ class NacosStore(BaseStore):
         self._adopt(index, text, Stored(definitions, index.revision), found)
         self._others_wrote = asyncio.get_running_loop().time()
 
-    async def _load(self, index: Index) -> dict[str, Parsed]:
+    async def _load(self, session: Session, index: Index) -> dict[str, Parsed]:
         """All definitions that the index names, by item."""
         names = {items.document_item(key, id): key for key, id in index.documents.items()}
 
         async def load(name: str) -> tuple[str, Parsed]:
-            text = await self._api.get(name)
+            text = await session.get(name)
             if text is None:
                 raise _Lagging(f"the item {name} is missing")
             items.check(name, text)
@@ -269,23 +271,25 @@ class NacosStore(BaseStore):
     async def _commit(self, batch: list[Pending]) -> None:
         """Bring about all changes of `batch` that are not refused. To be called with the lock."""
         listed = await self._listed()
-        async for last in tries(PATIENCE):
-            await self._refresh()
-            stored, revisions, outcomes = run(batch, self._current, self._clock)
-            if not revisions or await self._prevails(stored, revisions, listed):
-                for pending, outcome in zip(batch, outcomes, strict=True):
-                    pending.settle(outcome)
-                return
-            if last:
-                raise StoreUnavailable("others change the definitions all the time; try again")
+        async with self._api.session() as session:
+            async for last in tries(PATIENCE):
+                await self._refresh(session)
+                stored, revisions, outcomes = run(batch, self._current, self._clock)
+                if not revisions or await self._prevails(session, stored, revisions, listed):
+                    for pending, outcome in zip(batch, outcomes, strict=True):
+                        pending.settle(outcome)
+                    return
+                if last:
+                    raise StoreUnavailable("others change the definitions all the time; try again")
 
-    async def _prevails(self, stored: Stored, revisions: list[Revision], listed: set[str]) -> bool:
+    async def _prevails(
+        self, session: Session, stored: Stored, revisions: list[Revision], listed: set[str]
+    ) -> bool:
         """Try to make `stored` what holds; False if another change came first. Raises StoreUnavailable."""
         attempt = items.attempt(self._index, stored.definitions, revisions, secrets.token_hex(4))
         try:
-            async with self._api.session() as session:
-                await at_once(session.publish(name, text, "yaml") for name, text in attempt.items.items())
-                won = await self._replace(session, attempt)
+            await at_once(session.publish(name, text, "yaml") for name, text in attempt.items.items())
+            won = await self._replace(session, attempt)
         except OutcomeUnknown:
             raise
         except StoreUnavailable:
@@ -315,9 +319,7 @@ class NacosStore(BaseStore):
         except StoreUnavailable as error:
             refused = str(error)  # and yet it may have been done
         async for last in tries(LAG):
-            text = old
-            with contextlib.suppress(StoreUnavailable):
-                text = await self._api.get(INDEX)
+            text = await self._look(session, old)
             if text == attempt.text:
                 return True
             if text != old and text is not None and (found := items.contains(text, attempt)) is not None:
@@ -325,6 +327,16 @@ class NacosStore(BaseStore):
             if last:
                 break
         raise OutcomeUnknown(refused or "Nacos does not show the change")
+
+    async def _look(self, session: Session, known: str | None) -> str | None:
+        """The index as it is now; `known` where it cannot be read."""
+        try:
+            return await session.get(INDEX)
+        except StoreUnavailable:
+            with contextlib.suppress(StoreUnavailable):  # the server may be back, or another one be there
+                async with self._api.session() as other:
+                    return await other.get(INDEX)
+        return known
 
     async def _listed(self) -> set[str]:
         """From time to time the names of all items, else none.
