@@ -154,7 +154,7 @@ class Mesh:
         environment = {**os.environ, "LANEWAY_LANE_DRAIN": str(self.drain), **self.environment}
         self.serving = self._supervisor.start("laneway", command, environment)
         if ready:
-            until(self._laneway_ready, 30, "laneway to be ready")
+            until(self._laneway_ready, 60, "laneway to be ready")
 
     def _laneway_ready(self) -> bool:
         assert self.serving is not None

@@ -24,6 +24,9 @@ GRAY_CHAIN = ["Agray", "B", "Cgray"]
 BASE_CHAINS = {("A", "B", "C"), ("A2", "B", "C")}
 ALL = {"sc-A": ["A", "A2", "Agray"], "sc-B": ["B"], "sc-C": ["C", "Cgray"]}
 
+ONE_VERSION = pytest.mark.parametrize("server", nacos_server.VERSIONS[:1], indirect=True)
+"""For what takes long and does not depend on the server's version."""
+
 OUTAGE = float(os.environ.get("LANEWAY_TEST_OUTAGE", "3"))
 """Seconds that a server stays away once everything is held."""
 
@@ -160,6 +163,7 @@ def test_the_connection_is_cut(relay: Relay, mesh: Mesh) -> None:
         until(lambda: as_registered(mesh), 30, "all to be back")
 
 
+@ONE_VERSION
 def test_the_server_drops_the_connection_gracefully(
     server: NacosServer, registrar: Registrar, mesh: Mesh
 ) -> None:
@@ -193,6 +197,7 @@ def test_base_sets_are_emptied_or_unhealthy(registrar: Registrar, mesh: Mesh) ->
         until(lambda: as_registered(mesh), 30, "all to be healthy")
 
 
+@ONE_VERSION
 def test_the_control_plane_starts_while_the_server_is_down(
     server: NacosServer, registrar: Registrar, mesh: Mesh
 ) -> None:
