@@ -224,7 +224,7 @@ class NacosServer:
             if self.process.poll() is not None:
                 said = out.read_text(errors="replace")
                 why = "Login timeout exceeded" if "Login timeout exceeded" in said else said[-800:]
-                raise CannotStart(f"Nacos died: {why}")
+                raise CannotStart(f"Nacos ended with status {self.process.returncode}: {why}")
             if time.monotonic() > deadline:
                 self.kill()
                 raise CannotStart(f"Nacos was not ready in {patience:.0f} s")
