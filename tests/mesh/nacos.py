@@ -115,13 +115,20 @@ class Relay:
 
     async def _listen(self, own: int, port: int) -> list[asyncio.Server]:
         async def forward(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            pair = {writer}
             try:
                 there, back = await asyncio.open_connection("127.0.0.1", number)
+                pair.add(back)
+                self._writers |= pair
+                await asyncio.gather(self._copy(reader, back), self._copy(there, writer))
             except OSError:
-                writer.transport.abort()
-                return
-            self._writers |= {writer, back}
-            await asyncio.gather(self._copy(reader, back), self._copy(there, writer))
+                pass  # nobody listens there: the client sees its connection reset
+            finally:
+                self._writers -= pair
+                for one in pair:
+                    one.transport.abort()
+                    with contextlib.suppress(OSError):
+                        await one.wait_closed()
 
         servers = []
         for offset in (0, 1000):
@@ -153,7 +160,6 @@ class Relay:
         async def close() -> None:
             for writer in self._writers:
                 writer.transport.abort()
-            self._writers.clear()
 
         self._background.run(close())
 
@@ -164,8 +170,9 @@ class Relay:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            for server in self._servers:
+                await server.wait_closed()
 
-        self.cut()
         self._background.run(end())
         self._background.close()
 
