@@ -77,9 +77,15 @@ async def access_token(client: httpx.AsyncClient, config: NacosConnection, addre
     Raises LoginRefused, or httpx.HTTPError where the server cannot be reached.
     """
     credentials = {"username": config.username, "password": config.password}
-    answer = await client.post(url(config, address, "/v1/auth/users/login"), data=credentials)
-    if answer.status_code in (404, 410):  # Nacos 3
-        answer = await client.post(url(config, address, "/v3/auth/user/login"), data=credentials)
+    try:
+        answer = await client.post(url(config, address, "/v1/auth/users/login"), data=credentials)
+        if answer.status_code in (404, 410):  # Nacos 3
+            answer = await client.post(url(config, address, "/v3/auth/user/login"), data=credentials)
+    except httpx.RemoteProtocolError as error:
+        if "illegal status line" not in str(error):
+            raise
+        # Nacos 2.3 answers to what it refuses with the status 0.
+        raise LoginRefused("an answer of status 0") from None
     try:
         told = answer.json()
         return str(told["accessToken"]), float(told["tokenTtl"])

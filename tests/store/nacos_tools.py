@@ -22,11 +22,11 @@ def connection(address: str, **more: Any) -> NacosConnection:
 
 
 @contextlib.asynccontextmanager
-async def opened(at: NacosConnection) -> AsyncIterator[NacosStore]:
+async def opened(at: NacosConnection, seconds: float = 60.0) -> AsyncIterator[NacosStore]:
     """An open store; waits for the server as the control plane does."""
     store = NacosStore(at)
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(seconds):
             while True:
                 try:
                     await store.open()

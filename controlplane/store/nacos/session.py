@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -20,8 +21,16 @@ from controlplane.nacos.generated.nacos_pb2 import Payload
 from controlplane.store.interface import StoreUnavailable
 
 GRPC_PORT_OFFSET = 1000
-NOT_FOUND, UNREGISTERED, FORBIDDEN = 300, 301, 403
-"""Nacos's codes: no such item; a request that came before its connection was registered; not let in."""
+NOT_FOUND, UNREGISTERED, BEING_WRITTEN, FORBIDDEN, FAILED = 300, 301, 400, 403, 500
+"""Nacos's codes: no such item; a request that came before the stream that registers its connection, which has
+no answer of its own; an item whose copy in the server's cache is being replaced; not let in; a comparison
+that failed, or an error in the server.
+"""
+
+FAILURES = 5
+"""How often one is asked again after an error: Nacos 2.1 has dead locks in its embedded database."""
+
+PAUSE = 0.01
 
 
 class NotSent(StoreUnavailable):
@@ -68,7 +77,7 @@ class Session:
         """
         body: dict[str, Any] = {"dataId": item, "content": content, "additionMap": {"type": kind}}
         told = await self._request("ConfigPublishRequest", body if cas is None else {**body, "casMd5": cas})
-        if cas is not None and "Cas publish fail" in str(told.get("message")):
+        if cas is not None and _is_refusal(told):
             return False
         _expect(told)
         return True
@@ -94,12 +103,24 @@ class Session:
             raise StoreUnavailable(f"Nacos does not answer as expected: {error}") from error
 
     async def _registered(self, payload: Payload) -> dict[str, Any]:
-        """The answer once the connection is registered: the stream that does it has no answer of its own."""
+        """The answer, asking again while it means: a moment later. Raises StoreUnavailable."""
+        failures = 0
         while True:
-            told = json.loads((await self._ask(payload)).body.value)
-            if told.get("errorCode") != UNREGISTERED:
+            answer = await self._ask(payload)
+            told = json.loads(answer.body.value)
+            code = told.get("errorCode")
+            pause = PAUSE
+            if code == FAILED and not _is_refusal(told) and failures < FAILURES:
+                failures += 1
+                pause = FAILURES * PAUSE * random.random()
+            elif code == BEING_WRITTEN and answer.metadata.type == "ConfigQueryResponse":
+                pass
+            elif answer.metadata.type != "ErrorResponse":
                 return told
-            await asyncio.sleep(0.01)
+            elif code != UNREGISTERED:
+                # Not of the request's own kind, so the code is another's: 300 is a server that is starting.
+                raise StoreUnavailable(f"Nacos says: {told.get('message')}")
+            await asyncio.sleep(pause)
 
 
 @contextlib.asynccontextmanager
@@ -153,6 +174,10 @@ def _payload(kind: str, body: Mapping[str, Any], headers: Mapping[str, str] | No
     payload.metadata.headers.update(headers or {})
     payload.body.value = json.dumps(body).encode()
     return payload
+
+
+def _is_refusal(told: Mapping[str, Any]) -> bool:
+    return "Cas publish fail" in str(told.get("message"))
 
 
 def _expect(told: Mapping[str, Any]) -> None:

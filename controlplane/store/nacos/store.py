@@ -96,6 +96,8 @@ class NacosStore(BaseStore):
         """
         async with self._lock, self._api.session() as session:
             await self._refresh(session)
+            if self._text is None and INDEX in await self._names():
+                raise StoreUnavailable("Nacos does not show the definitions yet that its database has")
         if self._watcher is None:
             self._watcher = asyncio.create_task(self._watch(), name="definitions in Nacos")
 
@@ -348,10 +350,14 @@ class NacosStore(BaseStore):
             self._until_sweep -= 1
             return set()
         self._until_sweep = SWEEP
+        return {name for name in await self._names() if items.is_ours(name)}
+
+    async def _names(self) -> set[str]:
+        """The names of all items; none where Nacos does not let us list them."""
         try:
-            return {name for name in await self._api.names() if items.is_ours(name)}
+            return await self._api.names()
         except StoreUnavailable as error:
-            log.info("items that are not used any more cannot be looked for", why=str(error))
+            log.info("the items in Nacos cannot be listed", why=str(error))
             return set()
 
     def _clean(self, names: Iterable[str]) -> None:
