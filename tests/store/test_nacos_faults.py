@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from functools import partial
 
@@ -146,16 +147,23 @@ class Relay:
         self.swallow_next = False
         self.swallowed = 0
         self._servers: list[asyncio.Server] = []
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Relay:
         for offset in (0, 1000):
-            serve = partial(self._serve, self._to[1] + offset)
+            serve = partial(self._begin, self._to[1] + offset)
             self._servers.append(await asyncio.start_server(serve, "127.0.0.1", self._port + offset))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for server in self._servers:
             server.close()
+        for one in self._connections:
+            one.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _begin(self, port: int, down: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        self._connections.add(asyncio.create_task(self._serve(port, down, back)))
 
     async def _serve(self, port: int, down: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         up, forth = await asyncio.open_connection(self._to[0], port)
@@ -176,9 +184,13 @@ class Relay:
                 back.write(data)
 
         ways = [asyncio.create_task(there()), asyncio.create_task(and_back())]
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
-        back.close()
-        forth.close()
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            for writer in (back, forth):
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
