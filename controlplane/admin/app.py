@@ -18,7 +18,7 @@ from controlplane.admin.middleware import Guard
 from controlplane.admin.problems import ApiError, problem
 from controlplane.model.mistakes import meant, said
 from controlplane.model.problems import DefinitionError, Problem
-from controlplane.store.interface import StoreUnavailable
+from controlplane.store.interface import OutcomeUnknown, StoreUnavailable
 
 DESCRIPTION = "Lane definitions in, and what became of them out. Errors are RFC 9457 problems."
 
@@ -63,7 +63,10 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(StoreUnavailable)
     async def unavailable(_: Request, error: StoreUnavailable) -> Response:
-        detail = f"The store of definitions is unavailable: {error}. Nothing was changed; proxies go on."
+        changed = "Nothing was changed"
+        if isinstance(error, OutcomeUnknown):
+            changed = "The revisions will tell whether the change was made"
+        detail = f"The store of definitions is unavailable: {error}. {changed}; proxies go on."
         wrong = Problem("", "needs the store of definitions, which is unavailable", None, "try again later")
         return problem(503, detail, [wrong], {"Retry-After": "5"})
 

@@ -11,7 +11,7 @@ import pytest
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.serve import AdminServer
 from controlplane.admin.tokens import check_exposure, load_tokens
-from controlplane.store.interface import StoreUnavailable
+from controlplane.store.interface import OutcomeUnknown, StoreUnavailable
 from tests.admin.conftest import LANE, PROXY, SmallControl, problem
 
 TOKENS = {"joe": "secret-of-joe", "ann": "secret-of-ann"}
@@ -127,15 +127,26 @@ async def test_a_fault_of_laneway_shows_no_trace(client: httpx.AsyncClient, cont
     assert "secret" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (StoreUnavailable("the disk is full"), "Nothing was changed"),
+        (OutcomeUnknown("the disk is full"), "The revisions will tell whether the change was made"),
+    ],
+)
 async def test_an_unavailable_store_is_503(
-    flow: httpx.AsyncClient, control: SmallControl, monkeypatch: pytest.MonkeyPatch
+    flow: httpx.AsyncClient,
+    control: SmallControl,
+    monkeypatch: pytest.MonkeyPatch,
+    error: StoreUnavailable,
+    said: str,
 ) -> None:
     async def unavailable(*_: object) -> None:
-        raise StoreUnavailable("the disk is full")
+        raise error
 
     monkeypatch.setattr(control.store, "_write", unavailable)
     answer = await flow.put("/v1/gateways/other", json={"listeners": [{"port": 1}]})
-    assert "the disk is full" in problem(answer, 503)["detail"]
+    assert f"the disk is full. {said}" in problem(answer, 503)["detail"]
     assert (await flow.get("/v1/gateways")).json()["items"][0]["name"] == "edge"
     assert (await flow.get("/v1/gateways/other")).status_code == 404
 
