@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from controlplane.nacos import NacosConnection
 from controlplane.store.history import changes_between
 from controlplane.store.interface import Revision, Stored, StoreUnavailable
 from controlplane.store.nacos import NacosStore, items
+from controlplane.store.nacos import store as store_module
 from controlplane.store.nacos.items import INDEX
 from controlplane.store.nacos.session import Session
 from controlplane.store.nacos.waiting import tries
@@ -136,7 +138,10 @@ async def test_an_item_that_was_edited_by_hand_is_not_taken(nacos_address: str) 
     async with opened(at) as one, behind(at) as session:
         await filled(one)
         name = next(name for name in one._index.items() if name.startswith("Route:edge:a"))
-        text = await session.get(name)
+        text = None
+        async for _ in tries(20.0):
+            if (text := await session.get(name)) is not None:
+                break
         assert text is not None
         await session.publish(name, text.replace("sc-A", "sc-B"), "yaml")
         await appears(session, name, text.replace("sc-A", "sc-B"))
@@ -158,18 +163,37 @@ async def appears(session: Session, name: str, text: str | None) -> None:
         assert not last
 
 
-async def test_an_index_that_is_gone_is_no_empty_store(nacos_address: str) -> None:
+@pytest.mark.parametrize("what", ["gone", "older", "broken"])
+async def test_an_index_that_cannot_be_right_is_not_taken(
+    nacos_address: str, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Deleted, restored from a backup, or edited so that a rule is broken: what was read last goes on."""
+    monkeypatch.setattr(store_module, "LAG", 3.0)
     at = connection(nacos_address)
     async with opened(at) as one, behind(at) as session:
+        await one.change(lambda now: now.put(GATEWAY))
+        older = await session.get(INDEX)
+        assert older is not None
         await filled(one)
         before, text = one.current, await session.get(INDEX)
         assert text is not None
-        await session.delete(INDEX)
-        await appears(session, INDEX, None)
-        with pytest.raises(StoreUnavailable, match="index is gone"):
+        if what == "gone":
+            await session.delete(INDEX)
+            await appears(session, INDEX, None)
+        else:
+            other = older if what == "older" else re.sub(r'"Gateway:edge": "[^"]*",\n', "", text)
+            await session.publish(INDEX, other, "json")
+            await appears(session, INDEX, other)
+        said = {
+            "gone": "index is gone",
+            "older": "revision 1, but 5 was read before",
+            "broken": "break a rule: .*gateway",
+        }
+        with pytest.raises(StoreUnavailable, match=said[what]):
             await one.change(lambda now: now.put(Application(name="x")))
         assert one.current is before
         await session.publish(INDEX, text, "json")
+        await appears(session, INDEX, text)
         after = await one.change(lambda now: now.put(Application(name="x")))
         assert after.revision == before.revision + 1
         assert after.definitions == before.definitions.put(Application(name="x"))

@@ -92,6 +92,7 @@ class Model:
         if self.delta:
             if not client.started:
                 client.wildcard = "*" in wanted or (not wanted and type_url in LEGACY)
+                client.reasons |= set(client.rejected)  # of which a new stream knows nothing
             elif "*" in wanted:
                 client.wildcard = True
             client.names |= wanted - {"*"}
@@ -142,6 +143,9 @@ class Model:
         for type_url, client in self.clients.items():
             client.nonce = ""
             client.reasons |= set(client.rejected) | client.names - client.have.keys()
+            there = {part.name for parts in self.view.of(type_url) for part in parts}
+            # What is not there now is news on this stream when it comes back, rejected earlier or not.
+            client.rejected = {name: version for name, version in client.rejected.items() if name in there}
             if not client.started:
                 continue
             if self.delta:
@@ -214,9 +218,8 @@ class Model:
             if not full and client.interested(name):
                 refused = client.rejected.get(name)
                 again = version == (client.have.get(name) if refused is None else refused)
-                # Known gap of the delta variant: after late answers and a rejection, a stream that comes back
-                # may get a resource once more than needed. What clients hold is checked for both variants.
-                allowed = self.delta or name in client.reasons
+                # Who rejected that a resource is gone may still have it when it is there again: it is news.
+                allowed = name in client.reasons or name in client.kept
                 assert not again or allowed, f"{name} was sent again without reason"
         if reply.type_url == CLUSTER:
             # A cluster that is sent lets its endpoints be sent again.
@@ -226,12 +229,15 @@ class Model:
             client.rejected |= got
             client.kept |= set(reply.removed_resources) if self.delta else set()
             return
+        for name in got:
+            client.rejected.pop(name, None)  # it took another version since: the rejected one is news again
         wanted = {name: version for name, version in got.items() if client.interested(name)}
         client.have = wanted if full else client.have | wanted
         client.version = "" if self.delta else reply.version_info
         if self.delta:
             for name in reply.removed_resources:
                 client.have.pop(name, None)
+                client.rejected.pop(name, None)
 
     def check(self) -> None:
         for type_url, client in self.clients.items():

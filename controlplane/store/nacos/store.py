@@ -48,9 +48,6 @@ LAG = 10.0
 PATIENCE = 30.0
 """Seconds in which a change has to prevail over others."""
 
-TURN = 0.1
-"""Seconds, at most, that who prevailed lets others go first: they have to read what it wrote."""
-
 RETRY = 1.0
 """Seconds between attempts to hear Nacos again."""
 
