@@ -112,7 +112,7 @@ class DeltaSubscription(Subscription):
             or (not names and self.type_url in LEGACY_WILDCARD)
             or self.type_url in self.view.whole
         )
-        self.names = self.pending = share(names - {WILDCARD})
+        self.names = self.pending = share(names - {WILDCARD} if WILDCARD in names else names)
         self.pending_all = self.wildcard
         self.initial = initial or None
         # A client that comes back with what it has waits for nothing; any other waits for its first answer,
@@ -156,19 +156,23 @@ class DeltaSubscription(Subscription):
     def _compare(self, initial: frozenset[bytes]) -> tuple[frozenset[str], set[str]]:
         """What a client that has `initial` lacks, and what it has of the resources that are gone."""
         want: set[str] = set()
-        strange, unnamed = initial, self.names
+        chosen = None if self.wildcard else self.names
+        unnamed, recognised = self.names, 0
         for part in self.parts:
-            if self.wildcard:
-                want |= part.lacking(None, initial)
-            if self.names:
-                want |= part.lacking(self.names, initial)
-                unnamed = part.unnamed(unnamed)
-            strange = part.strange(strange)
+            lacking, found = part.compare(chosen, initial)
+            want |= lacking
+            recognised += found
+            unnamed = part.unnamed(unnamed) if unnamed else NOTHING
         for name in unnamed:
             resource = self._lookup(name)
             if resource is None or resource.entry not in initial:
                 want.add(name)
-        had = {wire.entry_key(entry) for entry in strange}
+        had: set[str] = set()
+        if recognised != len(initial):
+            strange = initial
+            for part in self.parts:
+                strange = part.strange(strange)
+            had = {wire.entry_key(entry) for entry in strange}
         if not self.wildcard:
             had &= self.names
         gone = {name for name in had if self._lookup(name) is None}

@@ -165,6 +165,7 @@ class Collection:
         self._resources: dict[str, Resource] = {}
         self._aliases: dict[str, str] = {}
         self._entries: dict[bytes, str] | None = None
+        self._whole: frozenset[bytes] | None = None  # the keys of _entries: a set compares with a set at once
         self._log: dict[str, int] = {}  # name (or alias) -> number of its last change, oldest first
         self._history: dict[str, list[tuple[int, _Identity]]] = {}
         self._tombstones: dict[str, Resource] = {}
@@ -289,14 +290,22 @@ class Collection:
         self._responses.put(names, delta, selection)
         return selection
 
-    def lacking(self, names: frozenset[str] | None, initial: frozenset[bytes]) -> set[str]:
-        """Names of the resources among `names` (None: all) that a client with the entries `initial` lacks."""
+    def compare(self, names: frozenset[str] | None, initial: frozenset[bytes]) -> tuple[set[str], int]:
+        """What of the resources among `names` (None: all) a client with the entries `initial` lacks, and how
+        many of its entries are found to be of resources in their present version.
+        """
         if names is not None and 2 * len(names) < len(self._resources):
-            chosen = ((name, self._resources.get(name)) for name in names)
-            return {name for name, found in chosen if found is not None and found.entry not in initial}
+            chosen = [(name, found) for name in names if (found := self._resources.get(name)) is not None]
+            lacking = {name for name, found in chosen if found.entry not in initial}
+            return lacking, len(chosen) - len(lacking)
         known = self._known()
-        lacking = {known[entry] for entry in known.keys() - initial}
-        return lacking if names is None else lacking & names
+        if self._whole is None:
+            self._whole = frozenset(known)
+        if self._whole <= initial:  # a client that comes back has it all, as a rule
+            return set(), len(known)
+        entries = self._whole - initial
+        lacking = {known[entry] for entry in entries}
+        return lacking if names is None else lacking & names, len(known) - len(entries)
 
     def strange(self, initial: frozenset[bytes]) -> frozenset[bytes]:
         """Those of a client's entries that are of no resource in its present version."""
@@ -377,6 +386,7 @@ class Collection:
             self._history.pop(name, None)
 
     def _notify(self) -> None:
+        self._whole = None
         self._responses.clear()
         self._changes.clear()
         self._weights.clear()
