@@ -66,8 +66,8 @@ class ControlPlane(Protocol):
         """The body of the answer to `POST /v1/explain`. The gateway exists."""
         ...
 
-    def proxies(self) -> list[dict[str, Any]]:
-        """One item a stream, as `GET /v1/proxies` shows them; `node` is the node id."""
+    def proxies(self, node: str | None = None) -> list[dict[str, Any]]:
+        """One item a stream, as `GET /v1/proxies` shows them; or those of one node id, with their drift."""
         ...
 
     def conflicts(self, service_id: str) -> list[str]:

@@ -101,6 +101,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Proxy": _object(
         closed=False,
+        optional=("drift",),
         node=TEXT,
         cluster=TEXT,
         role=TEXT,
@@ -109,6 +110,7 @@ SCHEMAS: dict[str, Schema] = {
         connected=TEXT,
         types={"type": "object"},
         warnings=_list(TEXT),
+        drift=_list({"type": "object"}),
     ),
     "Matches": _object(
         applications=_list(

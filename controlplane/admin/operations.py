@@ -211,13 +211,13 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
         "/v1/proxies/{node:path}",
         operation_id="getProxy",
         tags=["observed"],
-        summary="The streams of one node id",
+        summary="The streams of one node id, with what it does not have as the snapshot has it",
         openapi_extra={"parameters": [_path_parameter("node")]},
         responses={200: openapi.answer(openapi.items("Proxy"), "One item a stream"), **openapi.failures(404)},
     )
     async def proxy(request: Request) -> Response:
         node = request.path_params["node"]
-        found = [one for one in control.proxies() if one["node"] == node]
+        found = control.proxies(node)
         if not found:
             wrong = Problem("node", "is not the id of a connected proxy", node, "see /v1/proxies")
             raise ApiError(404, f"No proxy with the node id {node[:200]} is connected.", wrong)

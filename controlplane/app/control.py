@@ -17,6 +17,8 @@ from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Services
 from controlplane.xds.resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST
 from controlplane.xds.server import ConnectedProxy, TypeState
+from controlplane.xds.status import ResourceStatus
+from controlplane.xds.subscription import Nack
 
 TYPE_NAMES = {
     CLUSTER: "cluster",
@@ -77,12 +79,25 @@ def lane_matches(definitions: Definitions, plan: Plan, lane: str) -> dict[str, A
     return matches(plan, meaning_of(definitions, lane), group.applications)
 
 
+def _nack(nack: Nack | None) -> dict[str, Any] | None:
+    if nack is None:
+        return None
+    at = datetime.fromtimestamp(nack.at, UTC).isoformat()
+    return {"version": nack.version, "message": nack.message, "at": at}
+
+
 def _type(state: TypeState) -> dict[str, Any]:
-    nack = None
-    if state.nack is not None:
-        at = datetime.fromtimestamp(state.nack.at, UTC).isoformat()
-        nack = {"version": state.nack.version, "message": state.nack.message, "at": at}
-    return {"sent": state.sent, "acked": state.acked, "nack": nack}
+    return {"sent": state.sent, "acked": state.acked, "nack": _nack(state.nack)}
+
+
+def _drift(found: ResourceStatus) -> dict[str, Any]:
+    return {
+        "type": TYPE_NAMES.get(found.type_url, found.type_url),
+        "name": found.name,
+        "version": found.version,
+        "state": found.state,
+        "nack": _nack(found.nack),
+    }
 
 
 def proxy(connected: ConnectedProxy, publisher: Publisher) -> dict[str, Any]:
@@ -91,7 +106,7 @@ def proxy(connected: ConnectedProxy, publisher: Publisher) -> dict[str, Any]:
     types = {TYPE_NAMES.get(url, url): _type(state) for url, state in connected.types.items()}
     for name in ("cluster", "endpoint", "listener", "route"):
         types.setdefault(name, {"sent": "", "acked": "", "nack": None})
-    return {
+    item = {
         "node": connected.id,
         "cluster": connected.cluster,
         "role": str(metadata.get("role", "")),
@@ -101,3 +116,6 @@ def proxy(connected: ConnectedProxy, publisher: Publisher) -> dict[str, Any]:
         "types": types,
         "warnings": publisher.warnings(connected.cluster, metadata),
     }
+    if connected.drift is not None:
+        item["drift"] = [_drift(found) for found in connected.drift]
+    return item

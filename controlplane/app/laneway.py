@@ -150,8 +150,8 @@ class Laneway:
         asked = Request(request.method, request.host, request.path, request.headers)
         return control.explain(definitions, plan, request.gateway, asked)
 
-    def proxies(self) -> list[dict[str, Any]]:
-        return [control.proxy(connected, self.publisher) for connected in self.xds.proxies()]
+    def proxies(self, node: str | None = None) -> list[dict[str, Any]]:
+        return [control.proxy(connected, self.publisher) for connected in self.xds.proxies(node)]
 
     def conflicts(self, service_id: str) -> list[str]:
         return [

@@ -84,6 +84,10 @@ def describe(
         if of.plural == "services":
             _describe_service(item)
             return
+        if of.plural == "proxies":
+            for stream in item["items"]:
+                _describe_proxy(stream)
+            return
         out.print(_document(item))
         if of.plural == "lanes":
             out.print(matches_table(client.get(f"{path}/matches")))
@@ -144,6 +148,20 @@ def _describe_service(item: dict[str, Any]) -> None:
         out.print(table(("refused", "reason"), refused))
     if item.get("conflicts"):
         out.print(_document({"conflicts": item["conflicts"]}))
+
+
+def _describe_proxy(stream: dict[str, Any]) -> None:
+    out = console()
+    drift = stream.pop("drift", [])
+    out.print(_document(stream))
+    if not drift:
+        out.print("no drift: the proxy has all that it asks for in its present version")
+        return
+    rows = [
+        (one["type"], one["name"], one["state"], one["version"], (one["nack"] or {}).get("message", ""))
+        for one in drift
+    ]
+    out.print(table(("drift of", "name", "state", "version", "why"), rows))
 
 
 def _watch(fetch: Callable[[], Any], render: Callable[[Any], RenderableType], output: Output) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from . import status
 from .messages import (
     ClientResourceStatus,
     ClientStatusRequest,
@@ -23,6 +24,13 @@ from .stream import StreamState
 from .subscription import Subscription
 
 Streams = Callable[[], Iterable[tuple[Node, StreamState[Any]]]]
+_STATUS = {
+    "missing": ("NOT_SENT", ClientResourceStatus.DOES_NOT_EXIST),
+    "rejected": ("ERROR", ClientResourceStatus.NACKED),
+    "unanswered": ("STALE", ClientResourceStatus.REQUESTED),
+    "unsent": ("NOT_SENT", ClientResourceStatus.REQUESTED),
+    "synced": ("SYNCED", ClientResourceStatus.ACKED),
+}
 _SERVICE = "envoy.service.status.v3.ClientStatusDiscoveryService"
 
 
@@ -69,49 +77,28 @@ def respond(request: Message, streams: Iterable[tuple[Node, StreamState[Any]]]) 
         config = response.config.add()
         config.node.CopyFrom(NodeMessage.FromString(node.message))
         for subscription in state.subscriptions.values():
-            for name in _names(subscription):
+            for name in status.names(subscription):
                 _describe(
                     config.generic_xds_configs.add(), subscription, name, request.exclude_resource_contents
                 )
     return response
 
 
-def _names(subscription: Subscription) -> list[str]:
-    names = set(subscription.names)
-    if subscription.wildcard:
-        for part in subscription.parts:
-            names.update(part.names())
-    return sorted(names)
-
-
 def _describe(entry: Any, subscription: Subscription, name: str, exclude_contents: bool) -> None:
-    entry.type_url = subscription.type_url
+    found = status.of_resource(subscription, name)
+    entry.type_url = found.type_url
     entry.name = name
+    entry.version_info = found.version
+    config_status, entry.client_status = _STATUS[found.state]
+    entry.config_status = ConfigStatus.Value(config_status)
     resource = subscription.view.get(subscription.type_url, name)
-    if resource is None:
-        entry.config_status = ConfigStatus.Value("NOT_SENT")
-        entry.client_status = ClientResourceStatus.DOES_NOT_EXIST
-        return
-    entry.version_info = resource.version
-    if not exclude_contents:
+    if resource is not None and not exclude_contents:
         entry.xds_config.type_url = subscription.type_url
         entry.xds_config.value = resource.body
-    rejected = subscription.rejected is None or name in subscription.rejected
-    if subscription.nack is not None and rejected:
-        entry.config_status = ConfigStatus.Value("ERROR")
-        entry.client_status = ClientResourceStatus.NACKED
-        entry.error_state.details = subscription.nack.message
-        entry.error_state.version_info = subscription.nack.version
-        entry.error_state.last_update_attempt.FromMilliseconds(int(subscription.nack.at * 1000))
-    elif any(reply.names is None or name in reply.names for reply in subscription.outstanding):
-        entry.config_status = ConfigStatus.Value("STALE")
-        entry.client_status = ClientResourceStatus.REQUESTED
-    elif name in subscription.changes():
-        entry.config_status = ConfigStatus.Value("NOT_SENT")
-        entry.client_status = ClientResourceStatus.REQUESTED
-    else:
-        entry.config_status = ConfigStatus.Value("SYNCED")
-        entry.client_status = ClientResourceStatus.ACKED
+    if found.nack is not None:
+        entry.error_state.details = found.nack.message
+        entry.error_state.version_info = found.nack.version
+        entry.error_state.last_update_attempt.FromMilliseconds(int(found.nack.at * 1000))
 
 
 def _matches(matcher: Message, node: Node) -> bool:

@@ -165,9 +165,13 @@ class XdsServer:
     def ready(self) -> bool:
         return self._ready.is_set()
 
-    def proxies(self) -> list[ConnectedProxy]:
-        """All open streams."""
-        return [describe(stream.node, stream.connection.state, stream.connected) for stream in self._streams]
+    def proxies(self, node: str | None = None) -> list[ConnectedProxy]:
+        """All open streams; or those of one node id, with their drift."""
+        return [
+            describe(stream.node, stream.connection.state, stream.connected, with_drift=node is not None)
+            for stream in self._streams
+            if node in (None, stream.node.id)
+        ]
 
     async def acknowledged(self, where: Callable[[Node], bool], timeout: float) -> list[str]:  # noqa: ASYNC109
         """Wait until the streams of the nodes `where` picks have answered everything their views hold now.

@@ -44,6 +44,15 @@ PROXY = {
 }
 
 
+DRIFT = {
+    "type": "route",
+    "name": "edge",
+    "version": "12ab",
+    "state": "rejected",
+    "nack": {"version": "12ab", "message": "no such cluster", "at": "2026-01-01T00:00:00+00:00"},
+}
+
+
 @dataclass
 class SmallControl:
     """A ControlPlane with fixed services and proxies."""
@@ -63,8 +72,10 @@ class SmallControl:
     def explain(self, request: ExplainRequest) -> dict[str, Any]:
         return {"route": None, "lane": None, "reason": "no route", "evaluated": [], "hops": []}
 
-    def proxies(self) -> list[dict[str, Any]]:
-        return [PROXY, PROXY]
+    def proxies(self, node: str | None = None) -> list[dict[str, Any]]:
+        if node is None:
+            return [PROXY, PROXY]
+        return [PROXY | {"drift": [DRIFT]}] if node == PROXY["node"] else []
 
     def conflicts(self, service_id: str) -> list[str]:
         return []

@@ -12,7 +12,7 @@ from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.serve import AdminServer
 from controlplane.admin.tokens import check_exposure, load_tokens
 from controlplane.store.interface import OutcomeUnknown, StoreUnavailable
-from tests.admin.conftest import LANE, PROXY, SmallControl, problem
+from tests.admin.conftest import DRIFT, LANE, PROXY, SmallControl, problem
 
 TOKENS = {"joe": "secret-of-joe", "ann": "secret-of-ann"}
 
@@ -59,8 +59,9 @@ async def test_an_application_definition_decides(client: httpx.AsyncClient) -> N
 
 
 async def test_proxies(client: httpx.AsyncClient) -> None:
-    for path in ("/v1/proxies", "/v1/proxies/edge/1", "/v1/proxies/edge%2F1"):
-        assert (await client.get(path)).json() == {"items": [PROXY, PROXY]}
+    assert (await client.get("/v1/proxies")).json() == {"items": [PROXY, PROXY]}
+    for path in ("/v1/proxies/edge/1", "/v1/proxies/edge%2F1"):
+        assert (await client.get(path)).json() == {"items": [PROXY | {"drift": [DRIFT]}]}
     problem(await client.get("/v1/proxies/none"), 404)
 
 

@@ -85,6 +85,10 @@ def test_describe(admin: Admin):
     service = laneway("describe", "service", "nacos/public/DEFAULT_GROUP/sc-A", "--server", server)
     assert "10.0.0.2:80" in service
     assert "the tag is empty" in service
+    for words in (("proxies", "edge/1"), ("describe", "proxy", "edge/1")):
+        proxy = laneway(*words, "--server", server)
+        assert "no such cluster" in proxy
+        assert "rejected" in proxy
 
 
 def test_watch_shows_each_change_until_interrupted(admin: Admin):

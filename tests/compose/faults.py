@@ -90,11 +90,7 @@ def nacos(stack: Stack, table: Table) -> None:
             time.sleep(OUTAGE_S)
             during = load.lines("gray").copy()
             stack.docker("start", "nacos")
-            healthy = eventually(
-                lambda: stack.inspect("nacos")["State"]["Health"]["Status"] == "healthy",
-                120,
-                "Nacos is healthy",
-            )
+            healthy = eventually(lambda: stack.healthy("nacos"), 120, "Nacos is healthy")
             time.sleep(KEPT_S)
             took = back_in_lane(stack)
         left = sum(c for line, c in load.lines("gray").items() if not line.endswith("Cgray")) - sum(

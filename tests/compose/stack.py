@@ -122,6 +122,9 @@ class Stack:
     def inspect(self, service: str) -> dict[str, Any]:
         return json.loads(self.docker("inspect", service))[0]
 
+    def healthy(self, service: str) -> bool:
+        return self.inspect(service)["State"]["Health"]["Status"] == "healthy"
+
     def address(self, service: str) -> str:
         """The address of a pod on the project's first network."""
         return self.inspect(f"{service}-pod")["NetworkSettings"]["Networks"][f"{self.name}_default"][

@@ -6,7 +6,7 @@ import json
 import time
 
 from tests.compose.load import CANARY
-from tests.compose.stack import Stack, run
+from tests.compose.stack import Stack, eventually, run
 from tests.compose.table import Table
 
 READY_S = 90
@@ -102,6 +102,7 @@ def stops_fast(stack: Stack, table: Table) -> None:
     exit_code = stack.inspect("control-plane")["State"]["ExitCode"]
     served = stack.get(CANARY)[0]
     stack.docker("start", "control-plane")
+    eventually(lambda: stack.healthy("control-plane"), 60, "the control plane is healthy")
     table.row(
         "control plane stops within 2 s of SIGTERM",
         took < 2.5 and exit_code == 0 and served == 200,

@@ -102,6 +102,16 @@ def test_good_ones_are_served_meanwhile(mesh: Mesh, variant: str) -> None:
     assert mesh.edge.get("/a", ("canary", "gray")).lane == "gray"
 
 
+def test_a_real_edge_has_no_drift(mesh: Mesh) -> None:
+    (edge,) = [one for one in mesh.rest.get("/v1/proxies")["items"] if one["role"] == "edge"]
+
+    def drift() -> list[str]:
+        (stream,) = mesh.rest.get(f"/v1/proxies/{edge['node']}")["items"]
+        return [f"{one['type']} {one['name']} {one['state']}" for one in stream["drift"]]
+
+    until(lambda: drift() == [], 10, "an edge that has all in its present version")
+
+
 def test_an_envoy_without_metadata_says_why_it_is_not_served(mesh: Mesh) -> None:
     child = mesh.start_envoy("bad", bootstrap("bad", "edge", {}, mesh.xds, (f"{mesh.network}.252", 15000)))
     until(lambda: "node.metadata.role" in child.log.read_text(), 10, "the text in the Envoy's log")

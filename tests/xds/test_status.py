@@ -55,6 +55,14 @@ async def test_what_was_sent_accepted_rejected_and_is_missing(world: World, delt
     assert rejected.error_state.details == "no such thing"
     assert rejected.version_info == resource("b", "bad").version
     assert rejected.xds_config.value == b"b|bad"
+    (proxy,) = world.server.proxies("n1")
+    assert {(one.name, one.state, one.nack and one.nack.message) for one in proxy.drift or ()} == {
+        ("a", "unanswered", None),
+        ("b", "rejected", "no such thing"),
+        ("missing", "missing", None),
+    }
+    assert [one.drift for one in world.server.proxies()] == [None]
+    assert world.server.proxies("other") == []
 
 
 async def test_node_matchers_and_the_stream_method(world: World) -> None:
