@@ -55,7 +55,7 @@ def parse(raw: bytes, variant: type[Any], only: str | None) -> Message:
 class Connection:
     """Moves one stream's messages. `answered(request, reply)` is called for each ACK and NACK."""
 
-    __slots__ = ("_answered", "_context", "_end", "_only", "_sent", "_wake", "state")
+    __slots__ = ("_answered", "_closing", "_context", "_end", "_only", "_sent", "_wake", "state")
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class Connection:
         self._sent = sent
         self._wake = asyncio.Event()
         self._end: StreamEnd | None = None
+        self._closing = False
         self.state = state
 
     def wake(self) -> None:
@@ -85,15 +86,20 @@ class Connection:
     async def run(self, first: Message) -> None:
         """Serve until the client ends the stream. Raises StreamEnd."""
         self._receive(first)
-        tasks = (asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write()))
+        reader, writer = asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write())
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+            if reader.done():
+                # Not cut off: gRPC can send no status while it has a message that is neither sent nor given up.
+                self._closing = True
+                self.wake()
+                await asyncio.wait((writer,))
+                reader.result()
+            writer.result()
         finally:
-            for task in tasks:
+            for task in (reader, writer):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(reader, writer, return_exceptions=True)
 
     async def _read(self) -> None:
         read, variant, only = self._context.read, self.state.variant, self._only
@@ -122,6 +128,8 @@ class Connection:
             wake.clear()
             if self._end is not None:
                 raise self._end
+            if self._closing:
+                return
             try:
                 response = state.next(loop.time())
             except Overrun:

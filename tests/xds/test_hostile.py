@@ -88,6 +88,17 @@ async def test_garbage_ends_its_stream_with_a_status(world: World, delta: bool, 
     assert await latency(world, good) < PROMPT
 
 
+async def test_garbage_from_one_who_does_not_read_ends_its_stream_with_a_status(
+    world: World, delta: bool
+) -> None:
+    """gRPC can send no status beside a message that is half sent."""
+    world[LISTENER].put(resource("l", "x" * 20_000_000))
+    bad = world.connect("bad", delta=delta)
+    await bad.subscribe(LISTENER)
+    await bad.write(b"\xff\xff\xff\xff")
+    assert (await bad.status())[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_too_many_types_on_a_stream(world: World, delta: bool) -> None:
     bad = world.connect("bad", delta=delta)
     for index in range(65):
