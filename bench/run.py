@@ -11,24 +11,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
+from bench import document
+
 HERE = Path(__file__).resolve().parent
-DOCUMENT = HERE.parent / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- bench/run.py begins -->", "<!-- bench/run.py ends -->"
 SNAPSHOT, LINEAR, LANEWAY = "SnapshotCache", "LinearCache", "Laneway"
 Report = dict[str, Any]
 
@@ -139,7 +136,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(server: str, binaries: Path, streams: int) -> Iterator[list[str]]:
+def serving(server: str, binaries: Path, streams: int, more: Sequence[str] = ()) -> Iterator[list[str]]:
     """Run a server; the load client's arguments that find it."""
     xds, control = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     if server == LANEWAY:
@@ -148,6 +145,7 @@ def serving(server: str, binaries: Path, streams: int) -> Iterator[list[str]]:
         cache = {SNAPSHOT: "snapshot", LINEAR: "linear"}[server]
         command = [str(binaries / "peer"), "-xds", xds, "-control", control, "-cache", cache]
         command += ["-nodes", str(streams)]
+    command += more
     process = subprocess.Popen(command)
     try:
         await_port(xds, process)
@@ -231,37 +229,6 @@ def table(results: dict[Workload, dict[str, list[Report]]]) -> str:
     return "\n".join(lines)
 
 
-def machine() -> str:
-    """What the figures were measured on."""
-    model = platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    go = subprocess.run(["go", "version"], capture_output=True, text=True).stdout.split()
-    modules = subprocess.run(
-        ["go", "list", "-m", "github.com/envoyproxy/go-control-plane", "google.golang.org/grpc"],
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-    ).stdout.split()
-    return (
-        f"{date.today()}, {os.cpu_count()} cores of {model}, {memory:.0f} GiB, Linux {platform.release()}, "
-        f"load average before {os.getloadavg()[0]:.1f}; CPython {platform.python_version()}, "
-        f"{go[2] if len(go) > 2 else 'no Go'}, {' '.join(modules)}."
-    )
-
-
-def write(text: str) -> None:
-    """Put the text between the markers of the document."""
-    document = DOCUMENT.read_text() if DOCUMENT.exists() else f"# Benchmarks\n\n{BEGIN}\n{END}\n"
-    before, _, rest = document.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOCUMENT.parent.mkdir(exist_ok=True)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="short, and only print")
@@ -280,7 +247,7 @@ def main() -> None:
     rounds = arguments.rounds or (1 if quick else 2)
     changes = arguments.changes or (20 if quick else 60)
     duration = f"{arguments.rate_seconds or (10 if quick else 60)}s"
-    description = machine()
+    description = f"{document.machine()}, {document.peers()}."
     results: dict[Workload, dict[str, list[Report]]] = {}
     for workload in workloads(quick, arguments.largest or (300 if quick else 1000)):
         if arguments.only not in workload.title:
@@ -296,7 +263,7 @@ def main() -> None:
     text = f"{description}\n{setting}\n\n{table(results)}"
     print(text)
     if not quick or arguments.write:
-        write(text)
+        document.write("bench/run.py", text)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--xds", default="127.0.0.1:18000")
     parser.add_argument("--control", default="127.0.0.1:18001")
-    parser.add_argument("--clusters", type=int, default=1000)
+    parser.add_argument("-clusters", "--clusters", type=int, default=1000)
     parser.add_argument("--endpoints", type=int, default=10)
     parser.add_argument("--profile", default="/dev/null")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
