@@ -90,7 +90,7 @@ class Connection:
         try:
             await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
             if reader.done():
-                # Not cut off: gRPC can send no status while it has a message that is neither sent nor given up.
+                # Not cut off: no status can be sent beside a message that is neither sent nor given up.
                 self._closing = True
                 self.wake()
                 await asyncio.wait((writer,))
