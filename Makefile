@@ -40,8 +40,10 @@ test-mesh: setup ## Long runs on real Envoys: ratios, fallback and switching und
 test-nacos: setup ## Tests with a real Nacos server (needs a JDK and Maven)
 	$(BIN)/pytest -n 0 -m nacos
 
-bench: setup ## Benchmarks of the control plane
+bench: setup ## Benchmarks of the control plane, into docs/benchmarks.md (half an hour; needs Go)
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.envoys --write
+	$(BIN)/python -m bench.large --write
 
 bench-edge: setup ## What 1, 100 and 1,000 lanes cost an edge
 	$(BIN)/python -m bench.edge

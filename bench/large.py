@@ -1,6 +1,7 @@
 """What a large mesh costs: bytes on the wire, an Envoy's memory, the control plane's time.
 
     python -m bench.large            # 1,000 services × 10 instances × 10 lanes, some three minutes
+    python -m bench.large --write    # the same, into docs/benchmarks.md
     python -m bench.large --quick    # a fifth of it
 
 Bytes: `--sidecars` incremental clients that asked for 20 services by name and one ip:port each; an instance
@@ -14,9 +15,7 @@ import argparse
 import asyncio
 import json
 import logging
-import os
 import statistics
-import sys
 import sysconfig
 import tempfile
 import time
@@ -29,6 +28,7 @@ from typing import Any
 import grpc
 import structlog
 
+from bench import document
 from controlplane.app.publisher import Publisher
 from controlplane.app.views import Views
 from controlplane.cli.envoy_config import bootstrap, sidecar_metadata
@@ -337,36 +337,49 @@ def from_nothing(services: int, sidecars: int) -> dict[str, float]:
     }
 
 
-def show(title: str, rows: dict[str, Any]) -> None:
-    print(f"\n## {title}")
+def show(title: str, rows: dict[str, Any]) -> str:
+    """Print rows as they come; the same as a table."""
+    lines = [f"| {title} | |", "| --- | ---: |"]
     for label, value in rows.items():
-        print(f"  {label:52} {value:12,.1f}" if isinstance(value, float | int) else f"  {label:52} {value}")
-    sys.stdout.flush()
+        shown = f"{value:,.1f}" if isinstance(value, float | int) else str(value)
+        lines.append(f"| {label} | {shown} |")
+    print("\n".join(lines), end="\n\n", flush=True)
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     parser.add_argument("--sidecars", type=int, default=0)
     parser.add_argument("--only", choices=("wire", "memory", "time"))
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     services = 200 if arguments.quick else 1_000
     sidecars = arguments.sidecars or (50 if arguments.quick else 500)
-    print(f"{services} services × 10 instances × {LANES} lanes, {sidecars} sidecars, pid {os.getpid()}")
+    measured_on = (
+        f"{document.machine()}.\n{services:,} services × 10 instances × {LANES} lanes, {sidecars} sidecars."
+    )
+    print(f"{measured_on}\n")
+    tables: list[str] = []
     if arguments.only in (None, "time"):
         sizes = (10, 100, services)
-        show("one lane of ten services is switched, ms", {f"{n * 10} instances": switching(n) for n in sizes})
+        times = {f"{n * 10} instances": switching(n) for n in sizes}
+        tables.append(show("one lane of ten services is switched, ms", times))
         for n in (services // 4, services // 2, services):
-            show(f"from nothing, {n} services, ms", from_nothing(n, sidecars * n // services))
+            times = from_nothing(n, sidecars * n // services)
+            tables.append(show(f"from nothing, {n} services, ms", times))
     if arguments.only in (None, "wire"):
-        show("bytes a sidecar, on demand", asyncio.run(wire(services, sidecars, on_demand=True)))
-        show("bytes a sidecar, calls of 20", asyncio.run(wire(services, sidecars, on_demand=False)))
+        for title, on_demand in (("on demand", True), ("calls of 20", False)):
+            sizes_sent = asyncio.run(wire(services, sidecars, on_demand=on_demand))
+            tables.append(show(f"bytes a sidecar, {title}", sizes_sent))
     if arguments.only in (None, "memory"):
         calls = [f"svc-{n:04}" for n in range(CALLED)]
-        show("Envoy, calls of 20 services", asyncio.run(memory(services, calls, ())))
+        tables.append(show("Envoy, calls of 20 services", asyncio.run(memory(services, calls, ()))))
         used = (20, 50, 100)
-        show("Envoy, everything, on demand", asyncio.run(memory(services, None, used)))
+        tables.append(show("Envoy, everything, on demand", asyncio.run(memory(services, None, used))))
+    if arguments.write:
+        document.write("bench/large.py", "\n\n".join([measured_on, *tables]))
 
 
 if __name__ == "__main__":
