@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from controlplane.model.fields import refuse
-from controlplane.registry.types import Service
+from controlplane.registry.types import Service, SourceStatus
 from controlplane.store.interface import DefinitionStore
 
 METHOD = "^[A-Za-z]{1,32}$"
@@ -49,6 +49,10 @@ class ControlPlane(Protocol):
 
     def services(self) -> Mapping[str, Service]:
         """Every service that the sources know, by canonical id."""
+        ...
+
+    def sources(self) -> Sequence[SourceStatus]:
+        """How each source of services stands."""
         ...
 
     def resolve_service(self, name: str) -> Service:

@@ -13,6 +13,7 @@ from controlplane.admin.control import ExplainRequest
 from controlplane.admin.problems import MEDIA_TYPE
 from controlplane.model.documents import KINDS
 from controlplane.model.fields import NAME
+from controlplane.registry.types import SourceState
 
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
@@ -70,23 +71,30 @@ INSTANCE = _object(
     held=FLAG,
     metadata={"type": "object", "additionalProperties": TEXT},
 )
-SCHEMAS: dict[str, Schema] = {
-    "Problem": _object(
-        type=TEXT,
-        title=TEXT,
-        status={"type": "integer"},
-        detail=TEXT,
-        errors=_list(
-            _object(
-                optional=("document",),
-                field=TEXT,
-                value={"type": ["string", "number", "boolean", "null"]},
-                message=TEXT,
-                remedy=TEXT,
-                document=TEXT,
-            )
-        ),
+PROBLEM = _object(
+    type=TEXT,
+    title=TEXT,
+    status={"type": "integer"},
+    detail=TEXT,
+    errors=_list(
+        _object(
+            optional=("document",),
+            field=TEXT,
+            value={"type": ["string", "number", "boolean", "null"]},
+            message=TEXT,
+            remedy=TEXT,
+            document=TEXT,
+        )
     ),
+)
+SOURCES = _list(reference("Source"))
+SCHEMAS: dict[str, Schema] = {
+    "Problem": PROBLEM,
+    "NotReady": PROBLEM
+    | {
+        "properties": {**PROBLEM["properties"], "sources": SOURCES},
+        "required": [*PROBLEM["required"], "sources"],
+    },
     "Applied": _object(created=_list(TEXT), changed=_list(TEXT), unchanged=_list(TEXT)),
     "Service": _object(
         service=TEXT,
@@ -98,6 +106,25 @@ SCHEMAS: dict[str, Schema] = {
         refused=_list(_object(address=TEXT, port=COUNT, reason=TEXT)),
         conflicts=_list(TEXT),
         warnings=_list(TEXT),
+    ),
+    "Services": _object(items=_list(reference("Service")), sources=SOURCES),
+    "Source": _object(
+        name=TEXT,
+        version=MAYBE_TEXT,
+        state={
+            "type": "string",
+            "enum": [state.value for state in SourceState],
+            "description": "waiting: not everything was heard yet; complete; incomplete: heard, but some of "
+            "it cannot be used; stale: cannot be heard, what it said last is served",
+        },
+        problem=MAYBE_TEXT,
+        unreachable_since=MAYBE_TEXT,
+        updated=MAYBE_TEXT,
+        age={"type": ["integer", "null"], "minimum": 0, "description": "Seconds since `updated`"},
+        services=COUNT,
+        instances=COUNT,
+        held_services=COUNT,
+        held_instances=COUNT,
     ),
     "Proxy": _object(
         closed=False,
@@ -131,7 +158,7 @@ SCHEMAS: dict[str, Schema] = {
         candidates=_list(_object(lane=MAYBE_TEXT, share={"type": "number"})),
     ),
     "Revision": _object(revision=COUNT, at=MAYBE_TEXT, who=TEXT, note=TEXT, what=_list(TEXT), diff=TEXT),
-    "Ready": _object(ready=FLAG, waiting=_list(TEXT)),
+    "Ready": _object(ready=FLAG, waiting=_list(TEXT), sources=SOURCES),
 }
 
 

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from controlplane.admin import bodies, openapi, shapes
 from controlplane.admin.control import ControlPlane, ExplainRequest
 from controlplane.admin.definitions import change
-from controlplane.admin.problems import ApiError, problem
+from controlplane.admin.problems import MEDIA_TYPE, ApiError, problem
 from controlplane.admin.references import refuse_ambiguous
 from controlplane.model.definitions import Applied, Definitions
 from controlplane.model.export import export
@@ -159,7 +159,7 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
         operation_id="listServices",
         tags=["observed"],
         summary="What the registries say",
-        responses={200: openapi.answer(openapi.items("Service"), "By canonical id")},
+        responses={200: openapi.answer(openapi.reference("Services"), "By canonical id")},
     )
     async def services() -> Response:
         decided = shapes.overrides(control)
@@ -167,7 +167,7 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
             shapes.service(one, decided.get(name), control.conflicts(name))
             for name, one in sorted(control.services().items())
         ]
-        return JSONResponse({"items": items})
+        return JSONResponse({"items": items, "sources": shapes.sources(control)})
 
     @routes.get(
         "/v1/services/{service:path}",
@@ -230,6 +230,7 @@ def _path_parameter(name: str) -> dict[str, Any]:
 
 def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry) -> None:
     ready_answer = openapi.answer(openapi.reference("Ready"), "Ready")
+    unready_answer = openapi.answer(openapi.reference("NotReady"), "What is waited for", MEDIA_TYPE)
 
     @routes.get(
         "/healthz",
@@ -246,14 +247,15 @@ def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry
         operation_id="ready",
         tags=["health"],
         summary="The store is loaded and every source has synced once",
-        responses={200: ready_answer, **openapi.failures(503)},
+        responses={200: ready_answer, 503: unready_answer},
     )
     async def readyz() -> Response:
         waiting = control.ready()
         if waiting:
             wrong = [Problem("", one, None, "wait; the log says more") for one in waiting]
-            return problem(503, f"Not ready: {'; '.join(waiting)}.", wrong)
-        return JSONResponse({"ready": True, "waiting": []})
+            detail = f"Not ready: {'; '.join(waiting)}."
+            return problem(503, detail, wrong, sources=shapes.sources(control))
+        return JSONResponse({"ready": True, "waiting": [], "sources": shapes.sources(control)})
 
     @routes.get(
         "/metrics",

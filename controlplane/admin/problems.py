@@ -35,14 +35,21 @@ class ProblemResponse(JSONResponse):
 
 
 def problem(
-    status: int, detail: str, errors: Iterable[Problem] = (), headers: Mapping[str, str] | None = None
+    status: int,
+    detail: str,
+    errors: Iterable[Problem] = (),
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
 ) -> ProblemResponse:
-    """The response that says `detail`; `errors` are the mistakes field by field."""
+    """The response that says `detail`; `errors` are the mistakes field by field, `members` what is special
+    to this problem.
+    """
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail.encode("utf-8", "backslashreplace").decode()[:2000],
         "errors": [error.as_json() for error in errors],
+        **members,
     }
     return ProblemResponse(body, status_code=status, headers=dict(headers or {}))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 from controlplane.admin.control import ControlPlane
 from controlplane.registry.names import ServiceNameError
-from controlplane.registry.types import Instance, Service
+from controlplane.registry.types import Instance, Service, SourceStatus
 from controlplane.store.interface import Revision
 
 
@@ -26,6 +27,27 @@ def overrides(control: ControlPlane) -> dict[str, str]:
             except ServiceNameError:
                 continue
     return found
+
+
+def sources(control: ControlPlane) -> list[dict[str, Any]]:
+    """`sources` of /v1/services and /readyz: is what is shown of each registry what it has now?"""
+    return [_source(one) for one in control.sources()]
+
+
+def _source(one: SourceStatus) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "version": one.version or None,
+        "state": one.state.value,
+        "problem": one.error or None,
+        "unreachable_since": time_text(one.unreachable_since),
+        "updated": time_text(one.updated),
+        "age": max(0, round(time.time() - one.updated)) if one.updated else None,
+        "services": one.services,
+        "instances": one.instances,
+        "held_services": one.held_services,
+        "held_instances": one.held,
+    }
 
 
 def service(one: Service, application: str | None, conflicts: list[str]) -> dict[str, Any]:

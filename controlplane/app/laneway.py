@@ -7,7 +7,7 @@ are published at once, with what the rollout has deployed so far.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -24,7 +24,7 @@ from controlplane.plan.request import Request
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.catalog import Catalog
 from controlplane.registry.names import ServiceNames
-from controlplane.registry.types import Service, Services
+from controlplane.registry.types import Service, Services, SourceStatus
 from controlplane.store.history import changes_between
 from controlplane.store.interface import DefinitionStore, Stored, StoreUnavailable
 from controlplane.xds.node import Node
@@ -129,6 +129,9 @@ class Laneway:
 
     def services(self) -> Mapping[str, Service]:
         return self.catalog.services
+
+    def sources(self) -> Sequence[SourceStatus]:
+        return self.catalog.status()
 
     def resolve_service(self, name: str) -> Service:
         return self.catalog.services[self._names.resolve(name)]

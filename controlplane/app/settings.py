@@ -7,6 +7,7 @@ know, too. In the YAML file the keys are the field names as they stand here.
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -100,6 +101,15 @@ class Settings(BaseSettings):
         if value in ("memory", "nacos") or (value.startswith("sqlite:") and value != "sqlite:"):
             return value
         raise ValueError("write sqlite:PATH, memory or nacos")
+
+    @field_validator("nacos_ca_file")
+    @classmethod
+    def _certificates(cls, value: Path | None) -> Path | None:
+        try:
+            ssl.create_default_context(cafile=str(value) if value is not None else None)
+        except OSError as error:  # ssl.SSLError is one
+            raise ValueError(f"{value} is no file of certificates (PEM): {error}") from None
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

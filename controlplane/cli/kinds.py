@@ -84,7 +84,11 @@ def age(time_text: str | None) -> str:
     """How long ago a time of the API was, in the largest fitting unit; `-` for none."""
     if not time_text:
         return "-"
-    seconds = max(0.0, time.time() - datetime.fromisoformat(time_text).timestamp())
+    return duration(max(0.0, time.time() - datetime.fromisoformat(time_text).timestamp()))
+
+
+def duration(seconds: float) -> str:
+    """`5m`: in the largest fitting unit."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"
@@ -164,6 +168,24 @@ def _service(item: Item) -> dict[str, str]:
         "updated": age(item.get("updated")),
         "refused": str(len(item.get("refused") or ())),
         "conflicts": str(len(item.get("conflicts") or ())),
+    }
+
+
+def source_cells(item: Item) -> dict[str, str]:
+    """The cells of a source of services: what it is, and whether it is heard."""
+    problem = item.get("problem") or "-"
+    if since := item.get("unreachable_since"):
+        problem = f"not heard for {age(since)}: {problem}"
+    return {
+        "source": item["name"],
+        "version": item.get("version") or "-",
+        "state": item["state"],
+        "services": str(item["services"]),
+        "held": f"{item['held_services']} ({item['held_instances']} instances)"
+        if item["held_services"]
+        else "0",
+        "updated": "-" if item.get("age") is None else duration(item["age"]),
+        "problem": problem,
     }
 
 

@@ -50,12 +50,15 @@ def get(
     with Client(server, token) as client:
 
         def fetch() -> Any:
+            if name is None and of.plural == "services":
+                return client.get(kinds.collection(of))
             if name is None:
                 return {"items": kinds.listed(client, of, parent)}
             return kinds.located(client, of, name, parent)[0]
 
         def render(value: Any) -> RenderableType:
-            return _table(of, value, wide=output is Output.WIDE)
+            things = _table(of, value, wide=output is Output.WIDE)
+            return _with_sources(things, value["sources"]) if "sources" in value else things
 
         if watch:
             _watch(fetch, render, output)
@@ -120,6 +123,15 @@ def _table(kind: kinds.Kind, value: Any, wide: bool) -> RenderableType:
     return table(columns, [[row[column] for column in columns] for row in rows])
 
 
+def _with_sources(things: RenderableType, sources: list[dict[str, Any]]) -> RenderableType:
+    """`things`, and below them how the registries stand that they came from."""
+    from rich.console import Group
+
+    columns = ("source", "version", "state", "services", "held", "updated", "problem")
+    rows = [[kinds.source_cells(one)[column] for column in columns] for one in sources]
+    return Group(things, "", table(columns, rows))
+
+
 def _document(item: Any) -> RenderableType:
     """`item` as coloured YAML."""
     from rich.syntax import Syntax
@@ -164,6 +176,14 @@ def _describe_proxy(stream: dict[str, Any]) -> None:
     out.print(table(("drift of", "name", "state", "version", "why"), rows))
 
 
+def _lasting(value: Any) -> Any:
+    """`value` without what changes with the time alone: the ages of sources."""
+    if not isinstance(value, dict) or "sources" not in value:
+        return value
+    sources = [{key: part for key, part in one.items() if key != "age"} for one in value["sources"]]
+    return {**value, "sources": sources}
+
+
 def _watch(fetch: Callable[[], Any], render: Callable[[Any], RenderableType], output: Output) -> None:
     """Poll and show each change: a table that redraws itself on a terminal, one more document elsewhere."""
     from rich.live import Live
@@ -182,7 +202,7 @@ def _watch(fetch: Callable[[], Any], render: Callable[[Any], RenderableType], ou
             value = fetch()
             if live:
                 live.update(render(value), refresh=True)
-            elif value != last:
+            elif _lasting(value) != _lasting(last):
                 if output in (Output.JSON, Output.YAML):
                     sys.stdout.write("---\n" if output is Output.YAML else "")
                     show(value, output)

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from controlplane.nacos import tls
 from controlplane.nacos.connection import NacosConnection, split_address
 
 _STATE_PATHS = ("/v3/admin/core/state", "/v1/console/server/state", "/v1/core/cluster/nodes")
@@ -21,13 +22,11 @@ def url(config: NacosConnection, address: str, path: str) -> str:
 
 
 def client(config: NacosConnection, timeout: float = 3.0) -> httpx.AsyncClient:
-    """An HTTP client that trusts what `config` says, uses no proxy, and waits for `timeout` seconds."""
-    verify: Any = config.tls
-    if config.tls and config.ca_file is not None:
-        import ssl
+    """An HTTP client that trusts what `config` says, uses no proxy, and waits for `timeout` seconds.
 
-        verify = ssl.create_default_context(cafile=str(config.ca_file))
-    return httpx.AsyncClient(verify=verify, timeout=timeout, trust_env=False)
+    Raises OSError where the CA file cannot be used.
+    """
+    return httpx.AsyncClient(verify=tls.trust(config) or False, timeout=timeout, trust_env=False)
 
 
 async def version(config: NacosConnection) -> str:
@@ -64,6 +63,8 @@ async def clock(config: NacosConnection, address: str) -> float:
     """The server's time in seconds since the epoch, to the second. Raises httpx.HTTPError or ValueError."""
     async with client(config) as http:
         answer = await http.get(url(config, address, "/"))
+    if "date" not in answer.headers:
+        raise ValueError("the answer has no date; is this a Nacos server?")
     return email.utils.parsedate_to_datetime(answer.headers["date"]).timestamp()
 
 

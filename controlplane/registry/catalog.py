@@ -22,7 +22,7 @@ from controlplane.registry.last_known import LastKnown
 from controlplane.registry.metadata import DEFAULT_TAG_KEYS, Reading, read_service
 from controlplane.registry.source import RawService, Source
 from controlplane.registry.timers import Deadlines
-from controlplane.registry.types import Service, Services
+from controlplane.registry.types import Service, Services, SourceStatus
 
 log = structlog.get_logger("laneway.registry")
 
@@ -36,25 +36,6 @@ SETTLING = "it came up just now; its clients have time to register"
 
 SAVE_INTERVAL = 5.0
 """Seconds between two writes of what is known, at least."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceStatus:
-    """How a source stands, for users. `updated` is seconds since the epoch, 0.0 before the first word.
-
-    `held` counts instances that are served although the registry does not say so. `error` is "" if all is
-    well.
-    """
-
-    name: str
-    connected: bool
-    synced: bool
-    updated: float
-    services: int
-    instances: int
-    held: int
-    version: str
-    error: str
 
 
 @dataclass(slots=True)
@@ -127,12 +108,14 @@ class Catalog:
 
     def status(self) -> tuple[SourceStatus, ...]:
         """Each source, in the order given."""
-        counts = {name: [0, 0, 0] for name in self.sinks}
+        counts = {name: [0, 0, 0, 0] for name in self.sinks}
         for service in self.services.values():
             count = counts[service.source]
             count[0] += 1
             count[1] += len(service.instances)
-            count[2] += sum(i.held for i in service.instances) if service.held else 0
+            if service.held:
+                count[2] += 1
+                count[3] += sum(i.held for i in service.instances)
         return tuple(sink.status(*counts[name]) for name, sink in self.sinks.items())
 
     def conflicts(self, service_id: str) -> tuple[Conflict, ...]:
@@ -306,6 +289,7 @@ class SourceSink:
         self._version = ""
         self._problem = ""
         self._unreachable = ""
+        self._unreachable_since = 0.0
         self._restored: set[str] | None = None
         self._was_down = False
         self._settling: asyncio.TimerHandle | None = None
@@ -344,6 +328,7 @@ class SourceSink:
         if self.reach.unreachable_since is None:
             log.warning("registry cannot be heard", source=self.name, reason=reason)
             self.reach = hold.Reach(self._catalog._clock(), self.reach.removals_wait_until)
+            self._unreachable_since = self._catalog._wall()
             self._catalog._touch_source(self)
         self._unreachable = reason
         if not self.is_synced:
@@ -374,7 +359,7 @@ class SourceSink:
             return
         until = self._catalog._clock() + self.times.reconnect_wait if self.is_synced else None
         self.reach = hold.Reach(None, until)
-        self._unreachable = ""
+        self._unreachable, self._unreachable_since = "", 0.0
         log.info("registry is heard again", source=self.name, removals_wait=self.is_synced)
         self._catalog._touch_source(self)
 
@@ -386,14 +371,16 @@ class SourceSink:
     def version(self, text: str) -> None:
         self._version = text
 
-    def status(self, services: int, instances: int, held: int) -> SourceStatus:
+    def status(self, services: int, instances: int, held_services: int, held: int) -> SourceStatus:
         return SourceStatus(
             name=self.name,
             connected=self.reach.unreachable_since is None and (self.is_synced or self._updated > 0),
             synced=self.is_synced,
+            unreachable_since=self._unreachable_since,
             updated=self._updated,
             services=services,
             instances=instances,
+            held_services=held_services,
             held=held,
             version=self._version,
             error=self._unreachable or self._problem or (SETTLING if self._settling else ""),

@@ -72,3 +72,46 @@ class Service:
 
 Services = Mapping[str, Service]
 """Every known service by canonical id; a new mapping for every change, never mutated."""
+
+
+class SourceState(StrEnum):
+    """How far what is served of a source is what its registry has now."""
+
+    WAITING = "waiting"
+    """Not everything was heard yet; the control plane is not ready."""
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    """The registry is heard, but some of what it says cannot be used."""
+    STALE = "stale"
+    """The registry cannot be heard; what it said last is served."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How a source stands, for users.
+
+    `updated` and `unreachable_since` are seconds since the epoch, 0.0 before the first word and while the
+    registry is heard. `held` counts instances that are served although the registry does not say so, and
+    `held_services` the services that have some. `version` is "" where it is not known, `error` is "" if all
+    is well.
+    """
+
+    name: str
+    connected: bool
+    synced: bool
+    unreachable_since: float
+    updated: float
+    services: int
+    instances: int
+    held_services: int
+    held: int
+    version: str
+    error: str
+
+    @property
+    def state(self) -> SourceState:
+        if not self.synced:
+            return SourceState.WAITING
+        if self.unreachable_since:
+            return SourceState.STALE
+        return SourceState.INCOMPLETE if self.error else SourceState.COMPLETE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.control import ExplainRequest
 from controlplane.registry.names import resolve
-from controlplane.registry.types import Instance, Refused, Service
+from controlplane.registry.types import Instance, Refused, Service, SourceStatus
 from controlplane.store.interface import DefinitionStore
 from controlplane.store.memory import MemoryStore
 
@@ -32,6 +32,19 @@ SERVICES = {
     "nacos/public/other/sc-B": Service("nacos/public/other/sc-B", "nacos", "sc-B"),
     "file///sc-B": Service("file///sc-B", "file", "sc-B"),
 }
+SOURCE = SourceStatus(
+    name="nacos",
+    connected=True,
+    synced=True,
+    unreachable_since=0.0,
+    updated=1.5,
+    services=2,
+    instances=3,
+    held_services=0,
+    held=0,
+    version="Nacos 2.3.2",
+    error="",
+)
 PROXY = {
     "node": "edge/1",
     "cluster": "edge",
@@ -59,9 +72,13 @@ class SmallControl:
 
     store: DefinitionStore
     waiting: list[str] = field(default_factory=list)
+    source: SourceStatus = SOURCE
 
     def services(self) -> Mapping[str, Service]:
         return SERVICES
+
+    def sources(self) -> Sequence[SourceStatus]:
+        return (self.source,)
 
     def resolve_service(self, name: str) -> Service:
         return SERVICES[resolve(SERVICES, name)]

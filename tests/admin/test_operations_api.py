@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.serve import AdminServer
 from controlplane.admin.tokens import check_exposure, load_tokens
 from controlplane.store.interface import OutcomeUnknown, StoreUnavailable
-from tests.admin.conftest import DRIFT, LANE, PROXY, SmallControl, problem
+from tests.admin.conftest import DRIFT, LANE, PROXY, SOURCE, SmallControl, problem
 
 TOKENS = {"joe": "secret-of-joe", "ann": "secret-of-ann"}
 
@@ -92,11 +93,71 @@ async def test_explain(flow: httpx.AsyncClient) -> None:
 
 async def test_health(client: httpx.AsyncClient, control: SmallControl) -> None:
     assert (await client.get("/healthz")).status_code == 200
-    assert (await client.get("/readyz")).json() == {"ready": True, "waiting": []}
+    ready = (await client.get("/readyz")).json()
+    assert (ready["ready"], ready["waiting"]) == (True, [])
     control.waiting.append("source file has not synced")
     assert "source file" in problem(await client.get("/readyz"), 503)["detail"]
     assert (await client.get("/metrics")).headers["content-type"].startswith("text/plain")
     assert (await client.get("/docs")).status_code == 200
+
+
+async def test_how_the_sources_stand(client: httpx.AsyncClient, control: SmallControl) -> None:
+    complete = {
+        "name": "nacos",
+        "version": "Nacos 2.3.2",
+        "state": "complete",
+        "problem": None,
+        "unreachable_since": None,
+        "updated": "1970-01-01T00:00:01.500+00:00",
+        "services": 2,
+        "instances": 3,
+        "held_services": 0,
+        "held_instances": 0,
+    }
+
+    async def shown(path: str) -> dict[str, Any]:
+        (source,) = (await client.get(path)).json()["sources"]
+        age = source.pop("age")
+        assert age is None or age > 1_700_000_000
+        return source
+
+    for path in ("/v1/services", "/readyz"):
+        assert await shown(path) == complete
+    control.source = replace(
+        SOURCE, unreachable_since=2.0, held_services=2, held=3, error="Nacos does not answer"
+    )
+    stale = complete | {
+        "state": "stale",
+        "problem": "Nacos does not answer",
+        "unreachable_since": "1970-01-01T00:00:02.000+00:00",
+        "held_services": 2,
+        "held_instances": 3,
+    }
+    assert await shown("/v1/services") == stale
+    control.waiting.append("the first configuration is not published")
+    problem(await client.get("/readyz"), 503)
+    assert await shown("/readyz") == stale
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({"synced": False, "version": "", "updated": 0.0}, "waiting"),
+        ({"synced": False, "unreachable_since": 1.0, "error": "down"}, "waiting"),
+        ({"error": "sc-B: its instances cannot be read"}, "incomplete"),
+    ],
+    ids=str,
+)
+async def test_states_of_a_source(
+    client: httpx.AsyncClient, control: SmallControl, changes: dict[str, Any], state: str
+) -> None:
+    control.source = replace(SOURCE, **changes)
+    (source,) = (await client.get("/v1/services")).json()["sources"]
+    assert source["state"] == state
+    assert (source["version"] is None, source["age"] is None) == (
+        not control.source.version,
+        not control.source.updated,
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,13 @@ import json
 import os
 import signal
 import subprocess
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
+from tests.admin.conftest import SOURCE
 from tests.cli.conftest import MATCHES, Control
 from tests.cli.ports import free_port
 from tests.cli.run import LANEWAY, environment, laneway
@@ -59,6 +62,25 @@ def test_apply_says_what_it_did_and_what_it_would_do(admin: Admin, tmp_path: Pat
     assert {one.split("/")[0] for one in created} == {one.split("/")[0] for one in wanted}
     again = json.loads(laneway(*command))
     assert (again["created"], again["changed"], len(again["unchanged"])) == ([], [], 4)
+
+
+def test_services_with_their_sources(admin: Admin):
+    url, control = admin
+    table = laneway("get", "services", "--server", url)
+    assert "nacos/public/DEFAULT_GROUP/sc-A" in table
+    (source,) = [line.split() for line in table.splitlines() if line.startswith("nacos ")]
+    assert source[:5] == ["nacos", "Nacos", "2.3.2", "complete", "2"]
+    control.source = replace(
+        SOURCE, unreachable_since=time.time() - 125, held_services=1, held=2, error="Nacos does not answer"
+    )
+    table = laneway("get", "services", "--server", url)
+    (row,) = [line for line in table.splitlines() if line.startswith("nacos ")]
+    assert "stale" in row
+    assert "1 (2 instances)" in row
+    assert row.endswith("not heard for 2m: Nacos does not answer")
+    told = json.loads(laneway("get", "services", "-o", "json", "--server", url))
+    assert told["sources"][0]["state"] == "stale"
+    assert "sources" not in json.loads(laneway("get", "service", "sc-A", "-o", "json", "--server", url))
 
 
 def test_lists_for_people_and_for_machines(admin: Admin):

@@ -13,7 +13,8 @@ from controlplane.nacos import http
 from controlplane.registry.metadata import DEFAULT_TAG_KEYS, read_service
 from controlplane.registry.nacos import overview
 from controlplane.registry.nacos.config import NacosConfig
-from controlplane.registry.nacos.sdk import NacosError, NamingClient, reachable
+from controlplane.registry.nacos.reach import NacosError, reachable
+from controlplane.registry.nacos.sdk import NamingClient
 from controlplane.registry.source import RawInstance, RawService
 
 CLOCK_TOLERANCE = 30.0
@@ -44,8 +45,13 @@ async def check(
 async def examine(config: NacosConfig, tag_keys: Sequence[str] = DEFAULT_TAG_KEYS) -> list[Finding]:
     """Connection, credentials, version, clock, and what the namespace's groups hold."""
     findings: list[Finding] = []
+    heard = False
     for address in config.server_addresses:
-        findings += await _server(config, address)
+        of_server = await _server(config, address)
+        heard |= of_server[0].ok
+        findings += of_server
+    if not heard:
+        return findings
     client = NamingClient(config)
     try:
         await client.open()
@@ -62,12 +68,14 @@ async def examine(config: NacosConfig, tag_keys: Sequence[str] = DEFAULT_TAG_KEY
 
 
 async def _server(config: NacosConfig, address: str) -> list[Finding]:
+    """The way to one server; the first finding is about its gRPC port."""
     findings: list[Finding] = []
     try:
         await reachable(replace(config, server_addresses=(address,)))
         findings.append(Finding(True, f"{address}: the gRPC port takes connections"))
     except NacosError as error:
-        findings.append(Finding(False, f"{error}; is the gRPC port (HTTP port + 1000) open to this machine?"))
+        hint = "" if config.tls else "; is the gRPC port (HTTP port + 1000) open to this machine?"
+        findings.append(Finding(False, f"{error}{hint}"))
     try:
         drift = await http.clock(config, address) - time.time()
         ok = abs(drift) <= CLOCK_TOLERANCE
@@ -75,7 +83,7 @@ async def _server(config: NacosConfig, address: str) -> list[Finding]:
         findings.append(Finding(ok, f"{address}: the server's clock {text}"))
         if config.username:
             findings.append(await _login(config, address))
-    except (httpx.HTTPError, KeyError, ValueError) as error:
+    except (httpx.HTTPError, OSError, ValueError) as error:
         findings.append(Finding(False, f"{address}: HTTP does not work: {error or type(error).__name__}"))
     return findings
 

@@ -17,7 +17,9 @@
   is set by the end of the task that reads the stream, however it ends.
 - A broken connection is replaced silently, and what was subscribed follows on a 30 s tick. A new client
   subscribes at once: that is what we do.
-- TLS needs a client certificate and key, also where the server asks for none: `tls.py` replaces that.
+- TLS needs a client certificate and key, also where the server asks for none: its channels are replaced.
+- An address without a scheme is logged in to by HTTP also where TLS is on, and one whose host contains
+  "http" is cut in the wrong place: every address gets its scheme.
 - An error in answer to `list_services` is a validation error of its own model, without the server's words.
 - `ListInstanceParam` has no default for `healthy_only`; disabled instances are filtered by the server.
 """
@@ -27,26 +29,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import warnings
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from controlplane.nacos import tls
 from controlplane.nacos.connection import split_address
 from controlplane.registry.nacos.config import NacosConfig
+from controlplane.registry.nacos.reach import NacosError, reachable
 from controlplane.registry.source import RawInstance
 
 PAGE = 1000
-GRPC_PORT_OFFSET = 1000
 NO_ANSWER = "Nacos does not answer"
 
 T = TypeVar("T")
 Changed = Callable[[tuple[RawInstance, ...]], None]
-
-
-class NacosError(Exception):
-    """A request that failed, in words for users."""
 
 
 class _NoSdkOnRoot(logging.Filter):
@@ -91,9 +90,10 @@ def client_config(sdk: Any, config: NacosConfig) -> Any:
     built = builder.build()
     built.set_update_cache_when_empty(True)
     if config.tls:
-        from controlplane.registry.nacos import tls
+        from v2.nacos.common.client_config import TLSConfig
 
-        built.set_tls_config(tls.configure(config.ca_file))
+        _connect_without_client_certificate()
+        built.set_tls_config(TLSConfig(enabled=True, ca_file=str(config.ca_file or "")))
     return built
 
 
@@ -125,7 +125,8 @@ class NamingClient:
             task.add_done_callback(_retrieve)
         await self._ask(self._service.grpc_client_proxy.start(), 10.0)
         if not self._service.grpc_client_proxy.server_health():
-            raise NacosError("no connection to the gRPC port of Nacos could be made")
+            hint = "" if self._config.tls else "; does it want TLS?"
+            raise NacosError(f"no connection to the gRPC port of Nacos could be made{hint}")
         for task in asyncio.all_tasks():
             if _reads_stream(task, self._service.grpc_client_proxy.rpc_client):
                 task.add_done_callback(lambda _: self.lost.set())
@@ -248,40 +249,52 @@ def plain(error: Exception, username: str) -> str:
     return f"Nacos says: {text}"
 
 
-async def reachable(config: NacosConfig) -> None:
-    """Return if some server's gRPC port takes connections. Raises NacosError naming each that does not.
-
-    The SDK itself would wait for 9 s.
-    """
-    problems: list[str] = []
-    for address in config.server_addresses:
-        host, port = split_address(address)
-        try:
-            async with asyncio.timeout(2.0):
-                _, writer = await asyncio.open_connection(host, port + GRPC_PORT_OFFSET)
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-            return
-        except (OSError, TimeoutError) as error:
-            why = "does not answer" if isinstance(error, TimeoutError) else _system_text(error)
-            problems.append(f"{host}:{port + GRPC_PORT_OFFSET}: {why}")
-    raise NacosError("no Nacos server can be reached: " + "; ".join(problems))
-
-
-def _system_text(error: OSError) -> str:
-    """`Connection refused`, without the address that asyncio puts before it."""
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-
-
 def _with_scheme(config: NacosConfig) -> list[str]:
-    """The addresses as the SDK wants them: it logs in by HTTP unless an address begins with https://."""
-    if not config.tls:
-        return list(config.server_addresses)
-    return ["https://{}:{}".format(*split_address(address)) for address in config.server_addresses]
+    """The addresses as the SDK wants them, each with the scheme of its HTTP port."""
+    scheme = "https" if config.tls else "http"
+    return ["{}://{}:{}".format(scheme, *split_address(address)) for address in config.server_addresses]
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
     """Take the exception of a task that nobody awaits, so that it is not logged when it is collected."""
     if not task.cancelled():
         task.exception()
+
+
+def _connect_without_client_certificate() -> None:
+    """Make the SDK's factory build clients that connect by `_channel` where TLS is on."""
+    from v2.nacos.transport import rpc_client_factory
+    from v2.nacos.transport.grpc_client import GrpcClient
+
+    class TlsGrpcClient(GrpcClient):
+        async def _create_new_managed_channel(self, server_ip: str, grpc_port: int) -> Any:
+            chosen = self.tls_config
+            if not chosen or not chosen.enabled or chosen.cert_file:
+                return await super()._create_new_managed_channel(server_ip, grpc_port)
+            return await _channel(chosen.ca_file, f"{server_ip}:{grpc_port}", self.grpc_config)
+
+    if rpc_client_factory.GrpcClient is GrpcClient:
+        rpc_client_factory.GrpcClient = TlsGrpcClient
+
+
+async def _channel(ca_file: str, target: str, limits: Any) -> Any:
+    """A ready channel. Raises NacosException as the SDK's own method does."""
+    import grpc
+    from v2.nacos.common.nacos_exception import CLIENT_DISCONNECT, NacosException
+
+    roots = tls.roots(Path(ca_file) if ca_file else None)
+    channel = grpc.aio.secure_channel(
+        target,
+        grpc.ssl_channel_credentials(root_certificates=roots),
+        options=[
+            ("grpc.max_call_recv_msg_size", limits.max_receive_message_length),
+            ("grpc.keepalive_time_ms", limits.max_keep_alive_ms),
+            ("grpc.use_local_subchannel_pool", 1),
+        ],
+    )
+    try:
+        await asyncio.wait_for(channel.channel_ready(), limits.grpc_timeout / 1000)
+    except TimeoutError as error:
+        await channel.close()
+        raise NacosException(CLIENT_DISCONNECT, "failed to connect by TLS") from error
+    return channel

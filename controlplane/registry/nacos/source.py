@@ -8,6 +8,7 @@ one works. A new client subscribes everything at once, where the SDK's own recon
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +18,8 @@ import structlog
 
 from controlplane.nacos import http
 from controlplane.registry.nacos.config import NacosConfig
-from controlplane.registry.nacos.sdk import NacosError, NamingClient
+from controlplane.registry.nacos.reach import NacosError
+from controlplane.registry.nacos.sdk import NamingClient
 from controlplane.registry.names import canonical_id
 from controlplane.registry.source import RawInstance, RawService, Sink
 
@@ -88,9 +90,10 @@ class NacosSource:
     async def _ask_version(self, sink: Sink) -> None:
         """Find out what the servers are; the version may be another one after each reconnect."""
         for _ in range(VERSION_TRIES):
-            if version := await http.version(self._config):
-                sink.version(f"Nacos {version}")
-                return
+            with contextlib.suppress(OSError):  # the CA file: the way to the registry tells
+                if version := await http.version(self._config):
+                    sink.version(f"Nacos {version}")
+                    return
             await asyncio.sleep(self._config.discovery_interval)
 
     async def _list(self, client: NamingClient) -> set[Key]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import grpc
 
+from controlplane.nacos import tls
 from controlplane.nacos.connection import NacosConnection, split_address
 from controlplane.nacos.generated.nacos_pb2 import Payload
 from controlplane.store.interface import StoreUnavailable
@@ -164,8 +165,8 @@ def _channel(connection: NacosConnection, address: str) -> grpc.aio.Channel:
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
     if not connection.tls:
         return grpc.aio.insecure_channel(target, options)
-    roots = connection.ca_file.read_bytes() if connection.ca_file is not None else None
-    return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(roots), options)
+    trusted = grpc.ssl_channel_credentials(tls.roots(connection.ca_file))
+    return grpc.aio.secure_channel(target, trusted, options)
 
 
 def _payload(kind: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Payload:
