@@ -1,4 +1,4 @@
-"""TLS before a server that has none: a relay for both ports of a Nacos server, with a certificate of its own."""
+"""TLS before a Nacos server that has none: a relay for both ports, and certificates that tests make."""
 
 from __future__ import annotations
 

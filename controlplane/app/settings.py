@@ -118,6 +118,8 @@ class Settings(BaseSettings):
                 f"the admin address {self.admin} is off loopback: give --admin-tokens FILE, "
                 "or --admin-allow-anonymous if everyone who reaches it may change traffic"
             )
+        if not self.nacos_tls and any(one.startswith("https://") for one in self.nacos):
+            raise ValueError("an address of Nacos begins with https://, but TLS is off: set NACOS_TLS=true")
         if self.store == "nacos" and not self.nacos:
             raise ValueError("store nacos needs the address of a Nacos server (--nacos)")
         return self

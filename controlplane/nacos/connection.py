@@ -11,6 +11,7 @@ class NacosConnection:
     """Settings of the way to Nacos. Durations are seconds.
 
     `server_addresses` are `host:port` of the servers' HTTP port; `namespace` is an id, not a name.
+    `tls` is for HTTP and gRPC; Nacos's own TLS is of gRPC alone, then the addresses begin with `http://`.
     """
 
     server_addresses: tuple[str, ...]
@@ -30,3 +31,10 @@ def split_address(address: str) -> tuple[str, int]:
     bare = address.split("://", 1)[-1].rstrip("/")
     host, _, port = bare.partition(":")
     return host, int(port or 8848)
+
+
+def base_url(connection: NacosConnection, address: str) -> str:
+    """Scheme, host and HTTP port of a server: `https://nacos:8848`."""
+    plain = not connection.tls or address.startswith("http://")
+    host, port = split_address(address)
+    return f"{'http' if plain else 'https'}://{host}:{port}"

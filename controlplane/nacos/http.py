@@ -9,16 +9,15 @@ from typing import Any
 import httpx
 
 from controlplane.nacos import tls
-from controlplane.nacos.connection import NacosConnection, split_address
+from controlplane.nacos.connection import NacosConnection, base_url
 
 _STATE_PATHS = ("/v3/admin/core/state", "/v1/console/server/state", "/v1/core/cluster/nodes")
 
 
 def url(config: NacosConnection, address: str, path: str) -> str:
     """The URL of `path` below the context path of the server at `address`."""
-    host, port = split_address(address)
     prefix = "" if config.context_path == "/" else config.context_path.rstrip("/")
-    return f"{'https' if config.tls else 'http'}://{host}:{port}{prefix}{path}"
+    return base_url(config, address) + prefix + path
 
 
 def client(config: NacosConnection, timeout: float = 3.0) -> httpx.AsyncClient:

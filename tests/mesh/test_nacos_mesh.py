@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -228,10 +229,13 @@ def test_the_control_plane_starts_while_the_server_is_down(
         until(lambda: as_registered(mesh), 30, "all to be back")
 
 
-def test_the_password_is_not_accepted_any_more(
+def test_the_password_is_not_accepted_any_more_and_the_definitions_are_there_too(
     new_mesh: Callable[..., Mesh], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The token ends, the next login is refused: what is known is served on until the password is right."""
+    """The token ends, the next login is refused: what is known is served on until the password is right.
+
+    Then the server is killed: definitions can be read, a change is refused, and proxies go on.
+    """
     options_of_server = {"auth": True, "token_seconds": 30}
     with nacos_server.for_test(nacos_server.VERSIONS[0], tmp_path / "nacos", **options_of_server) as server:
         server.set_password("first")
@@ -240,6 +244,7 @@ def test_the_password_is_not_accepted_any_more(
         made = new_mesh()
         try:
             made.source = options(server.address, made.directory / "state")
+            made.store = "nacos"
             made.environment = login
             for name, tag in (("A", ""), ("Agray", "gray")):
                 made.pod(name, "sc-A", "spring-cloud-a", tag=tag, sidecar=False)
@@ -249,16 +254,37 @@ def test_the_password_is_not_accepted_any_more(
             with made.load(("GET", "/a", [], b""), ("GET", "/a", [GRAY], b""), rate=60, clients=4) as load:
                 server.set_password("second", "first")
                 until(lambda: shown(made, "sc-A") == ["A held", "Agray"], 60, "everything to be held")
-                assert "does not let the user 'nacos' in" in made.logs()
+                assert "does not let the user 'nacos' in" in source(made)["problem"]
                 load.wait_for(120)
                 server.set_password("first", "second")
                 until(lambda: shown(made, "sc-A") == ["A", "Agray"], 40, "the login to work again")
                 load.wait_for(60)
-            print(f"\nwrong password: {len(load.sent)} requests, {len(load.failed())} failed")
+                server.kill()
+                until(lambda: is_refused(source(made)), 20, "the loss to be shown")
+                before = made.rest.call("GET", "/v1/export").body
+                refused = made.rest.call("PUT", "/v1/applications/new", {"services": ["sc-A"]})
+                assert refused.status == 503
+                assert "Connection refused" in refused.json["detail"]
+                assert made.rest.call("GET", "/v1/export").body == before
+                assert made.rest.call("GET", "/readyz").status == 200
+                load.wait_for(60)
+            print(f"\nwrong password, then killed: {len(load.sent)} requests, {len(load.failed())} failed")
             assert load.failed() == []
             assert set(load.chains()) == {("A",), ("Agray",)}
         finally:
             registrar.close()
+
+
+def source(mesh: Mesh) -> dict[str, Any]:
+    """How the registry stands, as the admin API shows it."""
+    (one,) = mesh.rest.call("GET", "/v1/services").json["sources"]
+    return one
+
+
+def is_refused(one: dict[str, Any]) -> bool:
+    """Whether a registry is shown as one that nobody answers for."""
+    shown = one["state"] == "stale" and one["unreachable_since"]
+    return bool(shown) and "Connection refused" in one["problem"]
 
 
 def unready(mesh: Mesh) -> str:

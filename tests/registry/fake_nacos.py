@@ -20,7 +20,7 @@ from tests.nacos_server import free_port
 
 
 class FakeNacos(grpc.GenericRpcHandler):
-    """`services` are lists of instances by name, all in the group DEFAULT_GROUP. `clock_skew` is in seconds."""
+    """`services` are lists of instances by name, in the group DEFAULT_GROUP. `clock_skew` is in seconds."""
 
     def __init__(self, services: dict[str, list[dict[str, Any]]] | None = None) -> None:
         self.services = services or {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from pathlib import Path
 
+import httpx
 import pytest
 
 from controlplane.registry.nacos.doctor import examine
@@ -46,12 +48,13 @@ async def test_every_form_of_a_tag_and_every_kind_of_damage(
             instance(1013, weight=2.5, metadata={"app": "shop"}),
             instance(1014, enabled=False),
             instance(1015, healthy=False),
+            instance(1018, metadata={"msePilotCreateAppName": "store", "app": "shop"}),
         )
         await watch.until(lambda: len(watch.service(name)) > 5)
         found = {i.port: i for i in watch.service(name)}
         service = next(s for s in watch.catalog.services.values() if s.name == name)
     assert {p for p, i in found.items() if i.tag == "gray"} == {1002, 1003, 1004, 1005}
-    assert {p for p, i in found.items() if i.tag is None} == {1001, 1006, 1011, 1013, 1015, 1017}
+    assert {p for p, i in found.items() if i.tag is None} == {1001, 1006, 1011, 1013, 1015, 1017, 1018}
     assert {(r.address, r.port) for r in service.refused} == {
         ("127.0.0.1", 1007),
         ("127.0.0.1", 1008),
@@ -63,6 +66,7 @@ async def test_every_form_of_a_tag_and_every_kind_of_damage(
     }
     assert found[1013].weight == 2.5
     assert found[1013].application == "shop"
+    assert found[1018].application == "store"
     assert found[1001].application == name
     assert found[1015].health is Health.UNHEALTHY
     assert service.id == f"nacos/public/DEFAULT_GROUP/{name}"
@@ -82,6 +86,40 @@ async def test_each_change_arrives(nacos_address: str, tmp_path: Path, name: str
         await watch.until(lambda: [i.port for i in watch.service(name)] == [1])
         assert not watch.service(name)[0].held
         assert watch.catalog.status()[0].version.startswith("Nacos ")
+
+
+async def test_an_edit_of_metadata_in_nacos(nacos_address: str, tmp_path: Path, name: str) -> None:
+    """As an operator makes it in the console; it wins over what the application registers later."""
+    at = config(nacos_address, tmp_path, services=(name,))
+    async with Publisher(at) as publisher, watching(at) as watch:
+        await publisher.register(name, instance(1), instance(2))
+        await watch.until(lambda: [i.tag for i in watch.service(name)] == [None, None])
+        if not await edit_metadata(nacos_address, name, 2, {"lane": "gray"}):
+            pytest.skip("this server cannot keep edits")
+        await watch.until(lambda: [i.tag for i in watch.service(name)] == [None, "gray"])
+        await publisher.register(name, instance(1, "blue"), instance(2))
+        await watch.until(lambda: [i.tag for i in watch.service(name)] == ["blue", "gray"])
+        assert await edit_metadata(nacos_address, name, 2, {"lane": "gr äy"})
+        await watch.until(lambda: [i.port for i in watch.service(name)] == [1])
+        service = next(s for s in watch.catalog.services.values() if s.name == name)
+        assert [r.port for r in service.refused] == [2]
+
+
+async def edit_metadata(address: str, service: str, port: int, metadata: dict[str, str]) -> bool:
+    """Whether the server took it: 2.1 without its Raft group answers 500. Raises httpx.HTTPError."""
+    form = {
+        "serviceName": service,
+        "ip": "127.0.0.1",
+        "port": str(port),
+        "metadata": json.dumps(metadata),
+        "ephemeral": "true",
+    }
+    async with httpx.AsyncClient() as client:
+        for path in ("v3/admin/ns/instance", "v1/ns/instance"):
+            answer = await client.put(f"http://{address}/nacos/{path}", data=form)
+            if answer.status_code != 404:
+                return answer.status_code == 200
+    raise AssertionError(answer.text)
 
 
 async def test_a_base_set_that_is_emptied_is_held_but_not_a_tagged_one(

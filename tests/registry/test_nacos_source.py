@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,11 +14,14 @@ from typing import Any
 
 import pytest
 
-from controlplane.nacos.connection import split_address
+import controlplane
+from controlplane.nacos.connection import base_url, split_address
 from controlplane.registry.catalog import Catalog
 from controlplane.registry.nacos import NacosConfig, NacosSource
-from controlplane.registry.nacos.sdk import NacosError, plain
+from controlplane.registry.nacos.reach import NacosError
+from controlplane.registry.nacos.sdk import plain
 from controlplane.registry.source import RawInstance
+from controlplane.registry.types import SourceState
 
 
 class Registry:
@@ -132,6 +137,7 @@ async def test_a_service_that_cannot_be_read_fails_alone() -> None:
         assert run.ports() == {"sc-A": [(1, False)]}
         assert run.error == "nacos/public/DEFAULT_GROUP/sc-B: no instance can be read"
         assert run.catalog.status()[0].connected
+        assert run.catalog.status()[0].state is SourceState.INCOMPLETE
         registry.broken = set()
         await run.until(lambda: run.error == "" and run.ports().get("sc-B") == [(2, False)])
         assert registry.clients == 1
@@ -144,11 +150,16 @@ async def test_a_lost_connection_gets_a_new_client_and_holds() -> None:
         await run.until(run.catalog.synced)
         registry.down = True
         await run.until(lambda: run.error == "down" and run.ports() == {"sc-A": [(1, True), (2, True)]})
+        stale = run.catalog.status()[0]
+        assert (stale.state, stale.held_services, stale.held) == (SourceState.STALE, 1, 2)
+        assert abs(time.time() - stale.unreachable_since) < 60
         registry.services.clear()
         registry.down = False
         await run.until(lambda: run.error == "")
         assert registry.clients == 2
         assert run.ports() == {"sc-A": [(1, True), (2, True)]}
+        assert run.catalog.status()[0].state is SourceState.COMPLETE
+        assert run.catalog.status()[0].unreachable_since == 0
         registry.push("sc-A", 2, 3)
         await run.until(lambda: run.ports() == {"sc-A": [(1, True), (2, False), (3, False)]})
 
@@ -171,6 +182,13 @@ def test_the_sdk_is_loaded_only_with_nacos() -> None:
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
+def test_one_module_knows_the_sdk() -> None:
+    root = Path(controlplane.__file__).parent
+    sdk = re.compile(r"^\s*(import|from) v2\b", re.MULTILINE)
+    found = {path.relative_to(root).as_posix() for path in root.rglob("*.py") if sdk.search(path.read_text())}
+    assert found == {"registry/nacos/sdk.py"}
+
+
 def test_the_sdk_writes_nowhere_near_the_home() -> None:
     assert Path.home() not in NacosConfig(("x",)).directory().parents
     assert "secret" not in repr(NacosConfig(("x",), password="secret", secret_key="secret"))
@@ -182,6 +200,20 @@ def test_the_sdk_writes_nowhere_near_the_home() -> None:
 )
 def test_addresses(address: str, parts: tuple[str, int]) -> None:
     assert split_address(address) == parts
+
+
+@pytest.mark.parametrize(
+    ("address", "tls", "url"),
+    [
+        ("h", False, "http://h:8848"),
+        ("http-nacos:1", False, "http://http-nacos:1"),
+        ("h:1", True, "https://h:1"),
+        ("https://h:1/", True, "https://h:1"),
+        ("http://h:1", True, "http://h:1"),
+    ],
+)
+def test_the_scheme_of_an_address(address: str, tls: bool, url: str) -> None:
+    assert base_url(NacosConfig((address,), tls=tls), address) == url
 
 
 def test_what_the_server_says_in_plain_words() -> None:

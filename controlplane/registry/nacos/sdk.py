@@ -36,7 +36,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from controlplane.nacos import tls
-from controlplane.nacos.connection import split_address
+from controlplane.nacos.connection import base_url
 from controlplane.registry.nacos.config import NacosConfig
 from controlplane.registry.nacos.reach import NacosError, reachable
 from controlplane.registry.source import RawInstance
@@ -75,7 +75,7 @@ def client_config(sdk: Any, config: NacosConfig) -> Any:
     directory = config.directory()
     builder = (
         sdk.ClientConfigBuilder()
-        .server_address(",".join(_with_scheme(config)))
+        .server_address(",".join(base_url(config, one) for one in config.server_addresses))
         .namespace_id("" if config.namespace == "public" else config.namespace)
         .context_path(config.context_path)
         .log_level(logging.WARNING)
@@ -247,12 +247,6 @@ def plain(error: Exception, username: str) -> str:
     if "not connected" in text or "UNAVAILABLE" in text:
         return "the connection to Nacos is gone"
     return f"Nacos says: {text}"
-
-
-def _with_scheme(config: NacosConfig) -> list[str]:
-    """The addresses as the SDK wants them, each with the scheme of its HTTP port."""
-    scheme = "https" if config.tls else "http"
-    return ["{}://{}:{}".format(scheme, *split_address(address)) for address in config.server_addresses]
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
