@@ -29,7 +29,7 @@ PASSWORD = "for-tests-only"
 def guarded(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[NacosServer]:
-    """A server that wants a password. Its gRPC port takes TLS, too, with the certificate `tls.pem` of home."""
+    """A server that wants a password; its gRPC port takes TLS, too, with `tls.pem` of its home."""
     home = tmp_path_factory.mktemp("nacos")
     pem = certificate(home, "tls")
     own = "nacos.remote.server.rpc.tls"

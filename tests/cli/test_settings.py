@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from controlplane.app.parts import nacos_of
 from controlplane.app.settings import endpoint, load
 from tests.cli.run import laneway
+from tests.tls_relay import certificate
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +51,25 @@ def test_the_variables_that_nacos_users_know(monkeypatch: pytest.MonkeyPatch):
     assert settings.nacos == ("n1:8848", "n2:8848")
     assert (settings.nacos_namespace, settings.nacos_groups) == ("staging", ("A", "B"))
     assert "secret" not in repr(settings)
+
+
+def test_how_nacos_lets_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    ca = certificate(tmp_path, "ca")
+    for name, value in (
+        ("NACOS_GROUP", "orders"),
+        ("NACOS_SERVICES", "sc-*,gateway"),
+        ("NACOS_ACCESS_KEY", "key"),
+        ("NACOS_SECRET_KEY", "hidden"),
+        ("NACOS_TLS_ENABLE", "true"),
+        ("NACOS_CA_FILE", str(ca)),
+    ):
+        monkeypatch.setenv(name, value)
+    settings = load(None, {"nacos": ["https://n1:8848"], "state_dir": tmp_path})
+    at = nacos_of(settings)
+    assert (at.groups, at.services) == (("orders",), ("sc-*", "gateway"))
+    assert (at.access_key, at.secret_key, at.tls, at.ca_file) == ("key", "hidden", True, ca)
+    assert at.directory() == tmp_path / "nacos"
+    assert "hidden" not in f"{settings!r} {at!r}"
 
 
 @pytest.mark.parametrize(
