@@ -18,6 +18,8 @@ from tests.cli.ports import free_port
 from tests.cli.run import LANEWAY, environment, laneway
 from tests.nacos_server import NacosServer
 from tests.registry.nacos_tools import Publisher, config, instance, watching
+from tests.store.nacos_tools import connection, opened
+from tests.store.test_stores import GATEWAY
 from tests.tls_relay import TlsRelay, certificate
 
 pytestmark = [pytest.mark.nacos, pytest.mark.timeout(240)]
@@ -144,6 +146,8 @@ async def test_the_tls_of_nacos_itself(guarded: NacosServer, tmp_path: Path) -> 
         await publisher.register("sc-A", instance(1, "gray"))
         await watch.until(lambda: [i.tag for i in watch.service("sc-A")] == ["gray"])
     assert [one.text for one in await examine(at) if not one.ok] == []
+    async with opened(connection(*at.server_addresses, tls=True, ca_file=pem, **login)) as store:
+        assert (await store.change(lambda now: now.put(GATEWAY))).revision == 1
     wrong = [one.text for one in await examine(replace(at, ca_file=other)) if not one.ok]
     assert "its certificate is not trusted" in wrong[0]
 
