@@ -9,10 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 
 from controlplane.registry.nacos.doctor import examine
+from controlplane.xds.messages import DeltaRequest, DeltaResponse
+from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from tests import nacos_server
 from tests.cli.ports import free_port
 from tests.cli.run import LANEWAY, environment, laneway
@@ -21,6 +24,7 @@ from tests.registry.nacos_tools import Publisher, config, instance, watching
 from tests.store.nacos_tools import connection, opened
 from tests.store.test_stores import GATEWAY
 from tests.tls_relay import TlsRelay, certificate
+from tests.xds.client import DELTA
 
 pytestmark = [pytest.mark.nacos, pytest.mark.timeout(240)]
 
@@ -67,11 +71,13 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def serving(address: str, home: Path, **variables: str) -> AsyncIterator[Served]:
+async def serving(
+    address: str, home: Path, *, xds: str = "127.0.0.1:0", **variables: str
+) -> AsyncIterator[Served]:
     """`laneway serve` on a Nacos server, with nothing else of the environment that it could go by."""
     await asyncio.to_thread(home.mkdir)
     admin = f"127.0.0.1:{free_port()}"
-    command = [LANEWAY, "serve", "--nacos", address, "--admin", admin, "--xds", "127.0.0.1:0"]
+    command = [LANEWAY, "serve", "--nacos", address, "--admin", admin, "--xds", xds]
     log = home.with_suffix(".log")
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
@@ -133,6 +139,69 @@ async def test_by_tls_and_with_a_password(guarded: NacosServer, tmp_path: Path) 
         assert PASSWORD not in served.log.read_text()
     assert list(home.iterdir()) == []
     assert (state / "nacos" / "log").is_dir()
+
+
+async def everything(xds: str) -> dict[tuple[str, str], bytes]:
+    """What a control plane has for an edge: (type, name) -> the resource."""
+    found: dict[tuple[str, str], bytes] = {}
+    missing = {CLUSTER, ENDPOINT, LISTENER, ROUTE}
+    async with grpc.aio.insecure_channel(xds) as channel:
+        call = channel.stream_stream(DELTA, DeltaRequest.SerializeToString, DeltaResponse.FromString)(
+            timeout=20
+        )
+        for type_url in sorted(missing):
+            request = DeltaRequest(type_url=type_url, resource_names_subscribe=["*"])
+            request.node.id, request.node.cluster = "edge~1", "edge"
+            request.node.metadata["role"] = "edge"
+            await call.write(request)
+        while missing:
+            reply = await call.read()
+            missing.discard(reply.type_url)
+            found |= {(reply.type_url, one.name): one.resource.value for one in reply.resources}
+            await call.write(DeltaRequest(type_url=reply.type_url, response_nonce=reply.nonce))
+    return found
+
+
+async def test_two_control_planes_send_the_same_bytes(guarded: NacosServer, tmp_path: Path) -> None:
+    """Written at either of them, in whatever order; a proxy may go from one to the other."""
+    login = {"NACOS_USERNAME": "nacos", "NACOS_PASSWORD": PASSWORD}
+    place = {"LANEWAY_STORE": "nacos", "NACOS_NAMESPACE": "public"}
+    ports = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    at = config(guarded.address, tmp_path / "sdk", username="nacos", password=PASSWORD)
+    group = {"gateway": "edge", "applications": ["sc-twin"]}
+    rule = {"conditions": [{"source": "header", "name": "canary", "operator": "==", "value": "gray"}]}
+    async with contextlib.AsyncExitStack() as stack:
+        publisher = await stack.enter_async_context(Publisher(at))
+        one, two = [
+            await stack.enter_async_context(
+                serving(guarded.address, tmp_path / f"home{number}", xds=port, **login, **place)
+            )
+            for number, port in enumerate(ports)
+        ]
+        await publisher.register("sc-twin", *(instance(n, "gray" if n % 2 else None) for n in range(1, 8)))
+        for served in (one, two):
+            await served.until("/readyz", ready)
+        writes = [
+            (one, "gateways/edge", {"listeners": [{"port": 8080}]}),
+            (two, "gateways/edge/routes/a", {"match": {"path": {"prefix": "/"}}, "service": "sc-twin"}),
+            (one, "lane-groups/twin", group),
+            (two, "lane-groups/twin/lanes/first", {"tag": "gray", "rule": rule}),
+            (one, "lane-groups/twin/lanes/second", {"tag": "other", "rule": rule, "priority": 2}),
+        ]
+        for served, path, document in writes:
+            answer = await served.http.put(f"/v1/{path}", json=document)
+            assert answer.status_code in (200, 201), answer.text
+            for other in (one, two):
+                await other.until(f"/v1/{path}", ready)
+        for _ in range(100):
+            first, second = [await everything(port) for port in ports]
+            gray = [name for kind, name in first if kind == CLUSTER and "gray" in name]
+            if first == second and gray:
+                break
+            await asyncio.sleep(0.1)
+        assert gray
+        assert first == second
+        assert {kind for kind, _ in first} == {CLUSTER, ENDPOINT, LISTENER, ROUTE}
 
 
 async def test_the_tls_of_nacos_itself(guarded: NacosServer, tmp_path: Path) -> None:
