@@ -2,7 +2,8 @@
 FROM debian:trixie-slim AS python
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 >/dev/null \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/* /usr/share/doc /usr/share/man /usr/share/locale
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/* /usr/share/doc /usr/share/man /usr/share/locale \
+    /usr/lib/python3.*/test /usr/lib/python3.*/pydoc_data
 
 FROM python AS build
 RUN apt-get update -qq \
