@@ -51,6 +51,30 @@ def restart(stack: Stack, table: Table, *services: str) -> None:
         )
 
 
+def rolling(stack: Stack, table: Table) -> None:
+    """Two base instances of B are restarted one after the other, sidecar first and application first."""
+    with table.guarded("rolling restart of a base"):
+        stack.files = [*stack.files, PODS]
+        stack.up("b-two")
+        both = {f"B[{stack.address(pod)}]" for pod in ("b", "b-two")}
+
+        def served() -> bool:
+            return all(any(pod in stack.get()[1] for _ in range(20)) for pod in both)
+
+        eventually(served, 60, "both instances of B answer")
+        with Load(stack.url) as load:
+            for order in (("b-two-sidecar", "b-two"), ("b", "b-sidecar")):
+                for service in order:
+                    stack.docker("restart", service)
+                eventually(lambda order=order: all(map(stack.healthy, order)), 60, f"{order} are healthy")
+                eventually(served, 60, "both instances of B answer again")
+        table.row("rolling restart of two base instances", not load.failed(), load.story())
+        stack.compose(
+            "rm", "--stop", "--force", "--volumes", *(f"b-two{s}" for s in ("", "-sidecar", "-init", "-pod"))
+        )
+        stack.files.remove(PODS)
+
+
 def control_plane(stack: Stack, table: Table) -> None:
     """Away for a minute; a canary of B, whose sidecar was ready before, registers meanwhile."""
     with table.guarded("kill -9 of the control plane"):
@@ -142,6 +166,7 @@ def check(stack: Stack, table: Table) -> None:
     kill(stack, table, "c-gray-sidecar", ("a-gray", "b", "c"))
     restart(stack, table, "c-gray-sidecar", "c-gray")
     restart(stack, table, "a-gray", "a-gray-sidecar")
+    rolling(stack, table)
     control_plane(stack, table)
     nacos(stack, table)
     pause(stack, table)
