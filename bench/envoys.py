@@ -167,8 +167,9 @@ def measured(server: str, binaries: Path, count: int, clusters: int, changes: in
 def live(one: RunningEnvoy) -> bool:
     try:
         return one.get("/ready").strip() == "LIVE" and one.updates() > 0
-    except urllib.error.HTTPError:
-        return False  # it starts: 503
+    except urllib.error.HTTPError as starting:
+        starting.close()
+        return False
 
 
 def main() -> None:

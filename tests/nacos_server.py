@@ -258,8 +258,12 @@ class NacosServer:
         """The body of the answer to a request below /nacos/."""
         url = f"http://{self.address}/nacos/{path}"
         request = urllib.request.Request(url, form.encode() or None, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.read().decode()
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.read().decode()
+        except urllib.error.HTTPError as refusal:
+            refusal.close()
+            raise
 
     def wait_for_subscribers(self, service: str, count: int, patience: float = 90.0) -> None:
         """Return when so many clients are subscribed to `service`. Raises TimeoutError."""
@@ -291,7 +295,10 @@ class NacosServer:
                 if mark not in answer.read():
                     return False
             socket.create_connection(("127.0.0.1", self.port + 1000), 1).close()
-        except (OSError, urllib.error.URLError):
+        except urllib.error.HTTPError as refusal:
+            refusal.close()
+            return False
+        except OSError:
             return False
         return True
 
