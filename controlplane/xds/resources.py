@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from .encoding import ResponseCache, Selection
+from .gate import Gate
 from .resource import Identity, Resource, identity
 
 _PREFIX = "type.googleapis.com/"
@@ -29,6 +30,9 @@ RUNTIME = _PREFIX + "envoy.service.runtime.v3.Runtime"
 #: The order in which changes that belong together are pushed: make before break.
 #: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations
 PUSH_ORDER = (CLUSTER, ENDPOINT, SECRET, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST, RUNTIME)
+
+#: The types whose changes are tried with one client first: those that an Envoy rejects as a whole.
+TRIED = frozenset({LISTENER, ROUTE})
 
 _HISTORY = 8  # changes remembered for one name: enough to see that a flap came back to where it was
 _TOMBSTONES = 1_000  # removed names remembered at least, before the oldest are forgotten
@@ -55,6 +59,8 @@ class Collection:
 
     `label`, when set, is shown as the version in state-of-the-world replies in place of the content's hash.
     """
+
+    gate: Gate | None = None
 
     def __init__(self, type_url: str, resources: Iterable[Resource] = ()) -> None:
         self.type_url = type_url
@@ -101,18 +107,23 @@ class Collection:
     def put(self, resource: Resource) -> bool:
         """Add a resource or replace the one of that name. True if that was a change."""
         before = self._resources.get(resource.name)
-        if identity(before) == identity(resource):
+        if not self._may_change(before, resource):
             return False
         self._record(resource.name, before, resource)
         self._notify()
         return True
+
+    def restore(self, resource: Resource) -> None:
+        """Take a change of this resource back; `resource` is what was before it."""
+        self._record(resource.name, self._resources.get(resource.name), resource)
+        self._notify()
 
     def remove(self, name: str) -> bool:
         """Remove the resource of that name. True if there was one."""
         before = self._resources.get(name)
         if before is None:
             return False
-        self._record(name, before, None)
+        self._remove(before)
         self._notify()
         return True
 
@@ -121,10 +132,10 @@ class Collection:
         wanted = {resource.name: resource for resource in resources}
         at = self.changed_at
         for name in [name for name in self._resources if name not in wanted]:
-            self._record(name, self._resources[name], None)
+            self._remove(self._resources[name])
         for name, resource in wanted.items():
             before = self._resources.get(name)
-            if identity(before) != identity(resource):
+            if self._may_change(before, resource):
                 self._record(name, before, resource)
         if self.changed_at != at:
             self._notify()
@@ -158,6 +169,10 @@ class Collection:
                 self._changes.clear()
             known = self._changes[cursor] = frozenset(self._walk(cursor))
         return known
+
+    def changed(self, name: str) -> int:
+        """The number of the last change of that name."""
+        return self._log.get(name, 0)
 
     def former(self, name: str) -> Resource | None:
         """A resource that was removed of late, by its name or alias."""
@@ -228,6 +243,15 @@ class Collection:
                 resource.digest for resource in map(self.get, names) if resource is not None
             )
         return known
+
+    def _may_change(self, before: Resource | None, after: Resource) -> bool:
+        allowed = self.gate is None or self.gate.allows(self, before, after)
+        return allowed and identity(before) != identity(after)
+
+    def _remove(self, resource: Resource) -> None:
+        if self.gate is not None:
+            self.gate.allows(self, resource, None)
+        self._record(resource.name, resource, None)
 
     def _walk(self, cursor: int) -> Iterator[str]:
         for name, changed_at in reversed(self._log.items()):
