@@ -132,6 +132,8 @@ class Canary:
         trial = self._trials.get(collection)
         if trial is None or not (subscriber.wildcard or not subscriber.names.isdisjoint(trial.good)):
             return False
+        if subscriber.pending_all or not subscriber.pending.isdisjoint(trial.good):
+            return False  # it asks, and would wait
         return not any(_of(client, collection) is subscriber for client in trial.clients)
 
     def withholds(self, collection: Collection) -> bool:
@@ -179,9 +181,8 @@ class Canary:
                     and _uses(subscription, name)
                 ]
                 if names:
-                    found += self._refuse(collection, subscription, names, nack, client.node.id)
-            elif client in trial.clients and _has_all(subscription):
-                trial.clients.remove(client)
+                    found += self._refuse(collection, client, names, reply, nack)
+            elif not subscription.outstanding and not _lags(subscription):
                 accepted = [name for name in trial.good if _uses(subscription, name)]
                 self._settle(collection, accepted, "trials_accepted")
         return found
@@ -210,19 +211,20 @@ class Canary:
             self._settle(collection, [before.name])
 
     def _refuse(
-        self, collection: Collection, subscription: Subscription, names: list[str], nack: Nack, node: str
+        self, collection: Collection, client: Client, names: list[str], reply: Sent, nack: Nack
     ) -> list[Held]:
-        """Take back what a client rejected."""
+        """Take back what a client rejected in a reply."""
         good = self._trials[collection].good
+        subscription = client.state.subscriptions[collection.type_url]
         had_all = not _lags(subscription)
         found: list[Held] = []
         for name in names:
             tried = collection.get(name)
             assert tried is not None  # what is removed is on trial no more
-            found.append(Held(tried, collection.type_url, node, nack))
+            found.append(Held(tried, collection.type_url, client.node.id, nack))
             collection.restore(good[name])
-        if had_all:
-            # It has kept the last good state, as the protocol wants it, and is not sent it again.
+        if had_all and not reply.asked and collection.changes_since(reply.before).isdisjoint(names):
+            # It had the last good state and has kept it, as the protocol wants it: it is not sent it again.
             subscription.cursor = Clock.now
         self._held.setdefault(collection, {}).update({one.resource.name: one for one in found})
         self._settle(collection, names, "trials_rejected")
@@ -269,7 +271,3 @@ def _lags(subscription: Subscription) -> bool:
         return subscription.dirty()
     except Overrun:
         return True
-
-
-def _has_all(subscription: Subscription) -> bool:
-    return not subscription.outstanding and not _lags(subscription)

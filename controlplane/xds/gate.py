@@ -19,6 +19,12 @@ class Subscriber(Protocol):
     @property
     def names(self) -> frozenset[str]: ...
 
+    @property
+    def pending(self) -> frozenset[str]: ...
+
+    @property
+    def pending_all(self) -> bool: ...
+
 
 class Gate(Protocol):
     """What is asked before a resource changes, and before the change is pushed: see `canary`."""
