@@ -102,9 +102,15 @@ class Canary:
         """The changes that are held."""
         return [one for held in self._held.values() for one in held.values()]
 
-    def held_of(self, collection: Collection) -> Iterable[Held]:
-        """The changes of that collection that are held."""
-        return self._held.get(collection, {}).values()
+    def held_from(self, state: StreamState[Any]) -> tuple[Held, ...]:
+        """Those of what a client subscribes to."""
+        return tuple(
+            one
+            for subscription in state.subscriptions.values()
+            for part in subscription.parts
+            for name, one in self._held.get(part, {}).items()
+            if _uses(subscription, name)
+        )
 
     # What collections and subscriptions ask.
 

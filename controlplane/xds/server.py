@@ -190,7 +190,13 @@ class XdsServer:
     def proxies(self, node: str | None = None) -> list[ConnectedProxy]:
         """All open streams; or those of one node id, with their drift."""
         return [
-            describe(stream.node, stream.state, stream.connected, with_drift=node is not None)
+            describe(
+                stream.node,
+                stream.state,
+                stream.connected,
+                self._canary.held_from(stream.state),
+                with_drift=node is not None,
+            )
             for stream in self._streams
             if node in (None, stream.node.id)
         ]

@@ -53,6 +53,7 @@ PROXY = {
     "variant": "delta",
     "connected": "2026-01-01T00:00:00+00:00",
     "types": {},
+    "held": [],
     "warnings": [],
 }
 
