@@ -98,7 +98,9 @@ class StreamState(Generic[S]):
     def touched(self, collection: Collection) -> bool:
         """Whether a change of that collection concerns this stream."""
         subscription = self.subscriptions.get(collection.type_url)
-        return subscription is not None and not subscription.waits() and subscription.dirty()
+        if subscription is None or (collection.gate is not None and subscription.waits()):
+            return False
+        return subscription.dirty()
 
     def next(self, now: float) -> bytes | None:
         """The next response to write. `now` is of the same clock as `wake_at`, in seconds. Raises Overrun."""
