@@ -263,6 +263,34 @@ async def test_a_change_during_a_trial_is_what_counts(pair: Pair, type_url: str)
 
 
 @tried
+async def test_who_took_an_earlier_change_of_a_trial_gets_the_last_good_back(
+    pair: Pair, type_url: str
+) -> None:
+    pair.world[type_url].put(resource("a", "2"))
+    first = await pair.one.reply()
+    pair.world[type_url].put(resource("a", "3"))
+    second = await pair.one.reply()
+    await pair.one.ack(first)
+    await pair.one.ack(second, error="no")
+    assert pair.content(await pair.one.expect(type_url, ["a"])) == [b"a|1"]
+    await pair.one.quiet()
+    await pair.two.quiet()
+
+
+@tried
+async def test_who_rejects_its_first_configuration_gets_the_last_good(pair: Pair, type_url: str) -> None:
+    pair.world[type_url].put(resource("a", "2"))
+    await pair.one.reply()
+    late = pair.world.connect("late", delta=pair.delta)
+    await late.subscribe(type_url, [] if type_url == LISTENER else ["a"])
+    reply = await late.reply()
+    assert pair.content(reply) == [b"a|2"]
+    await late.ack(reply, error="no")
+    assert pair.content(await late.expect(type_url, ["a"])) == [b"a|1"]
+    await pair.two.quiet()
+
+
+@tried
 async def test_a_change_that_is_taken_back_during_a_trial(pair: Pair, type_url: str) -> None:
     pair.world[type_url].put(resource("a", "2"))
     await pair.one.ack(await pair.one.reply(), error="" if type_url == LISTENER else "no")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from controlplane.xds import messages
@@ -306,8 +306,29 @@ def content(part: Any) -> str:
     report_multiple_bugs=False,
 )
 @given(steps=st.lists(operations, min_size=10, max_size=50))
+@example(steps=[("reconnect", 0), ("change", ROUTE, "a", "r", False), ("drain", 0, "no")])
 def test_one_client_has_a_change_before_the_others(delta: bool, steps: list[tuple[Any, ...]]) -> None:
     fleet = Fleet(delta)
     for step, *arguments in steps:
         getattr(fleet, step)(*arguments)
     fleet.check()
+
+
+@pytest.mark.parametrize("delta", [True, False], ids=["delta", "sotw"])
+def test_removed_clusters_stay_as_long_as_a_change_is_held(delta: bool) -> None:
+    fleet = Fleet(delta)
+    fleet.change(ROUTE, "a", "q", True)
+    for number in range(3):
+        fleet.drain(number, "")
+    fleet.change(ROUTE, "a", "r", False)  # q is used no more, and gone
+    for number, error in enumerate(("no", "", "")):
+        fleet.drain(number, error)
+    assert [one.resource.name for one in fleet.canary.held()] == ["a"]
+    for client in fleet.clients:
+        assert client.state.next(1e6) is None
+        assert client.state.wake_at() is None
+        assert "q" in client.have[CLUSTER]
+    fleet.change(ROUTE, "a", "p", False)
+    fleet.check()
+    for client in fleet.clients:
+        assert "q" not in client.have[CLUSTER]
