@@ -136,6 +136,7 @@ SCHEMAS: dict[str, Schema] = {
         variant=TEXT,
         connected=TEXT,
         types={"type": "object"},
+        held=_list(_object(type=TEXT, name=TEXT, version=TEXT, node=TEXT, nack={"type": "object"})),
         warnings=_list(TEXT),
         drift=_list({"type": "object"}),
     ),

@@ -15,6 +15,7 @@ from controlplane.plan.preview import base_hop, hops, matches
 from controlplane.plan.request import Request
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Services
+from controlplane.xds.canary import Held
 from controlplane.xds.resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST
 from controlplane.xds.server import ConnectedProxy, TypeState
 from controlplane.xds.status import ResourceStatus
@@ -100,6 +101,16 @@ def _drift(found: ResourceStatus) -> dict[str, Any]:
     }
 
 
+def _held(held: Held) -> dict[str, Any]:
+    return {
+        "type": TYPE_NAMES.get(held.type_url, held.type_url),
+        "name": held.resource.name,
+        "version": held.resource.version,
+        "node": held.node,
+        "nack": _nack(held.nack),
+    }
+
+
 def proxy(connected: ConnectedProxy, publisher: Publisher) -> dict[str, Any]:
     """One entry of GET /v1/proxies."""
     metadata: Mapping[str, Any] = connected.metadata
@@ -114,6 +125,7 @@ def proxy(connected: ConnectedProxy, publisher: Publisher) -> dict[str, Any]:
         "variant": connected.variant,
         "connected": datetime.fromtimestamp(connected.connected, UTC).isoformat(),
         "types": types,
+        "held": [_held(one) for one in connected.held],
         "warnings": publisher.warnings(connected.cluster, metadata),
     }
     if connected.drift is not None:

@@ -7,6 +7,7 @@ are published at once, with what the rollout has deployed so far.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,14 +41,18 @@ CONNECTION_AGE = 1800.0
 
 
 class Laneway:
-    """All parts, wired. Implements `admin.control.ControlPlane`. `lane_drain` is in seconds."""
+    """All parts, wired. Implements `admin.control.ControlPlane`. `lane_drain`, `canary_wait`: seconds."""
 
-    def __init__(self, store: DefinitionStore, catalog: Catalog, lane_drain: float) -> None:
+    def __init__(
+        self, store: DefinitionStore, catalog: Catalog, lane_drain: float, canary_wait: float = 0.0
+    ) -> None:
         self.store = store
         self.catalog = catalog
         self.publisher = Publisher()
         views = Views(self.publisher)
-        self.xds = XdsServer(views.classify, views.released, max_connection_age=CONNECTION_AGE)
+        self.xds = XdsServer(
+            views.classify, views.released, canary_wait=canary_wait, max_connection_age=CONNECTION_AGE
+        )
         self._rollout = Rollout(self._publish, self._acknowledged, lane_drain)
         self._names = ServiceNames()
         self._loaded = False
@@ -111,10 +116,11 @@ class Laneway:
             some = sorted(service_ids)[:5]
             log.info("services changed", services=some, more=max(0, len(service_ids) - len(some)))
 
-    def _publish(self, deployed: Deployed) -> None:
-        self.publisher.publish(
-            self.store.current.definitions, deployed, self.catalog.services, self._names.resolve
-        )
+    def _publish(self, deployed: Deployed, at_once: bool = False) -> None:
+        with self.xds.at_once() if at_once else contextlib.nullcontext():
+            self.publisher.publish(
+                self.store.current.definitions, deployed, self.catalog.services, self._names.resolve
+            )
 
     async def _acknowledged(self, role: str, timeout: float) -> list[str]:  # noqa: ASYNC109
         # Proxyless clients route by lanes as sidecars do: both must know a lane before it is chosen.

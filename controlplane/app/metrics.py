@@ -42,6 +42,14 @@ class LanewayCollector(Collector):
         yield GaugeMetricFamily("laneway_xds_streams", "Open xDS streams", counters["streams"])
         for name, text in COUNTERS.items():
             yield CounterMetricFamily(f"laneway_xds_{name}", text, counters[name])
+        trials = CounterMetricFamily(
+            "laneway_xds_trials", "Changes that went to one proxy first, by result", labels=["result"]
+        )
+        for result in ("accepted", "rejected", "timed_out", "overtaken"):
+            trials.add_metric([result], counters[f"trials_{result}"])
+        yield trials
+        held = len(self._laneway.xds.held())
+        yield GaugeMetricFamily("laneway_xds_held_changes", "Changes held back, see GET /v1/proxies", held)
         ended = CounterMetricFamily(
             "laneway_xds_streams_refused", "Streams ended by Laneway", labels=["status"]
         )

@@ -9,13 +9,14 @@ import structlog
 
 from controlplane.model.definitions import Definitions
 from controlplane.plan.lanes import enabled_lanes
-from controlplane.plan.rollout import Deployed, ending, first_step, second_step
+from controlplane.plan.rollout import Deployed, ending, first_step, second_step, stops_lanes
 
 log = structlog.get_logger(__name__)
 
 ACKNOWLEDGE_WAIT = 2.0
 
-Publish = Callable[[Deployed], None]
+Publish = Callable[[Deployed, bool], None]
+"""(what is deployed, whether it goes to every proxy at once)."""
 Acknowledged = Callable[[str, float], Awaitable[list[str]]]
 """(role, timeout in seconds) -> node ids of that role that did not acknowledge in time."""
 
@@ -73,7 +74,7 @@ class Rollout:
         before = self.deployed
         first = first_step(before, wanted, drained)
         self.deployed = first
-        self._publish(first)
+        self._publish(first, stops_lanes(before, first))
         for name in drained:
             self._stopped_at.pop(name, None)
         if first.coloured != before.coloured:
@@ -83,7 +84,7 @@ class Rollout:
         second = second_step(first, wanted)
         if second != first:
             self.deployed = second
-            self._publish(second)
+            self._publish(second, False)
             log.info("edges colour", lanes=sorted(second.coloured))
         retiring = ending(self.deployed, wanted)
         for name in self._stopped_at.keys() - retiring:

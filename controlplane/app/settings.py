@@ -56,6 +56,12 @@ class Settings(BaseSettings):
     empty_hold: float = Field(
         300.0, ge=0, description="how long the last good base set of a lost source is served"
     )
+    canary_wait: float = Field(
+        0.5,
+        ge=0,
+        description="how long a changed listener or route configuration waits for the answer of the first "
+        "proxy; 0: it goes to all at once",
+    )
     tag_keys: Names = Field(
         (), description="metadata keys that hold the tag, in order; empty: the built-in ones"
     )

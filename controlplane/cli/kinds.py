@@ -193,9 +193,13 @@ def _proxy(item: Item) -> dict[str, str]:
     types = item.get("types") or {}
     refused = sorted(name for name, state in types.items() if state.get("nack"))
     waiting = sorted(name for name, state in types.items() if state.get("sent") != state.get("acked"))
-    state = (
-        f"NACK {', '.join(refused)}" if refused else f"waits for {', '.join(waiting)}" if waiting else "acked"
-    )
+    held = sorted({one["type"] for one in item.get("held") or ()})
+    if refused:
+        state = f"NACK {', '.join(refused)}"
+    elif held:
+        state = f"last good {', '.join(held)}"
+    else:
+        state = f"waits for {', '.join(waiting)}" if waiting else "acked"
     return {
         "node": item["node"],
         "cluster": item.get("cluster", ""),

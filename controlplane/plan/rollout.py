@@ -46,6 +46,11 @@ def second_step(deployed: Deployed, wanted: Mapping[str, LaneMeaning]) -> Deploy
     return Deployed(deployed.known, frozenset(ready))
 
 
+def stops_lanes(before: Deployed, after: Deployed) -> bool:
+    """Whether a lane that is in use before is in use no more, wholly or at edges."""
+    return not (before.coloured <= after.coloured and before.known.keys() <= after.known.keys())
+
+
 def ending(deployed: Deployed, wanted: Mapping[str, LaneMeaning]) -> frozenset[str]:
     """Lanes that are still known but must end, or change their route, after a drain."""
     return frozenset(

@@ -1,4 +1,4 @@
-"""Resources, the collections that hold them and the views that streams see.
+"""The collections that hold resources and the views that streams see.
 
 Nothing here does I/O, nothing waits. Everything belongs to one thread, that of the event loop.
 
@@ -13,11 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-import xxhash
-
-from . import wire
-from .clusters import endpoints_of
 from .encoding import ResponseCache, Selection
+from .gate import Gate
+from .resource import Identity, Resource, identity
 
 _PREFIX = "type.googleapis.com/"
 CLUSTER = _PREFIX + "envoy.config.cluster.v3.Cluster"
@@ -33,108 +31,12 @@ RUNTIME = _PREFIX + "envoy.service.runtime.v3.Runtime"
 #: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations
 PUSH_ORDER = (CLUSTER, ENDPOINT, SECRET, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST, RUNTIME)
 
+#: The types whose changes are tried with one client first: those that an Envoy rejects as a whole.
+TRIED = frozenset({LISTENER, ROUTE})
+
 _HISTORY = 8  # changes remembered for one name: enough to see that a flap came back to where it was
 _TOMBSTONES = 1_000  # removed names remembered at least, before the oldest are forgotten
 _WEIGHT = (1 << 64) - 1
-
-
-class Resource:
-    """One named xDS resource: opaque bytes with a version. Immutable; its encoded forms are made once.
-
-    `body` is the serialised message without an Any around it. `aliases` are further names under which a
-    client may ask for it (delta only, used by VHDS).
-    """
-
-    __slots__ = ("_delta", "_digest", "_endpoints", "_entry", "_sotw", "aliases", "body", "name", "version")
-
-    name: str
-    body: bytes
-    version: str
-    aliases: tuple[str, ...]
-
-    def __init__(self, name: str, body: bytes, version: str, aliases: tuple[str, ...] = ()) -> None:
-        put = object.__setattr__
-        put(self, "name", name)
-        put(self, "body", body)
-        put(self, "version", version)
-        put(self, "aliases", aliases)
-        put(self, "_sotw", None)
-        put(self, "_delta", None)
-        put(self, "_digest", None)
-        put(self, "_endpoints", None)
-        put(self, "_entry", None)
-
-    @classmethod
-    def of(cls, name: str, body: bytes, aliases: tuple[str, ...] = ()) -> Resource:
-        """A resource whose version is the hash of its content: the same over restarts and replicas."""
-        return cls(name, body, xxhash.xxh64_hexdigest(body), aliases)
-
-    def __setattr__(self, key: str, value: object) -> None:
-        raise AttributeError(f"a Resource is immutable: cannot set {key}")
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Resource):
-            return NotImplemented
-        return (self.name, self.version, self.body, self.aliases) == (
-            other.name,
-            other.version,
-            other.body,
-            other.aliases,
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.version))
-
-    def __repr__(self) -> str:
-        return f"Resource({self.name!r}, version={self.version!r}, {len(self.body)} bytes)"
-
-    @property
-    def digest(self) -> int:
-        """64 bits of name and version; a set of resources is summed up by the sum of its digests."""
-        if self._digest is None:
-            object.__setattr__(
-                self, "_digest", xxhash.xxh64_intdigest(f"{self.name}\0{self.version}".encode())
-            )
-        return self._digest  # pyright: ignore[reportReturnType]
-
-    @property
-    def entry(self) -> bytes:
-        """Its encoded entry in the `initial_resource_versions` of a client that has it."""
-        if self._entry is None:
-            object.__setattr__(self, "_entry", wire.entry(self.name, self.version))
-        return self._entry  # pyright: ignore[reportReturnType]
-
-    @property
-    def endpoints(self) -> str:
-        """For a cluster: the name under which its endpoints are found, which may differ from its own."""
-        if self._endpoints is None:
-            object.__setattr__(self, "_endpoints", endpoints_of(self.name, self.body))
-        return self._endpoints  # pyright: ignore[reportReturnType]
-
-    def sotw_field(self, type_url: str) -> bytes:
-        """The `resources` field of a DiscoveryResponse with this resource in it."""
-        if self._sotw is None:
-            any_message = wire.text(wire.ANY_TYPE_URL, type_url) + wire.field(wire.ANY_VALUE, self.body)
-            object.__setattr__(self, "_sotw", wire.field(wire.SOTW_RESOURCES, any_message))
-        return self._sotw  # pyright: ignore[reportReturnType]
-
-    def delta_field(self, type_url: str) -> bytes:
-        """The `resources` field of a DeltaDiscoveryResponse with this resource in it."""
-        if self._delta is None:
-            any_message = wire.text(wire.ANY_TYPE_URL, type_url) + wire.field(wire.ANY_VALUE, self.body)
-            wrapper = wire.text(wire.RESOURCE_VERSION, self.version)
-            wrapper += wire.text(wire.RESOURCE_NAME, self.name)
-            wrapper += b"".join(wire.text(wire.RESOURCE_ALIASES, alias) for alias in self.aliases)
-            wrapper += wire.field(wire.RESOURCE_BODY, any_message)
-            object.__setattr__(self, "_delta", wire.field(wire.DELTA_RESOURCES, wrapper))
-        return self._delta  # pyright: ignore[reportReturnType]
-
-
-_Identity = tuple[str, tuple[str, ...]] | None  # version and aliases; None where there is no such resource
-
-
-def _identity(resource: Resource | None) -> _Identity:
-    return None if resource is None else (resource.version, resource.aliases)
 
 
 class Clock:
@@ -158,6 +60,8 @@ class Collection:
     `label`, when set, is shown as the version in state-of-the-world replies in place of the content's hash.
     """
 
+    gate: Gate | None = None
+
     def __init__(self, type_url: str, resources: Iterable[Resource] = ()) -> None:
         self.type_url = type_url
         self.label: str | None = None
@@ -167,7 +71,7 @@ class Collection:
         self._entries: dict[bytes, str] | None = None
         self._whole: frozenset[bytes] | None = None  # the keys of _entries: a set compares with a set at once
         self._log: dict[str, int] = {}  # name (or alias) -> number of its last change, oldest first
-        self._history: dict[str, list[tuple[int, _Identity]]] = {}
+        self._history: dict[str, list[tuple[int, Identity]]] = {}
         self._tombstones: dict[str, Resource] = {}
         self._floor = 0
         self._sum = 0
@@ -203,18 +107,23 @@ class Collection:
     def put(self, resource: Resource) -> bool:
         """Add a resource or replace the one of that name. True if that was a change."""
         before = self._resources.get(resource.name)
-        if _identity(before) == _identity(resource):
+        if not self._may_change(before, resource):
             return False
         self._record(resource.name, before, resource)
         self._notify()
         return True
+
+    def restore(self, resource: Resource) -> None:
+        """Take a change of this resource back; `resource` is what was before it."""
+        self._record(resource.name, self._resources.get(resource.name), resource)
+        self._notify()
 
     def remove(self, name: str) -> bool:
         """Remove the resource of that name. True if there was one."""
         before = self._resources.get(name)
         if before is None:
             return False
-        self._record(name, before, None)
+        self._remove(before)
         self._notify()
         return True
 
@@ -223,10 +132,10 @@ class Collection:
         wanted = {resource.name: resource for resource in resources}
         at = self.changed_at
         for name in [name for name in self._resources if name not in wanted]:
-            self._record(name, self._resources[name], None)
+            self._remove(self._resources[name])
         for name, resource in wanted.items():
             before = self._resources.get(name)
-            if _identity(before) != _identity(resource):
+            if self._may_change(before, resource):
                 self._record(name, before, resource)
         if self.changed_at != at:
             self._notify()
@@ -260,6 +169,10 @@ class Collection:
                 self._changes.clear()
             known = self._changes[cursor] = frozenset(self._walk(cursor))
         return known
+
+    def changed(self, name: str) -> int:
+        """The number of the last change of that name."""
+        return self._log.get(name, 0)
 
     def former(self, name: str) -> Resource | None:
         """A resource that was removed of late, by its name or alias."""
@@ -331,6 +244,15 @@ class Collection:
             )
         return known
 
+    def _may_change(self, before: Resource | None, after: Resource) -> bool:
+        allowed = self.gate is None or self.gate.allows(self, before, after)
+        return allowed and identity(before) != identity(after)
+
+    def _remove(self, resource: Resource) -> None:
+        if self.gate is not None:
+            self.gate.allows(self, resource, None)
+        self._record(resource.name, resource, None)
+
     def _walk(self, cursor: int) -> Iterator[str]:
         for name, changed_at in reversed(self._log.items()):
             if changed_at <= cursor:
@@ -339,9 +261,9 @@ class Collection:
                 yield name
 
     def _came_back(self, name: str, cursor: int) -> bool:
-        for at, identity in reversed(self._history.get(name, ())):
+        for at, then in reversed(self._history.get(name, ())):
             if at <= cursor:
-                return identity == _identity(self._resources.get(name))
+                return then == identity(self._resources.get(name))
         return False
 
     def _record(self, name: str, before: Resource | None, after: Resource | None) -> None:
@@ -351,7 +273,7 @@ class Collection:
             self._log.pop(changed, None)
             self._log[changed] = at
         history = self._history.setdefault(name, [(0, None)])
-        history.append((at, _identity(after)))
+        history.append((at, identity(after)))
         del history[:-_HISTORY]
         if before is not None:
             self._sum = (self._sum - before.digest) & _WEIGHT

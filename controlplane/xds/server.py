@@ -16,6 +16,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc
@@ -23,16 +24,18 @@ import structlog
 
 from . import csds
 from .admission import TokenBucket
+from .canary import Canary, Held
 from .connection import EOF, Connection, StreamEnd, parse
 from .debounce import Debounce
 from .delta import DeltaSubscription
 from .messages import Message
 from .node import InvalidNode, Node, NotReady, from_message
-from .resources import Clock, Collection, Overrun, View
+from .resources import TRIED, Clock, Collection, Overrun, View
 from .services import handlers
 from .status import ConnectedProxy, TypeState, describe
 from .stream import StreamState
 from .subscription import Nack, Sent
+from .waiter import Waiter
 
 __all__ = [
     "ConnectedProxy",
@@ -59,6 +62,10 @@ class _Stream:
         self.connection = connection
         self.connected = time.time()
 
+    @property
+    def state(self) -> StreamState[Any]:
+        return self.connection.state
+
 
 class XdsServer:
     """Serves the views that `classify` gives to nodes.
@@ -70,6 +77,9 @@ class XdsServer:
     authorise: called before anything is read of a stream, with its peer and its metadata; raises InvalidNode
     to
         refuse it with PERMISSION_DENIED.
+    canary_wait: seconds until a changed listener or route configuration goes to all although the one that got
+    it
+        first has not answered (see Canary); 0 for to all at once.
     debounce_quiet, debounce_max, removal_wait, warming_wait: seconds (see Debounce and StreamState).
     max_connection_age: seconds until a connection is asked to go elsewhere, with gRPC's jitter of a tenth; 0
     for
@@ -83,6 +93,7 @@ class XdsServer:
         released: Callable[[Node, View], None] | None = None,
         *,
         authorise: Callable[[str, Mapping[str, str | bytes]], None] | None = None,
+        canary_wait: float = 0.0,
         debounce_quiet: float = 0.01,
         debounce_max: float = 0.1,
         removal_wait: float = 2.0,
@@ -128,7 +139,15 @@ class XdsServer:
         self._streams: dict[_Stream, None] = {}
         self._per_node: Counter[str] = Counter()
         self._by_collection: dict[Collection, dict[_Stream, None]] = {}
-        self._waiters: list[_Waiter] = []
+        self._tried = TRIED if canary_wait else frozenset[str]()
+        self._canary = Canary(
+            canary_wait,
+            clients=lambda collection: self._by_collection.get(collection, ()),
+            later=lambda seconds, what: asyncio.get_running_loop().call_later(seconds, what),
+            over=self._over,
+            count=self._count,
+        )
+        self._waiters: list[Waiter[_Stream]] = []
         self._ready = asyncio.Event()
         self._changed_readiness = asyncio.Event()
         self._stopping = False
@@ -152,6 +171,7 @@ class XdsServer:
         """End all streams with UNAVAILABLE, after GOAWAY, and stop. grace: seconds until the rest is cut."""
         self._stopping = True
         self._debounce.close()
+        self._canary.close()
         for stream in tuple(self._streams):
             stream.connection.end(grpc.StatusCode.UNAVAILABLE, "the server stops")
         self._wake_waiting()
@@ -170,10 +190,24 @@ class XdsServer:
     def proxies(self, node: str | None = None) -> list[ConnectedProxy]:
         """All open streams; or those of one node id, with their drift."""
         return [
-            describe(stream.node, stream.connection.state, stream.connected, with_drift=node is not None)
+            describe(
+                stream.node,
+                stream.state,
+                stream.connected,
+                self._canary.held_from(stream.state),
+                with_drift=node is not None,
+            )
             for stream in self._streams
             if node in (None, stream.node.id)
         ]
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """Changes that are made within it go to everyone at once, past the canary."""
+        return self._canary.at_once()
+
+    def held(self) -> list[Held]:
+        """The changes that one client has rejected and no other has got."""
+        return self._canary.held()
 
     async def acknowledged(self, where: Callable[[Node], bool], timeout: float) -> list[str]:  # noqa: ASYNC109
         """Wait until the streams of the nodes `where` picks have answered everything their views hold now.
@@ -182,7 +216,7 @@ class XdsServer:
         seconds.
         """
         mark = Clock.now
-        waiter = _Waiter(mark, [stream for stream in self._streams if where(stream.node)])
+        waiter = Waiter(mark, [stream for stream in self._streams if where(stream.node)])
         waiter.check()
         if waiter.streams:
             self._waiters.append(waiter)
@@ -283,6 +317,8 @@ class XdsServer:
                 streams = self._by_collection[collection] = {}
                 collection.watch(self._debounce.mark)
             streams[stream] = None
+            if collection.type_url in self._tried:
+                collection.gate = self._canary
 
     def _detach(self, stream: _Stream) -> None:
         self._streams.pop(stream, None)
@@ -293,6 +329,7 @@ class XdsServer:
             if not streams:
                 del self._by_collection[collection]
                 collection.unwatch(self._debounce.mark)
+        self._canary.left(stream)
         for waiter in self._waiters:
             waiter.drop(stream)
 
@@ -301,9 +338,11 @@ class XdsServer:
     def _push(self, collections: set[Collection]) -> None:
         """Wake the streams which the changes of these collections concern."""
         for collection in collections:
+            if collection.gate is not None:
+                self._canary.choose(collection)
             for stream in self._by_collection.get(collection, ()):
                 try:
-                    if stream.connection.state.touched(collection):
+                    if stream.state.touched(collection):
                         stream.connection.wake()
                 except Overrun:
                     stream.connection.wake()  # the writer meets it too, and ends the stream
@@ -311,13 +350,25 @@ class XdsServer:
         for waiter in tuple(self._waiters):
             waiter.check()
 
+    def _over(self, collection: Collection) -> None:
+        """Streams that waited for what is tried of that collection may go on."""
+        for stream in self._by_collection.get(collection, ()):
+            stream.connection.wake()
+        for waiter in tuple(self._waiters):
+            waiter.check()
+
+    def _count(self, what: str, number: int) -> None:
+        self.counters[what] += number
+
     def _count_push(self, size: int) -> None:
         self.counters["pushes"] += 1
         self.counters["pushed_bytes"] += size
 
     def _answered(self, stream: _Stream, request: Message, reply: Sent) -> None:
+        nack = None
         if request.HasField("error_detail"):
             self.counters["nacks"] += 1
+            nack = stream.state.subscriptions[request.type_url].nack
             _log.warning(
                 "rejected by a proxy",
                 node=stream.node.id,
@@ -327,6 +378,14 @@ class XdsServer:
             )
         else:
             self.counters["acks"] += 1
+        for held in self._canary.answered(stream, request.type_url, reply, nack):
+            _log.warning(
+                "a change is held: the first proxy that got it rejected it",
+                type=held.type_url,
+                name=held.resource.name,
+                version=held.resource.version,
+                node=held.node,
+            )
         for waiter in tuple(self._waiters):
             waiter.check_one(stream)
 
@@ -335,32 +394,7 @@ class XdsServer:
         changed.set()
 
     def _client_streams(self) -> list[tuple[Node, StreamState[Any]]]:
-        return [(stream.node, stream.connection.state) for stream in self._streams]
-
-
-class _Waiter:
-    """Streams that have not answered everything up to `mark`."""
-
-    def __init__(self, mark: int, streams: Iterable[_Stream]) -> None:
-        self.mark = mark
-        self.streams = dict.fromkeys(streams)
-        self.done = asyncio.Event()
-
-    def check(self) -> None:
-        for stream in tuple(self.streams):
-            self.check_one(stream)
-
-    def check_one(self, stream: _Stream) -> None:
-        try:
-            if stream in self.streams and stream.connection.state.settled(self.mark):
-                self.drop(stream)
-        except Overrun:
-            pass  # the stream is about to end
-
-    def drop(self, stream: _Stream) -> None:
-        self.streams.pop(stream, None)
-        if not self.streams:
-            self.done.set()
+        return [(stream.node, stream.state) for stream in self._streams]
 
 
 def _collections(view: View) -> Iterable[Collection]:

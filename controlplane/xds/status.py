@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .canary import Held
 from .delta import DeltaSubscription
 from .node import Node
 from .stream import StreamState
@@ -52,12 +53,14 @@ class ConnectedProxy:
     connected: float
     types: Mapping[str, TypeState]
     node: Node
+    held: tuple[Held, ...]
+    """Changes that it does not get because another client rejected them."""
     drift: tuple[ResourceStatus, ...] | None = None
     """What the client does not have as the snapshot has it; None where nobody asked."""
 
 
 def describe(
-    node: Node, state: StreamState[Any], connected: float, *, with_drift: bool = False
+    node: Node, state: StreamState[Any], connected: float, held: tuple[Held, ...], *, with_drift: bool = False
 ) -> ConnectedProxy:
     """The present state of a stream. Drift costs as much as there are resources."""
     return ConnectedProxy(
@@ -72,6 +75,7 @@ def describe(
             for type_url, subscription in state.subscriptions.items()
         },
         node=node,
+        held=held,
         drift=drift(state) if with_drift else None,
     )
 

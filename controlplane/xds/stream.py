@@ -8,6 +8,7 @@ removed of clusters last, when the routes are acknowledged.
 
 from __future__ import annotations
 
+import math
 from typing import Generic, TypeVar
 
 from .delta import DeltaSubscription
@@ -19,6 +20,7 @@ from .resources import (
     LISTENER,
     PUSH_ORDER,
     ROUTE,
+    TRIED,
     VIRTUAL_HOST,
     Collection,
     View,
@@ -96,7 +98,9 @@ class StreamState(Generic[S]):
     def touched(self, collection: Collection) -> bool:
         """Whether a change of that collection concerns this stream."""
         subscription = self.subscriptions.get(collection.type_url)
-        return subscription is not None and subscription.dirty()
+        if subscription is None or (collection.gate is not None and subscription.waits()):
+            return False
+        return subscription.dirty()
 
     def next(self, now: float) -> bytes | None:
         """The next response to write. `now` is of the same clock as `wake_at`, in seconds. Raises Overrun."""
@@ -106,8 +110,10 @@ class StreamState(Generic[S]):
             if not subscription.dirty() or (gated and type_url == VIRTUAL_HOST):
                 # A virtual host that is asked for comes with its clusters: they go first, warm.
                 continue
+            waits = type_url in TRIED and subscription.waits()
             response = subscription.compose(
-                hold=holding and type_url in _BREAKING, asked_only=gated and type_url in _REFERRING
+                hold=holding and type_url in _BREAKING,
+                asked_only=waits or (gated and type_url in _REFERRING),
             )
             if type_url == CLUSTER:
                 self._clusters_pushed(subscription, now)
@@ -120,7 +126,7 @@ class StreamState(Generic[S]):
 
     def wake_at(self) -> float | None:
         """When `next` should be asked again although nothing happened."""
-        times = [at for at in (self._hold_until, self._gate_until) if at is not None]
+        times = [at for at in (self._hold_until, self._gate_until) if at is not None and at != math.inf]
         return min(times) if times else None
 
     def settled(self, mark: int) -> bool:
@@ -130,7 +136,9 @@ class StreamState(Generic[S]):
 
     def _followed(self, type_url: str, next_type: str) -> bool:
         first = self.subscriptions.get(type_url)
-        wanted = NOTHING if first is None or first.nack else self.view.follows(type_url, first.names)
+        if first is None or first.nack is not None or first.withheld():
+            return True
+        wanted = self.view.follows(type_url, first.names)
         if not wanted:
             return True
         second = self.subscriptions.get(next_type)
@@ -174,6 +182,12 @@ class StreamState(Generic[S]):
         """Removals that were held, when what may have used them is acknowledged or the wait is over."""
         if self._hold_until is None:
             return None
+        if any(self.subscriptions[kind].withheld() for kind in TRIED if kind in self.subscriptions):
+            # The last good state of what refers to the removed stays in use: the wait has not begun.
+            self._hold_until = math.inf
+            return None
+        if self._hold_until == math.inf:
+            self._hold_until = now + self.removal_wait
         if now < self._hold_until:
             referring = [self.subscriptions[kind] for kind in _REFERRING if kind in self.subscriptions]
             if gated or any(subscription.outstanding for subscription in referring):

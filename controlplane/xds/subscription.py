@@ -118,6 +118,14 @@ class Subscription:
         self.cursor = Clock.now
         return False
 
+    def waits(self) -> bool:
+        """Whether changes go to another client first."""
+        return any(part.gate is not None and part.gate.keeps_from(part, self) for part in self.parts)
+
+    def withheld(self) -> bool:
+        """Whether the client may have, and use, a state before a change that not everyone has."""
+        return any(part.gate is not None and part.gate.withholds(part) for part in self.parts)
+
     def settled(self, mark: int) -> bool:
         """Whether everything up to `mark` was sent to the client and answered by it."""
         if not self.started:

@@ -45,6 +45,13 @@ SOURCE = SourceStatus(
     version="Nacos 2.3.2",
     error="",
 )
+HELD = {
+    "type": "route",
+    "name": "edge/edge",
+    "version": "34cd",
+    "node": "edge/2",
+    "nack": {"version": "56ef", "message": "no such filter", "at": "2026-01-01T00:00:00+00:00"},
+}
 PROXY = {
     "node": "edge/1",
     "cluster": "edge",
@@ -53,6 +60,7 @@ PROXY = {
     "variant": "delta",
     "connected": "2026-01-01T00:00:00+00:00",
     "types": {},
+    "held": [HELD],
     "warnings": [],
 }
 

@@ -111,6 +111,8 @@ def test_describe(admin: Admin):
         proxy = laneway(*words, "--server", server)
         assert "no such cluster" in proxy
         assert "rejected" in proxy
+        assert "no such filter" in proxy
+    assert "last good route" in laneway("proxies", "--server", server)
 
 
 def test_watch_shows_each_change_until_interrupted(admin: Admin):

@@ -1,0 +1,130 @@
+"""Two edges of one gateway, of which one rejects a changed route: the other, an Envoy, goes on with the last
+good one, and lanes are switched off all the same.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf import json_format
+
+from controlplane.translate.names import edge_routes
+from controlplane.xds import messages
+from controlplane.xds.resources import CLUSTER, LISTENER, ROUTE
+from tests.mesh.client import until
+from tests.mesh.harness import Mesh, group, lane, route
+from tests.xds.client import DELTA
+
+ROUTES = edge_routes("edge")
+GRAY = ("canary", "gray")
+NODE = json_format.ParseDict(
+    {"id": "picky", "cluster": "edge", "metadata": {"role": "edge"}},
+    discovery_pb2.DeltaDiscoveryRequest().node,
+)
+
+
+class PickyEdge:
+    """A client that takes the part of an edge and rejects changed routes when it is told to."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.text = ""
+        self.ended: grpc.RpcError | None = None
+        self.have: set[str] = set()
+        self._requests: queue.Queue[Any] = queue.Queue()
+        self._channel = grpc.insecure_channel(f"{mesh.xds[0]}:{mesh.xds[1]}")
+        call = self._channel.stream_stream(
+            DELTA,
+            request_serializer=lambda request: request.SerializeToString(),
+            response_deserializer=messages.DeltaResponse.FromString,
+        )
+        first = messages.DeltaRequest(type_url=CLUSTER)
+        first.node.MergeFromString(NODE.SerializeToString())
+        for request in (
+            first,
+            messages.DeltaRequest(type_url=LISTENER),
+            messages.DeltaRequest(type_url=ROUTE, resource_names_subscribe=[ROUTES]),
+        ):
+            self._requests.put(request)
+        self._call = call(iter(self._requests.get, None))
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            for reply in self._call:
+                answer = messages.DeltaRequest(type_url=reply.type_url, response_nonce=reply.nonce)
+                if reply.type_url == ROUTE and self.text:
+                    answer.error_detail.message = self.text
+                self._requests.put(answer)
+                self.have |= {resource.name for resource in reply.resources}
+        except grpc.RpcError as error:
+            self.ended = error
+
+    def close(self) -> None:
+        self._call.cancel()
+        self._requests.put(None)
+        self._thread.join()
+        self._channel.close()
+
+
+@pytest.fixture(scope="module")
+def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
+    made = new_mesh(drain=0.2)
+    for tag in ("", "gray"):
+        made.pod(f"A{tag}", "sc-A", "app", tag=tag, sidecar=False)
+    return made.start(route("a", "sc-A"), group("order-flow", "app"), lane("gray"), envoys=False)
+
+
+@pytest.fixture(scope="module")
+def picky(mesh: Mesh) -> Iterator[PickyEdge]:
+    edge = PickyEdge(mesh)
+    until(lambda: ROUTES in edge.have, 10, "the picky edge has routes")
+    mesh.start_edge()
+    mesh.wait_ready()
+    until(lambda: mesh.edge.get("/a", GRAY).lane == "gray", 30, "the lane")
+    yield edge
+    edge.close()
+
+
+def proxies(mesh: Mesh) -> dict[str, Any]:
+    return {one["node"]: one for one in mesh.rest.get("/v1/proxies")["items"]}
+
+
+def trials(mesh: Mesh, result: str) -> float:
+    line = f'laneway_xds_trials_total{{result="{result}"}} '
+    found = mesh.rest.call("GET", "/metrics").body.decode().partition(line)[2]
+    return float(found.partition("\n")[0])
+
+
+def test_an_accepted_change_reaches_the_other_edge(mesh: Mesh, picky: PickyEdge) -> None:
+    mesh.apply(route("b", "sc-A", {"prefix": "/b"}))
+    until(lambda: mesh.edge.get("/b").status == 200, 10, "the new route")
+    assert trials(mesh, "accepted") == 1
+    assert all(not one["held"] for one in proxies(mesh).values())
+
+
+def test_a_rejected_change_is_held_and_a_lane_is_switched_off(mesh: Mesh, picky: PickyEdge) -> None:
+    picky.text = "I am picky"
+    mesh.apply(route("c", "sc-A", {"prefix": "/c"}))
+    until(lambda: proxies(mesh)["picky"]["types"]["route"]["nack"], 10, "the rejection")
+    for one in proxies(mesh).values():
+        (held,) = one["held"]
+        assert (held["type"], held["name"], held["node"]) == ("route", ROUTES, "picky")
+        assert held["nack"]["message"] == "I am picky"
+    assert proxies(mesh)["picky"]["types"]["route"]["nack"]["message"] == "I am picky"
+    assert trials(mesh, "rejected") == 1
+    assert "laneway_xds_held_changes 1.0" in mesh.rest.call("GET", "/metrics").body.decode()
+    assert mesh.logs().count("a change is held") == 1
+    assert mesh.edge.get("/c").status == 404
+    assert mesh.edge.get("/b", GRAY).lane == "gray"
+    mesh.rest.done("POST", "/v1/lane-groups/order-flow/lanes/gray/disable")
+    until(lambda: mesh.edge.get("/a", GRAY).lane is None, 1.5, "the lane is off")
+    nacks = {node: one["types"]["route"]["nack"] is not None for node, one in proxies(mesh).items()}
+    assert nacks.pop("picky")
+    assert not any(nacks.values())

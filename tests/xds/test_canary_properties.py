@@ -1,0 +1,334 @@
+"""The canary by itself: whatever happens in whatever order, one client has a change before the others do, and
+what it rejects reaches nobody else.
+
+Three model clients share one view. A route's content names the cluster that it uses; a change brings the new
+cluster and takes the old one away. Beside the canary's own rules: clients end with the view, nobody is sent
+what it has, and nobody is told that a cluster is gone which its route uses.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from controlplane.xds import messages
+from controlplane.xds.canary import Canary
+from controlplane.xds.delta import DeltaSubscription
+from controlplane.xds.node import Node
+from controlplane.xds.resources import CLUSTER, LISTENER, ROUTE, Collection, View
+from controlplane.xds.sotw import SotwSubscription
+from controlplane.xds.stream import StreamState
+from tests.xds.client import resource
+
+TYPES = (CLUSTER, LISTENER, ROUTE)
+CONTENTS = ("p", "q", "r")
+
+clients = st.integers(0, 2)
+tried = st.sampled_from([LISTENER, ROUTE])
+names = st.sampled_from(["a", "b"])
+operations = st.one_of(
+    st.tuples(st.just("change"), tried, names, st.sampled_from(CONTENTS), st.booleans()),
+    st.tuples(st.just("change"), tried, names, st.sampled_from(CONTENTS), st.just(False)),
+    st.tuples(st.just("remove"), tried, names),
+    st.tuples(st.just("flush")),
+    st.tuples(st.just("take"), clients),
+    st.tuples(st.just("answer"), clients, st.sampled_from(["", "", "no"])),
+    st.tuples(st.just("drain"), clients, st.sampled_from(["", "", "no"])),
+    st.tuples(st.just("expire")),
+    st.tuples(st.just("reconnect"), clients),
+)
+
+
+class Timer:
+    """One that ends when the test says so."""
+
+    def __init__(self, what: Callable[[], None]) -> None:
+        self.what: Callable[[], None] | None = what
+
+    def cancel(self) -> None:
+        self.what = None
+
+
+class Client:
+    def __init__(self, number: int, view: View, delta: bool) -> None:
+        self.node = Node(f"node-{number}")
+        self.delta = delta
+        self.state: StreamState[Any] = StreamState(view, DeltaSubscription if delta else SotwSubscription)
+        self.have: dict[str, dict[str, str]] = {type_url: {} for type_url in TYPES}
+        self.sent: dict[str, dict[str, str]] = {type_url: {} for type_url in TYPES}
+        self.rejected: dict[str, dict[str, list[str]]] = {type_url: {} for type_url in TYPES}
+        """By name what it rejected since it accepted something of that name."""
+        self.doubted: set[tuple[str, str]] = set()
+        """What it rejected something of, or what was removed: it may be told once more what it has."""
+        self.versions: dict[str, str] = {}
+        self.unanswered: list[Any] = []
+        self.new = set(TYPES)
+        self._request = messages.DeltaRequest if delta else messages.SotwRequest
+        for type_url in TYPES:
+            named = {"resource_names_subscribe" if delta else "resource_names": self.names(type_url)}
+            self.state.receive(self._request(type_url=type_url, **named))  # pyright: ignore[reportArgumentType]
+
+    @staticmethod
+    def names(type_url: str) -> list[str]:
+        return ["a", "b"] if type_url == ROUTE else []
+
+    def take(self) -> tuple[Any, dict[str, str]] | None:
+        raw = self.state.next(0.0)
+        if raw is None:
+            return None
+        reply = (messages.DeltaResponse if self.delta else messages.SotwResponse).FromString(raw)
+        bodies = [part.resource.value if self.delta else part.value for part in reply.resources]
+        self.unanswered.append(reply)
+        return reply, dict(body.decode().split("|") for body in bodies)
+
+    def answer(self, reply: Any, error: str) -> tuple[str, Any]:
+        request = self._request(type_url=reply.type_url, response_nonce=reply.nonce)
+        if not self.delta:
+            if not error:
+                self.versions[reply.type_url] = reply.version_info
+            request.resource_names.extend(self.names(reply.type_url))
+            request.version_info = self.versions.get(reply.type_url, "")
+        if error:
+            request.error_detail.message = error
+        return reply.type_url, self.state.receive(request)
+
+
+class Fleet:
+    def __init__(self, delta: bool) -> None:
+        self.delta = delta
+        self.parts = {type_url: Collection(type_url) for type_url in TYPES}
+        self.view = View({type_url: [part] for type_url, part in self.parts.items()})
+        self.timers: list[Timer] = []
+        self.counts: Counter[str] = Counter()
+        self.clients: list[Client] = []
+        self.canary = Canary(
+            0.5,
+            clients=lambda _collection: self.clients,
+            later=self._later,
+            over=lambda _collection: None,
+            count=self._count,
+        )
+        for type_url in (LISTENER, ROUTE):
+            self.parts[type_url].gate = self.canary
+        self.wanted: dict[tuple[str, str], str] = {}
+        self.shown: dict[tuple[str, str, str], set[Client]] = {}
+        self.free: set[tuple[str, str, str]] = set()
+        self.good: dict[tuple[str, str], str] = {}
+        self.nacked: set[tuple[str, str, str]] = set()
+        for type_url in (LISTENER, ROUTE):
+            for name in ("a", "b"):
+                self.change(type_url, name, "p", False)
+        self.clients = [Client(number, self.view, delta) for number in range(3)]
+        for number in range(3):
+            self.drain(number, "")
+
+    def _later(self, _seconds: float, what: Callable[[], None]) -> Timer:
+        self.timers.append(Timer(what))
+        return self.timers[-1]
+
+    def _count(self, what: str, number: int) -> None:
+        self.counts[what] += number
+
+    # What happens.
+
+    def change(self, type_url: str, name: str, content: str, at_once: bool) -> None:
+        part = self.parts[type_url]
+        before = part.get(name)
+        key = (type_url, name, content)
+        used = set(self.wanted.values())
+        self.wanted[type_url, name] = content
+        self.parts[CLUSTER].put(resource(content))
+        if at_once:
+            with self.canary.at_once():
+                changed = part.put(resource(name, content))
+            if changed:
+                self._free(type_url)
+        else:
+            changed = part.put(resource(name, content))
+            if changed and content != self.good.get((type_url, name)):
+                self.free.discard(key)
+                self.shown.pop(key, None)
+        if before is None:
+            self._free(type_url, name)
+        for gone in used - set(self.wanted.values()):
+            self.parts[CLUSTER].remove(gone)
+
+    def remove(self, type_url: str, name: str) -> None:
+        self.wanted.pop((type_url, name), None)
+        self.good.pop((type_url, name), None)
+        self.parts[type_url].remove(name)
+        for client in self.clients:
+            client.doubted.add((type_url, name))
+
+    def flush(self) -> None:
+        for part in self.parts.values():
+            self.canary.choose(part)
+
+    def expire(self) -> None:
+        for timer in self.timers:
+            if timer.what is not None:
+                timer.what()
+                for type_url in (LISTENER, ROUTE):
+                    self._free(type_url)
+        self.timers.clear()
+
+    def _free(self, type_url: str, *names: str) -> None:
+        """Everyone may have what is there under these names, or under all."""
+        for part in self.parts[type_url]:
+            if not names or part.name in names:
+                self.free.add((type_url, part.name, content(part)))
+                self.good[type_url, part.name] = content(part)
+
+    def take(self, number: int) -> bool:
+        client = self.clients[number]
+        taken = client.take()
+        if taken is None:
+            return False
+        reply, got = taken
+        type_url = reply.type_url
+        asked = type_url in client.new
+        client.new.discard(type_url)
+        have = client.have[type_url]
+        full = not self.delta and type_url in (CLUSTER, LISTENER)
+        gone = have.keys() - got.keys() if full else set(getattr(reply, "removed_resources", ()))
+        if type_url == CLUSTER:
+            there = [part.name for part in self.parts[ROUTE]]
+            sure = [client.have[ROUTE].get(name) for name in there] if not client.rejected[ROUTE] else []
+            assert gone.isdisjoint(sure), "it was told that a cluster is gone which its route uses"
+        for name, new in got.items():
+            again = new == client.sent[type_url].get(name)
+            allowed = full or type_url == CLUSTER or asked or (type_url, name) in client.doubted
+            assert allowed or not again, f"{name} was sent again"
+            if new != have.get(name) and not asked and type_url != CLUSTER:
+                self._show(client, (type_url, name, new))
+            client.doubted.discard((type_url, name))
+        client.sent[type_url] |= got
+        for name in gone:
+            have.pop(name, None)
+            client.sent[type_url].pop(name, None)
+            client.rejected[type_url].pop(name, None)
+        return True
+
+    def _show(self, client: Client, key: tuple[str, str, str]) -> None:
+        shown = self.shown.setdefault(key, set())
+        shown.add(client)
+        assert key in self.free or len(shown & set(self.clients)) == 1, f"{key} went to several untried"
+
+    def answer(self, number: int, error: str) -> None:
+        client = self.clients[number]
+        if not client.unanswered:
+            return
+        reply = client.unanswered.pop(0)
+        type_url = reply.type_url
+        bodies = [part.resource.value if self.delta else part.value for part in reply.resources]
+        got = dict(body.decode().split("|") for body in bodies)
+        if not got or type_url == CLUSTER:
+            error = ""
+        keys = {(type_url, name, new) for name, new in got.items()}
+        if error:
+            self.nacked |= keys
+            client.doubted |= {(type_url, name) for name in got}
+            for name, new in got.items():
+                if client.have[type_url].get(name) != new:
+                    client.rejected[type_url].setdefault(name, []).append(new)
+        else:
+            for name, new in got.items():
+                client.rejected[type_url].pop(name, None)
+                client.have[type_url][name] = new
+            has_all = all(other.type_url != type_url for other in client.unanswered)
+            for part in self.parts[type_url]:
+                if has_all and client.have[type_url].get(part.name) == content(part):
+                    self._free(type_url, part.name)
+        type_url, sent = client.answer(reply, error)
+        nack = client.state.subscriptions[type_url].nack if error else None
+        for held in self.canary.answered(client, type_url, sent, nack) if sent is not None else ():
+            key = (held.type_url, held.resource.name, content(held.resource))
+            assert error
+            assert key in keys
+            assert held.node == client.node.id
+
+    def drain(self, number: int, error: str) -> None:
+        self.flush()
+        for _ in range(100):
+            if self.clients[number].unanswered:
+                self.answer(number, error)
+            elif not self.take(number):
+                return
+        raise AssertionError("the stream does not come to rest")
+
+    def reconnect(self, number: int) -> None:
+        left = self.clients[number]
+        self.clients[number] = Client(number, self.view, self.delta)
+        self.canary.left(left)
+
+    # What must hold in the end.
+
+    def check(self) -> None:
+        for turn in range(4):
+            self.flush()
+            for number in range(3):
+                self.drain(number, "")
+            if turn == 2:
+                self.expire()  # a change that came back to what everyone has is never answered
+        held = {(one.type_url, one.resource.name): content(one.resource) for one in self.canary.held()}
+        for (type_url, name), wanted in self.wanted.items():
+            now = self.parts[type_url].get(name)
+            assert now is not None
+            if (type_url, name) in held:
+                assert held[type_url, name] == wanted != content(now)
+                assert (type_url, name, wanted) in self.nacked
+            else:
+                assert content(now) == wanted
+        for client in self.clients:
+            assert client.state.settled(0)
+            for type_url in (LISTENER, ROUTE):
+                assert not any(part.waits() for part in client.state.subscriptions.values())
+                for part in self.parts[type_url]:
+                    if content(part) not in client.rejected[type_url].get(part.name, ()):
+                        assert client.have[type_url].get(part.name) == content(part)
+
+
+def content(part: Any) -> str:
+    return part.body.decode().split("|")[1]
+
+
+@pytest.mark.parametrize("delta", [True, False], ids=["delta", "sotw"])
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
+    report_multiple_bugs=False,
+)
+@given(steps=st.lists(operations, min_size=10, max_size=50))
+@example(steps=[("reconnect", 0), ("change", ROUTE, "a", "r", False), ("drain", 0, "no")])
+def test_one_client_has_a_change_before_the_others(delta: bool, steps: list[tuple[Any, ...]]) -> None:
+    fleet = Fleet(delta)
+    for step, *arguments in steps:
+        getattr(fleet, step)(*arguments)
+    fleet.check()
+
+
+@pytest.mark.parametrize("delta", [True, False], ids=["delta", "sotw"])
+def test_removed_clusters_stay_as_long_as_a_change_is_held(delta: bool) -> None:
+    fleet = Fleet(delta)
+    fleet.change(ROUTE, "a", "q", True)
+    for number in range(3):
+        fleet.drain(number, "")
+    fleet.change(ROUTE, "a", "r", False)  # q is used no more, and gone
+    for number, error in enumerate(("no", "", "")):
+        fleet.drain(number, error)
+    assert [one.resource.name for one in fleet.canary.held()] == ["a"]
+    for client in fleet.clients:
+        assert client.state.next(1e6) is None
+        assert client.state.wake_at() is None
+        assert "q" in client.have[CLUSTER]
+    fleet.change(ROUTE, "a", "p", False)
+    fleet.check()
+    for client in fleet.clients:
+        assert "q" not in client.have[CLUSTER]
