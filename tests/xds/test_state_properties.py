@@ -52,7 +52,7 @@ class Client:
         self.stuck = False
         """It rejected a full set, and with it the news of what is gone."""
         self.kept: set[str] = set()
-        """Names whose removal it rejected."""
+        """Names whose removal it rejected, or cannot be told of."""
         self.version = ""
         self.nonce = ""
 
@@ -218,7 +218,7 @@ class Model:
             if not full and client.interested(name):
                 refused = client.rejected.get(name)
                 again = version == (client.have.get(name) if refused is None else refused)
-                # Who rejected that a resource is gone may still have it when it is there again: it is news.
+                # Who rejected or cannot be told that a resource is gone gets it when it is there again: it is news.
                 allowed = name in client.reasons or name in client.kept
                 assert not again or allowed, f"{name} was sent again without reason"
         if reply.type_url == CLUSTER:
@@ -254,7 +254,8 @@ class Model:
                     and type_url in (ENDPOINT, ROUTE)
                     and not client.wildcard
                 ):
-                    continue  # this variant cannot say of these that they are gone
+                    client.kept.add(name)  # this variant cannot say of these that they are gone
+                    continue
                 if expected is None and (client.stuck or name in client.kept):
                     continue
                 if expected is not None and client.rejected.get(name) == expected:
