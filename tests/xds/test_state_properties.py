@@ -218,7 +218,7 @@ class Model:
             if not full and client.interested(name):
                 refused = client.rejected.get(name)
                 again = version == (client.have.get(name) if refused is None else refused)
-                # Who rejected, or cannot be told, that a resource is gone may still have it when it is back: it is news.
+                # Who rejected, or cannot be told, that it is gone may still have it when it is back.
                 allowed = name in client.reasons or name in client.kept
                 assert not again or allowed, f"{name} was sent again without reason"
         if reply.type_url == CLUSTER:
