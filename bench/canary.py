@@ -22,7 +22,7 @@ import structlog
 import uvloop
 
 from bench import document
-from controlplane.app import collector
+from controlplane.app import memory
 from controlplane.xds import messages
 from controlplane.xds.resources import ROUTE, Collection, Resource, View
 from controlplane.xds.server import XdsServer
@@ -65,7 +65,7 @@ async def serve(pipe: Connection, wait: float) -> None:
 
 
 def server(pipe: Connection, wait: float) -> None:
-    collector.relax()
+    memory.tune()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     uvloop.run(serve(pipe, wait))
 

@@ -29,7 +29,7 @@ import grpc
 import structlog
 
 from bench import document
-from controlplane.app import collector
+from controlplane.app import memory
 from controlplane.app.publisher import Publisher
 from controlplane.app.views import Views
 from controlplane.cli.envoy_config import bootstrap, sidecar_metadata
@@ -230,7 +230,7 @@ async def get(host: str, egress: tuple[str, int]) -> float:
     return elapsed
 
 
-async def memory(services: int, calls: list[str] | None, used: tuple[int, ...]) -> dict[str, Any]:
+async def resident_of(services: int, calls: list[str] | None, used: tuple[int, ...]) -> dict[str, Any]:
     world = World(services, services)
     for number in range(max(used, default=0)):  # reachable instances, so that answers come from there
         made = service(number)
@@ -358,7 +358,7 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     services = 200 if arguments.quick else 1_000
     sidecars = arguments.sidecars or (50 if arguments.quick else 500)
-    collector.relax()  # as `laneway serve` does
+    memory.tune()  # as `laneway serve` does
     size = f"{services:,} services × 10 instances × {LANES} lanes, {sidecars} sidecars"
     measured_on = f"{document.machine()}.\n{size}."
     print(f"{measured_on}\n")
@@ -376,9 +376,9 @@ def main() -> None:
             tables.append(show(f"bytes a sidecar, {title}", sizes_sent))
     if arguments.only in (None, "memory"):
         calls = [f"svc-{n:04}" for n in range(CALLED)]
-        tables.append(show("Envoy, calls of 20 services", asyncio.run(memory(services, calls, ()))))
+        tables.append(show("Envoy, calls of 20 services", asyncio.run(resident_of(services, calls, ()))))
         used = (20, 50, 100)
-        tables.append(show("Envoy, everything, on demand", asyncio.run(memory(services, None, used))))
+        tables.append(show("Envoy, everything, on demand", asyncio.run(resident_of(services, None, used))))
     if arguments.write:
         document.write("bench/large.py", "\n\n".join([measured_on, *tables]))
 

@@ -11,7 +11,7 @@ import structlog
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.serve import AdminServer
 from controlplane.admin.tokens import load_tokens
-from controlplane.app import collector, logs, metrics, parts
+from controlplane.app import logs, memory, metrics, parts
 from controlplane.app.laneway import Laneway
 from controlplane.app.settings import Settings, endpoint
 from controlplane.model.problems import DefinitionError
@@ -34,7 +34,7 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
     Raises StartError where an address, a file or the seed is not usable.
     """
     logs.configure(settings.log_format, settings.log_level)
-    collector.relax()
+    memory.tune()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
