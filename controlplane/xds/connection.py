@@ -1,160 +1,161 @@
-"""One open stream: the two tasks that read and write it.
+"""One open stream: requests are applied to its state, responses are composed when it can take them.
 
-The reader applies requests to the stream's state, the writer asks the state for what to send. The writer
-waits for each write, so a client that reads slowly holds up itself alone; what changes in the meantime is
-merged, because a response is composed when the writer is free for it.
+A client that reads slowly holds up itself alone; what changes in the meantime is merged, because a response
+is composed when the one before has left.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, cast
+import time
+from typing import Any, Protocol
 
 import grpc
 from google.protobuf.message import DecodeError
 
+from controlplane.rpc.calls import Call
+from controlplane.rpc.status import CallEnd
+
 from .delta import DeltaSubscription
 from .messages import Message, ReceivedDeltaRequest, SotwRequest
-from .resources import Overrun
+from .node import Node
+from .resources import Overrun, View
 from .stream import StreamState, TooManyTypes
 from .subscription import Sent
 
-EOF: Any = cast("Any", grpc.aio).EOF
-
-
-class StreamEnd(Exception):
-    """The stream is to end with this status."""
-
-    def __init__(self, code: grpc.StatusCode, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
-
 
 def parse(raw: bytes, variant: type[Any], only: str | None) -> Message:
-    """Read a request. Raises StreamEnd for what is none and for a type the service does not have."""
+    """Read a request. Raises CallEnd for what is none and for a type the service does not have."""
     message = ReceivedDeltaRequest if variant is DeltaSubscription else SotwRequest
     try:
         request = message.FromString(raw)
     except DecodeError as error:
-        raise StreamEnd(
-            grpc.StatusCode.INVALID_ARGUMENT, f"not a {message.DESCRIPTOR.name}: {error}"
-        ) from None
+        raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, f"not a {message.DESCRIPTOR.name}: {error}") from None
     if only is not None:
         if request.type_url not in ("", only):
-            raise StreamEnd(
+            raise CallEnd(
                 grpc.StatusCode.INVALID_ARGUMENT, f"this service has {only} only, not {request.type_url}"
             )
         request.type_url = only
     elif not request.type_url:
-        raise StreamEnd(grpc.StatusCode.INVALID_ARGUMENT, "type_url is required on an aggregated stream")
+        raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, "type_url is required on an aggregated stream")
     return request
 
 
-class Connection:
-    """Moves one stream's messages. `answered(request, reply)` is called for each ACK and NACK."""
+class Owner(Protocol):
+    """Who has the streams."""
 
-    __slots__ = ("_answered", "_closing", "_context", "_end", "_only", "_sent", "_wake", "state")
+    def first(self, connection: Connection, request: Message) -> None:
+        """A stream's first request: let it `begin`, at once or later. Raises CallEnd."""
+
+    def awake(self, connection: Connection) -> None:
+        """Call the stream's `write` soon."""
+
+    def answered(self, connection: Connection, request: Message, reply: Sent) -> None:
+        """A reply has been acknowledged or rejected."""
+
+    def sent(self, size: int) -> None:
+        """So many bytes of a response have been sent."""
+
+    def closed(self, connection: Connection, end: CallEnd | None) -> None:
+        """The stream is over (see rpc.calls.Handler)."""
+
+
+class Connection:
+    """One stream: the handler of a call of discovery. It has a node, a view and a state once it has begun."""
+
+    __slots__ = (
+        "_loop",
+        "_only",
+        "_owner",
+        "_timer",
+        "call",
+        "connected",
+        "node",
+        "state",
+        "variant",
+        "view",
+    )
+
+    node: Node
+    view: View
+    state: StreamState[Any]
 
     def __init__(
-        self,
-        context: Any,
-        state: StreamState[Any],
-        only: str | None,
-        answered: Callable[[Message, Sent], None],
-        sent: Callable[[int], None],
+        self, call: Call, variant: type[Any], only: str | None, owner: Owner, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self._context = context
         self._only = only
-        self._answered = answered
-        self._sent = sent
-        self._wake = asyncio.Event()
-        self._end: StreamEnd | None = None
-        self._closing = False
-        self.state = state
+        self._owner = owner
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+        self.call = call
+        self.variant = variant
+        self.connected = time.time()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a state."""
+        return hasattr(self, "state")
 
     def wake(self) -> None:
         """There may be something to write."""
-        self._wake.set()
+        self._owner.awake(self)
 
-    def end(self, code: grpc.StatusCode, text: str) -> None:
-        """Let the stream end with this status when the writer is free."""
-        self._end = StreamEnd(code, text)
-        self._wake.set()
-
-    async def run(self, first: Message) -> None:
-        """Serve until the client ends the stream. Raises StreamEnd."""
-        self._receive(first)
-        reader, writer = asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write())
-        try:
-            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
-            if reader.done():
-                # Not cut off: no status can be sent beside a message that is neither sent nor given up.
-                self._closing = True
-                self.wake()
-                await asyncio.wait((writer,))
-                reader.result()
-            writer.result()
-        finally:
-            for task in (reader, writer):
-                task.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
-
-    async def _read(self) -> None:
-        read, variant, only = self._context.read, self.state.variant, self._only
-        while True:
-            raw = await read()
-            if raw is EOF:
-                return
-            self._receive(parse(raw, variant, only))
-
-    def _receive(self, request: Message) -> None:
+    def receive(self, request: Message) -> None:
+        """Apply a request. Raises CallEnd."""
         try:
             reply = self.state.receive(request)
+            if reply is not None:
+                self._owner.answered(self, request, reply)
             if self.state.asked():
-                self._wake.set()
+                self.wake()
         except TooManyTypes as error:
-            raise StreamEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from None
+            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from None
         except Overrun:
             raise _overrun() from None
-        if reply is not None:
-            self._answered(request, reply)
 
-    async def _write(self) -> None:
-        loop = asyncio.get_running_loop()
-        write, state, wake = self._context.write, self.state, self._wake
-        while True:
-            wake.clear()
-            if self._end is not None:
-                raise self._end
-            if self._closing:
-                return
+    def write(self) -> None:
+        """Send what is due, as far as the client takes it. Raises CallEnd."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self.call.writable:
             try:
-                response = state.next(loop.time())
+                response = self.state.next(self._loop.time())
             except Overrun:
                 raise _overrun() from None
-            if response is not None:
-                self._sent(len(response))
-                try:
-                    await write(response)
-                except Exception:
-                    # The client is gone: what gRPC raises for that is of no public type. A stream's end is no
-                    # error of the server, and cancellation is none of these.
-                    return
-                continue
-            at = state.wake_at()
-            if at is None:
-                await wake.wait()
-                continue
-            timer = loop.call_at(at, wake.set)
-            try:
-                await wake.wait()
-            finally:
-                timer.cancel()
+            if response is None:
+                at = self.state.wake_at()
+                if at is not None:
+                    self._timer = self._loop.call_at(at, self.wake)
+                return
+            self._owner.sent(len(response))
+            self.call.send(response)
+
+    # The call's side.
+
+    def message(self, raw: bytes) -> None:
+        request = parse(raw, self.variant, self._only)
+        if self.begun:
+            self.receive(request)
+        else:
+            self._owner.first(self, request)
+
+    def half_closed(self) -> None:
+        self.call.finish()
+
+    def writable(self) -> None:
+        if self.begun:
+            self.wake()
+
+    def closed(self, end: CallEnd | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._owner.closed(self, end)
 
 
-def _overrun() -> StreamEnd:
-    return StreamEnd(
+def _overrun() -> CallEnd:
+    return CallEnd(
         grpc.StatusCode.ABORTED, "the stream fell behind what is remembered of removals: connect again"
     )

@@ -5,10 +5,14 @@ https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/status/v3/csds.proto
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
+
+from controlplane.rpc.calls import Call, Handler
+from controlplane.rpc.status import CallEnd
 
 from . import status
 from .messages import (
@@ -34,34 +38,38 @@ _STATUS = {
 _SERVICE = "envoy.service.status.v3.ClientStatusDiscoveryService"
 
 
-def handler(streams: Streams) -> grpc.GenericRpcHandler:
-    """The service, over what `streams` gives at the time of a request."""
-
-    async def fetch(request: Message, context: Any) -> Message:
-        return await _answer(request, context)
-
-    async def stream(requests: AsyncIterator[Message], context: Any) -> AsyncIterator[Message]:
-        async for request in requests:
-            yield await _answer(request, context)
-
-    async def _answer(request: Message, context: Any) -> Message:
-        try:
-            return respond(request, streams())
-        except ValueError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-            raise
-
-    codec: dict[str, Any] = {
-        "request_deserializer": ClientStatusRequest.FromString,
-        "response_serializer": ClientStatusResponse.SerializeToString,
+def methods(streams: Streams) -> dict[str, Callable[[Call], Handler]]:
+    """The service's methods by path, over what `streams` gives at the time of a request."""
+    return {
+        f"/{_SERVICE}/{method}": lambda call: _Asked(call, streams)
+        for method in ("FetchClientStatus", "StreamClientStatus")
     }
-    return grpc.method_handlers_generic_handler(
-        _SERVICE,
-        {
-            "FetchClientStatus": grpc.unary_unary_rpc_method_handler(fetch, **codec),
-            "StreamClientStatus": grpc.stream_stream_rpc_method_handler(stream, **codec),
-        },
-    )
+
+
+class _Asked:
+    """One call: each request is answered when the answer before it has left."""
+
+    def __init__(self, call: Call, streams: Streams) -> None:
+        self._call = call
+        self._streams = streams
+
+    def message(self, raw: bytes) -> None:
+        try:
+            response = respond(ClientStatusRequest.FromString(raw), self._streams())
+        except (ValueError, DecodeError) as error:
+            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+        self._call.send(response.SerializeToString())
+        if not self._call.writable:
+            self._call.pause()
+
+    def half_closed(self) -> None:
+        self._call.finish()
+
+    def writable(self) -> None:
+        self._call.resume()
+
+    def closed(self, end: CallEnd | None) -> None:
+        pass
 
 
 def respond(request: Message, streams: Iterable[tuple[Node, StreamState[Any]]]) -> Message:

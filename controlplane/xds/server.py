@@ -13,7 +13,6 @@ when its writer is free. See `stream` for the order within a stream and `subscri
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -22,16 +21,20 @@ from typing import Any
 import grpc
 import structlog
 
+from controlplane.rpc.calls import Call
+from controlplane.rpc.listener import Listener
+from controlplane.rpc.status import CallEnd
+
 from . import csds
 from .admission import TokenBucket
 from .canary import Canary, Held
-from .connection import EOF, Connection, StreamEnd, parse
+from .connection import Connection
 from .debounce import Debounce
 from .delta import DeltaSubscription
 from .messages import Message
 from .node import InvalidNode, Node, NotReady, from_message
 from .resources import TRIED, Clock, Collection, Overrun, View
-from .services import handlers
+from .services import methods
 from .status import ConnectedProxy, TypeState, describe
 from .stream import StreamState
 from .subscription import Nack, Sent
@@ -49,22 +52,6 @@ __all__ = [
 
 _log = structlog.get_logger("laneway.xds")
 _MIB = 1 << 20
-
-
-class _Stream:
-    """A connection and who is at its end."""
-
-    __slots__ = ("connected", "connection", "node", "view")
-
-    def __init__(self, node: Node, view: View, connection: Connection) -> None:
-        self.node = node
-        self.view = view
-        self.connection = connection
-        self.connected = time.time()
-
-    @property
-    def state(self) -> StreamState[Any]:
-        return self.connection.state
 
 
 class XdsServer:
@@ -105,7 +92,6 @@ class XdsServer:
         stream_rate: float = 0.0,
         stream_burst: int = 2_000,
         max_streams_per_node: int = 0,
-        credentials: grpc.ServerCredentials | None = None,
     ) -> None:
         self._classify = classify
         self._released = released
@@ -113,32 +99,22 @@ class XdsServer:
         self._removal_wait = removal_wait
         self._warming_wait = warming_wait
         self._max_streams_per_node = max_streams_per_node
-        self._credentials = credentials
-        self._options = [
-            ("grpc.max_receive_message_length", max_receive_bytes),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),
-            # The versions of a client that comes back are read at once instead of in 64 KiB steps.
-            ("grpc.http2.lookahead_bytes", 256 << 10),
-            # That window is wide enough: measuring for a better one costs a seventh of each small push.
-            ("grpc.http2.bdp_probe", 0),
-            # A half-open connection is found by pings and its streams end.
-            ("grpc.keepalive_time_ms", int(keepalive * 1000)),
-            ("grpc.keepalive_timeout_ms", int(keepalive * 1000 / 3)),
-            ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-        ]
-        if max_connection_age:
-            self._options += [
-                ("grpc.max_connection_age_ms", int(max_connection_age * 1000)),
-                ("grpc.max_connection_age_grace_ms", int(max_connection_age_grace * 1000)),
-            ]
+        self._listener = Listener(
+            {**methods(self._serve), **csds.methods(self._client_streams)},
+            largest_request=max_receive_bytes,
+            keepalive=keepalive,
+            max_connection_age=max_connection_age,
+            max_connection_age_grace=max_connection_age_grace,
+        )
         self._bucket = TokenBucket(stream_rate, stream_burst)
         self._debounce: Debounce[Collection] = Debounce(
             self._push, quiet=debounce_quiet, longest=debounce_max
         )
-        self._streams: dict[_Stream, None] = {}
+        self._streams: dict[Connection, None] = {}
+        self._waiting: dict[Connection, Message] = {}
+        self._awake: dict[Connection, None] = {}
         self._per_node: Counter[str] = Counter()
-        self._by_collection: dict[Collection, dict[_Stream, None]] = {}
+        self._by_collection: dict[Collection, dict[Connection, None]] = {}
         self._tried = TRIED if canary_wait else frozenset[str]()
         self._canary = Canary(
             canary_wait,
@@ -147,45 +123,41 @@ class XdsServer:
             over=self._over,
             count=self._count,
         )
-        self._waiters: list[Waiter[_Stream]] = []
-        self._ready = asyncio.Event()
-        self._changed_readiness = asyncio.Event()
+        self._waiters: list[Waiter[Connection]] = []
+        self._ready = False
         self._stopping = False
-        self._server: grpc.aio.Server | None = None
         #: Sums since the start; "streams" alone is the number of open streams.
         self.counters: Counter[str] = Counter()
 
     async def start(self, address: str) -> int:
-        """Listen on host:port, port 0 for one that the system gives. Returns the port."""
-        server = self._server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=None)
-        server.add_generic_rpc_handlers(tuple(handlers(self._serve)))
-        server.add_generic_rpc_handlers((csds.handler(self._client_streams),))
-        if self._credentials is None:
-            port = server.add_insecure_port(address)
-        else:
-            port = server.add_secure_port(address, self._credentials)
-        await server.start()
-        return port
+        """Listen on host:port, port 0 for one that the system gives. Returns the port. Raises OSError."""
+        return await self._listener.start(address)
 
     async def stop(self, grace: float = 1.0) -> None:
         """End all streams with UNAVAILABLE, after GOAWAY, and stop. grace: seconds until the rest is cut."""
         self._stopping = True
         self._debounce.close()
         self._canary.close()
-        for stream in tuple(self._streams):
-            stream.connection.end(grpc.StatusCode.UNAVAILABLE, "the server stops")
-        self._wake_waiting()
-        if self._server is not None:
-            await self._server.stop(grace)
+        for connection in (*self._streams, *self._waiting):
+            connection.call.finish(grpc.StatusCode.UNAVAILABLE, "the server stops")
+        await self._listener.stop(grace)
 
     def set_ready(self) -> None:
         """Let streams in. Call it again when nodes for which `classify` raised NotReady can be served."""
-        self._ready.set()
-        self._wake_waiting()
+        self._ready = True
+        waiting, self._waiting = self._waiting, {}
+        for connection, request in waiting.items():
+            try:
+                self._begin(connection, request)
+            except CallEnd as end:
+                connection.call.finish(end.code, end.text)
+            else:
+                if connection.begun:
+                    connection.call.resume()
 
     @property
     def ready(self) -> bool:
-        return self._ready.is_set()
+        return self._ready
 
     def proxies(self, node: str | None = None) -> list[ConnectedProxy]:
         """All open streams; or those of one node id, with their drift."""
@@ -230,84 +202,95 @@ class XdsServer:
 
     # One stream.
 
-    async def _serve(self, context: Any, variant: type[Any], only: str | None) -> None:
+    def _serve(self, call: Call, variant: type[Any], only: str | None) -> Connection:
+        loop = asyncio.get_running_loop()
         try:
-            await self._admit_and_run(context, variant, only)
-        except StreamEnd as end:
-            self.counters["streams_ended_" + end.code.name.lower()] += 1
-            _log.info("stream ended", peer=context.peer(), status=end.code.name, text=end.text)
-            await context.abort(end.code, end.text)
+            self._admit(call, loop.time())
+        except CallEnd as end:
+            self._log_end(call, end)
+            raise
+        return Connection(call, variant, only, self, loop)
 
-    async def _admit_and_run(self, context: Any, variant: type[Any], only: str | None) -> None:
+    def _admit(self, call: Call, now: float) -> None:
         if self._stopping:
-            raise StreamEnd(grpc.StatusCode.UNAVAILABLE, "the server stops")
-        if not self._bucket.admit(asyncio.get_running_loop().time()):
-            raise StreamEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many new streams, try again later")
+            raise CallEnd(grpc.StatusCode.UNAVAILABLE, "the server stops")
+        if not self._bucket.admit(now):
+            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many new streams, try again later")
         if self._authorise is not None:
             try:
-                self._authorise(context.peer(), dict(context.invocation_metadata() or ()))
+                self._authorise(call.peer, call.metadata)
             except InvalidNode as error:
-                raise StreamEnd(grpc.StatusCode.PERMISSION_DENIED, str(error)) from None
-        raw = await context.read()
-        if raw is EOF:
-            return
-        first = parse(raw, variant, only)
-        node = from_message(first.node, variant is DeltaSubscription)
+                raise CallEnd(grpc.StatusCode.PERMISSION_DENIED, str(error)) from None
+
+    def _log_end(self, call: Call, end: CallEnd) -> None:
+        self.counters["streams_ended_" + end.code.name.lower()] += 1
+        _log.info("stream ended", peer=call.peer, status=end.code.name, text=end.text)
+
+    def first(self, connection: Connection, request: Message) -> None:
+        """Let a stream begin with its first request, when its node can be served."""
+        node = from_message(request.node, connection.variant is DeltaSubscription)
         if not node.id:
-            raise StreamEnd(grpc.StatusCode.INVALID_ARGUMENT, "the first request names no node id")
+            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, "the first request names no node id")
         if self._max_streams_per_node and self._per_node[node.id] >= self._max_streams_per_node:
-            raise StreamEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, f"node {node.id} has too many streams open")
+            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, f"node {node.id} has too many streams open")
+        connection.node = node
         self._per_node[node.id] += 1
+        self._begin(connection, request)
+
+    def _begin(self, connection: Connection, request: Message) -> None:
+        """Begin if the server is ready for the node: no stream gets an empty configuration."""
         try:
-            view = await self._view(node)
+            if not self._ready:
+                raise NotReady
+            view = self._classify(connection.node)
+        except InvalidNode as error:
+            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+        except NotReady:
+            self._waiting[connection] = request
+            connection.call.pause()
+            return
+        connection.view = view
+        connection.state = StreamState(
+            view, connection.variant, removal_wait=self._removal_wait, warming_wait=self._warming_wait
+        )
+        self._attach(connection)
+        connection.receive(request)
+
+    def closed(self, connection: Connection, end: CallEnd | None) -> None:
+        """Forget a stream."""
+        if end is not None and end.code is not grpc.StatusCode.OK:
+            self._log_end(connection.call, end)
+        self._waiting.pop(connection, None)
+        self._awake.pop(connection, None)
+        if not hasattr(connection, "node"):
+            return
+        node = connection.node
+        self._per_node[node.id] -= 1
+        if not self._per_node[node.id]:
+            del self._per_node[node.id]
+        if connection.begun:
+            self._detach(connection)
+            if self._released is not None:
+                self._released(node, connection.view)
+
+    def awake(self, connection: Connection) -> None:
+        """Let the stream write at the end of this turn of the loop."""
+        if not self._awake:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._awake[connection] = None
+
+    def _write(self) -> None:
+        awake, self._awake = self._awake, {}
+        for connection in awake:
             try:
-                await self._run(
-                    context,
-                    node,
-                    view,
-                    StreamState(
-                        view, variant, removal_wait=self._removal_wait, warming_wait=self._warming_wait
-                    ),
-                    only,
-                    first,
-                )
-            finally:
-                if self._released is not None:
-                    self._released(node, view)
-        finally:
-            self._per_node[node.id] -= 1
-            if not self._per_node[node.id]:
-                del self._per_node[node.id]
+                connection.write()
+            except CallEnd as end:
+                connection.call.finish(end.code, end.text)
+            except Exception:
+                _log.exception("a stream failed", node=connection.node.id)
+                connection.call.finish(grpc.StatusCode.INTERNAL, "the server failed; its log says why")
 
-    async def _view(self, node: Node) -> View:
-        """The view, when the server is ready for the node: no stream gets an empty configuration."""
-        while True:
-            if self._stopping:
-                raise StreamEnd(grpc.StatusCode.UNAVAILABLE, "the server stops")
-            changed = self._changed_readiness
-            if self._ready.is_set():
-                try:
-                    return self._classify(node)
-                except InvalidNode as error:
-                    raise StreamEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
-                except NotReady:
-                    pass
-            await changed.wait()
-
-    async def _run(
-        self, context: Any, node: Node, view: View, state: StreamState[Any], only: str | None, first: Message
-    ) -> None:
-        def answered(request: Message, reply: Sent) -> None:
-            self._answered(stream, request, reply)
-
-        stream = _Stream(node, view, Connection(context, state, only, answered, self._count_push))
-        self._attach(stream)
-        try:
-            await stream.connection.run(first)
-        finally:
-            self._detach(stream)
-
-    def _attach(self, stream: _Stream) -> None:
+    def _attach(self, stream: Connection) -> None:
         self._streams[stream] = None
         self.counters["streams_opened"] += 1
         self.counters["streams"] += 1
@@ -320,7 +303,7 @@ class XdsServer:
             if collection.type_url in self._tried:
                 collection.gate = self._canary
 
-    def _detach(self, stream: _Stream) -> None:
+    def _detach(self, stream: Connection) -> None:
         self._streams.pop(stream, None)
         self.counters["streams"] -= 1
         for collection in _collections(stream.view):
@@ -343,9 +326,9 @@ class XdsServer:
             for stream in self._by_collection.get(collection, ()):
                 try:
                     if stream.state.touched(collection):
-                        stream.connection.wake()
+                        stream.wake()
                 except Overrun:
-                    stream.connection.wake()  # the writer meets it too, and ends the stream
+                    stream.wake()  # the writer meets it too, and ends the stream
         self.counters["flushes"] += 1
         for waiter in tuple(self._waiters):
             waiter.check()
@@ -353,32 +336,34 @@ class XdsServer:
     def _over(self, collection: Collection) -> None:
         """Streams that waited for what is tried of that collection may go on."""
         for stream in self._by_collection.get(collection, ()):
-            stream.connection.wake()
+            stream.wake()
         for waiter in tuple(self._waiters):
             waiter.check()
 
     def _count(self, what: str, number: int) -> None:
         self.counters[what] += number
 
-    def _count_push(self, size: int) -> None:
+    def sent(self, size: int) -> None:
+        """Count a response."""
         self.counters["pushes"] += 1
         self.counters["pushed_bytes"] += size
 
-    def _answered(self, stream: _Stream, request: Message, reply: Sent) -> None:
+    def answered(self, connection: Connection, request: Message, reply: Sent) -> None:
+        """Count an answer of a client, tell of a rejection."""
         nack = None
         if request.HasField("error_detail"):
             self.counters["nacks"] += 1
-            nack = stream.state.subscriptions[request.type_url].nack
+            nack = connection.state.subscriptions[request.type_url].nack
             _log.warning(
                 "rejected by a proxy",
-                node=stream.node.id,
+                node=connection.node.id,
                 type=request.type_url,
                 version=reply.version,
                 text=request.error_detail.message,
             )
         else:
             self.counters["acks"] += 1
-        for held in self._canary.answered(stream, request.type_url, reply, nack):
+        for held in self._canary.answered(connection, request.type_url, reply, nack):
             _log.warning(
                 "a change is held: the first proxy that got it rejected it",
                 type=held.type_url,
@@ -387,11 +372,7 @@ class XdsServer:
                 node=held.node,
             )
         for waiter in tuple(self._waiters):
-            waiter.check_one(stream)
-
-    def _wake_waiting(self) -> None:
-        changed, self._changed_readiness = self._changed_readiness, asyncio.Event()
-        changed.set()
+            waiter.check_one(connection)
 
     def _client_streams(self) -> list[tuple[Node, StreamState[Any]]]:
         return [(stream.node, stream.state) for stream in self._streams]

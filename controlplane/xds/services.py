@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import grpc
+from controlplane.rpc.calls import Call, Handler
 
 from .delta import DeltaSubscription
 from .resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, RUNTIME, SECRET, VIRTUAL_HOST
@@ -57,21 +58,16 @@ METHODS: tuple[tuple[str, str, type[Any], str | None], ...] = (
     ("envoy.service.runtime.v3.RuntimeDiscoveryService", "DeltaRuntime", DeltaSubscription, RUNTIME),
 )
 
-Serve = Callable[[Any, type[Any], str | None], Awaitable[None]]
+
+def methods(serve: Callable[[Call, type[Any], str | None], Handler]) -> dict[str, Callable[[Call], Handler]]:
+    """The methods by path; each calls `serve(call, variant, type)`, with requests and responses as bytes."""
+    return {
+        f"/{service}/{method}": partial(_call, serve, variant, only)
+        for service, method, variant, only in METHODS
+    }
 
 
-def handlers(serve: Serve) -> list[grpc.GenericRpcHandler]:
-    """Handlers that call `serve(context, variant, type)` with requests and responses as raw bytes."""
-    by_service: dict[str, dict[str, grpc.RpcMethodHandler]] = {}
-    for service, method, variant, only in METHODS:
-        by_service.setdefault(service, {})[method] = grpc.stream_stream_rpc_method_handler(
-            _behaviour(serve, variant, only)
-        )
-    return [grpc.method_handlers_generic_handler(service, methods) for service, methods in by_service.items()]
-
-
-def _behaviour(serve: Serve, variant: type[Any], only: str | None) -> Callable[[Any, Any], Awaitable[None]]:
-    async def behaviour(_requests: Any, context: Any) -> None:
-        await serve(context, variant, only)
-
-    return behaviour
+def _call(
+    serve: Callable[[Call, type[Any], str | None], Handler], variant: type[Any], only: str | None, call: Call
+) -> Handler:
+    return serve(call, variant, only)

@@ -7,12 +7,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import grpc
 
 from controlplane.xds import messages, resources
-from controlplane.xds.connection import EOF
 from controlplane.xds.services import METHODS
 
 ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
@@ -24,6 +23,9 @@ SEPARATE = {
     for service, method, variant, only in METHODS
     if only
 }
+
+
+EOF: Any = cast("Any", grpc.aio).EOF
 
 
 class Stream:

@@ -1,0 +1,254 @@
+"""gRPC calls over the streams of HTTP/2: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import grpc
+import structlog
+
+from . import status
+from .encodings import binary, decompress, seconds
+from .headers import RequestHead, block
+from .http2 import Stream
+from .status import ENCODINGS, CallEnd
+
+_log = structlog.get_logger("laneway.rpc")
+
+_PREFIX = 5  # a flag and the length of a message
+_RESERVED = ("grpc-", "content-type", "content-length", "te")
+_RESPONSE = block(status.RESPONSE)
+
+
+class Handler(Protocol):
+    """What serves one call. Any method but `closed` may raise CallEnd."""
+
+    def message(self, raw: bytes) -> None:
+        """A request has come."""
+
+    def half_closed(self) -> None:
+        """There are no more requests."""
+
+    def writable(self) -> None:
+        """All responses have left, the call is writable again."""
+
+    def closed(self, end: CallEnd | None) -> None:
+        """The call is over, with this status or, None, by the client's doing. Nothing is called after it."""
+
+
+class Timer(Protocol):
+    """Something that happens later."""
+
+    def cancel(self) -> None:
+        """Let it not happen."""
+
+
+Later = Callable[[float, Callable[[], None]], Timer]
+#: By the path of the method. A function may raise CallEnd.
+Methods = Mapping[str, "Callable[[Call], Handler]"]
+
+
+class Call:
+    """One call: requests go to its handler, which gets `closed` exactly once. It is its stream's receiver.
+
+    largest: bytes that a request may have. later(seconds, what): runs something later.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_buffer",
+        "_complete",
+        "_draining",
+        "_ended",
+        "_handler",
+        "_head",
+        "_largest",
+        "_paused",
+        "_stream",
+        "_timer",
+        "peer",
+    )
+
+    def __init__(self, stream: Stream, head: RequestHead, peer: str, largest: int) -> None:
+        self._stream = stream
+        self._head = head
+        self._largest = largest
+        self._buffer = bytearray()
+        self._handler: Handler | None = None
+        self._timer: Timer | None = None
+        self._begun = False
+        self._ended = False
+        self._paused = False
+        self._draining = False
+        self._complete = False
+        self.peer = peer
+
+    def begin(self, methods: Methods, later: Later) -> None:
+        """Give the call to the handler of its method, or refuse it."""
+        head = self._head
+        refusal = status.refusal(head.method, head.fields.get("content-type", ""))
+        if refusal is not None:
+            self._ended = True
+            self._stream.end(block(refusal))
+            return
+        try:
+            encoding = head.fields.get("grpc-encoding", "identity")
+            if encoding not in ENCODINGS:
+                raise CallEnd(grpc.StatusCode.UNIMPLEMENTED, f"grpc-encoding {encoding} is not supported")
+            serve = methods.get(head.path)
+            if serve is None:
+                raise CallEnd(grpc.StatusCode.UNIMPLEMENTED, f"there is no method {head.path}")
+            timeout = head.fields.get("grpc-timeout")
+            if timeout is not None:
+                self._timer = later(seconds(timeout), self._expire)
+            self._handler = serve(self)
+        except CallEnd as end:
+            self._end(end)
+
+    # The handler's side.
+
+    @property
+    def method(self) -> str:
+        """The method's path."""
+        return self._head.path
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
+        """The client's metadata; values of names that end with -bin are bytes. Raises CallEnd."""
+        return {
+            name: binary(name, value) if name.endswith("-bin") else value
+            for name, value in self._head.fields.items()
+            if not name.startswith(_RESERVED)
+        }
+
+    @property
+    def writable(self) -> bool:
+        """Whether a response would leave at once."""
+        return not self._ended and self._stream.writable
+
+    def send(self, *parts: bytes) -> None:
+        """Send a response: the parts put together."""
+        if self._ended:
+            return
+        if not self._begun:
+            self._begun = True
+            self._stream.send_headers(_RESPONSE)
+        size = sum(map(len, parts))
+        self._stream.send(b"\0" + size.to_bytes(4, "big"), *parts)
+
+    def finish(self, code: grpc.StatusCode = grpc.StatusCode.OK, text: str = "") -> None:
+        """End the call with a status, after the responses that have not left yet."""
+        self._end(CallEnd(code, text))
+
+    def pause(self) -> None:
+        """Let requests wait until `resume`; flow control keeps the client from sending many."""
+        self._paused = True
+        self._stream.pause()
+
+    def resume(self) -> None:
+        """Take the requests that wait, and further ones."""
+        self._paused = False
+        self._stream.resume()
+        self._drain()
+
+    # The stream's side.
+
+    def data(self, payload: memoryview) -> None:
+        """More of the requests has come."""
+        if self._ended:
+            return
+        if self._buffer or self._paused or self._draining:
+            self._buffer += payload
+            self._drain()
+            return
+        taken = self._messages(payload)
+        if taken < len(payload) and not self._ended:
+            self._buffer += payload[taken:]
+
+    def half_closed(self) -> None:
+        """There are no more requests."""
+        self._complete = True
+        self._drain()
+
+    def drained(self) -> None:
+        """All responses have left."""
+        if self._handler is not None:
+            self._tell(self._handler.writable)
+
+    def closed(self) -> None:
+        """The client has gone."""
+        self._over(None)
+
+    def _drain(self) -> None:
+        if self._draining or self._ended:
+            return
+        self._draining = True
+        try:
+            with memoryview(self._buffer) as view:
+                taken = self._messages(view)
+            del self._buffer[:taken]
+        finally:
+            self._draining = False
+        if self._complete and not self._paused and self._handler is not None:
+            if self._buffer:
+                self.finish(grpc.StatusCode.INTERNAL, "the requests end within a message")
+            else:
+                self._tell(self._handler.half_closed)
+
+    def _messages(self, view: memoryview) -> int:
+        """Give the whole messages of `view` to the handler; how many bytes they took."""
+        at, size = 0, len(view)
+        while size - at >= _PREFIX and not self._paused and not self._ended:
+            length = int.from_bytes(view[at + 1 : at + _PREFIX], "big")
+            end = at + _PREFIX + length
+            if length <= self._largest and end > size:
+                break
+            self._message(view[at], length, view[at + _PREFIX : end])
+            at = end
+        return min(at, size)
+
+    def _message(self, flag: int, length: int, content: memoryview) -> None:
+        assert self._handler is not None
+        try:
+            if length > self._largest:
+                text = f"a request of {length} bytes, more than {self._largest}"
+                raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+            raw = bytes(content)
+            if flag:
+                raw = decompress(flag, self._head.fields.get("grpc-encoding", "identity"), raw, self._largest)
+        except CallEnd as end:
+            self._end(end)
+        else:
+            self._tell(self._handler.message, raw)
+
+    def _tell(self, what: Callable[..., None], *arguments: bytes) -> None:
+        if self._ended:
+            return
+        try:
+            what(*arguments)
+        except CallEnd as end:
+            self._end(end)
+        except Exception:
+            _log.exception("a call failed", method=self.method, peer=self.peer)
+            self.finish(grpc.StatusCode.INTERNAL, "the server failed; its log says why")
+
+    def _expire(self) -> None:
+        self.finish(grpc.StatusCode.DEADLINE_EXCEEDED, "the client's deadline has passed")
+
+    def _end(self, end: CallEnd) -> None:
+        if self._ended:
+            return
+        head = () if self._begun else status.RESPONSE
+        self._over(end)
+        self._stream.end(block([*head, *status.trailers(end)]))
+
+    def _over(self, end: CallEnd | None) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.closed(end)

@@ -1,0 +1,509 @@
+"""The server's side of one HTTP/2 connection, without I/O: https://www.rfc-editor.org/rfc/rfc9113.
+
+Bytes that arrive go into `receive`; what is to be sent goes to `write`. Both flow controls are kept in both
+directions: a stream that nobody reads is not credited, and what the client has no window for waits in the
+stream. A client that makes work without a purpose (pings, resets, frames on closed streams) is cut off.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from . import frames
+from .frames import ConnectionFault, StreamFault
+from .headers import HeaderDecoder, RequestHead, check_trailers, request
+from .outgoing import Outgoing
+
+STREAM_WINDOW = 1 << 20
+"""Bytes that a client may send on one stream before it is read."""
+CONNECTION_WINDOW = 4 << 20
+"""Bytes that a client may send on all streams together before they are read."""
+MOST_STREAMS = 1_000
+"""Streams that a client may have open on one connection."""
+MOST_GLITCHES = 1_000
+"""Frames without a purpose between two calls of `forget_glitches` before the client is cut off."""
+
+_LARGEST_BLOCK = 64 << 10
+_MOST_CONTINUATIONS = 16
+_LARGEST_FRAME = frames.SMALLEST_FRAME_LIMIT
+_GOODBYE = b"goodbye."
+
+_GREETING = frames.settings(
+    {
+        frames.MAX_CONCURRENT_STREAMS: MOST_STREAMS,
+        frames.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+        frames.MAX_HEADER_LIST_SIZE: 16 << 10,
+    }
+) + frames.window_update(0, CONNECTION_WINDOW - frames.DEFAULT_WINDOW)
+_SETTINGS_ACK = frames.frame(frames.SETTINGS, frames.ACK, 0)
+
+
+class Receiver(Protocol):
+    """What is told of one stream. No method raises."""
+
+    def data(self, payload: memoryview) -> None:
+        """More of the request's body."""
+
+    def half_closed(self) -> None:
+        """The request is complete."""
+
+    def drained(self) -> None:
+        """Everything that was sent has left, more may be sent."""
+
+    def closed(self) -> None:
+        """The stream is gone by the client's doing, or with its connection."""
+
+
+class Stream:
+    """One stream. It is `paused` while what arrives is not to be credited to the client."""
+
+    __slots__ = (
+        "_connection",
+        "_expected",
+        "_paused",
+        "_unread",
+        "_window",
+        "half_closed",
+        "held",
+        "number",
+        "outgoing",
+        "receiver",
+    )
+
+    receiver: Receiver
+
+    def __init__(self, connection: Http2Connection, number: int, expected: int | None) -> None:
+        self._connection = connection
+        self._expected = expected
+        self._paused = False
+        self._unread = 0
+        self._window = STREAM_WINDOW
+        self.held = 0
+        """Bytes that came while it was paused."""
+        self.number = number
+        self.half_closed = False
+        self.outgoing = connection.outgoing.stream(number)
+
+    @property
+    def writable(self) -> bool:
+        """Whether more may be sent without making a queue."""
+        return not self.outgoing.queued and not self._connection.clogged
+
+    def send_headers(self, block: bytes) -> None:
+        """Send response headers."""
+        self._connection.outgoing.headers(self.outgoing, block)
+
+    def send(self, *parts: bytes) -> None:
+        """Send the parts as data, one after the other; what the client has no window for waits."""
+        self._connection.outgoing.data(self.outgoing, parts)
+
+    def end(self, block: bytes) -> None:
+        """End the stream with this block of headers or trailers, after what still waits."""
+        if self._connection.outgoing.end(self.outgoing, block):
+            self._connection.ended(self)
+
+    def reset(self, code: int) -> None:
+        """End the stream with an error code; what waits is dropped."""
+        self._connection.reset(self, code)
+
+    def pause(self) -> None:
+        """Credit nothing that arrives until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Credit what came in the meantime."""
+        self._paused = False
+        held, self.held = self.held, 0
+        self._connection.credit(self, held)
+
+    def took(self, size: int, useful: int) -> None:
+        """Bytes have come, `useful` of them content. Raises StreamFault where the client had no window."""
+        self._window -= size
+        if self._window < 0:
+            raise StreamFault(frames.FLOW_CONTROL_ERROR, "more data than the stream's window")
+        if self._expected is not None:
+            self._expected -= useful
+            if self._expected < 0:
+                raise StreamFault(frames.PROTOCOL_ERROR, "more data than content-length says")
+        if self._paused:
+            self.held += size
+        else:
+            self._connection.credit(self, size)
+
+    def complete(self) -> None:
+        """The client ended its half. Raises StreamFault where less came than it said."""
+        if self._expected:
+            raise StreamFault(frames.PROTOCOL_ERROR, "less data than content-length says")
+        self.half_closed = True
+
+    def credit(self, size: int) -> int:
+        """Count bytes as read; the increment to give to the client, 0 for none yet."""
+        self._unread += size
+        if self._unread < STREAM_WINDOW // 2 or self.half_closed:
+            return 0
+        increment, self._unread = self._unread, 0
+        self._window += increment
+        return increment
+
+
+class Http2Connection:
+    """One connection. `accept` is called with each new stream and its request and gives its receiver.
+
+    It raises nothing; a stream that it has ended gets no calls. `write` takes bytes or a list of parts.
+    """
+
+    def __init__(
+        self, write: Callable[[list[bytes]], None], accept: Callable[[Stream, RequestHead], Receiver]
+    ) -> None:
+        self._write = write
+        self._accept = accept
+        self._rest = b""
+        self._prefaced = False
+        self._greeted = False
+        self._decoder = HeaderDecoder()
+        self._block: tuple[int, bool, bytearray] | None = None
+        self._continuations = 0
+        self._highest = 0
+        self._last_allowed = frames.LARGEST_WINDOW
+        self._ended: deque[int] = deque(maxlen=64)
+        self._cut: deque[int] = deque(maxlen=64)
+        self._window = CONNECTION_WINDOW
+        self._unread = 0
+        self._glitches = 0
+        self.streams: dict[int, Stream] = {}
+        self.outgoing = Outgoing(write)
+        self.clogged = False
+        """Whether the socket takes nothing more; set by `clog` and `unclog`."""
+
+    # The shell's side.
+
+    def greet(self) -> None:
+        """Send the server's preface (section 3.4)."""
+        self._write([_GREETING])
+
+    def receive(self, data: bytes) -> None:
+        """Take what has arrived. Raises ConnectionFault: send `farewell` and close."""
+        if self._rest:
+            data = self._rest + data
+        at, size = 0, len(data)
+        if not self._prefaced:
+            if not frames.PREFACE.startswith(data[:24]):
+                raise ConnectionFault(frames.PROTOCOL_ERROR, "this is not HTTP/2")
+            if size < len(frames.PREFACE):
+                self._rest = data
+                return
+            self._prefaced = True
+            at = len(frames.PREFACE)
+        unpack, limit = frames.HEAD.unpack_from, _LARGEST_FRAME
+        while size - at >= frames.HEAD_SIZE:
+            high, low, kind, flags, number = unpack(data, at)
+            length = high << 8 | low
+            if length > limit:
+                raise ConnectionFault(frames.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
+            begin = at + frames.HEAD_SIZE
+            at = begin + length
+            if at > size:
+                at = begin - frames.HEAD_SIZE
+                break
+            number &= frames.STREAM_MASK
+            if self._block is not None and (kind != frames.CONTINUATION or number != self._block[0]):
+                raise ConnectionFault(frames.PROTOCOL_ERROR, "a header block was not continued")
+            if not self._greeted:
+                if kind != frames.SETTINGS or flags & frames.ACK:
+                    raise ConnectionFault(frames.PROTOCOL_ERROR, "the first frame is not SETTINGS")
+                self._greeted = True
+            try:
+                if kind == frames.DATA:
+                    self._data(number, flags, data, begin, at)
+                else:
+                    self._other(kind, number, flags, data[begin:at])
+            except StreamFault as fault:
+                self._fault(number, fault)
+        self._rest = data[at:]
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self._write([frames.frame(frames.PING, 0, 0, b"liveness")])
+
+    def go_away(self) -> None:
+        """Ask the client to open its next streams elsewhere (section 6.8); streams that are open go on."""
+        self._write(
+            [
+                frames.goaway(frames.LARGEST_WINDOW, frames.NO_ERROR, "please connect again"),
+                frames.frame(frames.PING, 0, 0, _GOODBYE),
+            ]
+        )
+
+    def farewell(self, code: int, text: str) -> None:
+        """The last words before the connection closes."""
+        self._write([frames.goaway(self._highest, code, text)])
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        streams, self.streams = self.streams, {}
+        for stream in streams.values():
+            stream.receiver.closed()
+
+    def clog(self) -> None:
+        """The socket takes nothing more for now."""
+        self.clogged = True
+
+    def unclog(self) -> None:
+        """The socket has room again."""
+        self.clogged = False
+        for stream in tuple(self.streams.values()):
+            if stream.writable:
+                stream.receiver.drained()
+
+    def forget_glitches(self) -> None:
+        """To be called now and then: the limit is for such a span of time."""
+        self._glitches = 0
+
+    @property
+    def departed(self) -> bool:
+        """Whether the client knows that it is to leave, and has no stream open any more."""
+        return self._last_allowed < frames.LARGEST_WINDOW and not self.streams
+
+    # The streams' side.
+
+    def credit(self, stream: Stream | None, size: int) -> None:
+        """Count bytes as read and let the client send more when half a window is read (section 5.2.1)."""
+        self._unread += size
+        if self._unread >= CONNECTION_WINDOW // 2:
+            self._write([frames.window_update(0, self._unread)])
+            self._window += self._unread
+            self._unread = 0
+        if stream is not None and (increment := stream.credit(size)):
+            self._write([frames.window_update(stream.number, increment)])
+
+    def ended(self, stream: Stream) -> None:
+        """All of a response is sent; whatever else the client sends is not wanted (section 8.1)."""
+        self._forget(stream)
+        if not stream.half_closed:
+            self._cut.append(stream.number)
+            self._write([frames.rst_stream(stream.number, frames.NO_ERROR)])
+
+    def reset(self, stream: Stream, code: int) -> None:
+        """End a stream at once."""
+        self._forget(stream)
+        self._cut.append(stream.number)
+        self._write([frames.rst_stream(stream.number, code)])
+
+    def _forget(self, stream: Stream) -> None:
+        if self.streams.pop(stream.number, None) is not None:
+            self._ended.append(stream.number)
+        self.outgoing.drop(stream.outgoing)
+        held, stream.held = stream.held, 0
+        self.credit(None, held)
+
+    # Frames.
+
+    def _fault(self, number: int, fault: StreamFault) -> None:
+        self._glitch()
+        stream = self.streams.get(number)
+        if stream is None:
+            self._cut.append(number)
+            self._write([frames.rst_stream(number, fault.code)])
+            return
+        self.reset(stream, fault.code)
+        stream.receiver.closed()
+
+    def _data(self, number: int, flags: int, data: bytes, begin: int, end: int) -> None:
+        size = end - begin
+        self._window -= size
+        if self._window < 0:
+            raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "more data than the connection's window")
+        stream = self.streams.get(number)
+        if stream is None or stream.half_closed:
+            self._not_idle(number)
+            self.credit(None, size)
+            if number in self._cut:
+                self._glitch()  # it may have been under way when the stream was cut
+                return
+            raise StreamFault(frames.STREAM_CLOSED, "data on a closed stream")
+        payload = memoryview(data)[begin:end]
+        if flags & frames.PADDED:
+            payload = memoryview(frames.without_padding(flags, data[begin:end]))
+        if not payload and not flags & frames.END_STREAM:
+            self._glitch()
+        stream.took(size, len(payload))
+        if payload:
+            stream.receiver.data(payload)
+        if flags & frames.END_STREAM and number in self.streams:
+            self._half_close(stream)
+
+    def _half_close(self, stream: Stream) -> None:
+        stream.complete()
+        stream.receiver.half_closed()
+
+    def _other(self, kind: int, number: int, flags: int, payload: bytes) -> None:
+        if kind == frames.HEADERS:
+            self._headers(number, flags, payload)
+        elif kind == frames.WINDOW_UPDATE:
+            self._window_update(number, payload)
+        elif kind == frames.SETTINGS:
+            self._settings(number, flags, payload)
+        elif kind == frames.PING:
+            self._ping(number, flags, payload)
+        elif kind == frames.RST_STREAM:
+            self._rst_stream(number, payload)
+        elif kind == frames.CONTINUATION:
+            self._continuation(number, flags, payload)
+        elif kind == frames.PRIORITY:
+            _check_priority(number, payload)
+            self._glitch()
+        elif kind == frames.GOAWAY:
+            _check(number == 0, len(payload) >= 8)
+            self._glitch()
+        elif kind == frames.PUSH_PROMISE:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "a client promises nothing")
+        else:
+            self._glitch()
+
+    def _headers(self, number: int, flags: int, payload: bytes) -> None:
+        if not number & 1:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, f"no client opens stream {number}")
+        payload = frames.without_padding(flags, payload)
+        itself = False
+        if flags & frames.WITH_PRIORITY:
+            if len(payload) < 5:
+                raise ConnectionFault(frames.FRAME_SIZE_ERROR, "HEADERS too short for its priority")
+            itself = int.from_bytes(payload[:4], "big") & frames.STREAM_MASK == number
+            payload = payload[5:]
+        self._block = number, bool(flags & frames.END_STREAM), bytearray(payload)
+        self._continuations = 0
+        if flags & frames.END_HEADERS:
+            self._complete_block(itself)
+
+    def _continuation(self, number: int, flags: int, payload: bytes) -> None:
+        if self._block is None:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, f"nothing to continue on stream {number}")
+        self._block[2].extend(payload)
+        self._continuations += 1
+        if len(self._block[2]) > _LARGEST_BLOCK or self._continuations > _MOST_CONTINUATIONS:
+            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "a header block without end")
+        if flags & frames.END_HEADERS:
+            self._complete_block(False)
+
+    def _complete_block(self, depends_on_itself: bool) -> None:
+        assert self._block is not None
+        number, end, block = self._block
+        self._block = None
+        fields = self._decoder.decode(bytes(block))
+        stream = self.streams.get(number)
+        if stream is None:
+            self._open(number, end, fields, depends_on_itself)
+            return
+        if stream.half_closed:
+            raise StreamFault(frames.STREAM_CLOSED, "headers after the end of the request")
+        if not end:
+            raise StreamFault(frames.PROTOCOL_ERROR, "trailers that do not end the stream")
+        check_trailers(fields)
+        self._half_close(stream)
+
+    def _open(
+        self, number: int, end: bool, fields: Iterable[tuple[bytes, bytes]], depends_on_itself: bool
+    ) -> None:
+        if number <= self._highest:
+            if number in self._cut:
+                self._glitch()
+                return
+            if number in self._ended:
+                raise StreamFault(frames.STREAM_CLOSED, "headers on a closed stream")
+            raise ConnectionFault(frames.PROTOCOL_ERROR, f"stream {number} after stream {self._highest}")
+        self._highest = number
+        if depends_on_itself:
+            raise StreamFault(frames.PROTOCOL_ERROR, "the stream depends on itself")
+        if len(self.streams) >= MOST_STREAMS or number > self._last_allowed:
+            raise StreamFault(frames.REFUSED_STREAM, "too many streams, or none any more")
+        head = request(fields)
+        stream = self.streams[number] = Stream(self, number, head.content_length)
+        stream.receiver = self._accept(stream, head)
+        if end and number in self.streams:
+            self._half_close(stream)
+
+    def _window_update(self, number: int, payload: bytes) -> None:
+        _check(True, len(payload) == 4)
+        increment = int.from_bytes(payload, "big") & frames.STREAM_MASK
+        if number == 0:
+            if not increment:
+                raise ConnectionFault(frames.PROTOCOL_ERROR, "a window update by nothing")
+            self._flushed(self.outgoing.widen(increment))
+            return
+        stream = self.streams.get(number)
+        if stream is None:
+            self._not_idle(number)
+            self._glitch()
+            return
+        if not increment:
+            raise StreamFault(frames.PROTOCOL_ERROR, "a window update by nothing")
+        self._flushed(self.outgoing.widen_stream(stream.outgoing, increment))
+
+    def _settings(self, number: int, flags: int, payload: bytes) -> None:
+        acknowledged = bool(flags & frames.ACK)
+        _check(number == 0, len(payload) % 6 == 0 and not (acknowledged and payload))
+        self._glitch()
+        if acknowledged:
+            return
+        for at in range(0, len(payload), 6):
+            setting = int.from_bytes(payload[at : at + 2], "big")
+            self.outgoing.setting(setting, int.from_bytes(payload[at + 2 : at + 6], "big"))
+        self._write([_SETTINGS_ACK])
+        self._flushed(self.outgoing.flush())
+
+    def _flushed(self, numbers: Iterable[int]) -> None:
+        """Streams that wait for nothing any more."""
+        for number in numbers:
+            stream = self.streams.get(number)
+            if stream is None:
+                continue
+            if stream.outgoing.ended:
+                self.ended(stream)
+            elif stream.writable:
+                stream.receiver.drained()
+
+    def _ping(self, number: int, flags: int, payload: bytes) -> None:
+        _check(number == 0, len(payload) == 8)
+        self._glitch()
+        if not flags & frames.ACK:
+            self._write([frames.frame(frames.PING, frames.ACK, 0, payload)])
+        elif payload == _GOODBYE:
+            # The client has read the first GOAWAY: streams that it opens from here on are too late.
+            self._last_allowed = self._highest
+            self._write([frames.goaway(self._highest, frames.NO_ERROR, "please connect again")])
+
+    def _rst_stream(self, number: int, payload: bytes) -> None:
+        _check(number != 0, len(payload) == 4)
+        self._not_idle(number)
+        self._glitch()
+        stream = self.streams.get(number)
+        if stream is not None:
+            self._forget(stream)
+            stream.receiver.closed()
+
+    def _not_idle(self, number: int) -> None:
+        if not number & 1 or number > self._highest:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, f"stream {number} was never opened")
+
+    def _glitch(self) -> None:
+        self._glitches += 1
+        if self._glitches > MOST_GLITCHES:
+            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "too many frames without a purpose")
+
+
+def _check_priority(number: int, payload: bytes) -> None:
+    if number == 0:
+        raise ConnectionFault(frames.PROTOCOL_ERROR, "a priority for no stream")
+    if len(payload) != 5:
+        raise StreamFault(frames.FRAME_SIZE_ERROR, "a priority of another size")
+    if int.from_bytes(payload[:4], "big") & frames.STREAM_MASK == number:
+        raise StreamFault(frames.PROTOCOL_ERROR, "the stream depends on itself")
+
+
+def _check(stream: bool, size: bool) -> None:
+    if not stream:
+        raise ConnectionFault(frames.PROTOCOL_ERROR, "a frame on a stream where it has no place")
+    if not size:
+        raise ConnectionFault(frames.FRAME_SIZE_ERROR, "a frame of a size that it cannot have")

@@ -1,0 +1,48 @@
+"""How a gRPC call ends: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import grpc
+
+Fields = Sequence[tuple[str, str]]
+
+#: What a message may be encoded with.
+ENCODINGS = ("identity", "deflate", "gzip")
+#: The headers of a response.
+RESPONSE: Fields = (
+    (":status", "200"),
+    ("content-type", "application/grpc"),
+    ("grpc-accept-encoding", ",".join(ENCODINGS)),
+)
+_LONGEST_TEXT = 1_000  # characters, so that trailers fit into one frame
+_PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+
+
+class CallEnd(Exception):
+    """The call is to end with this status."""
+
+    def __init__(self, code: grpc.StatusCode, text: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+def trailers(end: CallEnd) -> Fields:
+    """The fields that tell a status."""
+    fields = [("grpc-status", str(end.code.value[0]))]
+    if end.text:
+        fields.append(("grpc-message", quote(end.text[:_LONGEST_TEXT], safe=_PLAIN)))
+    return fields
+
+
+def refusal(method: str, content_type: str) -> Fields | None:
+    """The response to a request that is no gRPC call; None for one that is."""
+    if method != "POST":
+        return ((":status", "405"), ("allow", "POST"))
+    kind = content_type.removeprefix("application/grpc")
+    if kind == content_type or kind[:1] not in ("", "+", ";"):
+        return ((":status", "415"),)
+    return None
