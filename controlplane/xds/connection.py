@@ -108,7 +108,8 @@ class Connection:
             if reply is not None:
                 self._owner.answered(self, request, reply)
             if self.state.asked():
-                self.wake()
+                # At once: what a client that comes back has sent is large, and in the processor's cache.
+                self.write()
         except TooManyTypes as error:
             raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from None
         except Overrun:
