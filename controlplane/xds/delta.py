@@ -21,7 +21,7 @@ def _entries(request: Message) -> frozenset[bytes]:
     versions = request.initial_resource_versions
     if isinstance(request, DeltaRequest):  # one that was not read from the wire
         return frozenset(wire.entry(name, version) for name, version in versions.items())
-    return frozenset(versions)
+    return frozenset(versions[:])  # a slice is a list, which makes a set sooner
 
 
 @dataclass(slots=True)
@@ -157,22 +157,17 @@ class DeltaSubscription(Subscription):
         """What a client that has `initial` lacks, and what it has of the resources that are gone."""
         want: set[str] = set()
         chosen = None if self.wildcard else self.names
-        unnamed, recognised = self.names, 0
+        unnamed, strange = self.names, initial
         for part in self.parts:
-            lacking, found = part.compare(chosen, initial)
+            lacking, unknown = part.compare(chosen, initial)
             want |= lacking
-            recognised += found
+            strange = unknown if strange is initial else strange & unknown
             unnamed = part.unnamed(unnamed) if unnamed else NOTHING
         for name in unnamed:
             resource = self._lookup(name)
             if resource is None or resource.entry not in initial:
                 want.add(name)
-        had: set[str] = set()
-        if recognised != len(initial):
-            strange = initial
-            for part in self.parts:
-                strange = part.strange(strange)
-            had = {wire.entry_key(entry) for entry in strange}
+        had = {wire.entry_key(entry) for entry in strange}
         if not self.wildcard:
             had &= self.names
         gone = {name for name in had if self._lookup(name) is None}

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+from . import wire
 from .encoding import ResponseCache, Selection
 from .gate import Gate
 from .resource import Identity, Resource, identity
@@ -69,7 +70,6 @@ class Collection:
         self._resources: dict[str, Resource] = {}
         self._aliases: dict[str, str] = {}
         self._entries: dict[bytes, str] | None = None
-        self._whole: frozenset[bytes] | None = None  # the keys of _entries: a set compares with a set at once
         self._log: dict[str, int] = {}  # name (or alias) -> number of its last change, oldest first
         self._history: dict[str, list[tuple[int, Identity]]] = {}
         self._tombstones: dict[str, Resource] = {}
@@ -203,26 +203,26 @@ class Collection:
         self._responses.put(names, delta, selection)
         return selection
 
-    def compare(self, names: frozenset[str] | None, initial: frozenset[bytes]) -> tuple[set[str], int]:
-        """What of the resources among `names` (None: all) a client with the entries `initial` lacks, and how
-        many of its entries are found to be of resources in their present version.
+    def compare(
+        self, names: frozenset[str] | None, initial: frozenset[bytes]
+    ) -> tuple[set[str], frozenset[bytes]]:
+        """What of the resources among `names` (None: all) a client with the entries `initial` lacks, and those
+        of its entries that are of no resource in its present version.
         """
         if names is not None and 2 * len(names) < len(self._resources):
             chosen = [(name, found) for name in names if (found := self._resources.get(name)) is not None]
             lacking = {name for name, found in chosen if found.entry not in initial}
-            return lacking, len(chosen) - len(lacking)
+            return lacking, initial.difference({found.entry for _, found in chosen})
         known = self._known()
-        if self._whole is None:
-            self._whole = frozenset(known)
-        if self._whole <= initial:  # a client that comes back has it all, as a rule
-            return set(), len(known)
-        entries = self._whole - initial
-        lacking = {known[entry] for entry in entries}
-        return lacking if names is None else lacking & names, len(known) - len(entries)
-
-    def strange(self, initial: frozenset[bytes]) -> frozenset[bytes]:
-        """Those of a client's entries that are of no resource in its present version."""
-        return initial.difference(self._known())
+        strange = initial.difference(known)
+        unknown = len(known) - (len(initial) - len(strange))
+        if not unknown:  # a client that comes back has it all, as a rule, or former versions
+            return set(), strange
+        former = (self._resources.get(wire.entry_key(entry)) for entry in strange)
+        lacking = {found.name for found in former if found is not None and found.entry not in initial}
+        if len(lacking) != unknown:
+            lacking = {known[entry] for entry in known.keys() - initial}
+        return lacking if names is None else lacking & names, strange
 
     def unnamed(self, names: frozenset[str]) -> frozenset[str]:
         """Those of `names` that are no resource's own name. They may be aliases."""
@@ -308,7 +308,6 @@ class Collection:
             self._history.pop(name, None)
 
     def _notify(self) -> None:
-        self._whole = None
         self._responses.clear()
         self._changes.clear()
         self._weights.clear()
