@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from . import wire
-from .messages import DeltaRequest, Message
+from . import returning, wire
+from .messages import Message
 from .resources import VIRTUAL_HOST, Clock, Resource
+from .returning import Recent
 from .subscription import LEGACY_WILDCARD, NOTHING, WILDCARD, Sent, Subscription, share
 
 
@@ -16,12 +17,10 @@ def _type_field(type_url: str) -> bytes:
     return wire.text(wire.DELTA_TYPE_URL, type_url)
 
 
-def _entries(request: Message) -> frozenset[bytes]:
-    """The encoded entries of `initial_resource_versions`."""
-    versions = request.initial_resource_versions
-    if isinstance(request, DeltaRequest):  # one that was not read from the wire
-        return frozenset(wire.entry(name, version) for name, version in versions.items())
-    return frozenset(versions[:])  # a slice is a list, which makes a set sooner
+Lacking = tuple[frozenset[str], frozenset[str]]
+"""What a client lacks, and what it has of the resources that are gone."""
+
+_compared: Recent[Lacking] = Recent()
 
 
 @dataclass(slots=True)
@@ -41,7 +40,7 @@ class DeltaSubscription(Subscription):
         subscribe = request.resource_names_subscribe
         unsubscribe = request.resource_names_unsubscribe
         if not self.started:
-            self._start(frozenset(subscribe), request)
+            self._start(request)
         else:
             if unsubscribe:
                 self._unsubscribe(frozenset(unsubscribe))
@@ -63,7 +62,8 @@ class DeltaSubscription(Subscription):
         removed: set[str] = set()
         returning = self.initial is not None
         if self.initial is not None:
-            want, removed = self._compare(self.initial)
+            want, gone = self._lacking(self.initial)
+            removed.update(gone)
             asked, self.initial = want, None
         elif self.pending_all:
             want, asked = None, self.names
@@ -102,9 +102,9 @@ class DeltaSubscription(Subscription):
         self.held.clear()
         return self._encode([], set(gone), self.cursor, frozenset(gone), False) if gone else None
 
-    def _start(self, names: frozenset[str], request: Message) -> None:
+    def _start(self, request: Message) -> None:
         self.started = True
-        initial = _entries(request)
+        names, initial = returning.asked(request)
         if self.view.on_demand:
             self.view.wanted(self.type_url, names.union(map(wire.entry_key, initial)))
         self.wildcard = (
@@ -153,8 +153,15 @@ class DeltaSubscription(Subscription):
         else:
             self.pending = share(self.pending - names)
 
-    def _compare(self, initial: frozenset[bytes]) -> tuple[frozenset[str], set[str]]:
-        """What a client that has `initial` lacks, and what it has of the resources that are gone."""
+    def _lacking(self, initial: frozenset[bytes]) -> Lacking:
+        key = self.parts, tuple(part.changed_at for part in self.parts), self.wildcard, self.names, initial
+        found = _compared.get(key)
+        if found is None:
+            found = self._compare(initial)
+            _compared.put(key, found)
+        return found
+
+    def _compare(self, initial: frozenset[bytes]) -> Lacking:
         want: set[str] = set()
         chosen = None if self.wildcard else self.names
         unnamed, strange = self.names, initial
@@ -173,7 +180,7 @@ class DeltaSubscription(Subscription):
         gone = {name for name in had if self._lookup(name) is None}
         if self.type_url == VIRTUAL_HOST:
             gone -= self.names  # answered as a resource without body; Envoy rejects a name in both
-        return share(want), gone
+        return share(want), frozenset(gone)
 
     def _lookup(self, name: str) -> Resource | None:
         return self.view.get(self.type_url, name)

@@ -206,8 +206,8 @@ class Collection:
     def compare(
         self, names: frozenset[str] | None, initial: frozenset[bytes]
     ) -> tuple[set[str], frozenset[bytes]]:
-        """What of the resources among `names` (None: all) a client with the entries `initial` lacks, and those
-        of its entries that are of no resource in its present version.
+        """What of the resources among `names` (None: all) a client with the entries `initial` lacks, and
+        those of its entries that are of no resource in its present version.
         """
         if names is not None and 2 * len(names) < len(self._resources):
             chosen = [(name, found) for name in names if (found := self._resources.get(name)) is not None]

@@ -234,6 +234,7 @@ class XdsServer:
         if self._max_streams_per_node and self._per_node[node.id] >= self._max_streams_per_node:
             raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, f"node {node.id} has too many streams open")
         connection.node = node
+        request.ClearField("node")  # which is large; and what is left, others say too
         self._per_node[node.id] += 1
         self._begin(connection, request)
 
