@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hpack import Decoder
 from hpack.exceptions import HPACKError, OversizedHeaderListError
@@ -81,7 +82,8 @@ class HeaderDecoder:
             raise ConnectionFault(COMPRESSION_ERROR, f"a header block cannot be decoded: {error}") from None
 
 
-def request(fields: Iterable[tuple[bytes, bytes]]) -> RequestHead:
+@lru_cache(maxsize=128)
+def request(fields: Fields) -> RequestHead:
     """The request that these fields make. Raises StreamFault for one that is malformed (section 8.1.1)."""
     pseudo: dict[bytes, str] = {}
     others: dict[str, str] = {}

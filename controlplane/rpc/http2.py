@@ -13,7 +13,7 @@ from typing import Protocol
 
 from . import frames
 from .frames import ConnectionFault, StreamFault
-from .headers import HeaderDecoder, RequestHead, check_trailers, request
+from .headers import Fields, HeaderDecoder, RequestHead, check_trailers, request
 from .outgoing import Outgoing
 
 STREAM_WINDOW = 1 << 20
@@ -403,9 +403,7 @@ class Http2Connection:
         check_trailers(fields)
         self._half_close(stream)
 
-    def _open(
-        self, number: int, end: bool, fields: Iterable[tuple[bytes, bytes]], depends_on_itself: bool
-    ) -> None:
+    def _open(self, number: int, end: bool, fields: Fields, depends_on_itself: bool) -> None:
         if number <= self._highest:
             if number in self._cut:
                 self._glitch()
