@@ -17,13 +17,14 @@ from controlplane.registry.nacos.doctor import examine
 from controlplane.xds.messages import DeltaRequest, DeltaResponse
 from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from tests import nacos_server
+from tests.certificates import certificate
 from tests.cli.ports import free_port
 from tests.cli.run import LANEWAY, environment, laneway
+from tests.nacos_relay import NacosRelay
 from tests.nacos_server import NacosServer
 from tests.registry.nacos_tools import Publisher, config, instance, watching
 from tests.store.nacos_tools import connection, opened
 from tests.store.test_stores import GATEWAY
-from tests.tls_relay import TlsRelay, certificate
 from tests.xds.client import DELTA
 
 pytestmark = [pytest.mark.nacos, pytest.mark.timeout(240)]
@@ -109,7 +110,7 @@ async def test_by_tls_and_with_a_password(guarded: NacosServer, tmp_path: Path) 
     place = {"LANEWAY_STATE_DIR": str(state), "LANEWAY_STORE": "nacos"}
     at = config(guarded.address, tmp_path / "sdk", username="nacos", password=PASSWORD)
     async with (
-        TlsRelay(guarded.address, pem) as relay,
+        NacosRelay(guarded.address, pem) as relay,
         Publisher(at) as publisher,
         serving(relay.address, home, **login, **tls, **place) as served,
     ):
@@ -244,7 +245,7 @@ async def test_what_does_not_let_in_is_shown(
         "LANEWAY_STATE_DIR": str(tmp_path / "state"),
     }
     async with (
-        TlsRelay(guarded.address, pem) as relay,
+        NacosRelay(guarded.address, pem) as relay,
         serving(relay.address, tmp_path / "home", **settings) as served,
     ):
         told = await served.until("/readyz", lambda answer: problem in answer.text)
