@@ -145,10 +145,7 @@ def main() -> None:
         for which in (0, 1):
             cells += [f"{quantile(f[which], 0.5):.1f} / {quantile(f[which], 0.99):.1f}" for f in figures]
         lines.append(f"| {count} | {' | '.join(cells)} |")
-    text = "\n".join(lines)
-    print(text)
-    if arguments.write:
-        document.write("bench/canary.py", text)
+    document.report("bench/canary.py", "\n".join(lines), keep=arguments.write)
 
 
 if __name__ == "__main__":

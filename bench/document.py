@@ -12,6 +12,13 @@ HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parent / "docs" / "benchmarks.md"
 
 
+def report(name: str, text: str, *, keep: bool) -> None:
+    """Print what benchmark `name` found; `keep` also writes it."""
+    print(text)
+    if keep:
+        write(name, text)
+
+
 def write(name: str, text: str) -> None:
     """Replace the part of benchmark `name`; one that is not there yet goes to the end."""
     begin, end = f"<!-- {name} begins -->", f"<!-- {name} ends -->"

@@ -199,10 +199,7 @@ def main() -> None:
             for server in (SNAPSHOT, LINEAR, LANEWAY)
         ]
         lines.append(f"| {label} | {' | '.join(cells)} |")
-    text = "\n".join(lines)
-    print(text)
-    if arguments.write:
-        document.write("bench/envoys.py", text)
+    document.report("bench/envoys.py", "\n".join(lines), keep=arguments.write)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from typing import Any
 
 from tests import nacos_server
 from tests.mesh.client import until
-from tests.mesh.harness import Mesh, listening, route
+from tests.mesh.documents import route
+from tests.mesh.harness import Mesh, listening
 from tests.mesh.nacos import Registrar, options
 
 ROUTED = 20

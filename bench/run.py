@@ -261,9 +261,7 @@ def main() -> None:
                 print(f"{workload.title}: {server}, round {number + 1}: {took:.0f} s", file=sys.stderr)
     setting = f"1,000 clusters of 10 endpoints; the best of {rounds}, {changes} changes a round."
     text = f"{description}\n{setting}\n\n{table(results)}"
-    print(text)
-    if not quick or arguments.write:
-        document.write("bench/run.py", text)
+    document.report("bench/run.py", text, keep=arguments.write or not quick)
 
 
 if __name__ == "__main__":

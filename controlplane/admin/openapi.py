@@ -92,8 +92,8 @@ SCHEMAS: dict[str, Schema] = {
     "Problem": PROBLEM,
     "NotReady": PROBLEM
     | {
-        "properties": {**PROBLEM["properties"], "sources": SOURCES},
-        "required": [*PROBLEM["required"], "sources"],
+        "properties": {**PROBLEM["properties"], "store": reference("Store"), "sources": SOURCES},
+        "required": [*PROBLEM["required"], "store", "sources"],
     },
     "Applied": _object(created=_list(TEXT), changed=_list(TEXT), unchanged=_list(TEXT)),
     "Service": _object(
@@ -159,7 +159,11 @@ SCHEMAS: dict[str, Schema] = {
         candidates=_list(_object(lane=MAYBE_TEXT, share={"type": "number"})),
     ),
     "Revision": _object(revision=COUNT, at=MAYBE_TEXT, who=TEXT, note=TEXT, what=_list(TEXT), diff=TEXT),
-    "Ready": _object(ready=FLAG, waiting=_list(TEXT), sources=SOURCES),
+    "Ready": _object(ready=FLAG, waiting=_list(TEXT), store=reference("Store"), sources=SOURCES),
+    "Store": _object(
+        problem=MAYBE_TEXT
+        | {"description": "Why the store cannot be read now; the definitions known last are served"}
+    ),
 }
 
 

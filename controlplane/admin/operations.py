@@ -251,11 +251,12 @@ def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry
     )
     async def readyz() -> Response:
         waiting = control.ready()
+        known = {"store": shapes.store(control), "sources": shapes.sources(control)}
         if waiting:
             wrong = [Problem("", one, None, "wait; the log says more") for one in waiting]
             detail = f"Not ready: {'; '.join(waiting)}."
-            return problem(503, detail, wrong, sources=shapes.sources(control))
-        return JSONResponse({"ready": True, "waiting": [], "sources": shapes.sources(control)})
+            return problem(503, detail, wrong, **known)
+        return JSONResponse({"ready": True, "waiting": [], **known})
 
     @routes.get(
         "/metrics",

@@ -34,6 +34,11 @@ def sources(control: ControlPlane) -> list[dict[str, Any]]:
     return [_source(one) for one in control.sources()]
 
 
+def store(control: ControlPlane) -> dict[str, Any]:
+    """`store` of /readyz: are the definitions that are served those that hold?"""
+    return {"problem": control.store.problem or None}
+
+
 def _source(one: SourceStatus) -> dict[str, Any]:
     return {
         "name": one.name,

@@ -169,7 +169,10 @@ class Laneway:
         ]
 
     def ready(self) -> list[str]:
-        waiting = [] if self._loaded else ["the store of definitions is not loaded"]
+        waiting: list[str] = []
+        if not self._loaded:
+            reason = f": {self.store.problem}" if self.store.problem else ""
+            waiting.append(f"the store of definitions is not loaded{reason}")
         for status in self.catalog.status():
             if not status.synced:
                 reason = f": {status.error}" if status.error else ""

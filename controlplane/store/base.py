@@ -10,7 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from controlplane.store.history import changes_between, diff_of, undoing
-from controlplane.store.interface import Revision, Stored, Subscriber, Transform
+from controlplane.store.interface import Revision, Stored, StoreUnavailable, Subscriber, Transform
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +19,7 @@ class BaseStore(ABC):
     """The part of a DefinitionStore that does not depend on where definitions live."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.problem = ""
         self._clock = clock
         self._current = Stored()
         self._subscribers: list[Subscriber] = []
@@ -26,6 +27,14 @@ class BaseStore(ABC):
     @property
     def current(self) -> Stored:
         return self._current
+
+    async def open(self) -> None:
+        try:
+            await self._open()
+        except StoreUnavailable as error:
+            self.problem = str(error)
+            raise
+        self.problem = ""
 
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
         self._subscribers.append(callback)
@@ -50,6 +59,10 @@ class BaseStore(ABC):
         return await self.change(
             undoing(await self._revision(revision), revision), author, f"undo of revision {revision}"
         )
+
+    @abstractmethod
+    async def _open(self) -> None:
+        """Load the definitions. Raises StoreUnavailable."""
 
     @abstractmethod
     async def change(self, transform: Transform, author: str = "", note: str = "") -> Stored:

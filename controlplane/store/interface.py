@@ -71,6 +71,11 @@ class DefinitionStore(Protocol):
         """The last known state; also while the store is unavailable. Empty before `open`."""
         ...
 
+    @property
+    def problem(self) -> str:
+        """Why `current` may not be what holds, in words; "" while it is."""
+        ...
+
     async def open(self) -> None:
         """Load the definitions. To be awaited once, before anything else."""
         ...

@@ -16,7 +16,7 @@ class MemoryStore(LocalStore):
         super().__init__()
         self._revisions: deque[Revision] = deque(maxlen=REVISIONS_KEPT)
 
-    async def open(self) -> None:
+    async def _open(self) -> None:
         return
 
     async def close(self) -> None:

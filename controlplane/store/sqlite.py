@@ -51,7 +51,7 @@ class SQLiteStore(LocalStore):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="definitions")
         self._connection: sqlite3.Connection | None = None
 
-    async def open(self) -> None:
+    async def _open(self) -> None:
         self._current = await self._run(self._load)
 
     async def close(self) -> None:

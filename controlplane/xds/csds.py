@@ -25,7 +25,6 @@ from .messages import (
 )
 from .node import Node
 from .stream import StreamState
-from .subscription import Subscription
 
 Streams = Callable[[], Iterable[tuple[Node, StreamState[Any]]]]
 _STATUS = {
@@ -85,24 +84,20 @@ def respond(request: Message, streams: Iterable[tuple[Node, StreamState[Any]]]) 
         config = response.config.add()
         config.node.CopyFrom(NodeMessage.FromString(node.message))
         for subscription in state.subscriptions.values():
-            for name in status.names(subscription):
-                _describe(
-                    config.generic_xds_configs.add(), subscription, name, request.exclude_resource_contents
-                )
+            for found in status.of_subscription(subscription):
+                _describe(config.generic_xds_configs.add(), found, request.exclude_resource_contents)
     return response
 
 
-def _describe(entry: Any, subscription: Subscription, name: str, exclude_contents: bool) -> None:
-    found = status.of_resource(subscription, name)
+def _describe(entry: Any, found: status.ResourceStatus, exclude_contents: bool) -> None:
     entry.type_url = found.type_url
-    entry.name = name
+    entry.name = found.name
     entry.version_info = found.version
     config_status, entry.client_status = _STATUS[found.state]
     entry.config_status = ConfigStatus.Value(config_status)
-    resource = subscription.view.get(subscription.type_url, name)
-    if resource is not None and not exclude_contents:
-        entry.xds_config.type_url = subscription.type_url
-        entry.xds_config.value = resource.body
+    if found.resource is not None and not exclude_contents:
+        entry.xds_config.type_url = found.type_url
+        entry.xds_config.value = found.resource.body
     if found.nack is not None:
         entry.error_state.details = found.nack.message
         entry.error_state.version_info = found.nack.version

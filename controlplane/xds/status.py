@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from .canary import Held
 from .delta import DeltaSubscription
 from .node import Node
+from .resources import Overrun, Resource
 from .stream import StreamState
 from .subscription import Nack, Subscription
 
@@ -24,7 +25,7 @@ class TypeState:
 
 @dataclass(frozen=True, slots=True)
 class ResourceStatus:
-    """Where a client stands with a resource that it subscribes to. `version` is that of the snapshot.
+    """Where a client stands with a resource that it subscribes to. `resource` is the snapshot's.
 
     missing: there is no such resource. rejected: the client keeps the last good. unanswered: sent, and the
     client has not said how it took it. unsent: changed since. synced: the client has the snapshot's.
@@ -32,9 +33,14 @@ class ResourceStatus:
 
     type_url: str
     name: str
-    version: str
+    resource: Resource | None
     state: Literal["missing", "rejected", "unanswered", "unsent", "synced"]
     nack: Nack | None = None
+
+    @property
+    def version(self) -> str:
+        """Of the snapshot's resource; empty where there is none."""
+        return "" if self.resource is None else self.resource.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +95,30 @@ def names(subscription: Subscription) -> list[str]:
     return sorted(found)
 
 
-def of_resource(subscription: Subscription, name: str) -> ResourceStatus:
-    """Where a client stands with one resource."""
+def of_subscription(subscription: Subscription) -> Iterator[ResourceStatus]:
+    """Where a client stands with each resource of one type."""
+    wanted = names(subscription)
+    try:
+        changed = subscription.changes()
+    except Overrun:
+        changed = frozenset(wanted)  # the stream is about to end, and the next one is sent everything
+    for name in wanted:
+        yield _of_resource(subscription, name, changed)
+
+
+def _of_resource(subscription: Subscription, name: str, changed: frozenset[str]) -> ResourceStatus:
     type_url = subscription.type_url
     resource = subscription.view.get(type_url, name)
     if resource is None:
-        return ResourceStatus(type_url, name, "", "missing")
+        return ResourceStatus(type_url, name, None, "missing")
     rejected = subscription.rejected is None or name in subscription.rejected
     if subscription.nack is not None and rejected:
-        return ResourceStatus(type_url, name, resource.version, "rejected", subscription.nack)
+        return ResourceStatus(type_url, name, resource, "rejected", subscription.nack)
     if any(reply.names is None or name in reply.names for reply in subscription.outstanding):
-        return ResourceStatus(type_url, name, resource.version, "unanswered")
-    if name in subscription.changes():
-        return ResourceStatus(type_url, name, resource.version, "unsent")
-    return ResourceStatus(type_url, name, resource.version, "synced")
+        return ResourceStatus(type_url, name, resource, "unanswered")
+    if name in changed:
+        return ResourceStatus(type_url, name, resource, "unsent")
+    return ResourceStatus(type_url, name, resource, "synced")
 
 
 def drift(state: StreamState[Any]) -> tuple[ResourceStatus, ...]:
@@ -110,6 +126,6 @@ def drift(state: StreamState[Any]) -> tuple[ResourceStatus, ...]:
     return tuple(
         found
         for subscription in state.subscriptions.values()
-        for name in names(subscription)
-        if (found := of_resource(subscription, name)).state != "synced"
+        for found in of_subscription(subscription)
+        if found.state != "synced"
     )

@@ -14,7 +14,6 @@ from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.control import ExplainRequest
 from controlplane.registry.names import resolve
 from controlplane.registry.types import Instance, Refused, Service, SourceStatus
-from controlplane.store.interface import DefinitionStore
 from controlplane.store.memory import MemoryStore
 
 SERVICES = {
@@ -78,7 +77,7 @@ DRIFT = {
 class SmallControl:
     """A ControlPlane with fixed services and proxies."""
 
-    store: DefinitionStore
+    store: MemoryStore
     waiting: list[str] = field(default_factory=list)
     source: SourceStatus = SOURCE
 

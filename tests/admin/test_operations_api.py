@@ -101,6 +101,17 @@ async def test_health(client: httpx.AsyncClient, control: SmallControl) -> None:
     assert (await client.get("/docs")).status_code == 200
 
 
+async def test_a_store_that_cannot_be_read_is_no_unreadiness(
+    client: httpx.AsyncClient, control: SmallControl
+) -> None:
+    assert (await client.get("/readyz")).json()["store"] == {"problem": None}
+    control.store.problem = "Nacos does not answer"
+    answer = await client.get("/readyz")
+    assert (answer.status_code, answer.json()["store"]) == (200, {"problem": "Nacos does not answer"})
+    control.waiting.append("source file has not synced")
+    assert problem(await client.get("/readyz"), 503)["store"] == {"problem": "Nacos does not answer"}
+
+
 async def test_how_the_sources_stand(client: httpx.AsyncClient, control: SmallControl) -> None:
     complete = {
         "name": "nacos",

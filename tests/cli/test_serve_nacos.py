@@ -14,16 +14,18 @@ import httpx
 import pytest
 
 from controlplane.registry.nacos.doctor import examine
+from controlplane.store.nacos.items import INDEX
 from controlplane.xds.messages import DeltaRequest, DeltaResponse
 from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from tests import nacos_server
+from tests.certificates import certificate
 from tests.cli.ports import free_port
 from tests.cli.run import LANEWAY, environment, laneway
+from tests.nacos_relay import NacosRelay
 from tests.nacos_server import NacosServer
 from tests.registry.nacos_tools import Publisher, config, instance, watching
-from tests.store.nacos_tools import connection, opened
+from tests.store.nacos_tools import behind, connection, opened
 from tests.store.test_stores import GATEWAY
-from tests.tls_relay import TlsRelay, certificate
 from tests.xds.client import DELTA
 
 pytestmark = [pytest.mark.nacos, pytest.mark.timeout(240)]
@@ -109,7 +111,7 @@ async def test_by_tls_and_with_a_password(guarded: NacosServer, tmp_path: Path) 
     place = {"LANEWAY_STATE_DIR": str(state), "LANEWAY_STORE": "nacos"}
     at = config(guarded.address, tmp_path / "sdk", username="nacos", password=PASSWORD)
     async with (
-        TlsRelay(guarded.address, pem) as relay,
+        NacosRelay(guarded.address, pem) as relay,
         Publisher(at) as publisher,
         serving(relay.address, home, **login, **tls, **place) as served,
     ):
@@ -139,6 +141,44 @@ async def test_by_tls_and_with_a_password(guarded: NacosServer, tmp_path: Path) 
         assert PASSWORD not in served.log.read_text()
     assert list(home.iterdir()) == []
     assert (state / "nacos" / "log").is_dir()
+
+
+async def test_definitions_that_cannot_be_read_are_shown(guarded: NacosServer, tmp_path: Path) -> None:
+    """Unreachable, or not to be understood: it stays ready with those known last, and recovers alone."""
+    login = {"NACOS_USERNAME": "nacos", "NACOS_PASSWORD": PASSWORD}
+    at = connection(guarded.address, username="nacos", password=PASSWORD)
+    place = {"LANEWAY_STORE": "nacos", "NACOS_NAMESPACE": at.namespace}
+    relay = NacosRelay(guarded.address)
+
+    def says(text: str) -> Callable[[httpx.Response], bool]:
+        return lambda answer: text in (answer.json()["store"]["problem"] or "")
+
+    def says_nothing(answer: httpx.Response) -> bool:
+        return answer.json()["store"] == {"problem": None}
+
+    async with contextlib.AsyncExitStack() as stack:
+        async with relay:
+            served = await stack.enter_async_context(
+                serving(relay.address, tmp_path / "home", **login, **place)
+            )
+            assert (await served.until("/readyz", ready))["store"] == {"problem": None}
+            made = await served.http.put("/v1/gateways/edge", json={"listeners": [{"port": 8080}]})
+            assert made.status_code == 201
+        assert (await served.until("/readyz", says("Connection refused")))["ready"]
+        assert (await served.http.get("/v1/gateways/edge")).status_code == 200
+        assert (await served.http.delete("/v1/gateways/edge")).status_code == 503
+        await stack.enter_async_context(relay)
+        assert (await served.until("/readyz", says_nothing))["ready"]
+        async with behind(at) as session:
+            index = await session.get(INDEX)
+            assert index is not None
+            await session.publish(INDEX, "broken", "json")
+        assert (await served.until("/readyz", says("restore it from its history")))["ready"]
+        assert (await served.http.get("/v1/gateways/edge")).status_code == 200
+        async with behind(at) as session:
+            await session.publish(INDEX, index, "json")
+        assert (await served.until("/readyz", says_nothing))["ready"]
+        assert (await served.http.delete("/v1/gateways/edge")).status_code == 204
 
 
 async def everything(xds: str) -> dict[tuple[str, str], bytes]:
@@ -244,7 +284,7 @@ async def test_what_does_not_let_in_is_shown(
         "LANEWAY_STATE_DIR": str(tmp_path / "state"),
     }
     async with (
-        TlsRelay(guarded.address, pem) as relay,
+        NacosRelay(guarded.address, pem) as relay,
         serving(relay.address, tmp_path / "home", **settings) as served,
     ):
         told = await served.until("/readyz", lambda answer: problem in answer.text)

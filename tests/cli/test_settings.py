@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from controlplane.app.parts import nacos_of
 from controlplane.app.settings import endpoint, load
+from tests.certificates import certificate
 from tests.cli.run import laneway
-from tests.tls_relay import certificate
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,8 @@ import pytest
 
 from tests.grpc.harness import HERE, PYTHON, GrpcClient, GrpcMesh
 from tests.mesh.conftest import pytest_runtest_makereport  # noqa: F401 (shows logs with a failure)
-from tests.mesh.harness import APPLICATIONS, abc, group, lane, route
+from tests.mesh.documents import group, lane, route
+from tests.mesh.harness import APPLICATIONS, abc
 
 NewClient = Callable[..., GrpcClient]
 

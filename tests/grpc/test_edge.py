@@ -9,7 +9,8 @@ import pytest
 from tests.grpc.conftest import NewClient
 from tests.grpc.harness import GrpcMesh
 from tests.mesh.client import until
-from tests.mesh.harness import listening, route
+from tests.mesh.documents import route
+from tests.mesh.harness import listening
 
 pytestmark = pytest.mark.mesh
 

@@ -18,7 +18,8 @@ from controlplane.translate.names import edge_routes
 from controlplane.xds import messages
 from controlplane.xds.resources import CLUSTER, LISTENER, ROUTE
 from tests.mesh.client import until
-from tests.mesh.harness import Mesh, group, lane, route
+from tests.mesh.documents import group, lane, route
+from tests.mesh.harness import Mesh
 from tests.xds.client import DELTA
 
 ROUTES = edge_routes("edge")

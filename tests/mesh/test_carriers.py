@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.mesh.client import Address, Client, Header, until
-from tests.mesh.harness import APPLICATIONS, Mesh, abc, group, header, lane, listening, route, rule
+from tests.mesh.documents import group, header, lane, route, rule
+from tests.mesh.harness import APPLICATIONS, Mesh, abc, listening
 
 CANARY: Header = ("canary", "gray")
 

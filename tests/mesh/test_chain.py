@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.mesh.client import Client
-from tests.mesh.harness import APPLICATIONS, Mesh, abc, group, lane, route
+from tests.mesh.documents import group, lane, route
+from tests.mesh.harness import APPLICATIONS, Mesh, abc
 
 
 @pytest.fixture(scope="module")

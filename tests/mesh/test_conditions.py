@@ -11,7 +11,8 @@ import pytest
 import xxhash
 
 from tests.mesh.client import Header, until
-from tests.mesh.harness import Mesh, condition, group, header, lane, route, rule
+from tests.mesh.documents import condition, group, header, lane, route, rule
+from tests.mesh.harness import Mesh
 
 SOURCES = ("header", "query", "cookie")
 OPERATORS = ("==", "!=", "in", "percentage", "regex")

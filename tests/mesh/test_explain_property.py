@@ -15,7 +15,8 @@ from urllib.parse import quote
 import pytest
 
 from tests.mesh.client import Answer, Header, until
-from tests.mesh.harness import Mesh, group, header, lane, route, rule
+from tests.mesh.documents import group, header, lane, route, rule
+from tests.mesh.harness import Mesh
 
 ROUNDS = int(os.environ.get("LANEWAY_EXPLAIN_ROUNDS", "24"))
 REQUESTS = 100

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.mesh.client import Load, fetch, until
-from tests.mesh.harness import APPLICATIONS, Mesh, abc, group, header, lane, route, rule
+from tests.mesh.documents import group, header, lane, route, rule
+from tests.mesh.harness import APPLICATIONS, Mesh, abc
 
 GRAY = ("canary", "gray")
 FULL = ["Agray", "B", "Cgray1"]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.mesh.client import Client, until
-from tests.mesh.harness import Mesh, group, lane, route
+from tests.mesh.documents import group, lane, route
+from tests.mesh.harness import Mesh
 
 GRAY = ("canary", "gray")
 CHECK = {"path": "/healthz", "interval": "200ms"}

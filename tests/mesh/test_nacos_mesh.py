@@ -14,7 +14,8 @@ import pytest
 
 from tests import nacos_server
 from tests.mesh.client import Load, until
-from tests.mesh.harness import APPLICATIONS, Mesh, abc, group, lane, route
+from tests.mesh.documents import group, lane, route
+from tests.mesh.harness import APPLICATIONS, Mesh, abc
 from tests.mesh.nacos import Registrar, Relay, options, shown
 from tests.nacos_server import NacosServer
 

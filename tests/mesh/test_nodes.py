@@ -12,7 +12,8 @@ from google.protobuf import json_format
 
 from controlplane.cli.envoy_config import bootstrap
 from tests.mesh.client import until
-from tests.mesh.harness import Mesh, group, lane, route
+from tests.mesh.documents import group, lane, route
+from tests.mesh.harness import Mesh
 
 SIDECAR = {
     "role": "sidecar",

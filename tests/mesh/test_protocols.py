@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.mesh.client import Client, until
-from tests.mesh.harness import Mesh, group, lane, route
+from tests.mesh.documents import group, lane, route
+from tests.mesh.harness import Mesh
 
 GRAY = ("canary", "gray")
 ODD_APPLICATION = 'a|b,c>d:é "x" %41*'

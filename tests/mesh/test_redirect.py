@@ -20,7 +20,8 @@ import pytest
 from controlplane.cli.envoy_config import bootstrap, sidecar_metadata
 from tests.mesh import netns, peers
 from tests.mesh.client import Answer, Client, Header, until
-from tests.mesh.harness import ENVOY, Mesh, Pod, group, lane, listening, route
+from tests.mesh.documents import group, lane, route
+from tests.mesh.harness import ENVOY, Mesh, Pod, listening
 
 WHY_NOT = netns.missing()
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.mesh.client import until
-from tests.mesh.harness import APPLICATIONS, Mesh, abc, group, lane, route
+from tests.mesh.documents import group, lane, route
+from tests.mesh.harness import APPLICATIONS, Mesh, abc
 
 GRAY = ("canary", "gray")
 

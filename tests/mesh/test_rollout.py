@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.mesh.client import Load, until
-from tests.mesh.harness import APPLICATIONS, Mesh, abc, group, header, lane, route, rule
+from tests.mesh.documents import group, header, lane, route, rule
+from tests.mesh.harness import APPLICATIONS, Mesh, abc
 
 GRAY = ("canary", "gray")
 LANE = "/v1/lane-groups/order-flow/lanes/gray"

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.mesh.client import until
-from tests.mesh.harness import Mesh, group, header, lane, route, rule
+from tests.mesh.documents import group, header, lane, route, rule
+from tests.mesh.harness import Mesh
 
 SERVICES = ["exact", "longest", "prefix", "regex1", "regex2", "host", "suffix", "longsuffix", "hostroot"]
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tests.mesh.client import Header, until
-from tests.mesh.harness import Mesh, group, lane, route
+from tests.mesh.documents import group, lane, route
+from tests.mesh.harness import Mesh
 
 MANY = ",".join(f"k{n}=v{n}" for n in range(100))
 FORGED: list[Sequence[Header]] = [

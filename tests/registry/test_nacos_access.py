@@ -14,9 +14,10 @@ import pytest
 
 from controlplane.registry.nacos.reach import NacosError
 from controlplane.registry.nacos.sdk import NamingClient
+from tests.certificates import certificate
+from tests.nacos_relay import NacosRelay
 from tests.registry.fake_nacos import FakeNacos
 from tests.registry.nacos_tools import config, watching
-from tests.tls_relay import TlsRelay, certificate
 
 SERVICES = {"sc-A": [{"ip": "127.0.0.1", "port": 1, "metadata": {"lane": "gray"}}]}
 
@@ -43,7 +44,7 @@ async def test_an_access_key_signs_each_request(tmp_path: Path) -> None:
 
 async def test_tls_with_the_right_ca(tmp_path: Path) -> None:
     pem = certificate(tmp_path, "nacos")
-    async with FakeNacos(SERVICES) as nacos, TlsRelay(nacos.address, pem) as relay:
+    async with FakeNacos(SERVICES) as nacos, NacosRelay(nacos.address, pem) as relay:
         at = config(relay.address, tmp_path, tls=True, ca_file=pem)
         async with watching(at) as watch:
             await watch.until(lambda: bool(watch.service("sc-A")))
@@ -66,7 +67,7 @@ async def test_tls_that_does_not_work_says_why(tmp_path: Path) -> None:
     pem = certificate(tmp_path, "nacos")
     other = certificate(tmp_path, "other")
     elsewhere = certificate(tmp_path, "elsewhere", "127.0.0.9")
-    async with FakeNacos() as nacos, TlsRelay(nacos.address, pem) as relay:
+    async with FakeNacos() as nacos, NacosRelay(nacos.address, pem) as relay:
         grpc_port = f"127.0.0.1:{int(relay.address.partition(':')[2]) + 1000}"
         wrong_ca = await said(address=relay.address, state=tmp_path, tls=True, ca_file=other)
         assert f"{grpc_port}: its certificate is not trusted (self-signed certificate)" in wrong_ca
@@ -78,6 +79,6 @@ async def test_tls_that_does_not_work_says_why(tmp_path: Path) -> None:
         assert "does this port speak TLS?" in plain_port
         plain_client = await said(address=relay.address, state=tmp_path)
         assert plain_client.endswith("does it want TLS?")
-    async with FakeNacos() as nacos, TlsRelay(nacos.address, elsewhere) as relay:
+    async with FakeNacos() as nacos, NacosRelay(nacos.address, elsewhere) as relay:
         other_host = await said(address=relay.address, state=tmp_path, tls=True, ca_file=elsewhere)
         assert "IP address mismatch, certificate is not valid for '127.0.0.1'" in other_host

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
-from functools import partial
 
 import pytest
 
 from controlplane.model.documents import Application
 from controlplane.store.interface import StoreUnavailable
 from controlplane.store.nacos import NacosStore
-from tests import nacos_server
+from tests.nacos_relay import NacosRelay
 from tests.nacos_server import NacosServer
 from tests.store.nacos_tools import connection, names, opened, until
 from tests.store.test_stores import GATEWAY, ROUTE, filled
@@ -121,76 +119,33 @@ async def first_change(namespace: str, address: str) -> int:
 async def test_an_answer_that_is_lost(nacos_address: str) -> None:
     """The connection breaks when the index is replaced and the answer not yet here: it is found out."""
     at = connection(nacos_address)
+    losing = LosesAnswer()
     async with (
-        Relay(nacos_address) as relay,
+        NacosRelay(nacos_address, passes=losing) as relay,
         opened(connection(relay.address, namespace=at.namespace)) as one,
         opened(at) as other,
     ):
         await one.change(lambda now: now.put(GATEWAY))
-        relay.swallow_next = True
+        losing.next = True
         after = await one.change(lambda now: now.put(ROUTE))
-        assert relay.swallowed == 1
+        assert losing.lost == 1
         assert after.revision == 2
         assert await until(other, lambda now: now.revision == 2) == after
 
 
-class Relay:
-    """Passes connections on to both ports of a server. With `swallow_next`, the next answer to a compare and
-    set is not passed on, and its connection is cut.
-    """
+class LosesAnswer:
+    """For a relay: with `next`, the next answer to a compare and set is lost, and its connection cut."""
 
-    def __init__(self, address: str) -> None:
-        host, _, port = address.partition(":")
-        self._to = host, int(port)
-        self._port = nacos_server.free_port()
-        self.address = f"127.0.0.1:{self._port}"
-        self.swallow_next = False
-        self.swallowed = 0
-        self._servers: list[asyncio.Server] = []
-        self._connections: set[asyncio.Task[None]] = set()
+    def __init__(self) -> None:
+        self.next = False
+        self.lost = 0
+        self._asked: set[int] = set()
 
-    async def __aenter__(self) -> Relay:
-        for offset in (0, 1000):
-            serve = partial(self._begin, self._to[1] + offset)
-            self._servers.append(await asyncio.start_server(serve, "127.0.0.1", self._port + offset))
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for server in self._servers:
-            server.close()
-        for one in self._connections:
-            one.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-
-    def _begin(self, port: int, down: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
-        self._connections.add(asyncio.create_task(self._serve(port, down, back)))
-
-    async def _serve(self, port: int, down: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
-        up, forth = await asyncio.open_connection(self._to[0], port)
-        asked = asyncio.Event()  # for a compare and set whose answer is to be lost
-
-        async def there() -> None:
-            while data := await down.read(1 << 16):
-                if self.swallow_next and b'"casMd5"' in data:
-                    self.swallow_next = False
-                    asked.set()
-                forth.write(data)
-
-        async def and_back() -> None:
-            while data := await up.read(1 << 16):
-                if asked.is_set() and b"ConfigPublishResponse" in data:
-                    self.swallowed += 1
-                    return
-                back.write(data)
-
-        ways = [asyncio.create_task(there()), asyncio.create_task(and_back())]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            for writer in (back, forth):
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
+    def __call__(self, connection: int, answer: bool, data: bytes) -> bool:
+        if not answer and self.next and b'"casMd5"' in data:
+            self.next = False
+            self._asked.add(connection)
+        if answer and connection in self._asked and b"ConfigPublishResponse" in data:
+            self.lost += 1
+            return False
+        return True

@@ -163,6 +163,14 @@ async def appears(session: Session, name: str, text: str | None) -> None:
         assert not last
 
 
+async def says(store: NacosStore, problem: str, seconds: float = 20.0) -> None:
+    """Return when `problem`, a regular expression, is that of the store."""
+    async for last in tries(seconds):
+        if re.search(problem, store.problem):
+            return
+        assert not last, store.problem
+
+
 @pytest.mark.parametrize("what", ["gone", "older", "broken"])
 async def test_an_index_that_cannot_be_right_is_not_taken(
     nacos_address: str, monkeypatch: pytest.MonkeyPatch, what: str
@@ -192,8 +200,10 @@ async def test_an_index_that_cannot_be_right_is_not_taken(
         with pytest.raises(StoreUnavailable, match=said[what]):
             await one.change(lambda now: now.put(Application(name="x")))
         assert one.current is before
+        await says(one, said[what])
         await session.publish(INDEX, text, "json")
         await appears(session, INDEX, text)
+        await says(one, "^$", 6.0)
         after = await one.change(lambda now: now.put(Application(name="x")))
         assert after.revision == before.revision + 1
         assert after.definitions == before.definitions.put(Application(name="x"))

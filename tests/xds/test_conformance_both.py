@@ -19,20 +19,10 @@ from controlplane.xds.resources import (
 )
 from controlplane.xds.server import XdsServer
 from tests.xds.client import SEPARATE, Stream, resource
-from tests.xds.world import World, Worlds
+from tests.xds.world import World, Worlds, subscribe_all
 
 NAMED = [ENDPOINT, ROUTE]
 LEGACY = [CLUSTER, LISTENER]
-
-
-async def subscribe_all(stream: Stream, world: World, names: list[str]) -> None:
-    """Bring a stream to where an Envoy is after its start, with the same names in all four types."""
-    for type_url in (CLUSTER, ENDPOINT, LISTENER, ROUTE):
-        for name in names:
-            world[type_url].put(resource(name))
-    for type_url in (CLUSTER, ENDPOINT, LISTENER, ROUTE):
-        await stream.subscribe(type_url, [] if type_url in LEGACY else names)
-        await stream.expect(type_url, names)
 
 
 @pytest.mark.parametrize("type_url", [*LEGACY, *NAMED])
@@ -201,85 +191,6 @@ async def test_replies_are_not_held_back_for_names_left_out_or_unknown(
     await stream.subscribe(type_url, ["a", "unknown"])
     await stream.expect(type_url, ["a"], removed=["unknown"])
     await stream.quiet()
-
-
-async def test_make_before_break_additions_come_in_the_order_of_use(world: World, delta: bool) -> None:
-    stream = world.connect(delta=delta)
-    await subscribe_all(stream, world, ["a"])
-    for type_url in (ROUTE, LISTENER, ENDPOINT, CLUSTER):  # in the wrong order on purpose
-        world[type_url].put(resource("a", "2"))
-        world[type_url].put(resource("b"))
-    await stream.expect(CLUSTER, ["a", "b"])
-    # The client learns of the new cluster, asks for its endpoints, and only then gets what refers to it.
-    await stream.subscribe(ENDPOINT, ["b"] if delta else ["a", "b"])
-    got: list[str] = []
-    endpoints: list[str] = []
-    while LISTENER not in got:
-        reply = await stream.reply()
-        await stream.ack(reply)
-        got.append(reply.type_url)
-        if reply.type_url == LISTENER:
-            assert "b" in endpoints
-        else:
-            endpoints = stream.names_of(reply)
-    assert set(got[:-1]) == {ENDPOINT}
-    await stream.expect(ROUTE, ["a"])
-
-
-async def test_what_refers_to_a_new_cluster_is_not_held_for_ever(worlds: Worlds, delta: bool) -> None:
-    world = await worlds(warming_wait=0.05).start()
-    stream = world.connect(delta=delta)
-    await subscribe_all(stream, world, ["a"])
-    for type_url in (CLUSTER, ENDPOINT):
-        world[type_url].put(resource("b"))
-    world[ROUTE].put(resource("a", "2"))
-    await stream.expect(CLUSTER, ["b"] if delta else ["a", "b"])
-    await stream.expect(ROUTE, ["a"])
-
-
-async def test_removed_clusters_go_after_the_routes_are_acknowledged(world: World, delta: bool) -> None:
-    stream = world.connect(delta=delta)
-    await subscribe_all(stream, world, ["a", "b"])
-    world[CLUSTER].remove("b")
-    world[ROUTE].put(resource("a", "2"))
-    if delta:
-        route = await stream.reply()
-    else:
-        await stream.expect(CLUSTER, ["a", "b"])  # the full set still has it
-        route = await stream.reply()
-    assert route.type_url == ROUTE
-    await stream.quiet()
-    await stream.ack(route)
-    if delta:
-        await stream.expect(CLUSTER, [], removed=["b"])
-    else:
-        await stream.expect(CLUSTER, ["a"])
-
-
-async def test_removed_clusters_go_after_a_bounded_time(worlds: Worlds, delta: bool) -> None:
-    world = await worlds(removal_wait=0.05).start()
-    stream = world.connect(delta=delta)
-    await subscribe_all(stream, world, ["a", "b"])
-    world[CLUSTER].remove("b")
-    world[ROUTE].put(resource("a", "2"))
-    if not delta:
-        await stream.expect(CLUSTER, ["a", "b"])
-    assert (await stream.reply()).type_url == ROUTE  # never acknowledged
-    if delta:
-        await stream.expect(CLUSTER, [], removed=["b"])
-    else:
-        await stream.expect(CLUSTER, ["a"])
-
-
-@pytest.mark.parametrize("content", ["changed", "added again"])
-async def test_endpoints_are_sent_again_after_a_cluster_is_added_or_changed(
-    world: World, delta: bool, content: str
-) -> None:
-    stream = world.connect(delta=delta)
-    await subscribe_all(stream, world, ["a", "b"])
-    world[CLUSTER].put(resource("a", content))
-    await stream.expect(CLUSTER, ["a"] if delta else ["a", "b"])
-    await stream.expect(ENDPOINT, ["a"])
 
 
 async def test_a_slow_reader_gets_one_merged_update_and_delays_nobody(world: World, delta: bool) -> None:

@@ -8,7 +8,9 @@ import grpc
 import pytest
 
 from controlplane.xds import messages
-from controlplane.xds.resources import CLUSTER, ENDPOINT
+from controlplane.xds.resources import CLUSTER, ENDPOINT, Clock, Collection, Overrun, View
+from controlplane.xds.status import of_subscription
+from controlplane.xds.subscription import Subscription
 from tests.xds.client import resource
 from tests.xds.world import World
 
@@ -85,3 +87,15 @@ async def test_a_matcher_that_is_not_understood_is_refused(world: World) -> None
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await fetch(world, request)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_client_that_fell_behind_what_is_remembered_is_shown() -> None:
+    part = Collection(ENDPOINT, [resource("a")])
+    subscription = Subscription(ENDPOINT, View({ENDPOINT: [part]}), names=frozenset({"a"}), cursor=Clock.now)
+    assert [one.state for one in of_subscription(subscription)] == ["synced"]
+    for number in range(3000):
+        part.put(resource(f"{number}"))
+        part.remove(f"{number}")
+    with pytest.raises(Overrun):
+        subscription.changes()
+    assert [one.state for one in of_subscription(subscription)] == ["unsent"]

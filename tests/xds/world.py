@@ -6,8 +6,18 @@ from collections.abc import Callable
 
 import grpc
 
-from controlplane.xds.resources import PUSH_ORDER, RUNTIME, Collection, View
+from controlplane.xds.resources import (
+    CLUSTER,
+    ENDPOINT,
+    LISTENER,
+    PUSH_ORDER,
+    ROUTE,
+    RUNTIME,
+    Collection,
+    View,
+)
 from controlplane.xds.server import XdsServer
+from controlplane.xds.subscription import LEGACY_WILDCARD
 from tests.xds.client import PROBES, Stream, resource
 
 
@@ -50,3 +60,13 @@ class World:
 
 
 Worlds = Callable[..., World]
+
+
+async def subscribe_all(stream: Stream, world: World, names: list[str]) -> None:
+    """Bring a stream to where an Envoy is after its start, with the same names in all four types."""
+    for type_url in (CLUSTER, ENDPOINT, LISTENER, ROUTE):
+        for name in names:
+            world[type_url].put(resource(name))
+    for type_url in (CLUSTER, ENDPOINT, LISTENER, ROUTE):
+        await stream.subscribe(type_url, [] if type_url in LEGACY_WILDCARD else names)
+        await stream.expect(type_url, names)

@@ -63,14 +63,16 @@ class NacosStore(BaseStore):
     """A DefinitionStore in the group `group` of the namespace that `connection` names, in Nacos 2.1 or newer.
 
     `current` is what was read last, also while Nacos is away; changes by other control planes come by
-    themselves. `problem` says why it is not up to date, "" if it is.
+    themselves.
+
+    `open` does not wait for a Nacos that cannot be reached: it raises StoreUnavailable, and may be called
+    again until it does not. It writes nothing; where there is no index, the store is empty.
     """
 
     def __init__(
         self, connection: NacosConnection, group: str = GROUP, clock: Callable[[], float] = time.time
     ) -> None:
         super().__init__(clock)
-        self.problem = ""
         self._api = ConfigApi(connection, group)
         self._index = Index()
         self._text: str | None = None  # the index as Nacos has it
@@ -85,12 +87,7 @@ class NacosStore(BaseStore):
         self._others_until = 0.0  # in the loop's time: others seem to write, too
         self._closed = False
 
-    async def open(self) -> None:
-        """Read the definitions, and follow them from then on.
-
-        Does not wait for a Nacos that cannot be reached: raises StoreUnavailable, and may be called again
-        until it does not. Nothing is written; where there is no index, the store is empty.
-        """
+    async def _open(self) -> None:
         async with self._lock, self._api.session() as session:
             await self._refresh(session)
             if self._text is None and INDEX in await self._names():
@@ -160,7 +157,7 @@ class NacosStore(BaseStore):
         """Follow the index until cancelled."""
         while True:
             try:
-                if await self._api.wait(INDEX, items.md5(self._text) if self._text is not None else ""):
+                if await self._api.wait(INDEX, self._seen()):
                     async with self._lock, self._api.session() as session:
                         if not await self._refresh(session):
                             await asyncio.sleep(RETRY / 10)  # servers of a cluster that disagree for a moment
@@ -172,6 +169,12 @@ class NacosStore(BaseStore):
                 log.exception("following the definitions failed; trying again")
                 self._say(f"{type(error).__name__}: {error}")
             await asyncio.sleep(RETRY)
+
+    def _seen(self) -> str:
+        """The MD5 of the known index; after a problem that of none, so that Nacos answers at once."""
+        if self.problem:
+            return ABSENT
+        return items.md5(self._text) if self._text is not None else ""
 
     def _say(self, problem: str) -> None:
         if problem != self.problem:

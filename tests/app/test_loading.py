@@ -1,0 +1,50 @@
+"""How a control plane starts whose definitions are not there yet."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from controlplane.app import laneway as laneway_module
+from controlplane.app.laneway import Laneway
+from controlplane.registry.catalog import Catalog
+from controlplane.store.interface import StoreUnavailable
+from controlplane.store.sqlite import SQLiteStore
+
+
+class Observed(SQLiteStore):
+    """Says when it could not be opened."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, busy_wait=0.0)
+        self.refused = asyncio.Event()
+
+    async def open(self) -> None:
+        try:
+            await super().open()
+        except StoreUnavailable:
+            self.refused.set()
+            raise
+
+
+async def test_what_is_waited_for_is_said_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(laneway_module, "STORE_RETRY", 0.01)
+    first, second = SQLiteStore(tmp_path / "d.db"), Observed(tmp_path / "d.db")
+    await first.open()
+    laneway = Laneway(second, Catalog([]), lane_drain=0.0)
+    assert laneway.ready() == ["the store of definitions is not loaded"]
+    async with asyncio.timeout(30):
+        loading = asyncio.create_task(laneway.load())
+        await second.refused.wait()
+        (waiting,) = laneway.ready()
+        assert waiting.startswith("the store of definitions is not loaded: ")
+        assert "is another control plane using it?" in waiting
+        await first.close()
+        await loading
+    assert second.problem == ""
+    assert laneway.ready() == ["the first configuration is not published"]
+    await second.close()

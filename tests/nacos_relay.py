@@ -1,0 +1,112 @@
+"""A way to a Nacos server that tests can watch, break, or lead through TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from tests.nacos_server import free_port
+
+PROTOCOLS = {0: "http/1.1", 1000: "h2"}
+"""What is spoken at each port, by its offset."""
+
+Hook = Callable[[int, bool, bytes], bool]
+"""Called with the number of a connection, whether the server speaks, and what is said; False cuts the
+connection before that is passed on.
+"""
+
+
+def everything(connection: int, answer: bool, data: bytes) -> bool:
+    """The Hook that cuts nothing."""
+    return True
+
+
+class NacosRelay:
+    """Takes connections on both ports and passes them on to those of the server at `address`.
+
+    They are TLS if there is a `pem`, a file with key and certificate. `connections` counts those that were
+    taken, by the offset of the port: 0 is HTTP, 1000 gRPC. May be entered again, on the same ports.
+    """
+
+    def __init__(self, address: str, pem: Path | None = None, passes: Hook = everything) -> None:
+        host, _, port = address.partition(":")
+        self._to = host, int(port)
+        self._pem = pem
+        self._passes = passes
+        self._port = free_port()
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.address = f"127.0.0.1:{self._port}"
+        self.connections = dict.fromkeys(PROTOCOLS, 0)
+
+    async def __aenter__(self) -> NacosRelay:
+        for offset in PROTOCOLS:
+            serve = partial(self._begin, offset)
+            tls = self._tls(offset)
+            self._servers.append(await asyncio.start_server(serve, "127.0.0.1", self._port + offset, ssl=tls))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    def _tls(self, offset: int) -> ssl.SSLContext | None:
+        if self._pem is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self._pem)
+        context.set_alpn_protocols([PROTOCOLS[offset]])
+        return context
+
+    def _begin(self, offset: int, down: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        if not self._servers:  # taken while the relay ended
+            back.transport.abort()
+            return
+        self.connections[offset] += 1
+        number = sum(self.connections.values())
+        self._writers.add(back)
+        self._tasks.add(asyncio.create_task(self._serve(number, offset, down, back)))
+
+    async def _serve(
+        self, number: int, offset: int, down: asyncio.StreamReader, back: asyncio.StreamWriter
+    ) -> None:
+        try:
+            up, forth = await asyncio.open_connection(self._to[0], self._to[1] + offset)
+        except OSError:
+            back.transport.abort()
+            return
+        self._writers.add(forth)
+
+        async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter, answer: bool) -> None:
+            with contextlib.suppress(OSError):
+                while data := await source.read(1 << 16):
+                    if not self._passes(number, answer, data):
+                        return
+                    target.write(data)
+                    await target.drain()
+
+        ways = [asyncio.create_task(copy(down, forth, False)), asyncio.create_task(copy(up, back, True))]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            for writer in (back, forth):
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+                self._writers.discard(writer)
