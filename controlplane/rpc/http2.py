@@ -409,7 +409,7 @@ class Http2Connection:
                 self._glitch()
                 return
             if number in self._ended:
-                raise StreamFault(frames.STREAM_CLOSED, "headers on a closed stream")
+                raise ConnectionFault(frames.STREAM_CLOSED, f"headers on stream {number}, which is closed")
             raise ConnectionFault(frames.PROTOCOL_ERROR, f"stream {number} after stream {self._highest}")
         self._highest = number
         if depends_on_itself:
