@@ -15,6 +15,7 @@ import json
 import re
 import statistics
 import subprocess
+import sys
 import sysconfig
 import tempfile
 import time
@@ -142,6 +143,7 @@ def measured(server: str, binaries: Path, count: int, clusters: int, changes: in
             for one in running:
                 eventually(one.admin.exists, 120, "the admin interface")
             eventually(lambda: all(map(live, running)), 300, "all Envoys are live")
+            print(f"{server}: {count} Envoys are live", file=sys.stderr)
             before = [one.updates() for one in running]
             for number in range(1, changes + 1):
                 change = f"http://{addresses['-control']}/change?cluster={CLUSTER}&seq={number}"
@@ -155,6 +157,7 @@ def measured(server: str, binaries: Path, count: int, clusters: int, changes: in
             for one, had in zip(running, before, strict=True):
                 if one.updates() != had + changes:
                     raise SystemExit(f"{server}: an Envoy counts {one.updates() - had} of {changes} updates")
+    print(f"{server}: {changes} changes are applied", file=sys.stderr)
     return {"last": last, "each": each}
 
 
