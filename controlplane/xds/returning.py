@@ -18,7 +18,7 @@ _FEWEST = 32
 """Versions from which on it is worth while to look for an equal request."""
 _MOST = 20_000
 """Versions up to which a request is kept."""
-_KEPT = 16
+_KEPT = 8
 
 V = TypeVar("V")
 
