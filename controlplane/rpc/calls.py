@@ -64,6 +64,7 @@ class Call:
         "_handler",
         "_head",
         "_largest",
+        "_needed",
         "_paused",
         "_stream",
         "_timer",
@@ -75,6 +76,7 @@ class Call:
         self._head = head
         self._largest = largest
         self._buffer = bytearray()
+        self._needed = 0  # bytes of the buffer until there is something to do
         self._handler: Handler | None = None
         self._timer: Timer | None = None
         self._begun = False
@@ -160,7 +162,8 @@ class Call:
             return
         if self._buffer or self._paused or self._draining:
             self._buffer += payload
-            self._drain()
+            if len(self._buffer) >= self._needed:
+                self._drain()
             return
         taken = self._messages(payload)
         if taken < len(payload) and not self._ended:
@@ -203,9 +206,11 @@ class Call:
             length = int.from_bytes(view[at + 1 : at + _PREFIX], "big")
             end = at + _PREFIX + length
             if length <= self._largest and end > size:
-                break
+                self._needed = end - at
+                return at
             self._message(view[at], length, view[at + _PREFIX : end])
             at = end
+        self._needed = 0
         return min(at, size)
 
     def _message(self, flag: int, length: int, content: memoryview) -> None:

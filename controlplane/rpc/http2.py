@@ -179,10 +179,6 @@ class Http2Connection:
 
     # The shell's side.
 
-    def greet(self) -> None:
-        """Send the server's preface (section 3.4)."""
-        self._write([_GREETING])
-
     def receive(self, data: bytes) -> None:
         """Take what has arrived. Raises ConnectionFault: send `farewell` and close."""
         if self._rest:
@@ -195,6 +191,8 @@ class Http2Connection:
                 self._rest = data
                 return
             self._prefaced = True
+            # The server's own (section 3.4), now that there is somebody: it leaves with what answers this.
+            self._write([_GREETING])
             at = len(frames.PREFACE)
         unpack, limit = frames.HEAD.unpack_from, _LARGEST_FRAME
         while size - at >= frames.HEAD_SIZE:

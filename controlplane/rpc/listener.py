@@ -117,7 +117,6 @@ class _Connection(asyncio.Protocol):
         age = self._listener.max_connection_age
         if age:
             self._timer = self._loop.call_later(age * random.uniform(0.9, 1.1), self._age)
-        self.http2.greet()
 
     def data_received(self, data: bytes) -> None:
         if self._over:

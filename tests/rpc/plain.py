@@ -52,7 +52,6 @@ class Plain(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.http2.greet()
 
     def data_received(self, data: bytes) -> None:
         try:
