@@ -17,7 +17,7 @@ from controlplane.rpc.calls import Call
 from controlplane.rpc.status import CallEnd
 
 from .delta import DeltaSubscription
-from .messages import DeltaRequest, Message, SotwRequest
+from .messages import Message, OpaqueDeltaRequest, SotwRequest
 from .node import Node
 from .resources import Overrun, View
 from .stream import StreamState, TooManyTypes
@@ -26,7 +26,7 @@ from .subscription import Sent
 
 def parse(raw: bytes, variant: type[Any], only: str | None) -> Message:
     """Read a request. Raises CallEnd for what is none and for a type the service does not have."""
-    message = DeltaRequest if variant is DeltaSubscription else SotwRequest
+    message = OpaqueDeltaRequest if variant is DeltaSubscription else SotwRequest
     try:
         request = message.FromString(raw)
     except DecodeError as error:

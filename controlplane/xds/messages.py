@@ -63,5 +63,5 @@ def _with_opaque_versions(message: Any) -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.{copy.name}"))
 
 
-#: A DeltaRequest whose versions are encoded map entries.
+#: A DeltaRequest as it is read from the wire: its versions are encoded map entries.
 OpaqueDeltaRequest = _with_opaque_versions(DeltaRequest)
