@@ -3,7 +3,7 @@
     python -m bench.canary              # --write for docs/benchmarks.md
 
 The server is a process of its own, with uvloop as served; the clients, one connection each, acknowledge at
-once.
+once. Then the same until 20 real Envoys have acknowledged it, which they do when they have applied it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,25 @@ import asyncio
 import logging
 import multiprocessing
 import statistics
+import tempfile
 import time
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import grpc
 import structlog
 import uvloop
+from envoy.config.listener.v3 import listener_pb2
+from envoy.config.route.v3 import route_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from bench import document
+from bench.envoys import bootstrap, envoys
 from controlplane.app import memory
 from controlplane.xds import messages
-from controlplane.xds.resources import ROUTE, Collection, Resource, View
+from controlplane.xds.resources import CLUSTER, LISTENER, ROUTE, Collection, Resource, View
 from controlplane.xds.server import XdsServer
 from controlplane.xds.services import METHODS
 
@@ -124,6 +131,73 @@ async def measure(count: int, wait: float, changes: int) -> tuple[list[float], l
     return each, last
 
 
+ENVOYS = 20
+
+
+def edge_route(number: int) -> Resource:
+    """A route configuration of some SIZE bytes that Envoy takes."""
+    message = route_pb2.RouteConfiguration(name="edge")
+    host = message.virtual_hosts.add(name="all", domains=["*"])
+    for index in range(SIZE // 60):
+        one = host.routes.add(name=f"route-{index:05}-{number:010}")
+        one.match.prefix = f"/path/to/service/{index:05}"
+        one.direct_response.status = 200
+    return Resource.of("edge", message.SerializeToString(deterministic=True))
+
+
+def edge_listener() -> Resource:
+    manager: Any = http_connection_manager_pb2.HttpConnectionManager(stat_prefix="edge")
+    manager.rds.route_config_name = "edge"
+    manager.rds.config_source.resource_api_version = 2
+    manager.rds.config_source.ads.SetInParent()
+    manager.http_filters.add(name="router").typed_config.Pack(router_pb2.Router())
+    message: Any = listener_pb2.Listener(name="edge")
+    message.address.socket_address.address = "127.0.0.1"
+    message.address.socket_address.port_value = 0
+    message.filter_chains.add().filters.add(name="http").typed_config.Pack(manager)
+    return Resource.of("edge", message.SerializeToString(deterministic=True))
+
+
+def bootstrap_of_edge(number: int, xds: str) -> dict[str, Any]:
+    config = bootstrap(number, xds)
+    config["dynamic_resources"]["lds_config"] = {"resource_api_version": "V3", "ads": {}}
+    return config
+
+
+async def measure_envoys(wait: float, changes: int) -> list[float]:
+    """ms until all Envoys have acknowledged a change."""
+    routes = Collection(ROUTE, [edge_route(0)])
+    view = View(
+        {CLUSTER: [Collection(CLUSTER)], LISTENER: [Collection(LISTENER, [edge_listener()])], ROUTE: [routes]}
+    )
+    server = XdsServer(lambda _node: view, canary_wait=wait)
+    port = await server.start("127.0.0.1:0")
+    server.set_ready()
+    times: list[float] = []
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        envoys(ENVOYS, f"127.0.0.1:{port}", Path(directory), bootstrap_of_edge),
+    ):
+        deadline = time.monotonic() + 60
+        while sum(ROUTE in one.types for one in server.proxies()) < ENVOYS:
+            if time.monotonic() > deadline:
+                raise SystemExit("not all Envoys have asked for their routes")
+            await asyncio.sleep(0.1)
+        if await server.acknowledged(lambda _node: True, 10):
+            raise SystemExit("not all Envoys have acknowledged their routes")
+        for number in range(1, changes + 1):
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+            routes.put(edge_route(number))
+            if await server.acknowledged(lambda _node: True, 10):
+                raise SystemExit("a change was not acknowledged")
+            times.append((time.monotonic() - began) * 1000)
+        if wait and server.counters["trials_accepted"] != changes:
+            raise SystemExit(f"not every change was tried and accepted: {server.counters}")
+    await server.stop(0)
+    return times
+
+
 def quantile(values: list[float], share: float) -> float:
     return statistics.quantiles(values, n=100)[round(share * 100) - 1]
 
@@ -145,6 +219,9 @@ def main() -> None:
         for which in (0, 1):
             cells += [f"{quantile(f[which], 0.5):.1f} / {quantile(f[which], 0.99):.1f}" for f in figures]
         lines.append(f"| {count} | {' | '.join(cells)} |")
+    pair = [uvloop.run(measure_envoys(wait, arguments.changes)) for wait in (0.0, 0.5)]
+    cells = [f"{quantile(times, 0.5):.1f} / {quantile(times, 0.99):.1f}" for times in pair]
+    lines.append(f"| {ENVOYS} Envoys, acknowledged by the last | – | – | {' | '.join(cells)} |")
     document.report("bench/canary.py", "\n".join(lines), keep=arguments.write)
 
 

@@ -21,7 +21,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,13 +102,15 @@ def bootstrap(number: int, xds: str) -> dict[str, Any]:
 
 
 @contextmanager
-def envoys(count: int, xds: str, directory: Path) -> Iterator[list[RunningEnvoy]]:
+def envoys(
+    count: int, xds: str, directory: Path, configure: Callable[[int, str], dict[str, Any]] = bootstrap
+) -> Iterator[list[RunningEnvoy]]:
     running: list[RunningEnvoy] = []
     try:
         for number in range(count):
             config, admin = directory / f"{number}.json", directory / f"{number}.admin"
             log = directory / f"{number}.log"
-            config.write_text(json.dumps(bootstrap(number, xds)))
+            config.write_text(json.dumps(configure(number, xds)))
             command = [str(ENVOY), "-c", str(config), "--concurrency", "1", "--disable-hot-restart"]
             command += ["--admin-address-path", str(admin), "--log-path", str(log), "--log-level", "error"]
             command += ["--component-log-level", "upstream:debug", "--log-format", "%E.%F %v"]

@@ -224,7 +224,8 @@ class XdsServer:
 
     def _log_end(self, call: Call, end: CallEnd) -> None:
         self.counters["streams_ended_" + end.code.name.lower()] += 1
-        _log.info("stream ended", peer=call.peer, status=end.code.name, text=end.text)
+        if not self._stopping:  # then it would be said for each
+            _log.info("stream ended", peer=call.peer, status=end.code.name, text=end.text)
 
     def first(self, connection: Connection, request: Message) -> None:
         """Let a stream begin with its first request, when its node can be served."""
