@@ -17,7 +17,7 @@ from .status import ENCODINGS, CallEnd
 _log = structlog.get_logger("laneway.rpc")
 
 _PREFIX = 5  # a flag and the length of a message
-_RESERVED = ("grpc-", "content-type", "content-length", "te")
+_RESERVED = {"content-type", "content-length", "te"}
 _RESPONSE = block(status.RESPONSE)
 
 
@@ -121,7 +121,7 @@ class Call:
         return {
             name: binary(name, value) if name.endswith("-bin") else value
             for name, value in self._head.fields.items()
-            if not name.startswith(_RESERVED)
+            if name not in _RESERVED and not name.startswith("grpc-")
         }
 
     @property
