@@ -107,6 +107,8 @@ class Call:
             self._handler = serve(self)
         except CallEnd as end:
             self._end(end)
+        except Exception:
+            self._failed()
 
     # The handler's side.
 
@@ -235,8 +237,11 @@ class Call:
         except CallEnd as end:
             self._end(end)
         except Exception:
-            _log.exception("a call failed", method=self.method, peer=self.peer)
-            self.finish(grpc.StatusCode.INTERNAL, "the server failed; its log says why")
+            self._failed()
+
+    def _failed(self) -> None:
+        _log.exception("a call failed", method=self.method, peer=self.peer)
+        self.finish(grpc.StatusCode.INTERNAL, "the server failed; its log says why")
 
     def _expire(self) -> None:
         self.finish(grpc.StatusCode.DEADLINE_EXCEEDED, "the client's deadline has passed")
@@ -256,4 +261,8 @@ class Call:
             self._timer.cancel()
         handler, self._handler = self._handler, None
         if handler is not None:
-            handler.closed(end)
+            try:
+                handler.closed(end)
+            except Exception:
+                # The other calls of a lost connection are still to be told.
+                _log.exception("a call failed when it was over", method=self.method, peer=self.peer)
