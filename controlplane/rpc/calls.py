@@ -196,6 +196,7 @@ class Call:
         finally:
             self._draining = False
         if self._complete and not self._paused and self._handler is not None:
+            self._complete = False
             if self._buffer:
                 self.finish(grpc.StatusCode.INTERNAL, "the requests end within a message")
             else:
@@ -210,18 +211,18 @@ class Call:
             if length <= self._largest and end > size:
                 self._needed = end - at
                 return at
-            self._message(view[at], length, view[at + _PREFIX : end])
+            # A copy: the failure of a handler may keep what it is called with, and a view locks the buffer.
+            self._message(view[at], length, bytes(view[at + _PREFIX : end]))
             at = end
         self._needed = 0
         return min(at, size)
 
-    def _message(self, flag: int, length: int, content: memoryview) -> None:
+    def _message(self, flag: int, length: int, raw: bytes) -> None:
         assert self._handler is not None
         try:
             if length > self._largest:
                 text = f"a request of {length} bytes, more than {self._largest}"
                 raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
-            raw = bytes(content)
             if flag:
                 raw = decompress(flag, self._head.fields.get("grpc-encoding", "identity"), raw, self._largest)
         except CallEnd as end:
