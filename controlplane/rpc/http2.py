@@ -121,16 +121,18 @@ class Stream:
     def took(self, size: int, useful: int) -> None:
         """Bytes have come, `useful` of them content. Raises StreamFault where the client had no window."""
         self._window -= size
-        if self._window < 0:
+        beyond = self._window < 0
+        # Also what comes in error: the connection goes on, and its window with it.
+        if self._paused:
+            self.held += size
+        else:
+            self._connection.credit(self, size)
+        if beyond:
             raise StreamFault(frames.FLOW_CONTROL_ERROR, "more data than the stream's window")
         if self._expected is not None:
             self._expected -= useful
             if self._expected < 0:
                 raise StreamFault(frames.PROTOCOL_ERROR, "more data than content-length says")
-        if self._paused:
-            self.held += size
-        else:
-            self._connection.credit(self, size)
 
     def complete(self) -> None:
         """The client ended its half. Raises StreamFault where less came than it said."""
