@@ -168,6 +168,7 @@ class Http2Connection:
         self._block: tuple[int, bool, bytearray] | None = None
         self._continuations = 0
         self._highest = 0
+        self._leaving = False
         self._last_allowed = frames.LARGEST_WINDOW
         self._ended: deque[int] = deque(maxlen=64)
         self._cut: deque[int] = deque(maxlen=64)
@@ -229,6 +230,9 @@ class Http2Connection:
 
     def go_away(self) -> None:
         """Ask the client to open its next streams elsewhere (section 6.8); streams that are open go on."""
+        if self._leaving:
+            return
+        self._leaving = True
         self._write(
             [
                 frames.goaway(frames.LARGEST_WINDOW, frames.NO_ERROR, "please connect again"),
@@ -238,7 +242,8 @@ class Http2Connection:
 
     def farewell(self, code: int, text: str) -> None:
         """The last words before the connection closes."""
-        self._write([frames.goaway(self._highest, code, text)])
+        # Never a later stream than the GOAWAY before it said.
+        self._write([frames.goaway(min(self._highest, self._last_allowed), code, text)])
 
     def lost(self) -> None:
         """The connection is gone."""
@@ -467,7 +472,7 @@ class Http2Connection:
         self._glitch()
         if not flags & frames.ACK:
             self._write([frames.frame(frames.PING, frames.ACK, 0, payload)])
-        elif payload == _GOODBYE:
+        elif payload == _GOODBYE and self._leaving and self._last_allowed == frames.LARGEST_WINDOW:
             # The client has read the first GOAWAY: streams that it opens from here on are too late.
             self._last_allowed = self._highest
             self._write([frames.goaway(self._highest, frames.NO_ERROR, "please connect again")])
