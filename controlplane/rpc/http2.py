@@ -259,7 +259,7 @@ class Http2Connection:
         """The socket has room again."""
         self.clogged = False
         for stream in tuple(self.streams.values()):
-            if stream.writable:
+            if stream.number in self.streams and stream.writable:
                 stream.receiver.drained()
 
     def forget_glitches(self) -> None:
@@ -423,6 +423,7 @@ class Http2Connection:
             raise StreamFault(frames.REFUSED_STREAM, "too many streams, or none any more")
         head = request(fields)
         stream = self.streams[number] = Stream(self, number, head.content_length)
+        stream.half_closed = end  # an answer at once needs no reset after it
         stream.receiver = self._accept(stream, head)
         if end and number in self.streams:
             self._half_close(stream)
