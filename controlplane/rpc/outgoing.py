@@ -37,6 +37,8 @@ class Outgoing:
         self._streams: dict[int, OutgoingStream] = {}
         self._waiting: dict[OutgoingStream, None] = {}
         self._before_block = b""
+        self.sent = False
+        """Whether data has been sent since somebody made this false."""
 
     def stream(self, number: int) -> OutgoingStream:
         """Open a stream."""
@@ -61,6 +63,7 @@ class Outgoing:
         if not stream.queued and size <= self._frame and size <= stream.window and size <= self._window:
             stream.window -= size
             self._window -= size
+            self.sent = True
             self._write([frames.head(size, frames.DATA, 0, stream.number), *parts])
             return
         stream.queue.extend(memoryview(part) for part in parts if part)
@@ -137,6 +140,7 @@ class Outgoing:
                     queue[0] = part[size:]
                     size = 0
         if out:
+            self.sent = True
             self._write(out)
         if stream.queued:
             self._waiting[stream] = None
