@@ -79,7 +79,9 @@ class HeaderDecoder:
         except OversizedHeaderListError as error:
             raise ConnectionFault(ENHANCE_YOUR_CALM, str(error)) from None
         except (HPACKError, IndexError, TypeError, ValueError) as error:
-            raise ConnectionFault(COMPRESSION_ERROR, f"a header block cannot be decoded: {error}") from None
+            # The library's text may have the whole block in it.
+            text = f"a header block cannot be decoded: {str(error)[:100]}"
+            raise ConnectionFault(COMPRESSION_ERROR, text) from None
 
 
 @lru_cache(maxsize=128)

@@ -17,7 +17,7 @@ RESPONSE: Fields = (
     ("content-type", "application/grpc"),
     ("grpc-accept-encoding", ",".join(ENCODINGS)),
 )
-_LONGEST_TEXT = 1_000  # characters, so that trailers fit into one frame
+_LONGEST_TEXT = 1_000  # bytes, thrice that when encoded: clients take 8 KiB of trailers
 _PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
@@ -34,7 +34,8 @@ def trailers(end: CallEnd) -> Fields:
     """The fields that tell a status."""
     fields = [("grpc-status", str(end.code.value[0]))]
     if end.text:
-        fields.append(("grpc-message", quote(end.text[:_LONGEST_TEXT], safe=_PLAIN)))
+        text = end.text.encode(errors="replace")[:_LONGEST_TEXT].decode(errors="ignore")
+        fields.append(("grpc-message", quote(text, safe=_PLAIN)))
     return fields
 
 
