@@ -101,6 +101,7 @@ class _Connection(asyncio.Protocol):
         self._loop = loop
         self._heard = loop.time()
         self._pinged: float | None = None
+        self._left = 0
         self._over = False
         self._timer: asyncio.TimerHandle | None = None
         self._peer = ""
@@ -135,8 +136,11 @@ class _Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.http2.clog()
+        # Every request and ping makes an answer: who reads none is not asked for more of them.
+        self.transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self.transport.resume_reading()
         self.http2.unclog()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -153,6 +157,10 @@ class _Connection(asyncio.Protocol):
     def check(self, now: float) -> None:
         """Ask a client that is silent for a sign of life; give up one that gave none."""
         self.http2.forget_glitches()
+        left, self._left = self._left, self.transport.get_write_buffer_size()
+        if self._left < left:
+            # It takes what is sent, and what it says is not read in the meantime.
+            self._heard, self._pinged = now, None
         if self._pinged is not None:
             if now - self._pinged > self._listener.keepalive / 3:
                 _log.info("a client is silent", peer=self._peer, seconds=round(now - self._heard, 1))
