@@ -45,6 +45,7 @@ class Listener:
         self.max_connection_age_grace = max_connection_age_grace
         self.connections: set[_Connection] = set()
         self.empty = asyncio.Event()
+        self.stopping = False
         self._server: asyncio.Server | None = None
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -69,6 +70,7 @@ class Listener:
         if self._server is None:
             return
         self._server.close()
+        self.stopping = True
         if self._sweeping is not None:
             self._sweeping.cancel()
         for connection in self.connections:
@@ -112,6 +114,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        if self._listener.stopping:
+            self.transport.abort()  # it was accepted just before
+            return
         name = transport.get_extra_info("peername") or ("", 0)
         self._peer = f"ipv6:[{name[0]}]:{name[1]}" if ":" in name[0] else f"ipv4:{name[0]}:{name[1]}"
         self._listener.connections.add(self)
