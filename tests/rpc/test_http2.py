@@ -1,0 +1,337 @@
+"""What a client may not do on an HTTP/2 connection, and how much of it the server bears."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+from hpack import Encoder
+
+from controlplane.rpc import frames, headers
+from controlplane.rpc.frames import frame, rst_stream, settings, window_update
+from controlplane.rpc.headers import HeaderDecoder, RequestHead, block
+from controlplane.rpc.http2 import CONNECTION_WINDOW, MOST_GLITCHES, MOST_STREAMS, STREAM_WINDOW, Stream
+from tests.rpc.pair import END, HELLO, OK, REQUEST, Frame, Server, Told, data, greeted, open_stream, parse
+
+CALM = frames.ENHANCE_YOUR_CALM
+TRAILERS = frames.END_HEADERS | frames.END_STREAM
+
+
+def credited(answers: list[Frame], stream: int) -> int:
+    """The bytes of window that these frames give."""
+    return sum(each.number for each in answers if each.kind == frames.WINDOW_UPDATE and each.stream == stream)
+
+
+# Floods.
+
+ONE_BYTE = frame(frames.WINDOW_UPDATE, 0, 1, (1).to_bytes(4, "big"))
+FLOODS = {
+    "ping": frame(frames.PING, 0, 0, b"12345678"),
+    "ping acknowledged": frame(frames.PING, frames.ACK, 0, b"12345678"),
+    "settings": settings({frames.INITIAL_WINDOW_SIZE: 1}),
+    "settings acknowledged": frame(frames.SETTINGS, frames.ACK, 0),
+    "priority": frame(frames.PRIORITY, 0, 7, b"\0\0\0\0\0"),
+    "goaway": frames.goaway(0, 0, ""),
+    "unknown": frame(0xFA, 0, 0, b"x"),
+    "empty data": frame(frames.DATA, 0, 1),
+    "padding only": frame(frames.DATA, frames.PADDED, 1, b"\x05" + bytes(5)),
+    "data on a closed stream": frame(frames.DATA, 0, 3, b"x"),
+    "reset of a closed stream": rst_stream(3, frames.CANCEL),
+    "window of a closed stream": window_update(3, 1),
+    "trailers on a stream that was cut": frame(frames.HEADERS, TRAILERS, 5, END),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+def test_frames_without_a_purpose_are_borne_so_often(flood: bytes) -> None:
+    server = greeted()
+    server.answers(open_stream(1) + open_stream(3) + rst_stream(3, frames.CANCEL))
+    server.answers(open_stream(5) + window_update(5, 0))
+    server.http2.forget_glitches()
+    server.http2.receive(flood * MOST_GLITCHES)
+    server.http2.forget_glitches()
+    server.http2.receive(flood * MOST_GLITCHES)
+    assert server.fault(flood) == CALM
+    assert len(server.take()) <= 2 * len(flood) * (MOST_GLITCHES + 1) + 100
+
+
+RESETS = {
+    "rapid reset": lambda number: open_stream(number) + rst_stream(number, frames.CANCEL),
+    # The client has the server reset the stream.
+    "malformed": lambda number: open_stream(number, head=REQUEST + block([("te", "gzip")])),
+    "window by nothing": lambda number: open_stream(number) + window_update(number, 0),
+    "window too wide": lambda number: open_stream(number) + window_update(number, frames.LARGEST_WINDOW),
+    "more than its length": lambda number: (
+        open_stream(number, head=REQUEST + block([("content-length", "1")])) + data(number, b"xy")
+    ),
+}
+
+
+@pytest.mark.parametrize("script", RESETS.values(), ids=RESETS)
+def test_streams_that_are_reset_are_borne_so_often(script: object) -> None:
+    server = greeted()
+    server.http2.forget_glitches()
+    assert callable(script)
+    for index in range(MOST_GLITCHES):
+        server.http2.receive(script(2 * index + 1))
+        assert not server.http2.streams
+    assert server.fault(script(2 * MOST_GLITCHES + 1)) == CALM
+
+
+def test_streams_beyond_the_most_are_refused_and_borne_so_often() -> None:
+    server = greeted()
+    server.http2.receive(b"".join(open_stream(2 * index + 1) for index in range(MOST_STREAMS)))
+    server.http2.forget_glitches()
+    number = 2 * MOST_STREAMS + 1
+    (refused,) = server.answers(open_stream(number))
+    assert (refused.kind, refused.number) == (frames.RST_STREAM, frames.REFUSED_STREAM)
+    assert len(server.http2.streams) == MOST_STREAMS
+    server.http2.receive(rst_stream(1, frames.CANCEL) + open_stream(number + 2))
+    assert len(server.http2.streams) == MOST_STREAMS
+    assert (
+        server.fault(b"".join(open_stream(number + 4 + 2 * index) for index in range(MOST_GLITCHES))) == CALM
+    )
+
+
+def test_a_header_block_ends_soon() -> None:
+    for size in (0, 1, frames.SMALLEST_FRAME_LIMIT):
+        server = greeted()
+        server.http2.receive(frame(frames.HEADERS, 0, 1, REQUEST))
+        assert server.fault(frame(frames.CONTINUATION, 0, 1, bytes(size)) * 17) == CALM
+
+
+def test_window_updates_of_a_byte_send_no_more_than_they_let() -> None:
+    server = greeted()
+    server.http2.receive(settings({frames.INITIAL_WINDOW_SIZE: 0}) + open_stream(1))
+    server.streams[1].send(bytes(5_000))
+    sent = server.answers(ONE_BYTE * 5_000)
+    assert [answer.payload for answer in sent] == [b"\0"] * 5_000
+    assert not server.streams[1].waiting
+
+
+def test_pings_that_answer_data_are_no_flood() -> None:
+    """grpc-go sends one for each response that it gets while none is under way."""
+    server = greeted()
+    server.http2.receive(open_stream(1) + window_update(1, 1 << 20) + window_update(0, 1 << 20))
+    for _ in range(3 * MOST_GLITCHES):
+        server.streams[1].send(b"response")
+        server.http2.receive(frame(frames.PING, 0, 0, b"12345678"))
+    assert server.fault(frame(frames.PING, 0, 0, b"12345678") * (MOST_GLITCHES + 1)) == CALM
+
+
+# Headers.
+
+
+def test_a_large_field_of_the_table_again_and_again() -> None:
+    bomb = Encoder().encode([("a", "x" * 3_900)], huffman=False) + b"\xbe" * 60_000
+    tracemalloc.start()
+    try:
+        server = greeted()
+        pieces = [bomb[at : at + 16_000] for at in range(0, len(bomb), 16_000)]
+        raw = frame(frames.HEADERS, 0, 1, pieces[0])
+        raw += b"".join(frame(frames.CONTINUATION, 0, 1, piece) for piece in pieces[1:-1])
+        assert server.fault(raw + frame(frames.CONTINUATION, frames.END_HEADERS, 1, pieces[-1])) == CALM
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    {
+        "a table that is too large": (b"\x3f\xe2\x1f", frames.COMPRESSION_ERROR),
+        "no such index": (b"\xff\x00", frames.COMPRESSION_ERROR),
+        "index 0": (b"\x80", frames.COMPRESSION_ERROR),
+        "a length that never ends": (b"\x00" + b"\xff" * 10_000, frames.COMPRESSION_ERROR),
+        "a string that is cut": (b"\x00\x05ab", frames.COMPRESSION_ERROR),
+        "huffman padding": (b"\x00\x81\x00\x00", frames.COMPRESSION_ERROR),
+        "many empty fields": (b"\x01\x00" * 500, CALM),
+        "a long value": (block([("a", "x" * 16_000), ("b", "x" * 330)]), CALM),
+    }.values(),
+)
+def test_blocks_that_cannot_be_read_end_the_connection(bad: bytes, code: int) -> None:
+    server = greeted()
+    with pytest.raises(frames.ConnectionFault) as caught:
+        server.http2.receive(open_stream(1, head=bad))
+    assert caught.value.code == code
+    assert len(caught.value.text) < 300
+    assert not server.streams
+
+
+def test_what_is_remembered_of_first_blocks_is_bounded() -> None:
+    for index in range(1_000):
+        HeaderDecoder().decode(REQUEST + block([("index", str(index))]))
+    assert len(headers._remembered) <= headers._MOST_REMEMBERED
+
+
+def test_a_remembered_first_block_fills_the_table_all_the_same() -> None:
+    encoder = Encoder()
+    fields = [(":method", "POST"), ("first", "one"), ("second", "two")]
+    blocks = [encoder.encode(fields) for _ in range(3)]
+    assert len(blocks[1]) < len(blocks[0])  # it refers to the table
+    for _ in range(2):
+        decoder = HeaderDecoder()
+        for each in blocks:
+            assert decoder.decode(each) == tuple((name.encode(), value.encode()) for name, value in fields)
+
+
+# Streams that are paused.
+
+
+def test_a_paused_stream_holds_its_window_and_no_more() -> None:
+    server = greeted()
+    server.http2.receive(open_stream(1))
+    server.streams[1].stream.pause()
+    assert server.answers(data(1, bytes(STREAM_WINDOW))) == []
+    (reset,) = server.answers(data(1, b"x"))
+    assert (reset.kind, reset.number) == (frames.RST_STREAM, frames.FLOW_CONTROL_ERROR)
+    assert server.streams[1].gone
+    assert len(server.streams[1].received) == STREAM_WINDOW
+
+
+def test_what_was_paused_is_credited_when_it_goes_on() -> None:
+    server = greeted()
+    server.http2.receive(open_stream(1))
+    stream = server.streams[1].stream
+    for _ in range(2 * CONNECTION_WINDOW // STREAM_WINDOW):
+        stream.pause()
+        assert server.answers(data(1, bytes(STREAM_WINDOW))) == []
+        stream.resume()
+        assert credited(parse(server.take()), 1) == STREAM_WINDOW
+    assert len(server.streams[1].received) == 2 * CONNECTION_WINDOW
+
+
+def test_paused_streams_hold_the_window_of_the_connection_and_no_more() -> None:
+    server = greeted()
+    for number in (1, 3, 5, 7, 9):
+        server.http2.receive(open_stream(number))
+        server.streams[number].stream.pause()
+    for number in (1, 3, 5, 7):
+        assert server.answers(data(number, bytes(STREAM_WINDOW))) == []
+    assert server.fault(data(9, b"x")) == frames.FLOW_CONTROL_ERROR
+
+
+@pytest.mark.parametrize("ending", ["reset by the client", "ended by the server", "beyond its window"])
+def test_what_a_stream_held_is_credited_to_the_connection_when_it_ends(ending: str) -> None:
+    server, given, sent = greeted(), 0, 0
+    for number in range(1, 41, 2):
+        server.http2.forget_glitches()
+        server.http2.receive(open_stream(number))
+        server.streams[number].stream.pause()
+        size = STREAM_WINDOW + (ending == "beyond its window")
+        sent += size
+        given += credited(server.answers(data(number, bytes(size))), 0)
+        if ending == "reset by the client":
+            server.http2.receive(rst_stream(number, frames.CANCEL))
+        elif ending == "ended by the server":
+            server.streams[number].stream.end(OK)
+        given += credited(parse(server.take()), 0)
+    assert sent - CONNECTION_WINDOW // 2 < given <= sent
+
+
+def test_what_is_more_than_its_length_is_credited_to_the_connection() -> None:
+    server, given, sent = greeted(), 0, 0
+    for number in range(1, 1_001, 2):
+        server.http2.forget_glitches()
+        server.http2.receive(open_stream(number, head=REQUEST + block([("content-length", "1")])))
+        given += credited(server.answers(data(number, bytes(16_000))), 0)
+        sent += 16_000
+    assert sent > CONNECTION_WINDOW
+    assert sent - CONNECTION_WINDOW // 2 < given <= sent
+
+
+# The end.
+
+
+def goodbye(server: Server) -> bytes:
+    """What the client answers to the first GOAWAY."""
+    server.take()
+    server.http2.go_away()
+    leave, ping = parse(server.take())
+    assert (leave.kind, leave.goaway) == (frames.GOAWAY, (frames.LARGEST_WINDOW, frames.NO_ERROR))
+    assert ping.kind == frames.PING
+    return frame(frames.PING, frames.ACK, 0, ping.payload)
+
+
+def test_goaway_serves_what_was_under_way() -> None:
+    server = greeted()
+    server.http2.receive(open_stream(1))
+    answer = goodbye(server)
+    server.http2.receive(open_stream(3))
+    (last,) = server.answers(answer)
+    assert last.goaway == (3, frames.NO_ERROR)
+    assert list(server.http2.streams) == [1, 3]
+    (refused,) = server.answers(open_stream(5))
+    assert (refused.kind, refused.number) == (frames.RST_STREAM, frames.REFUSED_STREAM)
+    for number in (1, 3):
+        assert not server.http2.departed
+        server.streams[number].stream.end(OK)
+    assert server.http2.departed
+    assert not server.streams[1].gone
+
+
+def test_goaway_never_allows_more_streams_than_before() -> None:
+    server = greeted()
+    server.http2.receive(open_stream(1))
+    answer = goodbye(server)
+    server.http2.receive(answer + open_stream(3))
+    server.take()
+    server.http2.go_away()
+    assert server.answers(answer) == []
+    server.http2.farewell(frames.NO_ERROR, "")
+    assert [each.goaway for each in parse(server.take())] == [(1, frames.NO_ERROR)]
+
+
+def test_who_says_goodbye_unasked_goes_on() -> None:
+    server = greeted()
+    answer = goodbye(greeted())
+    assert server.answers(answer + open_stream(1)) == []
+    assert list(server.http2.streams) == [1]
+    assert not server.http2.departed
+
+
+def test_streams_of_a_lost_connection_are_told_once() -> None:
+    server = greeted()
+    server.http2.receive(open_stream(1) + open_stream(3) + rst_stream(3, frames.CANCEL) + open_stream(5))
+    server.streams[5].stream.end(OK)
+    server.http2.lost()
+    server.http2.lost()
+    assert [number for what, number, _ in server.events if what == "closed"] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("complete", "kinds"),
+    [(True, [frames.HEADERS]), (False, [frames.HEADERS, frames.RST_STREAM])],
+    ids=["complete", "not complete"],
+)
+def test_a_request_is_cut_only_where_more_of_it_may_come(complete: bool, kinds: list[int]) -> None:
+    def refuse(stream: Stream, head: RequestHead) -> Told:
+        stream.end(OK)
+        return Told(server, stream, head)
+
+    server = Server(refuse)
+    server.http2.receive(HELLO)
+    answers = server.answers(open_stream(1, frames.END_STREAM if complete else 0))
+    assert [answer.kind for answer in answers] == kinds
+    assert [what for what, _, _ in server.events] == ["open"]
+
+
+def test_an_unclogged_connection_tells_none_that_has_ended() -> None:
+    class Ending(Told):
+        def drained(self) -> None:
+            super().drained()
+            for told in server.streams.values():
+                if told is not self and told.stream.number in server.http2.streams:
+                    told.stream.end(OK)
+                    told.gone = True
+
+    def accept(stream: Stream, head: RequestHead) -> Told:
+        told = server.streams[stream.number] = Ending(server, stream, head)
+        return told
+
+    server = Server(accept)
+    server.http2.receive(HELLO + open_stream(1) + open_stream(3))
+    server.http2.clog()
+    assert not server.streams[1].stream.writable
+    server.http2.unclog()
+    assert list(server.http2.streams) == [1]
