@@ -199,15 +199,12 @@ DEEDS = (
     *(Pair.widen, Pair.widen_all, Pair.take, Pair.initial_window, Pair.frame_limit, Pair.ping),
 )
 MOVING = (Pair.open, Pair.upload, Pair.download, Pair.respond, Pair.write)
-steps = st.tuples(
-    st.sampled_from(DEEDS + MOVING * 3),
-    st.integers(0, 5),
-    st.one_of(st.integers(0, 300), st.integers(0, 120_000)),
-)
+sizes = st.one_of(st.integers(0, 300), st.integers(1_000, 16_384), st.integers(0, 120_000))
+steps = st.tuples(st.sampled_from(DEEDS + MOVING * 3), st.integers(0, 5), sizes)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(steps, min_size=10, max_size=120))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(steps, min_size=40, max_size=120))
 def test_any_order_with_another_library(deeds: Sequence[tuple[object, int, int]]) -> None:
     pair = Pair()
     pair.open(0, 0)

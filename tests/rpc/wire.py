@@ -1,0 +1,159 @@
+"""A listener on a port with handlers that note what they are told, and clients that write raw frames."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import unquote
+
+from hpack import Decoder
+
+from controlplane.rpc import frames
+from controlplane.rpc.calls import Call
+from controlplane.rpc.frames import frame
+from controlplane.rpc.headers import block
+from controlplane.rpc.listener import Listener
+from controlplane.rpc.status import CallEnd
+from tests.rpc.pair import HELLO, Frame
+
+PATIENCE = 20.0  # seconds until a test gives up
+
+
+class Echo:
+    """Sends back what it gets. A test changes what it does, and asks what it was told."""
+
+    def __init__(self, call: Call, service: Service) -> None:
+        self.call = call
+        self.service = service
+        self.requests: list[bytes] = []
+        self.halves = 0
+        self.ends: list[CallEnd | None] = []
+        self.over = asyncio.Event()
+        self.drained = asyncio.Event()
+        self.arrived = asyncio.Event()
+
+    def message(self, raw: bytes) -> None:
+        self.requests.append(raw)
+        self.arrived.set()
+        self.service.on_message(self, raw)
+
+    def half_closed(self) -> None:
+        self.halves += 1
+        self.service.on_half_closed(self)
+
+    def writable(self) -> None:
+        self.drained.set()
+
+    def closed(self, end: CallEnd | None) -> None:
+        self.ends.append(end)
+        self.over.set()
+        self.service.on_closed(self)
+
+
+class Service:
+    """A listener with the one method /test/Echo."""
+
+    def __init__(self, **settings: float) -> None:
+        self.calls: list[Echo] = []
+        self.on_begin: Callable[[Call], None] = lambda call: None
+        self.on_message: Callable[[Echo, bytes], None] = lambda echo, raw: echo.call.send(raw)
+        self.on_half_closed: Callable[[Echo], None] = lambda echo: echo.call.finish()
+        self.on_closed: Callable[[Echo], None] = lambda echo: None
+        self.begun = asyncio.Event()
+        limits = {"largest_request": 1_000_000, "keepalive": 30.0} | settings
+        self.listener = Listener({"/test/Echo": self._serve}, **limits)  # pyright: ignore[reportArgumentType]
+        self.port = 0
+
+    def _serve(self, call: Call) -> Echo:
+        self.on_begin(call)
+        self.calls.append(Echo(call, self))
+        self.begun.set()
+        return self.calls[-1]
+
+
+@asynccontextmanager
+async def serving(**settings: float) -> AsyncIterator[Service]:
+    """A service on a port of its own."""
+    service = Service(**settings)
+    service.port = await service.listener.start("127.0.0.1:0")
+    try:
+        yield service
+    finally:
+        await service.listener.stop(0.05)
+
+
+class Raw:
+    """A client that says what a test says."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
+        self._decoder = Decoder()
+
+    async def frame(self) -> Frame:
+        """The next frame. Raises EOFError where the server has closed."""
+        async with asyncio.timeout(PATIENCE):
+            try:
+                head = await self._reader.readexactly(frames.HEAD_SIZE)
+                high, low, kind, flags, stream = frames.HEAD.unpack(head)
+                return Frame(kind, flags, stream, await self._reader.readexactly(high << 8 | low))
+            except ConnectionError:
+                raise EOFError from None
+
+    async def next(self, *kinds: int) -> Frame:
+        """The next frame of these kinds."""
+        while True:
+            found = await self.frame()
+            if found.kind in kinds:
+                return found
+
+    async def closed(self) -> list[Frame]:
+        """Wait until the server has closed; what it sent before."""
+        found = list[Frame]()
+        with suppress(EOFError):
+            while True:
+                found.append(await self.frame())
+        return found
+
+    async def fields(self) -> dict[str, str]:
+        """The next header block."""
+        found = await self.next(frames.HEADERS)
+        return {str(name): str(value) for name, value in self._decoder.decode(found.payload)}
+
+    async def status(self) -> tuple[int, str]:
+        """The status that the next stream ends with."""
+        while "grpc-status" not in (fields := await self.fields()):
+            pass
+        return int(fields["grpc-status"]), unquote(fields.get("grpc-message", ""))
+
+    def write(self, *parts: bytes) -> None:
+        self.writer.write(b"".join(parts))
+
+
+@asynccontextmanager
+async def raw(port: int, hello: bytes = HELLO) -> AsyncIterator[Raw]:
+    """A client that has said hello."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    client = Raw(reader, writer)
+    client.write(hello)
+    try:
+        yield client
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+def call(number: int, fields: Iterable[tuple[str, str]] = (), **changes: str) -> bytes:
+    """HEADERS of a call of /test/Echo; `changes` are of method, path and content_type."""
+    head = {"method": "POST", "path": "/test/Echo", "content_type": "application/grpc"} | changes
+    pseudo = [(":method", head["method"]), (":scheme", "http"), (":path", head["path"])]
+    head_block = block([*pseudo, ("content-type", head["content_type"]), *fields])
+    return frame(frames.HEADERS, frames.END_HEADERS, number, head_block)
+
+
+def message(number: int, content: bytes, flag: int = 0, end: bool = False) -> bytes:
+    """One DATA frame with one message."""
+    payload = bytes([flag]) + len(content).to_bytes(4, "big") + content
+    return frame(frames.DATA, frames.END_STREAM if end else 0, number, payload)
