@@ -163,6 +163,7 @@ class Http2Connection:
         self._accept = accept
         self._rest = b""
         self._prefaced = False
+        self._said_hello = False
         self._greeted = False
         self._decoder = HeaderDecoder()
         self._block: tuple[int, bool, bytearray] | None = None
@@ -194,8 +195,8 @@ class Http2Connection:
                 self._rest = data
                 return
             self._prefaced = True
-            # The server's own (section 3.4), now that there is somebody: it leaves with what answers this.
-            self._write([_GREETING])
+            # Now that there is somebody: it leaves with what answers this.
+            self._hello()
             at = len(frames.PREFACE)
         unpack, limit = frames.HEAD.unpack_from, _LARGEST_FRAME
         while size - at >= frames.HEAD_SIZE:
@@ -226,6 +227,7 @@ class Http2Connection:
 
     def ping(self) -> None:
         """Ask for a sign of life."""
+        self._hello()
         self._write([frames.frame(frames.PING, 0, 0, b"liveness")])
 
     def go_away(self) -> None:
@@ -233,6 +235,7 @@ class Http2Connection:
         if self._leaving:
             return
         self._leaving = True
+        self._hello()
         self._write(
             [
                 frames.goaway(frames.LARGEST_WINDOW, frames.NO_ERROR, "please connect again"),
@@ -242,6 +245,7 @@ class Http2Connection:
 
     def farewell(self, code: int, text: str) -> None:
         """The last words before the connection closes."""
+        self._hello()
         # Never a later stream than the GOAWAY before it said.
         self._write([frames.goaway(min(self._highest, self._last_allowed), code, text)])
 
@@ -270,6 +274,12 @@ class Http2Connection:
     def departed(self) -> bool:
         """Whether the client knows that it is to leave, and has no stream open any more."""
         return self._last_allowed < frames.LARGEST_WINDOW and not self.streams
+
+    def _hello(self) -> None:
+        """Send the server's preface, which comes before any other frame (section 3.4)."""
+        if not self._said_hello:
+            self._said_hello = True
+            self._write([_GREETING])
 
     # The streams' side.
 

@@ -107,14 +107,13 @@ class Told:
 
 
 class Server:
-    """A connection that has greeted; what it writes is kept until it is taken."""
+    """A connection; what it writes is kept until it is taken."""
 
     def __init__(self, accept: Callable[[Stream, RequestHead], Told] | None = None) -> None:
         self.events: list[tuple[str, int, object]] = []
         self.streams: dict[int, Told] = {}
         self._written = bytearray()
         self.http2 = Http2Connection(self._write, accept or self._accept)
-        self.http2.greet()
 
     def _write(self, parts: list[bytes]) -> None:
         for part in parts:

@@ -240,7 +240,18 @@ def test_what_is_more_than_its_length_is_credited_to_the_connection() -> None:
     assert sent - CONNECTION_WINDOW // 2 < given <= sent
 
 
-# The end.
+# The beginning and the end.
+
+
+@pytest.mark.parametrize("say", ["ping", "go_away", "farewell"])
+def test_the_preface_of_the_server_comes_first_and_once(say: str) -> None:
+    server = Server()
+    said = getattr(server.http2, say)
+    said(*((frames.NO_ERROR, "") if say == "farewell" else ()))
+    first, *others = parse(server.take())
+    assert (first.kind, first.flags) == (frames.SETTINGS, 0)
+    assert others
+    assert [(each.kind, each.flags) for each in server.answers(HELLO)] == [(frames.SETTINGS, frames.ACK)]
 
 
 def goodbye(server: Server) -> bytes:
