@@ -206,24 +206,22 @@ def fail(*_: object) -> None:
 
 
 @pytest.mark.parametrize("where", ["on_begin", "on_message", "on_half_closed", "on_closed"])
-async def test_a_failure_ends_its_call_alone(channel: grpc.aio.Channel, service: Service, where: str) -> None:
-    good = channel.stream_stream("/test/Echo")()
-    await good.write(b"before")
-    assert await good.read() == b"before"
+async def test_a_failure_ends_its_call_alone(client: Raw, service: Service, where: str) -> None:
+    client.write(call(1), message(1, b"before"))
+    assert (await client.next(frames.DATA)).payload[5:] == b"before"
     kept = getattr(service, where)
+    setattr(service, where, fail)
     with capture_logs() as logs:
-        setattr(service, where, fail)
-        bad = channel.stream_stream("/test/Echo")()
-        await bad.write(b"request")
-        await bad.done_writing()
-        code, text = await code_of(bad)
-    if where != "on_closed":
-        assert (code, text) == (Status.INTERNAL, "the server failed; its log says why")
-    assert [log["log_level"] for log in logs] == ["error"]
-    assert logs[0]["method"] == "/test/Echo"
+        client.write(call(3), message(3, b"request", end=True))
+        status = await client.status()
+    failed = (Status.INTERNAL.value[0], "the server failed; its log says why")
+    assert status == ((0, "") if where == "on_closed" else failed)
+    assert [(log["log_level"], log["method"]) for log in logs] == [("error", "/test/Echo")]
     setattr(service, where, kept)
-    await good.write(b"after")
-    assert await good.read() == b"after"
+    client.write(message(1, b"after"))
+    while (found := await client.next(frames.DATA)).stream != 1:
+        pass
+    assert found.payload[5:] == b"after"
 
 
 async def test_a_failure_that_is_kept_does_not_lock_what_comes(client: Raw, service: Service) -> None:
