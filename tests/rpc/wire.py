@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import unquote
@@ -132,9 +133,15 @@ class Raw:
 
 
 @asynccontextmanager
-async def raw(port: int, hello: bytes = HELLO) -> AsyncIterator[Raw]:
-    """A client that has said hello."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def raw(port: int, hello: bytes = HELLO, receives: int = 0) -> AsyncIterator[Raw]:
+    """A client that has said hello. receives: bytes of its socket's buffer, 0 for what the system gives."""
+    client_socket = socket.socket()
+    if receives:
+        client_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
+    client_socket.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client_socket, ("127.0.0.1", port))
+    # What is not asked for stays in the socket.
+    reader, writer = await asyncio.open_connection(sock=client_socket, limit=4_096)
     client = Raw(reader, writer)
     client.write(hello)
     try:
