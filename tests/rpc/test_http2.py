@@ -175,6 +175,44 @@ def test_a_remembered_first_block_fills_the_table_all_the_same() -> None:
             assert decoder.decode(each) == tuple((name.encode(), value.encode()) for name, value in fields)
 
 
+# What the server sends.
+
+
+def test_streams_share_the_window_of_the_connection() -> None:
+    server = greeted()
+    server.http2.receive(open_stream(1) + open_stream(3))
+    for _ in range(4):
+        server.streams[1].send(bytes(10_000))
+        server.streams[3].send(bytes(10_000))
+    assert sum(len(each.payload) for each in parse(server.take())) == frames.DEFAULT_WINDOW
+    sent = server.answers(window_update(0, 80_000 - frames.DEFAULT_WINDOW))
+    assert sum(len(each.payload) for each in sent) == 80_000 - frames.DEFAULT_WINDOW
+    assert not server.streams[1].waiting
+    assert not server.streams[3].waiting
+
+
+def test_a_wider_initial_window_lets_go_what_waits_after_it_is_acknowledged() -> None:
+    server = greeted()
+    server.http2.receive(settings({frames.INITIAL_WINDOW_SIZE: 0}) + open_stream(1))
+    server.streams[1].send(b"waits")
+    assert server.streams[1].waiting
+    answers = server.answers(settings({frames.INITIAL_WINDOW_SIZE: 5}))
+    assert [(each.kind, each.payload) for each in answers] == [
+        (frames.SETTINGS, b""),
+        (frames.DATA, b"waits"),
+    ]
+    assert not server.streams[1].waiting
+
+
+def test_a_smaller_table_is_agreed_to_in_the_next_block_alone() -> None:
+    server = greeted()
+    server.http2.receive(settings({frames.HEADER_TABLE_SIZE: 100}) + open_stream(1) + open_stream(3))
+    server.take()
+    for number in (1, 3):
+        server.streams[number].stream.send_headers(OK)
+    assert [each.payload for each in parse(server.take())] == [b"\x20" + OK, OK]
+
+
 # Streams that are paused.
 
 

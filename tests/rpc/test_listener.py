@@ -12,7 +12,7 @@ import pytest
 
 from controlplane.rpc import frames
 from controlplane.rpc.frames import frame, window_update
-from controlplane.rpc.listener import Listener
+from controlplane.rpc.listener import Listener, _Connection
 from tests.rpc.pair import HELLO, Frame
 from tests.rpc.wire import PATIENCE, Echo, Raw, Service, call, message, raw, serving
 
@@ -148,6 +148,43 @@ async def test_who_never_reads_is_cut_off() -> None:
         assert service.calls[0].ends == [None]
 
 
+class Transport(asyncio.Transport):
+    """A socket of which a test says how much has not left."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1)})
+        self.left = 0
+        self.written = bytearray()
+        self.aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def test_who_takes_what_is_sent_is_alive() -> None:
+    listener, transport = Listener({}, largest_request=1, keepalive=30.0), Transport()
+    loop = asyncio.get_running_loop()
+    connection = _Connection(listener, loop)
+    connection.connection_made(transport)
+    now = loop.time()
+    for transport.left in range(1_000, 0, -100):
+        connection.check(now := now + 25)
+    assert not transport.written
+    connection.check(now + 25)
+    connection.check(now + 31)
+    assert frame(frames.PING, 0, 0, b"liveness") in transport.written
+    connection.check(now + 40)
+    assert not transport.aborted
+    connection.check(now + 42)
+    assert transport.aborted
+
+
 async def test_what_is_no_http2_is_told_so(service: Service) -> None:
     async with raw(service.port, b"GET / HTTP/1.1\r\nhost: here\r\n\r\n") as client:
         assert (await client.next(frames.GOAWAY)).goaway == (0, frames.PROTOCOL_ERROR)
@@ -236,13 +273,13 @@ async def test_a_client_that_never_reads_does_not_hold_up_the_end(service: Servi
         assert len(service.calls[0].ends) == 1
 
 
-async def test_who_is_accepted_while_it_stops_is_not_kept(service: Service) -> None:
-    async with raw(service.port) as first:
-        client = socket.create_connection(("127.0.0.1", service.port))  # nobody has accepted it yet
-        with client:
-            await asyncio.wait_for(service.listener.stop(0.05), PATIENCE)
-            await first.closed()
-            assert not service.listener.connections
+async def test_who_is_accepted_while_it_stops_is_not_kept() -> None:
+    listener, transport = Listener({}, largest_request=1, keepalive=30.0), Transport()
+    await listener.start("127.0.0.1:0")
+    await listener.stop(0)
+    _Connection(listener, asyncio.get_running_loop()).connection_made(transport)
+    assert transport.aborted
+    assert not listener.connections
 
 
 # Addresses.
