@@ -11,8 +11,8 @@ import structlog
 from . import status
 from .encodings import binary, decompress, seconds
 from .headers import RequestHead, block
-from .http2 import Stream
 from .status import ENCODINGS, CallEnd
+from .stream import Stream
 
 _log = structlog.get_logger("laneway.rpc")
 
@@ -44,15 +44,25 @@ class Timer(Protocol):
         """Let it not happen."""
 
 
+#: (seconds, what): runs something later.
 Later = Callable[[float, Callable[[], None]], Timer]
 #: By the path of the method. A function may raise CallEnd.
 Methods = Mapping[str, "Callable[[Call], Handler]"]
 
 
+class Room:
+    """Bytes that parts of requests may still take, over all calls of a port."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
 class Call:
     """One call: requests go to its handler, which gets `closed` exactly once. It is its stream's receiver.
 
-    largest: bytes that a request may have. later(seconds, what): runs something later.
+    largest: bytes that a request may have.
     """
 
     __slots__ = (
@@ -66,15 +76,17 @@ class Call:
         "_largest",
         "_needed",
         "_paused",
+        "_room",
         "_stream",
         "_timer",
         "peer",
     )
 
-    def __init__(self, stream: Stream, head: RequestHead, peer: str, largest: int) -> None:
+    def __init__(self, stream: Stream, head: RequestHead, peer: str, largest: int, room: Room) -> None:
         self._stream = stream
         self._head = head
         self._largest = largest
+        self._room = room
         self._buffer = bytearray()
         self._needed = 0  # bytes of the buffer until there is something to do
         self._handler: Handler | None = None
@@ -163,13 +175,13 @@ class Call:
         if self._ended:
             return
         if self._buffer or self._paused or self._draining:
-            self._buffer += payload
+            self._keep(payload)
             if len(self._buffer) >= self._needed:
                 self._drain()
             return
         taken = self._messages(payload)
         if taken < len(payload) and not self._ended:
-            self._buffer += payload[taken:]
+            self._keep(payload[taken:])
 
     def half_closed(self) -> None:
         """There are no more requests."""
@@ -185,16 +197,27 @@ class Call:
         """The client has gone."""
         self._over(None)
 
+    def _keep(self, payload: memoryview) -> None:
+        """Keep part of a request until the rest comes."""
+        if self._room.left < len(payload):
+            self.finish(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many large requests at once: try again")
+            return
+        self._room.left -= len(payload)
+        self._buffer += payload
+
     def _drain(self) -> None:
         if self._draining or self._ended:
             return
         self._draining = True
+        buffer = self._buffer
         try:
-            with memoryview(self._buffer) as view:
+            with memoryview(buffer) as view:
                 taken = self._messages(view)
-            del self._buffer[:taken]
         finally:
             self._draining = False
+        if buffer is self._buffer:
+            del buffer[:taken]
+            self._room.left += taken
         if self._complete and not self._paused and self._handler is not None:
             self._complete = False
             if self._buffer:
@@ -258,6 +281,8 @@ class Call:
         if self._ended:
             return
         self._ended = True
+        self._room.left += len(self._buffer)
+        self._buffer = bytearray()
         if self._timer is not None:
             self._timer.cancel()
         handler, self._handler = self._handler, None

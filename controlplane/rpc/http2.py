@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from . import frames
 from .frames import ConnectionFault, StreamFault
 from .headers import Fields, HeaderDecoder, RequestHead, check_trailers, request
 from .outgoing import Outgoing
+from .stream import STREAM_WINDOW, Receiver, Stream
 
-STREAM_WINDOW = 1 << 20
-"""Bytes that a client may send on one stream before it is read."""
 CONNECTION_WINDOW = 4 << 20
 """Bytes that a client may send on all streams together before they are read."""
 MOST_STREAMS = 1_000
@@ -38,116 +36,6 @@ _GREETING = frames.settings(
     }
 ) + frames.window_update(0, CONNECTION_WINDOW - frames.DEFAULT_WINDOW)
 _SETTINGS_ACK = frames.frame(frames.SETTINGS, frames.ACK, 0)
-
-
-class Receiver(Protocol):
-    """What is told of one stream. No method raises."""
-
-    def data(self, payload: memoryview) -> None:
-        """More of the request's body."""
-
-    def half_closed(self) -> None:
-        """The request is complete."""
-
-    def drained(self) -> None:
-        """Everything that was sent has left, more may be sent."""
-
-    def closed(self) -> None:
-        """The stream is gone by the client's doing, or with its connection."""
-
-
-class Stream:
-    """One stream. It is `paused` while what arrives is not to be credited to the client."""
-
-    __slots__ = (
-        "_connection",
-        "_expected",
-        "_paused",
-        "_unread",
-        "_window",
-        "half_closed",
-        "held",
-        "number",
-        "outgoing",
-        "receiver",
-    )
-
-    receiver: Receiver
-
-    def __init__(self, connection: Http2Connection, number: int, expected: int | None) -> None:
-        self._connection = connection
-        self._expected = expected
-        self._paused = False
-        self._unread = 0
-        self._window = STREAM_WINDOW
-        self.held = 0
-        """Bytes that came while it was paused."""
-        self.number = number
-        self.half_closed = False
-        self.outgoing = connection.outgoing.stream(number)
-
-    @property
-    def writable(self) -> bool:
-        """Whether more may be sent without making a queue."""
-        return not self.outgoing.queued and not self._connection.clogged
-
-    def send_headers(self, block: bytes) -> None:
-        """Send response headers."""
-        self._connection.outgoing.headers(self.outgoing, block)
-
-    def send(self, *parts: bytes) -> None:
-        """Send the parts as data, one after the other; what the client has no window for waits."""
-        self._connection.outgoing.data(self.outgoing, parts)
-
-    def end(self, block: bytes) -> None:
-        """End the stream with this block of headers or trailers, after what still waits."""
-        if self._connection.outgoing.end(self.outgoing, block):
-            self._connection.ended(self)
-
-    def reset(self, code: int) -> None:
-        """End the stream with an error code; what waits is dropped."""
-        self._connection.reset(self, code)
-
-    def pause(self) -> None:
-        """Credit nothing that arrives until `resume`."""
-        self._paused = True
-
-    def resume(self) -> None:
-        """Credit what came in the meantime."""
-        self._paused = False
-        held, self.held = self.held, 0
-        self._connection.credit(self, held)
-
-    def took(self, size: int, useful: int) -> None:
-        """Bytes have come, `useful` of them content. Raises StreamFault where the client had no window."""
-        self._window -= size
-        beyond = self._window < 0
-        # Also what comes in error: the connection goes on, and its window with it.
-        if self._paused:
-            self.held += size
-        else:
-            self._connection.credit(self, size)
-        if beyond:
-            raise StreamFault(frames.FLOW_CONTROL_ERROR, "more data than the stream's window")
-        if self._expected is not None:
-            self._expected -= useful
-            if self._expected < 0:
-                raise StreamFault(frames.PROTOCOL_ERROR, "more data than content-length says")
-
-    def complete(self) -> None:
-        """The client ended its half. Raises StreamFault where less came than it said."""
-        if self._expected:
-            raise StreamFault(frames.PROTOCOL_ERROR, "less data than content-length says")
-        self.half_closed = True
-
-    def credit(self, size: int) -> int:
-        """Count bytes as read; the increment to give to the client, 0 for none yet."""
-        self._unread += size
-        if self._unread < STREAM_WINDOW // 2 or self.half_closed:
-            return 0
-        increment, self._unread = self._unread, 0
-        self._window += increment
-        return increment
 
 
 class Http2Connection:

@@ -11,14 +11,16 @@ import grpc
 import structlog
 
 from . import frames
-from .calls import Call, Methods
+from .calls import Call, Methods, Room
 from .frames import ConnectionFault
 from .headers import RequestHead
-from .http2 import Http2Connection, Receiver, Stream
+from .http2 import Http2Connection
+from .stream import Receiver, Stream
 
 _log = structlog.get_logger("laneway.rpc")
 _BACKLOG = 4096
 _SWEEPS = 6  # in a keepalive time
+_REQUESTS_AT_ONCE = 8  # of the largest size, in parts, over all connections
 
 
 class Listener:
@@ -45,6 +47,7 @@ class Listener:
         self.max_connection_age_grace = max_connection_age_grace
         self.connections: set[_Connection] = set()
         self.empty = asyncio.Event()
+        self.room = Room(_REQUESTS_AT_ONCE * largest_request)
         self.stopping = False
         self._server: asyncio.Server | None = None
         self._sweeping: asyncio.TimerHandle | None = None
@@ -205,6 +208,6 @@ class _Connection(asyncio.Protocol):
             self.transport.writelines(parts)
 
     def _accept(self, stream: Stream, head: RequestHead) -> Receiver:
-        call = Call(stream, head, self._peer, self._listener.largest_request)
+        call = Call(stream, head, self._peer, self._listener.largest_request, self._listener.room)
         call.begin(self._listener.methods, self._loop.call_later)
         return call

@@ -10,7 +10,8 @@ import pytest
 from controlplane.rpc import frames
 from controlplane.rpc.frames import ConnectionFault, frame
 from controlplane.rpc.headers import RequestHead, block
-from controlplane.rpc.http2 import Http2Connection, Stream
+from controlplane.rpc.http2 import Http2Connection
+from controlplane.rpc.stream import Stream
 
 REQUEST = block([(":method", "POST"), (":scheme", "http"), (":path", "/test"), (":authority", "here")])
 HELLO = frames.PREFACE + frames.settings({})

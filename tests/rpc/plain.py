@@ -11,7 +11,8 @@ from typing import cast
 
 from controlplane.rpc.frames import ConnectionFault
 from controlplane.rpc.headers import RequestHead, block
-from controlplane.rpc.http2 import Http2Connection, Receiver, Stream
+from controlplane.rpc.http2 import Http2Connection
+from controlplane.rpc.stream import Receiver, Stream
 
 OK = block([(":status", "200"), ("content-type", "text/plain")])
 TRAILERS = block([("done", "yes")])

@@ -10,7 +10,8 @@ from hpack import Encoder
 from controlplane.rpc import frames, headers
 from controlplane.rpc.frames import frame, rst_stream, settings, window_update
 from controlplane.rpc.headers import HeaderDecoder, RequestHead, block
-from controlplane.rpc.http2 import CONNECTION_WINDOW, MOST_GLITCHES, MOST_STREAMS, STREAM_WINDOW, Stream
+from controlplane.rpc.http2 import CONNECTION_WINDOW, MOST_GLITCHES, MOST_STREAMS
+from controlplane.rpc.stream import STREAM_WINDOW, Stream
 from tests.rpc.pair import END, HELLO, OK, REQUEST, Frame, Server, Told, data, greeted, open_stream, parse
 
 CALM = frames.ENHANCE_YOUR_CALM
