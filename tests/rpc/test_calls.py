@@ -105,7 +105,7 @@ async def test_grpc_compresses(
     assert service.calls[0].requests == [b"a" * 10_000]
 
 
-SQUEEZED = gzip.compress(b"hello")
+SQUEEZED = gzip.compress(b"hello", mtime=0)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ SQUEEZED = gzip.compress(b"hello")
         ("identity", 1, SQUEEZED, Status.INTERNAL),
         ("gzip", 2, SQUEEZED, Status.INTERNAL),
         ("snappy", 0, b"hello", Status.UNIMPLEMENTED),
-        ("gzip", 1, gzip.compress(bytes(1_000_001)), Status.RESOURCE_EXHAUSTED),
+        ("gzip", 1, gzip.compress(bytes(1_000_001), mtime=0), Status.RESOURCE_EXHAUSTED),
     ],
 )
 async def test_encodings(
@@ -135,7 +135,7 @@ async def test_encodings(
 
 
 def test_a_bomb_is_not_unpacked() -> None:
-    bomb = gzip.compress(bytes(50_000_000))
+    bomb = gzip.compress(bytes(50_000_000), mtime=0)
     tracemalloc.start()
     try:
         with pytest.raises(CallEnd) as caught:
@@ -325,3 +325,23 @@ async def test_a_call_that_is_refused_begins_no_handler(client: Raw, service: Se
     assert code == Status.PERMISSION_DENIED.value[0]
     assert text.startswith("not ipv4:127.0.0.1:")
     assert not service.calls
+
+
+async def test_parts_of_requests_have_a_bound_over_all_calls(client: Raw, service: Service) -> None:
+    room = service.listener.room
+    assert room.left == 8_000_000
+    room.left = 21_000
+    part = message(1, bytes(20_000))[frames.HEAD_SIZE :][:10_000]
+    client.write(call(1), frame(frames.DATA, 0, 1, part))
+    client.write(call(3), frame(frames.DATA, 0, 3, part), frame(frames.DATA, 0, 3, part[:5_000]))
+    code, text = await client.status()
+    assert (code, text) == (Status.RESOURCE_EXHAUSTED.value[0], "too many large requests at once: try again")
+    assert room.left == 11_000
+    # The rest of the first arrives: it is served, and its room is free again.
+    client.write(frame(frames.DATA, 0, 1, bytes(10_005)))
+    await service.calls[0].arrived.wait()
+    assert [len(raw) for raw in service.calls[0].requests] == [20_000]
+    assert room.left == 21_000
+    client.write(frame(frames.DATA, 0, 1, part), rst_stream(1, frames.CANCEL))
+    await service.calls[0].over.wait()
+    assert room.left == 21_000
