@@ -23,7 +23,7 @@ MOST_STREAMS = 1_000
 MOST_GLITCHES = 1_000
 """Frames without a purpose between two calls of `forget_glitches` before the client is cut off."""
 
-_LARGEST_BLOCK = 64 << 10
+_LARGEST_BLOCK = 20 << 10  # more cannot be a list of the allowed size
 _MOST_CONTINUATIONS = 16
 _LARGEST_FRAME = frames.SMALLEST_FRAME_LIMIT
 _GOODBYE = b"goodbye."
