@@ -11,7 +11,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests with a Nacos server kill it, and connections to it, at any moment.
 
     A connection that is being made then may be left to the collector by a library, as a socket or as
-    asyncio's transport of it. That was seen twice in some thousands of these tests; everywhere else it is an error.
+    asyncio's transport of it. That was seen twice in some thousands of these tests; everywhere else it is an
+    error.
     """
     for item in items:
         if item.get_closest_marker("nacos"):
