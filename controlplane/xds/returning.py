@@ -48,6 +48,34 @@ class Recent(Generic[V]):
 Asked = tuple[frozenset[str], frozenset[bytes]]
 """Names that are subscribed to, encoded entries of `initial_resource_versions`."""
 
+#: By type and size: requests with nothing else, and their names.
+_named: Recent[list[tuple[Message, frozenset[str]]]] = Recent()
+
+
+def names(request: Message) -> frozenset[str]:
+    """The names of a state-of-the-world request, which says all of them with each acknowledgement.
+
+    Version, nonce and node are taken out of it. One that rejects something is left as it is.
+    """
+    count = len(request.resource_names)
+    if not _FEWEST <= count <= _MOST or request.HasField("error_detail"):
+        return frozenset(request.resource_names[:])
+    for field in ("version_info", "response_nonce", "node"):
+        request.ClearField(field)
+    alike = request.type_url, count
+    known = _named.get(alike)
+    if known is None:
+        known = list[tuple[Message, frozenset[str]]]()
+        _named.put(alike, known)
+    for other, said in known:
+        if other == request:
+            return said
+    said = frozenset(request.resource_names[:])
+    known.insert(0, (request, said))
+    del known[2:]
+    return said
+
+
 #: By type and size: requests without their versions, and what was made of them.
 _requests: Recent[list[tuple[Message, Asked]]] = Recent()
 

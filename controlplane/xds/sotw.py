@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from . import wire
+from . import returning, wire
 from .messages import Message
 from .resources import Clock, version_of
 from .subscription import LEGACY_WILDCARD, NOTHING, WILDCARD, Sent, Subscription, share
@@ -33,21 +33,22 @@ class SotwSubscription(Subscription):
                 # Stale: the client speaks of an older reply and will speak of the newest, with its names,
                 # again.
                 return answered
-        names = frozenset(request.resource_names)
+        version = request.version_info
+        names = returning.names(request)
         wildcard = WILDCARD in names
         if names:
             self.named = True
         elif not self.named and self.type_url in LEGACY_WILDCARD:
             wildcard = True
-        names = share(names - {WILDCARD})
+        names = share(names - {WILDCARD} if WILDCARD in names else names)
         if self.view.on_demand and names != self.names:
             self.view.wanted(self.type_url, names - self.names)
         if not self.started:
             self.started = True
             self.wildcard, self.names = wildcard, names
             self.cursor = Clock.now
-            if self._has(request.version_info):
-                self.sent = self.acked = request.version_info
+            if self._has(version):
+                self.sent = self.acked = version
             else:
                 self.pending, self.pending_all = names, wildcard
                 self.owed = self._full()

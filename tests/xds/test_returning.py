@@ -46,6 +46,18 @@ def test_what_a_request_says_does_not_depend_on_those_before(
         assert found == (frozenset(names), frozenset(wire.entry(*entry) for entry in versions.items()))
 
 
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.integers(1, 9)), min_size=1, max_size=8))
+def test_the_names_of_a_request_do_not_depend_on_those_before(said: list[tuple[int, bool, int]]) -> None:
+    for first, rejected, nonce in said:
+        names = NAMES[first : first + 40]
+        whole = messages.SotwRequest(type_url=ENDPOINT, resource_names=names, response_nonce=str(nonce))
+        if rejected:
+            whole.error_detail.message = "no"
+        assert returning.names(whole) == frozenset(names)
+        assert whole.HasField("error_detail") == rejected
+        assert whole.type_url == ENDPOINT
+
+
 def test_a_version_that_is_said_twice_is_kept_for_nobody() -> None:
     order = random.Random(1)
     versions = dict.fromkeys(NAMES[:40], "twice")
