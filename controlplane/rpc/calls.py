@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 import structlog
@@ -164,6 +164,8 @@ class Call:
 
     def resume(self) -> None:
         """Take the requests that wait, and further ones."""
+        if self._ended:
+            return
         self._paused = False
         self._stream.resume()
         self._drain()
@@ -191,7 +193,7 @@ class Call:
     def drained(self) -> None:
         """All responses have left."""
         if self._handler is not None:
-            self._tell(self._handler.writable)
+            self.attempt(self._handler.writable)
 
     def closed(self) -> None:
         """The client has gone."""
@@ -223,7 +225,7 @@ class Call:
             if self._buffer:
                 self.finish(grpc.StatusCode.INTERNAL, "the requests end within a message")
             else:
-                self._tell(self._handler.half_closed)
+                self.attempt(self._handler.half_closed)
 
     def _messages(self, view: memoryview) -> int:
         """Give the whole messages of `view` to the handler; how many bytes they took."""
@@ -251,9 +253,10 @@ class Call:
         except CallEnd as end:
             self._end(end)
         else:
-            self._tell(self._handler.message, raw)
+            self.attempt(self._handler.message, raw)
 
-    def _tell(self, what: Callable[..., None], *arguments: bytes) -> None:
+    def attempt(self, what: Callable[..., None], *arguments: Any) -> None:
+        """Do something for the call, if it has not ended; what goes wrong ends this call alone."""
         if self._ended:
             return
         try:

@@ -105,3 +105,21 @@ def without_padding(flags: int, payload: bytes) -> bytes:
     if not payload or payload[0] >= len(payload):
         raise ConnectionFault(PROTOCOL_ERROR, "the padding is longer than the frame")
     return payload[1 : len(payload) - payload[0]]
+
+
+def check_priority(number: int, payload: bytes) -> None:
+    """Raises ConnectionFault or StreamFault for a PRIORITY frame that cannot be."""
+    if number == 0:
+        raise ConnectionFault(PROTOCOL_ERROR, "a priority for no stream")
+    if len(payload) != 5:
+        raise StreamFault(FRAME_SIZE_ERROR, "a priority of another size")
+    if int.from_bytes(payload[:4], "big") & STREAM_MASK == number:
+        raise StreamFault(PROTOCOL_ERROR, "the stream depends on itself")
+
+
+def check(stream: bool, size: bool) -> None:
+    """Raises ConnectionFault for a frame that is not on the right stream, or not of the right size."""
+    if not stream:
+        raise ConnectionFault(PROTOCOL_ERROR, "a frame on a stream where it has no place")
+    if not size:
+        raise ConnectionFault(FRAME_SIZE_ERROR, "a frame of a size that it cannot have")

@@ -41,7 +41,7 @@ _SETTINGS_ACK = frames.frame(frames.SETTINGS, frames.ACK, 0)
 class Http2Connection:
     """One connection. `accept` is called with each new stream and its request and gives its receiver.
 
-    It raises nothing; a stream that it has ended gets no calls. `write` takes bytes or a list of parts.
+    It raises nothing; a stream that it has ended gets no calls. `write` takes parts that belong together.
     """
 
     def __init__(
@@ -255,10 +255,10 @@ class Http2Connection:
         elif kind == frames.CONTINUATION:
             self._continuation(number, flags, payload)
         elif kind == frames.PRIORITY:
-            _check_priority(number, payload)
+            frames.check_priority(number, payload)
             self._glitch()
         elif kind == frames.GOAWAY:
-            _check(number == 0, len(payload) >= 8)
+            frames.check(number == 0, len(payload) >= 8)
             self._glitch()
         elif kind == frames.PUSH_PROMISE:
             raise ConnectionFault(frames.PROTOCOL_ERROR, "a client promises nothing")
@@ -327,7 +327,7 @@ class Http2Connection:
             self._half_close(stream)
 
     def _window_update(self, number: int, payload: bytes) -> None:
-        _check(True, len(payload) == 4)
+        frames.check(True, len(payload) == 4)
         increment = int.from_bytes(payload, "big") & frames.STREAM_MASK
         if number == 0:
             if not increment:
@@ -345,7 +345,7 @@ class Http2Connection:
 
     def _settings(self, number: int, flags: int, payload: bytes) -> None:
         acknowledged = bool(flags & frames.ACK)
-        _check(number == 0, len(payload) % 6 == 0 and not (acknowledged and payload))
+        frames.check(number == 0, len(payload) % 6 == 0 and not (acknowledged and payload))
         self._glitch()
         if acknowledged:
             return
@@ -367,7 +367,7 @@ class Http2Connection:
                 stream.receiver.drained()
 
     def _ping(self, number: int, flags: int, payload: bytes) -> None:
-        _check(number == 0, len(payload) == 8)
+        frames.check(number == 0, len(payload) == 8)
         if self.outgoing.sent:
             # grpc-go measures the round trip with a ping for what it gets: one for some data has a purpose.
             self.outgoing.sent = False
@@ -381,7 +381,7 @@ class Http2Connection:
             self._write([frames.goaway(self._highest, frames.NO_ERROR, "please connect again")])
 
     def _rst_stream(self, number: int, payload: bytes) -> None:
-        _check(number != 0, len(payload) == 4)
+        frames.check(number != 0, len(payload) == 4)
         self._not_idle(number)
         self._glitch()
         stream = self.streams.get(number)
@@ -397,19 +397,3 @@ class Http2Connection:
         self._glitches += 1
         if self._glitches > MOST_GLITCHES:
             raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "too many frames without a purpose")
-
-
-def _check_priority(number: int, payload: bytes) -> None:
-    if number == 0:
-        raise ConnectionFault(frames.PROTOCOL_ERROR, "a priority for no stream")
-    if len(payload) != 5:
-        raise StreamFault(frames.FRAME_SIZE_ERROR, "a priority of another size")
-    if int.from_bytes(payload[:4], "big") & frames.STREAM_MASK == number:
-        raise StreamFault(frames.PROTOCOL_ERROR, "the stream depends on itself")
-
-
-def _check(stream: bool, size: bool) -> None:
-    if not stream:
-        raise ConnectionFault(frames.PROTOCOL_ERROR, "a frame on a stream where it has no place")
-    if not size:
-        raise ConnectionFault(frames.FRAME_SIZE_ERROR, "a frame of a size that it cannot have")

@@ -45,11 +45,33 @@ class Recent(Generic[V]):
             self._values.popitem(last=False)
 
 
+class Said(Generic[V]):
+    """Requests that are alike in type and size, and what was made of them."""
+
+    __slots__ = ("_requests",)
+
+    def __init__(self) -> None:
+        self._requests: Recent[list[tuple[Message, V]]] = Recent()
+
+    def alike(self, *key: Hashable) -> list[tuple[Message, V]]:
+        """The last two of that type and size; `keep` adds to it."""
+        known = self._requests.get(key)
+        if known is None:
+            known = list[tuple[Message, V]]()
+            self._requests.put(key, known)
+        return known
+
+
+def keep(known: list[tuple[Message, V]], request: Message, said: V) -> None:
+    """Add a request in front; the older of two goes."""
+    known.insert(0, (request, said))
+    del known[2:]
+
+
 Asked = tuple[frozenset[str], frozenset[bytes]]
 """Names that are subscribed to, encoded entries of `initial_resource_versions`."""
 
-#: By type and size: requests with nothing else, and their names.
-_named: Recent[list[tuple[Message, frozenset[str]]]] = Recent()
+_named: Said[frozenset[str]] = Said()  # requests with names and nothing else
 
 
 def names(request: Message) -> frozenset[str]:
@@ -62,22 +84,16 @@ def names(request: Message) -> frozenset[str]:
         return frozenset(request.resource_names[:])
     for field in ("version_info", "response_nonce", "node"):
         request.ClearField(field)
-    alike = request.type_url, count
-    known = _named.get(alike)
-    if known is None:
-        known = list[tuple[Message, frozenset[str]]]()
-        _named.put(alike, known)
+    known = _named.alike(request.type_url, count)
     for other, said in known:
         if other == request:
             return said
     said = frozenset(request.resource_names[:])
-    known.insert(0, (request, said))
-    del known[2:]
+    keep(known, request, said)
     return said
 
 
-#: By type and size: requests without their versions, and what was made of them.
-_requests: Recent[list[tuple[Message, Asked]]] = Recent()
+_returned: Said[Asked] = Said()  # requests without their versions
 
 
 def asked(request: Message) -> Asked:
@@ -93,16 +109,11 @@ def asked(request: Message) -> Asked:
     request.ClearField("initial_resource_versions")
     if not _FEWEST <= len(entries) <= _MOST:
         return frozenset(request.resource_names_subscribe[:]), frozenset(entries)
-    alike = request.type_url, len(request.resource_names_subscribe), len(entries)
-    known = _requests.get(alike)
-    if known is None:
-        known = list[tuple[Message, Asked]]()
-        _requests.put(alike, known)
+    known = _returned.alike(request.type_url, len(request.resource_names_subscribe), len(entries))
     for other, said in known:
         if said[1].issuperset(entries) and other == request:
             return said
     said = frozenset(request.resource_names_subscribe[:]), frozenset(entries)
     if len(said[1]) == len(entries):
-        known.insert(0, (request, said))
-        del known[2:]
+        keep(known, request, said)
     return said

@@ -147,13 +147,9 @@ class XdsServer:
         self._ready = True
         waiting, self._waiting = self._waiting, {}
         for connection, request in waiting.items():
-            try:
-                self._begin(connection, request)
-            except CallEnd as end:
-                connection.call.finish(end.code, end.text)
-            else:
-                if connection.begun:
-                    connection.call.resume()
+            connection.call.attempt(self._begin, connection, request)
+            if connection.begun:
+                connection.call.resume()
 
     @property
     def ready(self) -> bool:
@@ -284,13 +280,7 @@ class XdsServer:
     def _write(self) -> None:
         awake, self._awake = self._awake, {}
         for connection in awake:
-            try:
-                connection.write()
-            except CallEnd as end:
-                connection.call.finish(end.code, end.text)
-            except Exception:
-                _log.exception("a stream failed", node=connection.node.id)
-                connection.call.finish(grpc.StatusCode.INTERNAL, "the server failed; its log says why")
+            connection.call.attempt(connection.write)
 
     def _attach(self, stream: Connection) -> None:
         self._streams[stream] = None

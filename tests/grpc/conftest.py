@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from tests import golang
 from tests.grpc.harness import HERE, PYTHON, GrpcClient, GrpcMesh
 from tests.mesh.conftest import pytest_runtest_makereport  # noqa: F401 (shows logs with a failure)
 from tests.mesh.documents import group, lane, route
@@ -18,16 +17,8 @@ NewClient = Callable[..., GrpcClient]
 
 @pytest.fixture(scope="session")
 def go_client(tmp_path_factory: pytest.TempPathFactory) -> Sequence[str]:
-    """The Go client, built; Go's own cache makes that quick from the second time on."""
-    if shutil.which("go") is None:
-        pytest.skip("no Go here: the grpc-go client cannot be built")
-    program = tmp_path_factory.mktemp("go") / "client"
-    command = ["go", "build", "-mod=mod", "-o", str(program), "."]
-    built = subprocess.run(command, cwd=HERE / "go-client", capture_output=True, text=True, check=False)
-    if "requires go >=" in built.stderr:
-        pytest.skip(f"this Go is too old for the grpc-go client: {built.stderr.strip()}")
-    assert built.returncode == 0, built.stderr
-    return [str(program)]
+    """The Go client, built."""
+    return [str(golang.build(".", HERE / "go-client", tmp_path_factory.mktemp("go") / "grpc-go-client"))]
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.cli.envoy_config import bootstrap, sidecar_metadata
+from tests import certificates
 from tests.mesh import netns, peers
 from tests.mesh.client import Answer, Client, Header, until
 from tests.mesh.documents import group, lane, route
@@ -298,33 +299,7 @@ def test_a_server_that_speaks_first(mesh: Mesh, pods: dict, host: netns.Namespac
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from datetime import UTC, datetime, timedelta
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sc-B")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    secret = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    path.write_bytes(secret + made.public_bytes(serialization.Encoding.PEM))
-    return path
+    return certificates.certificate(tmp_path_factory.mktemp("tls"), "sc-B")
 
 
 @pytest.mark.parametrize("protocols", [[], ["http/1.1"], ["h2", "http/1.1"], ["h2c"]])

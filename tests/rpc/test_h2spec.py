@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,21 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from tests import golang
+
 HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
 def h2spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program, built; Go's own cache makes that quick from the second time on."""
-    if shutil.which("go") is None:
-        pytest.skip("no Go here: h2spec cannot be built")
+    """The program, built."""
     program = tmp_path_factory.mktemp("go") / "h2spec"
-    command = ["go", "build", "-mod=mod", "-o", str(program), "github.com/summerwind/h2spec/cmd/h2spec"]
-    built = subprocess.run(command, cwd=HERE / "h2spec", capture_output=True, text=True, check=False)
-    if "requires go >=" in built.stderr:
-        pytest.skip(f"this Go is too old for h2spec: {built.stderr.strip()}")
-    assert built.returncode == 0, built.stderr
-    return program
+    return golang.build("github.com/summerwind/h2spec/cmd/h2spec", HERE / "h2spec", program)
 
 
 @pytest.fixture
