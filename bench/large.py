@@ -30,14 +30,14 @@ import structlog
 
 from bench import document
 from controlplane.app import memory
-from controlplane.app.publisher import Publisher
-from controlplane.app.views import Views
 from controlplane.cli.envoy_config import bootstrap, sidecar_metadata
 from controlplane.model.definitions import Definitions
 from controlplane.model.documents import Gateway, Lane, LaneGroup, Route
 from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Instance, Service
+from controlplane.snapshot.publisher import Publisher
+from controlplane.snapshot.views import Views
 from controlplane.xds.messages import DeltaRequest, DeltaResponse, NodeMessage
 from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST
 from controlplane.xds.server import XdsServer
@@ -305,7 +305,7 @@ def switching(services: int) -> float:
 
 
 def _views(world: World, count: int, on_demand: bool) -> list[Any]:
-    from controlplane.app.nodes import SidecarNode, parse_node
+    from controlplane.snapshot.nodes import SidecarNode, parse_node
 
     names = [f"svc-{n:04}" for n in range(min(CALLED, len(world.services)))]
     made: list[Any] = []

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.app.publisher import Publisher
 from controlplane.model.definitions import Definitions
 from controlplane.plan.evaluate import Decision, decide
 from controlplane.plan.lanes import enabled_lanes, meaning_of
@@ -15,6 +14,7 @@ from controlplane.plan.preview import base_hop, hops, matches
 from controlplane.plan.request import Request
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Services
+from controlplane.snapshot.publisher import Publisher
 from controlplane.xds.canary import Held
 from controlplane.xds.resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST
 from controlplane.xds.server import ConnectedProxy, TypeState

@@ -15,9 +15,6 @@ import structlog
 
 from controlplane.admin.control import ExplainRequest
 from controlplane.app import control
-from controlplane.app.publisher import Publisher
-from controlplane.app.rollout import Rollout
-from controlplane.app.views import Views
 from controlplane.model.definitions import Definitions
 from controlplane.model.parsing import parse_documents
 from controlplane.plan.planner import Plan
@@ -26,6 +23,9 @@ from controlplane.plan.rollout import Deployed
 from controlplane.registry.catalog import Catalog
 from controlplane.registry.names import ServiceNames
 from controlplane.registry.types import Service, Services, SourceStatus
+from controlplane.snapshot.publisher import Publisher
+from controlplane.snapshot.rollout import Rollout
+from controlplane.snapshot.views import Views
 from controlplane.store.history import changes_between
 from controlplane.store.interface import DefinitionStore, Stored, StoreUnavailable
 from controlplane.xds.node import Node

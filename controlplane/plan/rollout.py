@@ -1,7 +1,7 @@
 """In which order proxies learn of lanes: sidecars before edges when a lane begins, edges first when it ends.
 
 Pure: a step from what is deployed towards what is wanted. The shell that publishes, waits for
-acknowledgements and for the drain is `controlplane.app.rollout`.
+acknowledgements and for the drain is `controlplane.snapshot.rollout`.
 """
 
 from __future__ import annotations

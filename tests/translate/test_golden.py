@@ -16,14 +16,14 @@ from google.protobuf import any_pb2, json_format
 from pydantic import TypeAdapter
 
 import envoy
-from controlplane.app.nodes import EdgeNode, GrpcNode, SidecarNode, parse_node
-from controlplane.app.publisher import Publisher
 from controlplane.model.definitions import Definitions, SlotRange
 from controlplane.model.documents import AnyDocument, Application, Gateway, Lane, LaneGroup, Route
 from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.names import ServiceNames
 from controlplane.registry.types import Health, Instance, Protocol, Service
+from controlplane.snapshot.nodes import EdgeNode, GrpcNode, SidecarNode, parse_node
+from controlplane.snapshot.publisher import Publisher
 from controlplane.xds.resources import LISTENER, View
 
 TESTDATA = Path(__file__).parent / "testdata"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from controlplane.app.mesh import Mesh, resource
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.planner import Plan
 from controlplane.plan.services import ServicePlan
+from controlplane.snapshot.mesh import Mesh, resource
 from controlplane.translate import edge, listeners, lua
 from controlplane.xds.resources import (
     CLUSTER,

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import pytest
 
-from controlplane.app.nodes import SidecarNode, parse_node
-from controlplane.app.publisher import Publisher
 from controlplane.model.definitions import Definitions
 from controlplane.model.documents import Gateway, Lane, LaneGroup
 from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Instance, Service
+from controlplane.snapshot.nodes import SidecarNode, parse_node
+from controlplane.snapshot.publisher import Publisher
 from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.messages import DeltaRequest, DeltaResponse
 from controlplane.xds.resources import CLUSTER, ENDPOINT, ROUTE, VIRTUAL_HOST, View

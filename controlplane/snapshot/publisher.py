@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from controlplane.app.edges import Edges
-from controlplane.app.endpoints import drop_endpoints, put_endpoints
-from controlplane.app.grpc_clients import GrpcClients
-from controlplane.app.mesh import Mesh, resource
-from controlplane.app.nodes import EdgeNode, SidecarNode
-from controlplane.app.on_demand import OnDemand
-from controlplane.app.places import Places
-from controlplane.app.reach import Reach
 from controlplane.model.definitions import Definitions
 from controlplane.plan.lanes import LaneMeaning, default_lane
 from controlplane.plan.planner import Plan, Planner, Resolve
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Services
+from controlplane.snapshot.edges import Edges
+from controlplane.snapshot.endpoints import drop_endpoints, put_endpoints
+from controlplane.snapshot.grpc_clients import GrpcClients
+from controlplane.snapshot.mesh import Mesh, resource
+from controlplane.snapshot.nodes import EdgeNode, SidecarNode
+from controlplane.snapshot.on_demand import OnDemand
+from controlplane.snapshot.places import Places
+from controlplane.snapshot.reach import Reach
 from controlplane.translate import lua, outbound, sidecar
 from controlplane.xds.resources import (
     CLUSTER,

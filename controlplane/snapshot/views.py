@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from controlplane.app.grpc_clients import GrpcView
-from controlplane.app.nodes import EdgeNode, GrpcNode, NodeError, SidecarNode, parse_node
-from controlplane.app.publisher import Publisher
+from controlplane.snapshot.grpc_clients import GrpcView
+from controlplane.snapshot.nodes import EdgeNode, GrpcNode, NodeError, SidecarNode, parse_node
+from controlplane.snapshot.publisher import Publisher
 from controlplane.xds.resources import View
 from controlplane.xds.server import InvalidNode, Node
 

@@ -12,10 +12,10 @@ from functools import lru_cache
 
 from google.protobuf.message import Message
 
-from controlplane.app.nodes import GrpcNode
 from controlplane.plan.lanes import LaneMeaning, default_lane
 from controlplane.plan.planner import Plan, Resolve
 from controlplane.plan.services import ServicePlan
+from controlplane.snapshot.nodes import GrpcNode
 from controlplane.translate import proxyless
 from controlplane.translate.proxyless import Carriers
 from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE, Collection, Resource, View

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from controlplane.app.mesh import resource
 from controlplane.plan.services import ServicePlan
 from controlplane.registry.types import Instance, Protocol
+from controlplane.snapshot.mesh import resource
 from controlplane.translate.clusters import assignment
 from controlplane.translate.names import base_cluster, member_cluster
 from controlplane.xds.resources import Collection

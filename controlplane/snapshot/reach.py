@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING
 
-from controlplane.app.mesh import Change, Mesh
 from controlplane.plan.services import ServicePlan
+from controlplane.snapshot.mesh import Change, Mesh
 from controlplane.translate import outbound
 from controlplane.translate.domains import keys_of
 from controlplane.xds.resources import CLUSTER, ROUTE, VIRTUAL_HOST, Collection, Resource
 
 if TYPE_CHECKING:
-    from controlplane.app.on_demand import OnDemand
+    from controlplane.snapshot.on_demand import OnDemand
 
 
 class _Everything(Container[str]):

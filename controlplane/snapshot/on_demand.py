@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from controlplane.app.mesh import resource
-from controlplane.app.reach import Reach, put_clusters
 from controlplane.plan.services import ServicePlan
+from controlplane.snapshot.mesh import resource
+from controlplane.snapshot.reach import Reach, put_clusters
 from controlplane.translate import outbound
 from controlplane.translate.domains import key_of
 from controlplane.translate.names import service_of_cluster
