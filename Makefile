@@ -43,7 +43,7 @@ test-nacos: setup ## Tests with a real Nacos server (needs a JDK and Maven)
 bench: setup ## Benchmarks of the control plane, into docs/benchmarks.md (half an hour; needs Go)
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.envoys --write
-	$(BIN)/python -m bench.canary --write
+	$(BIN)/python -m bench.trial --write
 	$(BIN)/python -m bench.large --write
 
 bench-edge: setup ## What 1, 100 and 1,000 lanes cost an edge

@@ -15,11 +15,11 @@ from controlplane.plan.request import Request
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Services
 from controlplane.snapshot.publisher import Publisher
-from controlplane.xds.canary import Held
 from controlplane.xds.resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST
 from controlplane.xds.server import ConnectedProxy, TypeState
 from controlplane.xds.status import ResourceStatus
 from controlplane.xds.subscription import Nack
+from controlplane.xds.trial import Held
 
 TYPE_NAMES = {
     CLUSTER: "cluster",

@@ -41,17 +41,17 @@ CONNECTION_AGE = 1800.0
 
 
 class Laneway:
-    """All parts, wired. Implements `admin.control.ControlPlane`. `lane_drain`, `canary_wait`: seconds."""
+    """All parts, wired. Implements `admin.control.ControlPlane`. `lane_drain`, `trial_wait`: seconds."""
 
     def __init__(
-        self, store: DefinitionStore, catalog: Catalog, lane_drain: float, canary_wait: float = 0.0
+        self, store: DefinitionStore, catalog: Catalog, lane_drain: float, trial_wait: float = 0.0
     ) -> None:
         self.store = store
         self.catalog = catalog
         self.publisher = Publisher()
         views = Views(self.publisher)
         self.xds = XdsServer(
-            views.classify, views.released, canary_wait=canary_wait, max_connection_age=CONNECTION_AGE
+            views.classify, views.released, trial_wait=trial_wait, max_connection_age=CONNECTION_AGE
         )
         self._rollout = Rollout(self._publish, self._acknowledged, lane_drain)
         self._names = ServiceNames()

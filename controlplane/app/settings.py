@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     empty_hold: float = Field(
         300.0, ge=0, description="how long the last good base set of a lost source is served"
     )
-    canary_wait: float = Field(
+    trial_wait: float = Field(
         0.5,
         ge=0,
         description="how long a changed listener or route configuration waits for the answer of the first "

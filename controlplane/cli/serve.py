@@ -43,7 +43,7 @@ def serve(
         float | None,
         typer.Option(help="Seconds that a lane still works at sidecars when switched off. [default: 5]"),
     ] = None,
-    canary_wait: Annotated[
+    trial_wait: Annotated[
         float | None,
         typer.Option(
             help="Seconds that changed listeners and routes wait for the first proxy's answer; 0: not. "
@@ -84,7 +84,7 @@ def serve(
             "token_file": admin_tokens,
             "admin_allow_anonymous": admin_allow_anonymous,
             "lane_drain": lane_drain,
-            "canary_wait": canary_wait,
+            "trial_wait": trial_wait,
             "empty_hold": empty_hold,
             "nacos": nacos or None,
             "nacos_namespace": nacos_namespace,

@@ -27,7 +27,7 @@ class Subscriber(Protocol):
 
 
 class Gate(Protocol):
-    """What is asked before a resource changes, and before the change is pushed: see `canary`."""
+    """What is asked before a resource changes, and before the change is pushed: see `trial`."""
 
     def allows(self, collection: Collection, before: Resource | None, after: Resource | None) -> bool:
         """Whether the collection may take this change."""

@@ -27,7 +27,6 @@ from controlplane.rpc.status import CallEnd
 
 from . import csds
 from .admission import TokenBucket
-from .canary import Canary, Held
 from .connection import Connection
 from .debounce import Debounce
 from .delta import DeltaSubscription
@@ -38,6 +37,7 @@ from .services import methods
 from .status import ConnectedProxy, TypeState, describe
 from .stream import StreamState
 from .subscription import Nack, Sent
+from .trial import Held, Trials
 from .waiter import Waiter
 
 __all__ = [
@@ -64,9 +64,9 @@ class XdsServer:
     authorise: called before anything is read of a stream, with its peer and its metadata; raises InvalidNode
     to
         refuse it with PERMISSION_DENIED.
-    canary_wait: seconds until a changed listener or route configuration goes to all although the one that got
+    trial_wait: seconds until a changed listener or route configuration goes to all although the one that got
     it
-        first has not answered (see Canary); 0 for to all at once.
+        first has not answered (see Trials); 0 for to all at once.
     debounce_quiet, debounce_max, removal_wait, warming_wait: seconds (see Debounce and StreamState).
     max_connection_age: seconds until a connection is asked to go elsewhere, with gRPC's jitter of a tenth; 0
     for
@@ -80,7 +80,7 @@ class XdsServer:
         released: Callable[[Node, View], None] | None = None,
         *,
         authorise: Callable[[str, Mapping[str, str | bytes]], None] | None = None,
-        canary_wait: float = 0.0,
+        trial_wait: float = 0.0,
         debounce_quiet: float = 0.01,
         debounce_max: float = 0.1,
         removal_wait: float = 2.0,
@@ -115,9 +115,9 @@ class XdsServer:
         self._awake: dict[Connection, None] = {}
         self._per_node: Counter[str] = Counter()
         self._by_collection: dict[Collection, dict[Connection, None]] = {}
-        self._tried = TRIED if canary_wait else frozenset[str]()
-        self._canary = Canary(
-            canary_wait,
+        self._tried = TRIED if trial_wait else frozenset[str]()
+        self._trials = Trials(
+            trial_wait,
             clients=lambda collection: self._by_collection.get(collection, ()),
             later=lambda seconds, what: asyncio.get_running_loop().call_later(seconds, what),
             over=self._over,
@@ -137,7 +137,7 @@ class XdsServer:
         """End all streams with UNAVAILABLE, after GOAWAY, and stop. grace: seconds until the rest is cut."""
         self._stopping = True
         self._debounce.close()
-        self._canary.close()
+        self._trials.close()
         for connection in (*self._streams, *self._waiting):
             connection.call.finish(grpc.StatusCode.UNAVAILABLE, "the server stops")
         await self._listener.stop(grace)
@@ -162,7 +162,7 @@ class XdsServer:
                 stream.node,
                 stream.state,
                 stream.connected,
-                self._canary.held_from(stream.state),
+                self._trials.held_from(stream.state),
                 with_drift=node is not None,
             )
             for stream in self._streams
@@ -170,12 +170,12 @@ class XdsServer:
         ]
 
     def at_once(self) -> AbstractContextManager[None]:
-        """Changes that are made within it go to everyone at once, past the canary."""
-        return self._canary.at_once()
+        """Changes that are made within it go to everyone at once, past the trial."""
+        return self._trials.at_once()
 
     def held(self) -> list[Held]:
         """The changes that one client has rejected and no other has got."""
-        return self._canary.held()
+        return self._trials.held()
 
     async def acknowledged(self, where: Callable[[Node], bool], timeout: float) -> list[str]:  # noqa: ASYNC109
         """Wait until the streams of the nodes `where` picks have answered everything their views hold now.
@@ -293,7 +293,7 @@ class XdsServer:
                 collection.watch(self._debounce.mark)
             streams[stream] = None
             if collection.type_url in self._tried:
-                collection.gate = self._canary
+                collection.gate = self._trials
 
     def _detach(self, stream: Connection) -> None:
         self._streams.pop(stream, None)
@@ -304,7 +304,7 @@ class XdsServer:
             if not streams:
                 del self._by_collection[collection]
                 collection.unwatch(self._debounce.mark)
-        self._canary.left(stream)
+        self._trials.left(stream)
         for waiter in self._waiters:
             waiter.drop(stream)
 
@@ -314,7 +314,7 @@ class XdsServer:
         """Wake the streams which the changes of these collections concern."""
         for collection in collections:
             if collection.gate is not None:
-                self._canary.choose(collection)
+                self._trials.choose(collection)
             for stream in self._by_collection.get(collection, ()):
                 try:
                     if stream.state.touched(collection):
@@ -355,7 +355,7 @@ class XdsServer:
             )
         else:
             self.counters["acks"] += 1
-        for held in self._canary.answered(connection, request.type_url, reply, nack):
+        for held in self._trials.answered(connection, request.type_url, reply, nack):
             _log.warning(
                 "a change is held: the first proxy that got it rejected it",
                 type=held.type_url,

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .canary import Held
 from .delta import DeltaSubscription
 from .node import Node
 from .resources import Overrun, Resource
 from .stream import StreamState
 from .subscription import Nack, Subscription
+from .trial import Held
 
 
 @dataclass(frozen=True, slots=True)

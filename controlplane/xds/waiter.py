@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-from .canary import Client
 from .resources import Overrun
+from .trial import Client
 
 C = TypeVar("C", bound=Client)
 

@@ -1,4 +1,4 @@
-"""Which steps of a rollout go to every proxy at once, past the canary of configuration."""
+"""Which steps of a rollout go to every proxy at once, past the trial of changes."""
 
 from __future__ import annotations
 

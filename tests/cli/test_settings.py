@@ -26,7 +26,7 @@ def test_defaults():
     settings = load(None, {})
     assert (settings.xds, settings.admin) == ("127.0.0.1:18000", "127.0.0.1:18080")
     assert (settings.lane_drain, settings.empty_hold) == (5.0, 300.0)
-    assert settings.canary_wait == 0.5
+    assert settings.trial_wait == 0.5
     assert settings.nacos_groups == ("DEFAULT_GROUP",)
 
 
@@ -84,7 +84,7 @@ def test_how_nacos_lets_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         {"nacos_ca_file": "/absent.pem"},
         {"nacos_ca_file": __file__},
         {"lane_drain": -1},
-        {"canary_wait": -0.1},
+        {"trial_wait": -0.1},
         {"log_format": "xml"},
         {"unknown": 1},
         {"admin": "0.0.0.0:18080"},

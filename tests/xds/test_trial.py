@@ -46,7 +46,7 @@ class Pair:
 
 @pytest.fixture
 async def pair(worlds: Worlds, delta: bool) -> Pair:
-    pair = Pair(await worlds(canary_wait=NEVER).start(), delta)
+    pair = Pair(await worlds(trial_wait=NEVER).start(), delta)
     await pair.start()
     return pair
 
@@ -70,7 +70,7 @@ async def test_a_change_goes_to_the_rest_when_the_first_has_accepted_it(pair: Pa
 async def test_a_change_goes_to_the_rest_when_the_first_says_nothing(
     worlds: Worlds, delta: bool, type_url: str
 ) -> None:
-    pair = Pair(await worlds(canary_wait=0.05).start(), delta)
+    pair = Pair(await worlds(trial_wait=0.05).start(), delta)
     await pair.start()
     pair.world[type_url].put(resource("a", "2"))
     reply = await pair.one.reply()
@@ -182,7 +182,7 @@ async def test_a_removal_ends_a_trial_and_a_hold(pair: Pair, type_url: str) -> N
 
 
 async def test_two_streams_of_one_node_are_no_trial(worlds: Worlds, delta: bool) -> None:
-    world = await worlds(canary_wait=NEVER).start()
+    world = await worlds(trial_wait=NEVER).start()
     world[ROUTE].put(resource("a"))
     streams = [world.connect("same", delta=delta) for _ in range(2)]
     for stream in streams:
@@ -319,7 +319,7 @@ async def test_a_rollout_goes_on_when_all_have_a_change_or_it_is_held(pair: Pair
 
 
 async def test_clusters_that_the_last_good_route_uses_stay(worlds: Worlds, delta: bool) -> None:
-    world = await worlds(canary_wait=NEVER).start()
+    world = await worlds(trial_wait=NEVER).start()
     pair = Pair(world, delta)
     await pair.start()
 

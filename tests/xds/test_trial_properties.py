@@ -1,8 +1,8 @@
-"""The canary by itself: whatever happens in whatever order, one client has a change before the others do, and
-what it rejects reaches nobody else.
+"""The trial of changes by itself: whatever happens in whatever order, one client has a change before all,
+and what it rejects reaches nobody else.
 
 Three model clients share one view. A route's content names the cluster that it uses; a change brings the new
-cluster and takes the old one away. Beside the canary's own rules: clients end with the view, nobody is sent
+cluster and takes the old one away. Beside the trial's own rules: clients end with the view, nobody is sent
 what it has, and nobody is told that a cluster is gone which its route uses.
 """
 
@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from controlplane.xds import messages
-from controlplane.xds.canary import Canary
 from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.node import Node
 from controlplane.xds.resources import CLUSTER, LISTENER, ROUTE, Collection, View
 from controlplane.xds.sotw import SotwSubscription
 from controlplane.xds.stream import StreamState
+from controlplane.xds.trial import Trials
 from tests.xds.client import resource
 
 TYPES = (CLUSTER, LISTENER, ROUTE)
@@ -106,7 +106,7 @@ class Fleet:
         self.timers: list[Timer] = []
         self.counts: Counter[str] = Counter()
         self.clients: list[Client] = []
-        self.canary = Canary(
+        self.trials = Trials(
             0.5,
             clients=lambda _collection: self.clients,
             later=self._later,
@@ -114,7 +114,7 @@ class Fleet:
             count=self._count,
         )
         for type_url in (LISTENER, ROUTE):
-            self.parts[type_url].gate = self.canary
+            self.parts[type_url].gate = self.trials
         self.wanted: dict[tuple[str, str], str] = {}
         self.shown: dict[tuple[str, str, str], set[Client]] = {}
         self.free: set[tuple[str, str, str]] = set()
@@ -144,7 +144,7 @@ class Fleet:
         self.wanted[type_url, name] = content
         self.parts[CLUSTER].put(resource(content))
         if at_once:
-            with self.canary.at_once():
+            with self.trials.at_once():
                 changed = part.put(resource(name, content))
             if changed:
                 self._free(type_url)
@@ -167,7 +167,7 @@ class Fleet:
 
     def flush(self) -> None:
         for part in self.parts.values():
-            self.canary.choose(part)
+            self.trials.choose(part)
 
     def expire(self) -> None:
         for timer in self.timers:
@@ -246,7 +246,7 @@ class Fleet:
                     self._free(type_url, part.name)
         type_url, sent = client.answer(reply, error)
         nack = client.state.subscriptions[type_url].nack if error else None
-        for held in self.canary.answered(client, type_url, sent, nack) if sent is not None else ():
+        for held in self.trials.answered(client, type_url, sent, nack) if sent is not None else ():
             key = (held.type_url, held.resource.name, content(held.resource))
             assert error
             assert key in keys
@@ -264,7 +264,7 @@ class Fleet:
     def reconnect(self, number: int) -> None:
         left = self.clients[number]
         self.clients[number] = Client(number, self.view, self.delta)
-        self.canary.left(left)
+        self.trials.left(left)
 
     # What must hold in the end.
 
@@ -275,7 +275,7 @@ class Fleet:
                 self.drain(number, "")
             if turn == 2:
                 self.expire()  # a change that came back to what everyone has is never answered
-        held = {(one.type_url, one.resource.name): content(one.resource) for one in self.canary.held()}
+        held = {(one.type_url, one.resource.name): content(one.resource) for one in self.trials.held()}
         for (type_url, name), wanted in self.wanted.items():
             now = self.parts[type_url].get(name)
             assert now is not None
@@ -323,7 +323,7 @@ def test_removed_clusters_stay_as_long_as_a_change_is_held(delta: bool) -> None:
     fleet.change(ROUTE, "a", "r", False)  # q is used no more, and gone
     for number, error in enumerate(("no", "", "")):
         fleet.drain(number, error)
-    assert [one.resource.name for one in fleet.canary.held()] == ["a"]
+    assert [one.resource.name for one in fleet.trials.held()] == ["a"]
     for client in fleet.clients:
         assert client.state.next(1e6) is None
         assert client.state.wake_at() is None

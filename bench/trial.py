@@ -1,6 +1,6 @@
-"""How long until 2, 50 and 200 clients have a changed route configuration, with and without its canary.
+"""How long until 2, 50 and 200 clients have a changed route configuration, with and without a trial.
 
-    python -m bench.canary              # --write for docs/benchmarks.md
+    python -m bench.trial              # --write for docs/benchmarks.md
 
 The server is a process of its own, with uvloop as served; the clients, one connection each, acknowledge at
 once. Then the same until 20 real Envoys have acknowledged it, which they do when they have applied it.
@@ -50,7 +50,7 @@ async def serve(pipe: Connection, wait: float) -> None:
     """Change the route for each message of the pipe; answer with the time of the change."""
     routes = Collection(ROUTE, [route(0)])
     view = View({ROUTE: [routes]})
-    server = XdsServer(lambda _node: view, canary_wait=wait)
+    server = XdsServer(lambda _node: view, trial_wait=wait)
     pipe.send(await server.start("127.0.0.1:0"))
     server.set_ready()
     loop = asyncio.get_running_loop()
@@ -170,7 +170,7 @@ async def measure_envoys(wait: float, changes: int) -> list[float]:
     view = View(
         {CLUSTER: [Collection(CLUSTER)], LISTENER: [Collection(LISTENER, [edge_listener()])], ROUTE: [routes]}
     )
-    server = XdsServer(lambda _node: view, canary_wait=wait)
+    server = XdsServer(lambda _node: view, trial_wait=wait)
     port = await server.start("127.0.0.1:0")
     server.set_ready()
     times: list[float] = []
@@ -209,8 +209,7 @@ def main() -> None:
     arguments = parser.parse_args()
     lines = [
         f"{document.machine()}.\nA route configuration of {SIZE // 1000} kB; {arguments.changes} changes.\n",
-        "| ms until clients have it, p50 / p99 "
-        "| each, at once | each, canary | last, at once | last, canary |",
+        "| ms until clients have it, p50 / p99 | each, at once | each, trial | last, at once | last, trial |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for count in (2, 50, 200):
@@ -222,7 +221,7 @@ def main() -> None:
     pair = [uvloop.run(measure_envoys(wait, arguments.changes)) for wait in (0.0, 0.5)]
     cells = [f"{quantile(times, 0.5):.1f} / {quantile(times, 0.99):.1f}" for times in pair]
     lines.append(f"| {ENVOYS} Envoys, acknowledged by the last | – | – | {' | '.join(cells)} |")
-    document.report("bench/canary.py", "\n".join(lines), keep=arguments.write)
+    document.report("bench/trial.py", "\n".join(lines), keep=arguments.write)
 
 
 if __name__ == "__main__":

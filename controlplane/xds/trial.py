@@ -1,4 +1,4 @@
-"""Configuration has a canary too: a change goes to one of the clients that use it first.
+"""A change of configuration is tried first: it goes to one of the clients that use it before the others.
 
 A listener or a route configuration that one Envoy rejects is rejected by every Envoy, and each is then in
 another state than the control plane means it to be. So a change of one that several nodes subscribe to goes
@@ -63,7 +63,7 @@ class _Trial:
     """Those that get the changes first."""
 
 
-class Canary:
+class Trials:
     """The gate of all collections whose changes are tried.
 
     wait: seconds after which a change goes to everyone although nobody answered. clients: the streams that
