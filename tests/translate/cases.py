@@ -1,0 +1,131 @@
+"""The cases of the golden files: testdata/NAME.in.yaml and what each of its nodes gets.
+
+Keys of a case: `definitions` (documents), `services`, `nodes`; further `slots` (gateway/route to ranges),
+`rollout: {coloured: [...]}` (the lanes that edges may choose; absent: every enabled one), `sent_at_once` (of
+the Publisher), `show` (patterns of Kind/name that the output has; absent: everything).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter
+
+from controlplane.model.definitions import Definitions, SlotRange
+from controlplane.model.documents import AnyDocument, Application, Gateway, Lane, LaneGroup, Route
+from controlplane.plan.lanes import enabled_lanes
+from controlplane.plan.rollout import Deployed
+from controlplane.registry.names import ServiceNames
+from controlplane.registry.types import Health, Instance, Protocol, Service
+from controlplane.snapshot.nodes import EdgeNode, GrpcNode, SidecarNode, parse_node
+from controlplane.snapshot.publisher import SENT_AT_ONCE, Publisher
+from controlplane.xds.resources import LISTENER, VIRTUAL_HOST, Resource, View
+
+TESTDATA = Path(__file__).parent / "testdata"
+NAMES = sorted(path.name.removesuffix(".in.yaml") for path in TESTDATA.glob("*.in.yaml"))
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A resource that a node gets."""
+
+    node: str
+    type_url: str
+    resource: Resource
+
+    @property
+    def kind(self) -> str:
+        """The message's name without its package."""
+        return self.type_url.rsplit(".", 1)[-1]
+
+
+def read(name: str) -> dict[str, Any]:
+    """The case as it is written."""
+    return yaml.safe_load((TESTDATA / f"{name}.in.yaml").read_text(encoding="utf-8"))
+
+
+def published(case: dict[str, Any]) -> Publisher:
+    """The publisher after the case's definitions and services."""
+    definitions = read_definitions(case["definitions"], case.get("slots", {}))
+    services = read_services(case["services"])
+    known = enabled_lanes(definitions)
+    coloured = case.get("rollout", {}).get("coloured", known)
+    publisher = Publisher(case.get("sent_at_once", SENT_AT_ONCE))
+    names = ServiceNames(services)
+    publisher.publish(definitions, Deployed(known, frozenset(coloured)), services, names.resolve)
+    return publisher
+
+
+def sent(case: dict[str, Any]) -> Iterator[Sent]:
+    """What each node of the case gets and `show` names, in order of node, kind and name."""
+    publisher = published(case)
+    # A view is kept until all are read: what several nodes share goes with the last of them.
+    views = [(node["id"], _view(publisher, node)) for node in case["nodes"]]
+    shown = case.get("show", ["*"])
+    for node, view in views:
+        for type_url, collections in view.collections.items():
+            found = [collection.get(name) for collection in collections for name in collection.names()]
+            for resource in sorted((r for r in found if r is not None), key=lambda r: r.name):
+                one = Sent(node, type_url, resource)
+                if any(fnmatchcase(f"{one.kind}/{resource.name}", pattern) for pattern in shown):
+                    yield one
+
+
+def _view(publisher: Publisher, node: dict[str, Any]) -> View:
+    parsed = parse_node(node["cluster"], node["metadata"], None)
+    if isinstance(parsed, EdgeNode):
+        return publisher.edge_view(parsed)
+    if isinstance(parsed, GrpcNode):
+        view = publisher.grpc_clients.view(parsed)
+        view.wanted(LISTENER, node["asks"])
+        return view
+    assert isinstance(parsed, SidecarNode)
+    view = publisher.sidecar_view(parsed)
+    if "asks" in node:
+        view.wanted(VIRTUAL_HOST, node["asks"])
+    return view
+
+
+def read_definitions(documents: list[dict[str, Any]], slots: dict[str, list[list[Any]]]) -> Definitions:
+    parsed = [TypeAdapter(AnyDocument).validate_python(d) for d in documents]
+
+    def of(kind: type) -> list[Any]:
+        return [d for d in parsed if isinstance(d, kind)]
+
+    return Definitions(
+        gateways={d.name: d for d in of(Gateway)},
+        routes={(d.gateway, d.name): d for d in of(Route)},
+        applications={d.name: d for d in of(Application)},
+        groups={d.name: d for d in of(LaneGroup)},
+        lanes={d.name: d for d in of(Lane)},
+        slots={
+            (key.split("/")[0], key.split("/")[1]): tuple(SlotRange(*r) for r in ranges)
+            for key, ranges in slots.items()
+        },
+    )
+
+
+def read_services(listed: list[dict[str, Any]]) -> dict[str, Service]:
+    found: dict[str, Service] = {}
+    for entry in listed:
+        instances = tuple(
+            Instance(
+                address=i["address"],
+                port=i["port"],
+                tag=i.get("tag"),
+                application=i.get("application", ""),
+                weight=i.get("weight", 1.0),
+                health=Health(i.get("health", "healthy")),
+                protocol=Protocol(i.get("protocol", "")),
+            )
+            for i in entry["instances"]
+        )
+        service_id = f"file///{entry['name']}"
+        former = tuple((address, port) for address, port in entry.get("former", []))
+        found[service_id] = Service(service_id, "file", entry["name"], instances, former=former)
+    return found
