@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,20 @@ from typing import Any
 from controlplane.translate.sidecar import OwnService, Sidecar
 
 OLDEST_ENVOY = (1, 40, 0)
+LONGEST_TEXT = 253
+"""Characters of a name in node metadata: those of a DNS name."""
+MOST_SERVICES = 100
+"""Services of one sidecar's application: each makes a listener and a cluster."""
+MOST_CALLS = 2_000
+"""Services that one sidecar may name in `calls`."""
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+
+
+def _shown(value: object) -> str:
+    """A value for an error text: short, whatever a client wrote."""
+    return _short.repr(value)
 
 
 class NodeError(ValueError):
@@ -41,8 +56,11 @@ class GrpcNode:
 
 def _text(metadata: Mapping[str, Any], field: str, default: str | None = None) -> str:
     value = metadata.get(field, default)
-    if not isinstance(value, str) or not value or len(value) > 253:
-        raise NodeError(f"node.metadata.{field} is {value!r}; write a non-empty string")
+    if not isinstance(value, str) or not value or len(value) > LONGEST_TEXT:
+        raise NodeError(
+            f"node.metadata.{field} is {_shown(value)}; write a non-empty string of at most "
+            f"{LONGEST_TEXT} characters"
+        )
     return value
 
 
@@ -52,26 +70,33 @@ def _address(metadata: Mapping[str, Any], field: str, default: str | None = None
         return str(ipaddress.ip_address(value))
     except ValueError:
         raise NodeError(
-            f"node.metadata.{field} is {value!r}; write an IP address, such as 10.0.3.177"
+            f"node.metadata.{field} is {_shown(value)}; write an IP address, such as 10.0.3.177"
         ) from None
 
 
 def _port(entry: Mapping[str, Any], field: str, where: str) -> int:
     value = entry.get(field)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 65535 or value % 1:
-        raise NodeError(f"{where}.{field} is {value!r}; write a port from 1 to 65535")
+        raise NodeError(f"{where}.{field} is {_shown(value)}; write a port from 1 to 65535")
     return int(value)
 
 
 def _services(metadata: Mapping[str, Any], proxy: bool) -> tuple[OwnService, ...]:
     listed = metadata.get("services", [])
     if not isinstance(listed, list):
-        raise NodeError(f"node.metadata.services is {listed!r}; write a list of {{service, port, app_port}}")
-    found: list[OwnService] = []
+        raise NodeError(
+            f"node.metadata.services is {_shown(listed)}; write a list of {{service, port, app_port}}"
+        )
+    if len(listed) > MOST_SERVICES:
+        raise NodeError(
+            f"node.metadata.services has {len(listed)} entries; list only the services that "
+            f"this application itself serves, at most {MOST_SERVICES}"
+        )
+    found: dict[int, OwnService] = {}
     for position, entry in enumerate(listed):
         where = f"node.metadata.services[{position}]"
         if not isinstance(entry, dict):
-            raise NodeError(f"{where} is {entry!r}; write {{service, port, app_port}}")
+            raise NodeError(f"{where} is {_shown(entry)}; write {{service, port, app_port}}")
         port = _port(entry, "port", where)
         if "app_port" in entry:
             app_port = _port(entry, "app_port", where)
@@ -79,17 +104,38 @@ def _services(metadata: Mapping[str, Any], proxy: bool) -> tuple[OwnService, ...
             raise NodeError(f"{where}.app_port is missing; proxy capture needs the application's own port")
         else:
             app_port = port
-        if any(own.port == port for own in found):
+        if port in found:
             raise NodeError(f"{where}.port {port} comes twice; give each service a port of its own")
-        found.append(OwnService(_text(entry, "service"), port, app_port))
-    return tuple(found)
+        found[port] = OwnService(_text(entry, "service"), port, app_port)
+    return tuple(found.values())
 
 
 def _tag(metadata: Mapping[str, Any]) -> str | None:
     tag = metadata.get("tag")
-    if tag is not None and not isinstance(tag, str):
-        raise NodeError(f"node.metadata.tag is {tag!r}; write a string, or leave it out for base")
+    if tag is not None and (not isinstance(tag, str) or len(tag) > LONGEST_TEXT):
+        raise NodeError(
+            f"node.metadata.tag is {_shown(tag)}; write a string of at most "
+            f"{LONGEST_TEXT} characters, or leave it out for base"
+        )
     return tag or None
+
+
+def _calls(metadata: Mapping[str, Any]) -> frozenset[str] | None:
+    calls = metadata.get("calls")
+    if calls is None:
+        return None
+    if not isinstance(calls, list) or not all(
+        isinstance(name, str) and 0 < len(name) <= LONGEST_TEXT for name in calls
+    ):
+        raise NodeError(
+            f"node.metadata.calls is {_shown(calls)}; write a list of service names, or leave it out"
+        )
+    if len(calls) > MOST_CALLS:
+        raise NodeError(
+            f"node.metadata.calls has {len(calls)} names, more than {MOST_CALLS}; leave it out, then the "
+            "sidecar may call everything"
+        )
+    return frozenset(calls)
 
 
 def parse_node(
@@ -99,7 +145,7 @@ def parse_node(
     if version is not None and version < OLDEST_ENVOY:
         given, oldest = (".".join(map(str, v)) for v in (version, OLDEST_ENVOY))
         raise NodeError(f"Envoy {given} is older than {oldest}, the oldest that Laneway supports; upgrade it")
-    if not cluster or len(cluster) > 253:
+    if not cluster or len(cluster) > LONGEST_TEXT:
         raise NodeError(
             "node.cluster is empty or too long; write the gateway's name (edge) or the application (sidecar, "
             "grpc)"
@@ -110,10 +156,10 @@ def parse_node(
     if role == "grpc":
         return GrpcNode(cluster, _tag(metadata))
     if role != "sidecar":
-        raise NodeError(f"node.metadata.role is {role!r}; write edge, sidecar or grpc")
+        raise NodeError(f"node.metadata.role is {_shown(role)}; write edge, sidecar or grpc")
     capture = metadata.get("capture", "proxy")
     if capture not in ("proxy", "redirect"):
-        raise NodeError(f"node.metadata.capture is {capture!r}; write proxy or redirect")
+        raise NodeError(f"node.metadata.capture is {_shown(capture)}; write proxy or redirect")
     proxy = capture == "proxy"
     address = _address(metadata, "address")
     egress = _address(metadata, "egress_address", "127.0.0.1")
@@ -122,11 +168,6 @@ def parse_node(
             f"node.metadata.egress_address is {egress!r}: the egress proxy takes any request to anywhere, so "
             "it must not be reached from outside; write a loopback address, such as 127.0.0.1"
         )
-    calls = metadata.get("calls")
-    if calls is not None and not (
-        isinstance(calls, list) and all(isinstance(name, str) and name for name in calls)
-    ):
-        raise NodeError(f"node.metadata.calls is {calls!r}; write a list of service names, or leave it out")
     place = Sidecar(
         address=address,
         app_address=_address(metadata, "app_address", address),
@@ -134,4 +175,4 @@ def parse_node(
         proxy=proxy,
         services=_services(metadata, proxy),
     )
-    return SidecarNode(cluster, _tag(metadata), place, None if calls is None else frozenset(calls))
+    return SidecarNode(cluster, _tag(metadata), place, _calls(metadata))

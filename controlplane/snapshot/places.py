@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from controlplane.plan.services import ServicePlan
 from controlplane.registry.types import Service
+from controlplane.snapshot.nodes import SidecarNode
 
 Place = tuple[str, str | None]
 """Application and tag."""
@@ -35,22 +35,21 @@ class Places:
         found = (self._places.get((address, port)) for port in ports)
         return next((place for place in found if place is not None), None)
 
-    def warnings(self, cluster: str, metadata: Mapping[str, Any]) -> list[str]:
+    def warnings(self, node: SidecarNode) -> list[str]:
         """Where a sidecar's metadata and the registry differ, in plain words."""
         found: list[str] = []
-        address = str(metadata.get("address", ""))
-        for own in metadata.get("services", []):
-            registered = self._places.get((address, int(own["port"])))
+        for own in node.place.services:
+            registered = self._places.get((node.place.address, own.port))
             if registered is None:
                 found.append(
-                    f"{address}:{int(own['port'])} is not in the registry; served from the node's metadata"
+                    f"{node.place.address}:{own.port} is not in the registry; served from the node's metadata"
                 )
                 continue
             application, tag = registered
-            if application != cluster:
-                found.append(f"the registry says application {application}, node.cluster says {cluster}")
-            if (tag or None) != (metadata.get("tag") or None):
+            if application != node.application:
                 found.append(
-                    f"the registry says tag {tag}, the node says {metadata.get('tag')}; the registry's counts"
+                    f"the registry says application {application}, node.cluster says {node.application}"
                 )
+            if (tag or None) != node.tag:
+                found.append(f"the registry says tag {tag}, the node says {node.tag}; the registry's counts")
         return found

@@ -17,7 +17,7 @@ from controlplane.snapshot.edges import Edges
 from controlplane.snapshot.endpoints import drop_endpoints, put_endpoints
 from controlplane.snapshot.grpc_clients import GrpcClients
 from controlplane.snapshot.mesh import Mesh, resource
-from controlplane.snapshot.nodes import EdgeNode, SidecarNode
+from controlplane.snapshot.nodes import EdgeNode, NodeError, SidecarNode, parse_node
 from controlplane.snapshot.on_demand import OnDemand
 from controlplane.snapshot.places import Places
 from controlplane.snapshot.reach import Reach
@@ -181,10 +181,14 @@ class Publisher:
 
     def warnings(self, cluster: str, metadata: Mapping[str, Any]) -> list[str]:
         """What looks wrong with a connected proxy, in plain words."""
-        if metadata.get("role") != "edge":
-            return self._places.warnings(cluster, metadata)
-        if cluster not in self.plan.gateways:
-            return [f"gateway {cluster} is not defined; the edge waits with an empty configuration"]
+        try:
+            node = parse_node(cluster, metadata, None)
+        except NodeError as error:
+            return [f"this entry cannot be shown in full: {error}"]
+        if isinstance(node, SidecarNode):
+            return self._places.warnings(node)
+        if isinstance(node, EdgeNode) and node.gateway not in self.plan.gateways:
+            return [f"gateway {node.gateway} is not defined; the edge waits with an empty configuration"]
         return []
 
     def release(self, node: EdgeNode | SidecarNode, view: View) -> None:

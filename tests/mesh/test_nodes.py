@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -137,3 +138,36 @@ def test_an_edge_of_an_unknown_gateway_waits(mesh: Mesh) -> None:
     until(lambda: listening((admin[0], 8080)), 10, "the edge that waited")
     until(lambda: fetch((admin[0], 8080), "/z").status == 200, 10, "its route")
     mesh.kill(child)
+
+
+GRPC_NODES = [
+    {"role": "grpc", "services": [{"service": "sc-A"}]},
+    {"role": "grpc", "services": [{"service": "sc-A", "port": "http"}], "address": 7},
+    {"role": "grpc", "services": {"sc-A": 80}, "tag": "gray"},
+]
+
+
+@pytest.mark.parametrize("metadata", GRPC_NODES, ids=range(len(GRPC_NODES)))
+def test_no_client_breaks_the_listing_of_proxies(mesh: Mesh, metadata: dict[str, Any]) -> None:
+    done = threading.Event()
+
+    def stay() -> Iterator[Any]:
+        request = discovery_pb2.DeltaDiscoveryRequest(
+            type_url="type.googleapis.com/envoy.config.listener.v3.Listener",
+            resource_names_subscribe=["sc-A"],
+        )
+        json_format.ParseDict({"id": "odd", "cluster": "app", "metadata": metadata}, request.node)
+        yield request
+        done.wait()
+
+    with grpc.insecure_channel(f"{mesh.xds[0]}:{mesh.xds[1]}") as channel:
+        method = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+        request_type, response_type = METHODS["Delta"]
+        call = channel.stream_stream(method, request_type.SerializeToString, response_type.FromString)
+        next(answers := call(stay(), timeout=30))
+        found = {one["node"]: one for one in mesh.rest.get("/v1/proxies")["items"]}
+        assert found["odd"]["role"] == "grpc"
+        assert len(found) > 1
+        assert mesh.rest.get("/v1/proxies/odd")["items"]
+        done.set()
+        answers.cancel()
