@@ -1,0 +1,96 @@
+"""Who is connected to a port: bounded in all and per address; who waits makes room for who comes."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+T = TypeVar("T", bound=Hashable)
+
+
+def sender(host: str) -> str:
+    """What counts as one address: an IPv4 address, or the /64 of an IPv6 address, which one host may own."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.IPv6Network((address.packed, 64), strict=False))
+    return str(address)
+
+
+class Crowd(Generic[T]):
+    """The connections of one port. `most`: in all, `most_per_sender`: of one address (see `sender`).
+
+    A connection is *waiting* (nothing is being done for it) until `busy`, and again after `waiting`. Where
+    there is no room for who comes, the connection that has waited longest is displaced: of the same address
+    if that has its share, else of the address with the most that wait. So a crowd that only holds connections
+    open never keeps anybody out, and costs its own address first.
+    """
+
+    def __init__(self, most: int, most_per_sender: int) -> None:
+        self.most = most
+        self.most_per_sender = most_per_sender
+        #: Sums since the start.
+        self.displaced = 0
+        self.refused = 0
+        self._sender: dict[T, str] = {}
+        self._count: Counter[str] = Counter()
+        self._waiting: dict[str, dict[T, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._sender)
+
+    def enter(self, connection: T, host: str) -> T | None:
+        """Let `connection` in. Returns the one to close for it, which has left; itself if it has no room."""
+        key = sender(host)
+        displaced: T | None = None
+        if self._count[key] >= self.most_per_sender:
+            displaced = self._oldest(key)
+        elif len(self._sender) >= self.most:
+            displaced = self._oldest(max(self._waiting, key=lambda one: len(self._waiting[one])))
+        else:
+            self._add(connection, key)
+            return None
+        if displaced is None:
+            self.refused += 1
+            self._forget(key)
+            return connection
+        self.displaced += 1
+        self.leave(displaced)
+        self._add(connection, key)
+        return displaced
+
+    def busy(self, connection: T) -> None:
+        """Something is being done for it: it keeps its place."""
+        if (key := self._sender.get(connection)) is not None:
+            self._waiting[key].pop(connection, None)
+
+    def waiting(self, connection: T) -> None:
+        """Nothing is being done for it from now on."""
+        if (key := self._sender.get(connection)) is not None:
+            self._waiting[key].setdefault(connection)
+
+    def leave(self, connection: T) -> None:
+        """It is closed. May be said more than once."""
+        if (key := self._sender.pop(connection, None)) is not None:
+            self._waiting[key].pop(connection, None)
+            self._count[key] -= 1
+            self._forget(key)
+
+    def _add(self, connection: T, key: str) -> None:
+        self._sender[connection] = key
+        self._count[key] += 1
+        self._waiting.setdefault(key, {})[connection] = None
+
+    def _oldest(self, key: str) -> T | None:
+        return next(iter(self._waiting.get(key, ())), None)
+
+    def _forget(self, key: str) -> None:
+        if not self._count[key]:
+            del self._count[key]
+            self._waiting.pop(key, None)
