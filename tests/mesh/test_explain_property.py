@@ -234,7 +234,7 @@ def test_explain_is_what_the_edge_does(mesh: Mesh, capsys: pytest.CaptureFixture
             return answer.status == 200 and answer.received("x-lane") == [name]
 
         try:
-            until(arrived, 10, f"round {number}")
+            until(arrived, 10, f"round {number} of seed {SEED}")
         except AssertionError:
             mesh.check_accepted()
             raise

@@ -109,21 +109,27 @@ def impatient(mesh: Mesh) -> list[str]:
             return []
 
 
-def test_an_instance_that_accepts_and_stays_silent(mesh: Mesh) -> None:
-    """The registry says healthy, connections are made, no answer comes: found within some intervals."""
+def silence(mesh: Mesh) -> float:
+    """An instance accepts and stays silent; seconds that a request of its lane takes once that is known."""
     stop(mesh, "Agray", signal.SIGSTOP)
     try:
-        until(lambda: "failed_active_hc" in flags(mesh, "Agray"), 5, "the silence to be noticed")
-        noticed = time.monotonic()
-        until(lambda: impatient(mesh) == ["A"], 5, "the edge's worker to know")
-        assert time.monotonic() - noticed < 1.5
+        until(lambda: "failed_active_hc" in flags(mesh, "Agray"), 10, "the silence to be noticed")
+        until(lambda: impatient(mesh) == ["A"], 10, "the edge's worker to know")
+        began = time.monotonic()
         for _ in range(20):
-            began = time.monotonic()
             assert mesh.chain("/a", GRAY) == ["A"]
-            assert time.monotonic() - began < 1.0
+        return (time.monotonic() - began) / 20
     finally:
         stop(mesh, "Agray", signal.SIGCONT)
-    until(lambda: mesh.chain("/a", GRAY) == ["Agray"], 5, "the lane again")
+        until(lambda: mesh.chain("/a", GRAY) == ["Agray"], 10, "the lane again")
+
+
+def test_an_instance_that_accepts_and_stays_silent(mesh: Mesh) -> None:
+    """The registry says healthy, connections are made, no answer comes: found, and not waited for again.
+
+    A busy machine makes requests slow, nothing makes them fast: one quick round of three is enough.
+    """
+    assert any(silence(mesh) < 0.2 for _ in range(3))
 
 
 def test_base_is_not_given_up(mesh: Mesh) -> None:
