@@ -36,6 +36,7 @@ from controlplane.model.documents import Gateway, Lane, LaneGroup, Route
 from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Instance, Service
+from controlplane.rpc.choice import transport
 from controlplane.snapshot.publisher import Publisher
 from controlplane.snapshot.views import Views
 from controlplane.xds.messages import DeltaRequest, DeltaResponse, NodeMessage
@@ -156,7 +157,7 @@ class Sidecar:
 @asynccontextmanager
 async def served(world: World) -> AsyncIterator[tuple[XdsServer, int]]:
     views = Views(world.publisher)
-    server = XdsServer(views.classify, views.released)
+    server = XdsServer(views.classify, views.released, transport=transport())
     port = await server.start(f"{HOST}:0")
     server.set_ready()
     try:

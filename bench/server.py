@@ -23,6 +23,7 @@ from envoy.config.core.v3 import base_pb2, config_source_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 
 from controlplane.app import memory
+from controlplane.rpc.choice import transport
 from controlplane.xds.resources import CLUSTER, ENDPOINT, Collection, Resource, View
 from controlplane.xds.server import XdsServer
 
@@ -80,7 +81,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     members = arguments.endpoints
     assigned = Collection(ENDPOINT, (endpoints(index, members, 0) for index in range(arguments.clusters)))
     view = View({CLUSTER: [clusters], ENDPOINT: [assigned]})
-    server = XdsServer(lambda node: view)
+    server = XdsServer(lambda node: view, transport=transport(arguments.transport))
     await server.start(arguments.xds)
     server.set_ready()
     host, _, port = arguments.control.rpartition(":")
@@ -103,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--xds", default="127.0.0.1:18000")
     parser.add_argument("--control", default="127.0.0.1:18001")
+    parser.add_argument("--transport", default="laneway", choices=["laneway", "grpcio"])
     parser.add_argument("-clusters", "--clusters", type=int, default=1000)
     parser.add_argument("--endpoints", type=int, default=10)
     parser.add_argument("--profile", default="/dev/null")

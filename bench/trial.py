@@ -30,6 +30,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from bench import document
 from bench.envoys import bootstrap, envoys
 from controlplane.app import memory
+from controlplane.rpc.choice import transport
 from controlplane.xds import messages
 from controlplane.xds.resources import CLUSTER, LISTENER, ROUTE, Collection, Resource, View
 from controlplane.xds.server import XdsServer
@@ -50,7 +51,7 @@ async def serve(pipe: Connection, wait: float) -> None:
     """Change the route for each message of the pipe; answer with the time of the change."""
     routes = Collection(ROUTE, [route(0)])
     view = View({ROUTE: [routes]})
-    server = XdsServer(lambda _node: view, trial_wait=wait)
+    server = XdsServer(lambda _node: view, transport=transport(), trial_wait=wait)
     pipe.send(await server.start("127.0.0.1:0"))
     server.set_ready()
     loop = asyncio.get_running_loop()
@@ -170,7 +171,7 @@ async def measure_envoys(wait: float, changes: int) -> list[float]:
     view = View(
         {CLUSTER: [Collection(CLUSTER)], LISTENER: [Collection(LISTENER, [edge_listener()])], ROUTE: [routes]}
     )
-    server = XdsServer(lambda _node: view, trial_wait=wait)
+    server = XdsServer(lambda _node: view, transport=transport(), trial_wait=wait)
     port = await server.start("127.0.0.1:0")
     server.set_ready()
     times: list[float] = []

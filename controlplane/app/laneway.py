@@ -23,6 +23,7 @@ from controlplane.plan.rollout import Deployed
 from controlplane.registry.catalog import Catalog
 from controlplane.registry.names import ServiceNames
 from controlplane.registry.types import Service, Services, SourceStatus
+from controlplane.rpc.transport import MakeTransport
 from controlplane.snapshot.publisher import Publisher
 from controlplane.snapshot.rollout import Rollout
 from controlplane.snapshot.views import Views
@@ -36,23 +37,23 @@ log = structlog.get_logger("laneway")
 STORE_RETRY = 1.0
 """Seconds between two tries to load the definitions."""
 
-CONNECTION_AGE = 1800.0
-"""Seconds until a connection is asked to go elsewhere, so that replicas share the proxies again."""
-
 
 class Laneway:
     """All parts, wired. Implements `admin.control.ControlPlane`. `lane_drain`, `trial_wait`: seconds."""
 
     def __init__(
-        self, store: DefinitionStore, catalog: Catalog, lane_drain: float, trial_wait: float = 0.0
+        self,
+        store: DefinitionStore,
+        catalog: Catalog,
+        transport: MakeTransport,
+        lane_drain: float,
+        trial_wait: float = 0.0,
     ) -> None:
         self.store = store
         self.catalog = catalog
         self.publisher = Publisher()
         views = Views(self.publisher)
-        self.xds = XdsServer(
-            views.classify, views.released, trial_wait=trial_wait, max_connection_age=CONNECTION_AGE
-        )
+        self.xds = XdsServer(views.classify, views.released, transport=transport, trial_wait=trial_wait)
         self._rollout = Rollout(self._publish, self._acknowledged, lane_drain)
         self._names = ServiceNames()
         self._loaded = False

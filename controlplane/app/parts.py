@@ -7,10 +7,15 @@ from controlplane.registry.file import FileSource
 from controlplane.registry.last_known import LastKnown
 from controlplane.registry.nacos import NacosConfig, NacosSource
 from controlplane.registry.source import Source
+from controlplane.rpc.choice import transport
+from controlplane.rpc.transport import Limits, MakeTransport
 from controlplane.store.interface import DefinitionStore
 from controlplane.store.memory import MemoryStore
 from controlplane.store.nacos import NacosStore
 from controlplane.store.sqlite import SQLiteStore
+
+CONNECTION_AGE = 1800.0
+"""Seconds until a connection is asked to go elsewhere, so that replicas share the proxies again."""
 
 
 def store_of(settings: Settings) -> DefinitionStore:
@@ -30,6 +35,11 @@ def sources_of(settings: Settings) -> list[Source]:
     if settings.nacos:
         sources.append(NacosSource(nacos_of(settings)))
     return sources
+
+
+def transport_of(settings: Settings) -> MakeTransport:
+    """What makes the gRPC server of the xDS port."""
+    return transport(settings.xds_transport, Limits(max_connection_age=CONNECTION_AGE))
 
 
 def last_known_of(settings: Settings) -> LastKnown | None:

@@ -46,7 +46,7 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
         times=hold.Times(empty_hold=settings.empty_hold),
         last_known=parts.last_known_of(settings),
     )
-    laneway = Laneway(store, catalog, settings.lane_drain, settings.trial_wait)
+    laneway = Laneway(store, catalog, parts.transport_of(settings), settings.lane_drain, settings.trial_wait)
     admin = _admin(settings, laneway)
     try:
         await _listen(settings, laneway, admin)

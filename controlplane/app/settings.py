@@ -20,6 +20,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from controlplane.rpc.choice import TransportName
+
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -36,6 +38,9 @@ class Settings(BaseSettings):
     )
 
     xds: str = Field("127.0.0.1:18000", description="address:port of the xDS server")
+    xds_transport: TransportName = Field(
+        "laneway", description="gRPC server of the xDS port: laneway (its own) or grpcio (gRPC's library)"
+    )
     admin: str = Field("127.0.0.1:18080", description="address:port of the admin API")
     services: Path | None = Field(None, description="file or directory of the file source")
     definitions: Path | None = Field(None, description="applied at start if the store is empty")

@@ -33,6 +33,10 @@ def serve(
         Path | None, typer.Option(help="Keeps the services known last, for a start without the registry.")
     ] = None,
     xds: Annotated[Text, typer.Option(help="Address of the xDS server. [default: 127.0.0.1:18000]")] = None,
+    xds_transport: Annotated[
+        Literal["laneway", "grpcio"] | None,
+        typer.Option(help="gRPC server of the xDS port: Laneway's own or gRPC's library. [default: laneway]"),
+    ] = None,
     admin: Annotated[Text, typer.Option(help="Address of the admin API. [default: 127.0.0.1:18080]")] = None,
     admin_tokens: Annotated[Path | None, typer.Option(help="File of `name: token` lines.")] = None,
     admin_allow_anonymous: Annotated[
@@ -80,6 +84,7 @@ def serve(
             "store": store,
             "state_dir": state_dir,
             "xds": xds,
+            "xds_transport": xds_transport,
             "admin": admin,
             "token_file": admin_tokens,
             "admin_allow_anonymous": admin_allow_anonymous,

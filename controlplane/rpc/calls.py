@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import grpc
-import structlog
 
 from . import status
 from .encodings import binary, decompress, seconds
+from .guard import GuardedCall
 from .headers import RequestHead, block
-from .status import ENCODINGS, CallEnd
+from .status import ENCODINGS
 from .stream import Stream
-
-_log = structlog.get_logger("laneway.rpc")
+from .transport import CallEnd, Methods
 
 _PREFIX = 5  # a flag and the length of a message
 _RESERVED = {"content-type", "content-length", "te"}
 _RESPONSE = block(status.RESPONSE)
-
-
-class Handler(Protocol):
-    """What serves one call. Any method but `closed` may raise CallEnd."""
-
-    def message(self, raw: bytes) -> None:
-        """A request has come."""
-
-    def half_closed(self) -> None:
-        """There are no more requests."""
-
-    def writable(self) -> None:
-        """All responses have left, the call is writable again."""
-
-    def closed(self, end: CallEnd | None) -> None:
-        """The call is over, with this status or, None, by the client's doing. Nothing is called after it."""
 
 
 class Timer(Protocol):
@@ -46,8 +29,6 @@ class Timer(Protocol):
 
 #: (seconds, what): runs something later.
 Later = Callable[[float, Callable[[], None]], Timer]
-#: By the path of the method. A function may raise CallEnd.
-Methods = Mapping[str, "Callable[[Call], Handler]"]
 
 
 class Room:
@@ -59,7 +40,7 @@ class Room:
         self.left = left
 
 
-class Call:
+class Call(GuardedCall):
     """One call: requests go to its handler, which gets `closed` exactly once. It is its stream's receiver.
 
     largest: bytes that a request may have.
@@ -70,8 +51,6 @@ class Call:
         "_buffer",
         "_complete",
         "_draining",
-        "_ended",
-        "_handler",
         "_head",
         "_largest",
         "_needed",
@@ -79,24 +58,21 @@ class Call:
         "_room",
         "_stream",
         "_timer",
-        "peer",
     )
 
     def __init__(self, stream: Stream, head: RequestHead, peer: str, largest: int, room: Room) -> None:
+        super().__init__(peer)
         self._stream = stream
         self._head = head
         self._largest = largest
         self._room = room
         self._buffer = bytearray()
         self._needed = 0  # bytes of the buffer until there is something to do
-        self._handler: Handler | None = None
         self._timer: Timer | None = None
         self._begun = False
-        self._ended = False
         self._paused = False
         self._draining = False
         self._complete = False
-        self.peer = peer
 
     def begin(self, methods: Methods, later: Later) -> None:
         """Give the call to the handler of its method, or refuse it."""
@@ -152,10 +128,6 @@ class Call:
             self._stream.send_headers(_RESPONSE)
         size = sum(map(len, parts))
         self._stream.send(b"\0" + size.to_bytes(4, "big"), *parts)
-
-    def finish(self, code: grpc.StatusCode = grpc.StatusCode.OK, text: str = "") -> None:
-        """End the call with a status, after the responses that have not left yet."""
-        self._end(CallEnd(code, text))
 
     def pause(self) -> None:
         """Let requests wait until `resume`; flow control keeps the client from sending many."""
@@ -255,21 +227,6 @@ class Call:
         else:
             self.attempt(self._handler.message, raw)
 
-    def attempt(self, what: Callable[..., None], *arguments: Any) -> None:
-        """Do something for the call, if it has not ended; what goes wrong ends this call alone."""
-        if self._ended:
-            return
-        try:
-            what(*arguments)
-        except CallEnd as end:
-            self._end(end)
-        except Exception:
-            self._failed()
-
-    def _failed(self) -> None:
-        _log.exception("a call failed", method=self.method, peer=self.peer)
-        self.finish(grpc.StatusCode.INTERNAL, "the server failed; its log says why")
-
     def _expire(self) -> None:
         self.finish(grpc.StatusCode.DEADLINE_EXCEEDED, "the client's deadline has passed")
 
@@ -288,10 +245,4 @@ class Call:
         self._buffer = bytearray()
         if self._timer is not None:
             self._timer.cancel()
-        handler, self._handler = self._handler, None
-        if handler is not None:
-            try:
-                handler.closed(end)
-            except Exception:
-                # The other calls of a lost connection are still to be told.
-                _log.exception("a call failed when it was over", method=self.method, peer=self.peer)
+        self._tell(end)

@@ -11,7 +11,7 @@ import zlib
 
 import grpc
 
-from .status import CallEnd
+from .transport import CallEnd
 
 _WINDOW_BITS = {"deflate": zlib.MAX_WBITS, "gzip": 16 + zlib.MAX_WBITS}
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}

@@ -11,11 +11,12 @@ import grpc
 import structlog
 
 from . import frames
-from .calls import Call, Methods, Room
+from .calls import Call, Room
 from .frames import ConnectionFault
 from .headers import RequestHead
 from .http2 import Http2Connection
 from .stream import Receiver, Stream
+from .transport import Limits, Methods
 
 _log = structlog.get_logger("laneway.rpc")
 _BACKLOG = 4096
@@ -24,30 +25,14 @@ _REQUESTS_AT_ONCE = 8  # of the largest size, in parts, over all connections
 
 
 class Listener:
-    """Serves `methods` on one port. All times are seconds.
+    """Serves `methods` on one port, within `limits`. It is a Transport."""
 
-    largest_request: bytes. keepalive: silence of a client after which it is asked for a sign of life; it
-    has a third of that to give one. max_connection_age: until a client is asked to connect anew, with
-    a jitter of a tenth; 0 for never. max_connection_age_grace: what it then has for its open calls.
-    """
-
-    def __init__(
-        self,
-        methods: Methods,
-        *,
-        largest_request: int,
-        keepalive: float,
-        max_connection_age: float = 0.0,
-        max_connection_age_grace: float = 10.0,
-    ) -> None:
+    def __init__(self, methods: Methods, limits: Limits) -> None:
         self.methods = methods
-        self.largest_request = largest_request
-        self.keepalive = keepalive
-        self.max_connection_age = max_connection_age
-        self.max_connection_age_grace = max_connection_age_grace
+        self.limits = limits
         self.connections: set[_Connection] = set()
         self.empty = asyncio.Event()
-        self.room = Room(_REQUESTS_AT_ONCE * largest_request)
+        self.room = Room(_REQUESTS_AT_ONCE * limits.largest_request)
         self.stopping = False
         self._server: asyncio.Server | None = None
         self._sweeping: asyncio.TimerHandle | None = None
@@ -92,7 +77,7 @@ class Listener:
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        self._sweeping = loop.call_later(self.keepalive / _SWEEPS, self._sweep)
+        self._sweeping = loop.call_later(self.limits.keepalive / _SWEEPS, self._sweep)
         now = loop.time()
         for connection in tuple(self.connections):
             connection.check(now)
@@ -123,7 +108,7 @@ class _Connection(asyncio.Protocol):
         name = transport.get_extra_info("peername") or ("", 0)
         self._peer = f"ipv6:[{name[0]}]:{name[1]}" if ":" in name[0] else f"ipv4:{name[0]}:{name[1]}"
         self._listener.connections.add(self)
-        age = self._listener.max_connection_age
+        age = self._listener.limits.max_connection_age
         if age:
             self._timer = self._loop.call_later(age * random.uniform(0.9, 1.1), self._age)
 
@@ -170,10 +155,10 @@ class _Connection(asyncio.Protocol):
             # It takes what is sent, and what it says is not read in the meantime.
             self._heard, self._pinged = now, None
         if self._pinged is not None:
-            if now - self._pinged > self._listener.keepalive / 3:
+            if now - self._pinged > self._listener.limits.keepalive / 3:
                 _log.info("a client is silent", peer=self._peer, seconds=round(now - self._heard, 1))
                 self.transport.abort()
-        elif now - self._heard > self._listener.keepalive:
+        elif now - self._heard > self._listener.limits.keepalive:
             self._pinged = now
             self.http2.ping()
 
@@ -186,7 +171,7 @@ class _Connection(asyncio.Protocol):
 
     def _age(self) -> None:
         self.http2.go_away()
-        self._timer = self._loop.call_later(self._listener.max_connection_age_grace, self._expire)
+        self._timer = self._loop.call_later(self._listener.limits.max_connection_age_grace, self._expire)
 
     def _expire(self) -> None:
         self.cut("the connection has reached its age")
@@ -197,7 +182,9 @@ class _Connection(asyncio.Protocol):
             self._timer.cancel()
         self.transport.close()
         # Who reads nothing does not keep what is left to send for ever.
-        self._timer = self._loop.call_later(self._listener.max_connection_age_grace, self.transport.abort)
+        self._timer = self._loop.call_later(
+            self._listener.limits.max_connection_age_grace, self.transport.abort
+        )
 
     # The connection's side.
 
@@ -208,6 +195,6 @@ class _Connection(asyncio.Protocol):
             self.transport.writelines(parts)
 
     def _accept(self, stream: Stream, head: RequestHead) -> Receiver:
-        call = Call(stream, head, self._peer, self._listener.largest_request, self._listener.room)
+        call = Call(stream, head, self._peer, self._listener.limits.largest_request, self._listener.room)
         call.begin(self._listener.methods, self._loop.call_later)
         return call

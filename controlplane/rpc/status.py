@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import quote
 
-import grpc
+from .transport import CallEnd
 
 Fields = Sequence[tuple[str, str]]
 
@@ -21,22 +21,17 @@ _LONGEST_TEXT = 1_000  # bytes, thrice that when encoded: clients take 8 KiB of 
 _PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
-class CallEnd(Exception):
-    """The call is to end with this status."""
-
-    def __init__(self, code: grpc.StatusCode, text: str = "") -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
-
-
 def trailers(end: CallEnd) -> Fields:
     """The fields that tell a status."""
     fields = [("grpc-status", str(end.code.value[0]))]
     if end.text:
-        text = end.text.encode(errors="replace")[:_LONGEST_TEXT].decode(errors="ignore")
-        fields.append(("grpc-message", quote(text, safe=_PLAIN)))
+        fields.append(("grpc-message", quote(shortened(end.text), safe=_PLAIN)))
     return fields
+
+
+def shortened(text: str) -> str:
+    """A status text that leaves room for the other trailers."""
+    return text.encode(errors="replace")[:_LONGEST_TEXT].decode(errors="ignore")
 
 
 def refusal(method: str, content_type: str) -> Fields | None:

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 import grpc
 from google.protobuf.message import DecodeError
 
-from controlplane.rpc.calls import Call
-from controlplane.rpc.status import CallEnd
+from controlplane.rpc.transport import Call, CallEnd
 
 from .delta import DeltaSubscription
 from .messages import Message, OpaqueDeltaRequest, SotwRequest
@@ -58,7 +57,7 @@ class Owner(Protocol):
         """So many bytes of a response have been sent."""
 
     def closed(self, connection: Connection, end: CallEnd | None) -> None:
-        """The stream is over (see rpc.calls.Handler)."""
+        """The stream is over (see rpc.transport.Handler)."""
 
 
 class Connection:

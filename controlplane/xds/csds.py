@@ -11,8 +11,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from controlplane.rpc.calls import Call, Handler
-from controlplane.rpc.status import CallEnd
+from controlplane.rpc.transport import Call, CallEnd, Handler
 
 from . import status
 from .messages import (

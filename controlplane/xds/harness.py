@@ -14,6 +14,8 @@ from typing import Any
 
 from google.protobuf import descriptor_pool, message, message_factory
 
+from controlplane.rpc.choice import transport
+
 from .messages import Message
 from .node import Node
 from .resources import (
@@ -50,7 +52,7 @@ class Harness:
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.server = XdsServer(self._classify, **settings)
+        self.server = XdsServer(self._classify, transport=transport(), **settings)
         self._views: dict[str, View] = {}
 
     async def start(self, address: str) -> int:

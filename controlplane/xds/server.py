@@ -1,6 +1,6 @@
 """The xDS server: one gRPC port with aggregated and separate discovery, and client status.
 
-    server = XdsServer(classify)
+    server = XdsServer(classify, transport=transport("laneway", Limits()))
     port = await server.start("127.0.0.1:0")
     server.set_ready()
     collection.put(Resource.of("name", body))      # is pushed by itself
@@ -21,9 +21,7 @@ from typing import Any
 import grpc
 import structlog
 
-from controlplane.rpc.calls import Call
-from controlplane.rpc.listener import Listener
-from controlplane.rpc.status import CallEnd
+from controlplane.rpc.transport import Call, CallEnd, MakeTransport
 
 from . import csds
 from .admission import TokenBucket
@@ -51,7 +49,6 @@ __all__ = [
 ]
 
 _log = structlog.get_logger("laneway.xds")
-_MIB = 1 << 20
 
 
 class XdsServer:
@@ -61,6 +58,7 @@ class XdsServer:
     or
         NotReady to let it wait for the next `set_ready`.
     released: called with what `classify` was called with and gave, when the stream has ended.
+    transport: makes the gRPC server that the calls come from.
     authorise: called before anything is read of a stream, with its peer and its metadata; raises InvalidNode
     to
         refuse it with PERMISSION_DENIED.
@@ -68,9 +66,7 @@ class XdsServer:
     it
         first has not answered (see Trials); 0 for to all at once.
     debounce_quiet, debounce_max, removal_wait, warming_wait: seconds (see Debounce and StreamState).
-    max_connection_age: seconds until a connection is asked to go elsewhere, with gRPC's jitter of a tenth; 0
-    for
-        never. stream_rate, stream_burst: new streams a second and at once; 0 for no limit.
+    stream_rate, stream_burst: new streams a second and at once; 0 for no limit.
     max_streams_per_node: streams that one node id may hold; 0 for no limit.
     """
 
@@ -79,16 +75,13 @@ class XdsServer:
         classify: Callable[[Node], View],
         released: Callable[[Node, View], None] | None = None,
         *,
+        transport: MakeTransport,
         authorise: Callable[[str, Mapping[str, str | bytes]], None] | None = None,
         trial_wait: float = 0.0,
         debounce_quiet: float = 0.01,
         debounce_max: float = 0.1,
         removal_wait: float = 2.0,
         warming_wait: float = 0.5,
-        max_receive_bytes: int = 32 * _MIB,
-        max_connection_age: float = 0.0,
-        max_connection_age_grace: float = 10.0,
-        keepalive: float = 30.0,
         stream_rate: float = 0.0,
         stream_burst: int = 2_000,
         max_streams_per_node: int = 0,
@@ -99,13 +92,7 @@ class XdsServer:
         self._removal_wait = removal_wait
         self._warming_wait = warming_wait
         self._max_streams_per_node = max_streams_per_node
-        self._listener = Listener(
-            {**methods(self._serve), **csds.methods(self._client_streams)},
-            largest_request=max_receive_bytes,
-            keepalive=keepalive,
-            max_connection_age=max_connection_age,
-            max_connection_age_grace=max_connection_age_grace,
-        )
+        self._transport = transport({**methods(self._serve), **csds.methods(self._client_streams)})
         self._bucket = TokenBucket(stream_rate, stream_burst)
         self._debounce: Debounce[Collection] = Debounce(
             self._push, quiet=debounce_quiet, longest=debounce_max
@@ -131,7 +118,7 @@ class XdsServer:
 
     async def start(self, address: str) -> int:
         """Listen on host:port, port 0 for one that the system gives. Returns the port. Raises OSError."""
-        return await self._listener.start(address)
+        return await self._transport.start(address)
 
     async def stop(self, grace: float = 1.0) -> None:
         """End all streams with UNAVAILABLE, after GOAWAY, and stop. grace: seconds until the rest is cut."""
@@ -140,7 +127,7 @@ class XdsServer:
         self._trials.close()
         for connection in (*self._streams, *self._waiting):
             connection.call.finish(grpc.StatusCode.UNAVAILABLE, "the server stops")
-        await self._listener.stop(grace)
+        await self._transport.stop(grace)
 
     def set_ready(self) -> None:
         """Let streams in. Call it again when nodes for which `classify` raised NotReady can be served."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from controlplane.rpc.calls import Call, Handler
+from controlplane.rpc.transport import Call, Handler
 
 from .delta import DeltaSubscription
 from .resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, RUNTIME, SECRET, VIRTUAL_HOST

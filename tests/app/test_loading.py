@@ -10,6 +10,7 @@ import pytest
 from controlplane.app import laneway as laneway_module
 from controlplane.app.laneway import Laneway
 from controlplane.registry.catalog import Catalog
+from controlplane.rpc.choice import transport
 from controlplane.store.interface import StoreUnavailable
 from controlplane.store.sqlite import SQLiteStore
 
@@ -35,7 +36,7 @@ async def test_what_is_waited_for_is_said_with_its_reason(
     monkeypatch.setattr(laneway_module, "STORE_RETRY", 0.01)
     first, second = SQLiteStore(tmp_path / "d.db"), Observed(tmp_path / "d.db")
     await first.open()
-    laneway = Laneway(second, Catalog([]), lane_drain=0.0)
+    laneway = Laneway(second, Catalog([]), transport(), lane_drain=0.0)
     assert laneway.ready() == ["the store of definitions is not loaded"]
     async with asyncio.timeout(30):
         loading = asyncio.create_task(laneway.load())

@@ -16,7 +16,7 @@ from controlplane.rpc import frames
 from controlplane.rpc.calls import Call
 from controlplane.rpc.encodings import decompress
 from controlplane.rpc.frames import frame, rst_stream
-from controlplane.rpc.status import CallEnd
+from controlplane.rpc.transport import CallEnd
 from tests.rpc.pair import data
 from tests.rpc.wire import Echo, Raw, Service, call, message, raw, serving
 

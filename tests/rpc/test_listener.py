@@ -13,6 +13,7 @@ import pytest
 from controlplane.rpc import frames
 from controlplane.rpc.frames import frame, window_update
 from controlplane.rpc.listener import Listener, _Connection
+from controlplane.rpc.transport import Limits
 from tests.rpc.pair import HELLO, Frame
 from tests.rpc.wire import PATIENCE, Echo, Raw, Service, call, message, raw, serving
 
@@ -168,7 +169,7 @@ class Transport(asyncio.Transport):
 
 
 async def test_who_takes_what_is_sent_is_alive() -> None:
-    listener, transport = Listener({}, largest_request=1, keepalive=30.0), Transport()
+    listener, transport = Listener({}, Limits(largest_request=1)), Transport()
     loop = asyncio.get_running_loop()
     connection = _Connection(listener, loop)
     connection.connection_made(transport)
@@ -274,7 +275,7 @@ async def test_a_client_that_never_reads_does_not_hold_up_the_end(service: Servi
 
 
 async def test_who_is_accepted_while_it_stops_is_not_kept() -> None:
-    listener, transport = Listener({}, largest_request=1, keepalive=30.0), Transport()
+    listener, transport = Listener({}, Limits(largest_request=1)), Transport()
     await listener.start("127.0.0.1:0")
     await listener.stop(0)
     _Connection(listener, asyncio.get_running_loop()).connection_made(transport)
@@ -315,7 +316,7 @@ async def test_addresses(address: str, targets: list[str]) -> None:
 
 
 async def test_a_port_that_is_taken(service: Service) -> None:
-    other = Listener({}, largest_request=1, keepalive=30.0)
+    other = Listener({}, Limits(largest_request=1))
     with pytest.raises(OSError, match="in use"):
         await other.start(f"127.0.0.1:{service.port}")
     await other.stop(0)

@@ -15,7 +15,7 @@ from controlplane.rpc.calls import Call
 from controlplane.rpc.frames import frame
 from controlplane.rpc.headers import block
 from controlplane.rpc.listener import Listener
-from controlplane.rpc.status import CallEnd
+from controlplane.rpc.transport import CallEnd, Limits
 from tests.rpc.pair import HELLO, Frame
 
 PATIENCE = 20.0  # seconds until a test gives up
@@ -62,8 +62,8 @@ class Service:
         self.on_half_closed: Callable[[Echo], None] = lambda echo: echo.call.finish()
         self.on_closed: Callable[[Echo], None] = lambda echo: None
         self.begun = asyncio.Event()
-        limits = {"largest_request": 1_000_000, "keepalive": 30.0} | settings
-        self.listener = Listener({"/test/Echo": self._serve}, **limits)  # pyright: ignore[reportArgumentType]
+        limits = Limits(**{"largest_request": 1_000_000, **settings})  # pyright: ignore[reportArgumentType]
+        self.listener = Listener({"/test/Echo": self._serve}, limits)
         self.port = 0
 
     def _serve(self, call: Call) -> Echo:

@@ -12,6 +12,7 @@ import grpc
 import pytest
 import yaml
 
+from controlplane.rpc.choice import transport
 from controlplane.snapshot.views import Views
 from controlplane.xds.resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE
 from controlplane.xds.server import XdsServer
@@ -66,7 +67,7 @@ async def test_a_client_of_another_library_gets_over_a_stream_what_the_golden_fi
     case = cases.read(name)
     golden = yaml.safe_load((cases.TESTDATA / f"{name}.out.yaml").read_text(encoding="utf-8"))
     views = Views(cases.published(case))
-    server = XdsServer(views.classify, views.released)
+    server = XdsServer(views.classify, views.released, transport=transport())
     port = await server.start("127.0.0.1:0")
     server.set_ready()
     try:

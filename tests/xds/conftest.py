@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
+from controlplane.rpc.choice import TransportName
+from controlplane.xds.node import Node
+from controlplane.xds.resources import View
 from tests.xds.world import World, Worlds
 
 
+@pytest.fixture(params=["laneway", "grpcio"])
+def transport(request: pytest.FixtureRequest) -> TransportName:
+    """The transport below the xDS server: the rules are the same."""
+    return request.param
+
+
 @pytest.fixture
-async def worlds() -> AsyncIterator[Worlds]:
+async def worlds(transport: TransportName) -> AsyncIterator[Worlds]:
     """Makes worlds; `await worlds().start()`."""
     made: list[World] = []
 
-    def make(**settings: object) -> World:
-        made.append(World(**settings))  # pyright: ignore[reportArgumentType]
+    def make(classify: Callable[[Node], View] | None = None, **settings: Any) -> World:
+        made.append(World(transport, classify, **settings))
         return made[-1]
 
     yield make

@@ -17,7 +17,6 @@ from controlplane.xds.resources import (
     Resource,
     View,
 )
-from controlplane.xds.server import XdsServer
 from tests.xds.client import SEPARATE, Stream, resource
 from tests.xds.world import World, Worlds, subscribe_all
 
@@ -305,18 +304,15 @@ async def test_an_unknown_type_is_answered_as_empty_and_the_stream_goes_on(world
 async def test_shared_and_own_collections_are_one_view(worlds: Worlds, delta: bool) -> None:
     shared = Collection(CLUSTER, [resource("shared")])
     own = {name: Collection(CLUSTER, [resource(f"own-{name}")]) for name in ("x", "y")}
-    server = XdsServer(lambda node: View({CLUSTER: [shared, own[node.id]]}))
-    port = await server.start("127.0.0.1:0")
-    server.set_ready()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        streams = {name: Stream(channel, name, delta=delta) for name in own}
-        for name, stream in streams.items():
-            await stream.subscribe(CLUSTER)
-            await stream.expect(CLUSTER, ["shared", f"own-{name}"])
-        own["x"].put(Resource.of("more", b"more|"))
-        await streams["x"].expect(CLUSTER, ["more"] if delta else ["shared", "own-x", "more"])
-        shared.remove("shared")
-        for name, stream in streams.items():
-            left = [f"own-{name}", *(["more"] if name == "x" else [])]
-            await stream.expect(CLUSTER, [] if delta else left, removed=["shared"])
-    await server.stop(0.1)
+    world = await worlds(lambda node: View({CLUSTER: [shared, own[node.id]]})).start()
+    channel = world.channel()
+    streams = {name: Stream(channel, name, delta=delta) for name in own}
+    for name, stream in streams.items():
+        await stream.subscribe(CLUSTER)
+        await stream.expect(CLUSTER, ["shared", f"own-{name}"])
+    own["x"].put(Resource.of("more", b"more|"))
+    await streams["x"].expect(CLUSTER, ["more"] if delta else ["shared", "own-x", "more"])
+    shared.remove("shared")
+    for name, stream in streams.items():
+        left = [f"own-{name}", *(["more"] if name == "x" else [])]
+        await stream.expect(CLUSTER, [] if delta else left, removed=["shared"])

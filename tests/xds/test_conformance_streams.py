@@ -7,7 +7,7 @@ import asyncio
 import grpc
 
 from controlplane.xds.resources import CLUSTER, ENDPOINT, View
-from controlplane.xds.server import InvalidNode, Node, NotReady, XdsServer
+from controlplane.xds.server import InvalidNode, Node, NotReady
 from tests.xds.client import Stream, resource
 from tests.xds.world import World, Worlds
 
@@ -37,9 +37,7 @@ async def test_a_node_that_is_not_ready_waits_for_the_next_ready(worlds: Worlds,
             raise NotReady
         return ready[0]
 
-    world = worlds()
-    world.server = XdsServer(classify)
-    await world.start()
+    world = await worlds(classify).start()
     world[CLUSTER].put(resource("a"))
     stream = world.connect(delta=delta)
     await stream.subscribe(CLUSTER)
@@ -53,9 +51,7 @@ async def test_an_invalid_node_is_told_why(worlds: Worlds, delta: bool) -> None:
     def classify(node: Node) -> View:
         raise InvalidNode(f"no service called {node.id}")
 
-    world = worlds()
-    world.server = XdsServer(classify)
-    await world.start()
+    world = await worlds(classify).start()
     stream = world.connect("nobody", delta=delta)
     await stream.subscribe(CLUSTER)
     assert await stream.status() == (grpc.StatusCode.INVALID_ARGUMENT, "no service called nobody")
@@ -63,9 +59,7 @@ async def test_an_invalid_node_is_told_why(worlds: Worlds, delta: bool) -> None:
 
 async def test_released_is_called_once_for_each_stream(worlds: Worlds, delta: bool) -> None:
     released: asyncio.Queue[tuple[str, View]] = asyncio.Queue()
-    world = worlds()
-    world.server = XdsServer(lambda node: world.view, lambda node, view: released.put_nowait((node.id, view)))
-    await world.start()
+    world = await worlds(released=lambda node, view: released.put_nowait((node.id, view))).start()
     for end in ("cancel", "done", "garbage"):
         stream = world.connect(end, delta=delta)
         await stream.subscribe(CLUSTER)
@@ -89,9 +83,7 @@ async def test_admission_refuses_before_anything_is_read_or_made(worlds: Worlds,
     def classify(node: Node) -> View:
         raise AssertionError("must not come here")
 
-    world = worlds()
-    world.server = XdsServer(classify, authorise=authorise)
-    await world.start()
+    world = await worlds(classify, authorise=authorise).start()
     stream = world.connect(delta=delta)
     assert await stream.status() == (grpc.StatusCode.PERMISSION_DENIED, "who are you")
 

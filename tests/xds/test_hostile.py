@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import grpc
@@ -121,12 +120,15 @@ async def test_those_who_do_not_read_hold_up_nobody(world: World, delta: bool) -
 
 async def test_a_stream_that_falls_behind_what_is_remembered_starts_again(world: World) -> None:
     big = "x" * 1_000_000
+    good = await a_good_stream(world)
     slow = world.connect("slow", delta=True)
     world[LISTENER].put(resource("l", f"0{big}"))
     await slow.subscribe(LISTENER)
-    for index in range(20):  # until its writer is stuck
+    index = sent = 0
+    while sent < 2 or world.server.counters["pushes"] > sent + 1:  # until its writer is stuck
+        sent, index = world.server.counters["pushes"], index + 1
         world[LISTENER].put(resource("l", f"{index}{big}"))
-        await asyncio.sleep(0)
+        await latency(world, good, 1)
     for index in range(5_000):
         world[LISTENER].put(resource(f"gone-{index}"))
         world[LISTENER].remove(f"gone-{index}")

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
 
 import grpc
 
+from controlplane.rpc.choice import TransportName, transport
+from controlplane.rpc.transport import Limits
+from controlplane.xds.node import Node
 from controlplane.xds.resources import (
     CLUSTER,
     ENDPOINT,
@@ -20,16 +25,30 @@ from controlplane.xds.server import XdsServer
 from controlplane.xds.subscription import LEGACY_WILDCARD
 from tests.xds.client import PROBES, Stream, resource
 
+_LIMITS = {field.name for field in fields(Limits)}
+
 
 class World:
-    """A server whose nodes all see one view with a collection of each type."""
+    """A server whose nodes all see one view with a collection of each type.
 
-    def __init__(self, *, ready: bool = True, **settings: object) -> None:
+    settings: those of XdsServer and, by the names of Limits, those of its transport.
+    """
+
+    def __init__(
+        self,
+        transport_name: TransportName,
+        classify: Callable[[Node], View] | None = None,
+        *,
+        ready: bool = True,
+        **settings: Any,
+    ) -> None:
         self.collections = {type_url: Collection(type_url) for type_url in PUSH_ORDER}
         for name in PROBES:
             self.collections[RUNTIME].put(resource(name))
         self.view = View({type_url: [part] for type_url, part in self.collections.items()})
-        self.server = XdsServer(lambda _node: self.view, **settings)  # pyright: ignore[reportArgumentType]
+        limits = Limits(**{name: settings.pop(name) for name in _LIMITS & settings.keys()})
+        made = transport(transport_name, limits)
+        self.server = XdsServer(classify or (lambda _node: self.view), transport=made, **settings)
         self.ready = ready
         self.port = 0
         self._channels: list[grpc.aio.Channel] = []

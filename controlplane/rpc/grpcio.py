@@ -1,0 +1,231 @@
+"""The transport on the server of gRPC's own library, whose frames are handled outside of the event loop.
+
+Requests and responses pass as bytes. A read is asked of the library when the one before has been handled, a
+write when the one before has left: so its flow control reaches the client, and a client that reads slowly has
+one response waiting. Options: https://grpc.github.io/grpc/core/group__grpc__arg__keys.html.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+from urllib.parse import unquote
+
+import grpc
+
+from .guard import GuardedCall
+from .status import shortened
+from .transport import Call, CallEnd, Handler, Limits, Methods
+
+_EOF: Any = cast("Any", grpc.aio).EOF
+_IDENTITY_ONLY = 1  # of the bits of grpc_compression_algorithm
+_MOST_STREAMS = 1_000  # of one connection
+_LARGEST_METADATA = 16 << 10  # bytes of the headers of one request
+_PING_INTERVAL = 1.0  # seconds; a client that pings more often, again and again, is cut off
+
+
+def options(limits: Limits) -> list[tuple[str, int]]:
+    """The options of the library for these limits."""
+    return [
+        ("grpc.so_reuseport", 0),  # a second server on the port is a mistake that has to be seen
+        ("grpc.max_receive_message_length", limits.largest_request),
+        ("grpc.max_send_message_length", -1),
+        # The library unpacks a message whole before it looks at its size.
+        ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
+        ("grpc.max_concurrent_streams", _MOST_STREAMS),
+        ("grpc.max_metadata_size", _LARGEST_METADATA),
+        ("grpc.absolute_max_metadata_size", _LARGEST_METADATA),
+        # Windows stay as they are: those that are made to fit the line grow to 16 MiB a stream.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.keepalive_time_ms", _milliseconds(limits.keepalive)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(limits.keepalive / 3)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        # Proxies ask for a sign of life, too; the library's own limit of one ping in five minutes cuts them.
+        ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(_PING_INTERVAL)),
+        *_ages(limits),
+    ]
+
+
+def _ages(limits: Limits) -> list[tuple[str, int]]:
+    if not limits.max_connection_age:
+        return []
+    return [
+        ("grpc.max_connection_age_ms", _milliseconds(limits.max_connection_age)),
+        ("grpc.max_connection_age_grace_ms", _milliseconds(limits.max_connection_age_grace)),
+    ]
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+class GrpcioServer:
+    """Serves `methods` on one port, within `limits`. It is a Transport."""
+
+    def __init__(self, methods: Methods, limits: Limits) -> None:
+        self._limits = limits
+        self._methods = methods
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self, address: str) -> int:
+        """Listen on host:port, port 0 for one that the system gives. Returns the port. Raises OSError."""
+        host, _, port = address.rpartition(":")
+        server = grpc.aio.server(options=options(self._limits))
+        server.add_generic_rpc_handlers((_Methods(self._methods),))
+        try:
+            bound = server.add_insecure_port(f"{host or '0.0.0.0'}:{port}")
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}: {error}") from None
+        await server.start()
+        self._server = server
+        return bound
+
+    async def stop(self, grace: float) -> None:
+        """Accept nothing more, ask the clients to leave, and cut those off that are there after `grace`."""
+        if self._server is not None:
+            await self._server.stop(grace)
+
+
+class _Methods(grpc.GenericRpcHandler):
+    """The library's table of methods. All are streams in both directions: a unary call is one with one
+    request.
+    """
+
+    def __init__(self, methods: Methods) -> None:
+        self._handlers = {
+            path: grpc.stream_stream_rpc_method_handler(cast("Any", _behaviour(path, serve)))
+            for path, serve in methods.items()
+        }
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        return self._handlers.get(handler_call_details.method)
+
+
+def _behaviour(path: str, serve: Callable[[Call], Handler]) -> Callable[[Any, Any], Any]:
+    async def behaviour(_requests: Any, context: Any) -> None:
+        await _Call(path, context).run(serve)
+
+    return behaviour
+
+
+class _Call(GuardedCall):
+    """One call. `context` is the library's."""
+
+    __slots__ = ("_context", "_loop", "_over", "_path", "_reader", "_resumed", "_waiting", "_writer")
+
+    def __init__(self, path: str, context: Any) -> None:
+        super().__init__(unquote(context.peer()))
+        self._path = path
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[CallEnd] = self._loop.create_future()
+        self._resumed: asyncio.Future[None] | None = None  # what a paused reader waits for
+        self._waiting: deque[bytes] = deque()
+        self._reader: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
+
+    async def run(self, serve: Callable[[Call], Handler]) -> None:
+        """Serve the call to its end."""
+        self.attempt(self._begin, serve)
+        try:
+            end = await self._over
+            if self._writer is not None:  # the status comes after the responses
+                await asyncio.wait((self._writer,))
+        except asyncio.CancelledError:  # the client has gone, or its time is over
+            self._lost()
+            raise
+        self._context.set_code(end.code)
+        self._context.set_details(shortened(end.text))
+
+    # The handler's side.
+
+    @property
+    def method(self) -> str:
+        """The method's path."""
+        return self._path
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
+        """The client's metadata; values of names that end with -bin are bytes."""
+        found: dict[str, str | bytes] = {}
+        for name, value in self._context.invocation_metadata():
+            if name not in found:
+                found[name] = value
+            elif isinstance(value, str):
+                found[name] = f"{found[name]},{value}"
+        return found
+
+    @property
+    def writable(self) -> bool:
+        """Whether a response would leave at once."""
+        return not self._ended and self._writer is None
+
+    def send(self, *parts: bytes) -> None:
+        """Send a response: the parts put together."""
+        if self._ended:
+            return
+        self._waiting.append(b"".join(parts))
+        if self._writer is None:
+            self._writer = self._loop.create_task(self._write())
+
+    def pause(self) -> None:
+        """Let requests wait until `resume`; flow control keeps the client from sending many."""
+        if self._resumed is None:
+            self._resumed = self._loop.create_future()
+
+    def resume(self) -> None:
+        """Take the requests that wait, and further ones."""
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None:
+            resumed.set_result(None)
+
+    # The library's side.
+
+    def _begin(self, serve: Callable[[Call], Handler]) -> None:
+        self._handler = serve(self)
+        # The task is never cancelled: a message that comes for a read that was given up is never freed by the
+        # library. The read ends when the call does.
+        self._reader = self._loop.create_task(self._read())
+
+    async def _read(self) -> None:
+        while not self._ended:
+            if self._resumed is not None:
+                await self._resumed
+                continue
+            try:
+                raw = await self._context.read()
+            except grpc.aio.BaseError:
+                return  # the call is over
+            if self._handler is None:
+                return
+            if raw is _EOF:
+                self.attempt(self._handler.half_closed)
+                return
+            self.attempt(self._handler.message, raw)
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting:
+                await self._context.write(self._waiting.popleft())
+        except grpc.aio.BaseError:
+            return  # the client has gone, which ends the call by itself
+        finally:
+            self._writer = None
+        if self._handler is not None:
+            self.attempt(self._handler.writable)
+
+    def _end(self, end: CallEnd) -> None:
+        if not self._ended:
+            self._ended = True
+            self._over.set_result(end)
+            self.resume()
+            self._tell(end)
+
+    def _lost(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self.resume()
+            self._tell(None)
