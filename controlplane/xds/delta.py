@@ -214,11 +214,11 @@ class DeltaSubscription(Subscription):
     ) -> bytes:
         version = self.view.version(self.type_url)
         nonce = self._remember(version, before, names, asked)
-        # system_version_info is left out: it is for debugging, and most replies are a few hundred bytes.
         return b"".join(
             [
                 *bodies,
                 *[wire.text(wire.DELTA_REMOVED, name) for name in sorted(removed)],
+                wire.text(wire.DELTA_VERSION, version),
                 _type_field(self.type_url),
                 wire.field(wire.DELTA_NONCE, nonce),
             ]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.mesh.client import Client
+from tests.mesh.client import Client, fetch, until
 from tests.mesh.documents import group, lane, route
 from tests.mesh.harness import APPLICATIONS, Mesh, abc
 
@@ -40,6 +40,24 @@ def test_post_with_a_body(mesh: Mesh) -> None:
     assert answer.status == 200
     assert answer.chain == ["Agray", "B", "Cgray"]
     assert (answer.json["size"], answer.json["method"], answer.json["path"]) == (50_000, "POST", "/a/x?y=1")
+
+
+def test_an_envoy_shows_the_version_that_the_control_plane_shows(mesh: Mesh) -> None:
+    """In its statistics, and in its config dump."""
+
+    def versions() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+        (edge,) = (p for p in fetch(mesh.admin, "/v1/proxies").json["items"] if p["role"] == "edge")
+        known = {kind: {edge["types"][kind]["acked"]} for kind in ("cluster", "listener")}
+        texts = fetch(mesh.edge_admin, "/stats?type=TextReadouts&filter=version_text").body.decode()
+        shown = {name: value.strip('"') for name, _, value in (x.partition(": ") for x in texts.splitlines())}
+        dump = fetch(mesh.edge_admin, "/config_dump").json["configs"]
+        dumped = {one["@type"].rpartition(".")[2]: one.get("version_info") for one in dump}
+        return known, {
+            "cluster": {shown["cluster_manager.cds.version_text"], dumped["ClustersConfigDump"]},
+            "listener": {shown["listener_manager.lds.version_text"], dumped["ListenersConfigDump"]},
+        }
+
+    until(lambda: len(set(map(str, versions()))) == 1, 10, "the versions of both")
 
 
 def test_both_carriers_on_every_hop(mesh: Mesh) -> None:

@@ -175,3 +175,20 @@ async def test_the_service_name_of_a_cluster_names_its_endpoints(world: World) -
     world[CLUSTER].put(cluster(2))
     await stream.expect(CLUSTER, ["c"])
     await stream.expect(ENDPOINT, ["e"])
+
+
+async def test_replies_show_the_version_of_the_view(world: World) -> None:
+    """It is a hash of content: what is as it was has the version that it had."""
+    world[CLUSTER].put(resource("a"))
+    stream = world.connect(delta=True)
+    await stream.subscribe(CLUSTER)
+    seen = [(await stream.expect(CLUSTER, ["a"])).system_version_info]
+    for content in ("2", "1"):
+        world[CLUSTER].put(resource("a", content))
+        seen.append((await stream.expect(CLUSTER, ["a"])).system_version_info)
+        assert seen[-1] == world.view.version(CLUSTER)
+    assert len(set(seen)) == 2
+    assert seen[0] == seen[2] != ""
+    await stream.subscribe(ENDPOINT, ["b"])
+    nothing = await stream.expect(ENDPOINT, [], removed=["b"])
+    assert nothing.system_version_info == world.view.version(ENDPOINT)
