@@ -38,7 +38,6 @@ from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Instance, Service
 from controlplane.rpc.choice import transport
 from controlplane.snapshot.publisher import Publisher
-from controlplane.snapshot.views import Views
 from controlplane.xds.messages import DeltaRequest, DeltaResponse, NodeMessage
 from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST
 from controlplane.xds.server import XdsServer
@@ -156,8 +155,7 @@ class Sidecar:
 
 @asynccontextmanager
 async def served(world: World) -> AsyncIterator[tuple[XdsServer, int]]:
-    views = Views(world.publisher)
-    server = XdsServer(views.classify, views.released, transport=transport())
+    server = XdsServer(world.publisher.classify, transport=transport())
     port = await server.start(f"{HOST}:0")
     server.set_ready()
     try:
@@ -169,7 +167,7 @@ async def served(world: World) -> AsyncIterator[tuple[XdsServer, int]]:
 async def settle(server: XdsServer) -> float:
     """Until every client has answered all there is. Returns seconds."""
     began = time.perf_counter()
-    late = await server.acknowledged(lambda _: True, 120)
+    late = await server.acknowledged(lambda *_: True, 120)
     assert not late, late
     return time.perf_counter() - began
 
@@ -306,7 +304,7 @@ def switching(services: int) -> float:
 
 
 def _views(world: World, count: int, on_demand: bool) -> list[Any]:
-    from controlplane.snapshot.nodes import SidecarNode, parse_node
+    from controlplane.snapshot.nodes import parse_node
 
     names = [f"svc-{n:04}" for n in range(min(CALLED, len(world.services)))]
     made: list[Any] = []
@@ -317,8 +315,7 @@ def _views(world: World, count: int, on_demand: bool) -> list[Any]:
             calls=None if on_demand else names,
         )
         node = parse_node("own", metadata, None)
-        assert isinstance(node, SidecarNode)
-        view = world.publisher.sidecar_view(node)
+        view = world.publisher.view(node)
         if on_demand:
             start = number % max(1, len(world.services) - CALLED)
             view.wanted(VIRTUAL_HOST, [f"outbound/proxy/svc-{start + n:04}" for n in range(CALLED)])

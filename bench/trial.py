@@ -184,13 +184,13 @@ async def measure_envoys(wait: float, changes: int) -> list[float]:
             if time.monotonic() > deadline:
                 raise SystemExit("not all Envoys have asked for their routes")
             await asyncio.sleep(0.1)
-        if await server.acknowledged(lambda _node: True, 10):
+        if await server.acknowledged(lambda *_: True, 10):
             raise SystemExit("not all Envoys have acknowledged their routes")
         for number in range(1, changes + 1):
             await asyncio.sleep(0.1)
             began = time.monotonic()
             routes.put(edge_route(number))
-            if await server.acknowledged(lambda _node: True, 10):
+            if await server.acknowledged(lambda *_: True, 10):
                 raise SystemExit("a change was not acknowledged")
             times.append((time.monotonic() - began) * 1000)
         if wait and server.counters["trials_accepted"] != changes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from controlplane.plan.preview import base_hop, hops, matches
 from controlplane.plan.request import Request
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Services
-from controlplane.snapshot.publisher import Publisher
+from controlplane.snapshot.view import NodeView
 from controlplane.xds.resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST
 from controlplane.xds.server import ConnectedProxy, TypeState
 from controlplane.xds.status import ResourceStatus
@@ -111,22 +111,22 @@ def _held(held: Held) -> dict[str, Any]:
     }
 
 
-def proxy(connected: ConnectedProxy, publisher: Publisher) -> dict[str, Any]:
+def proxy(connected: ConnectedProxy) -> dict[str, Any]:
     """One entry of GET /v1/proxies."""
-    metadata: Mapping[str, Any] = connected.metadata
+    view = connected.view
     types = {TYPE_NAMES.get(url, url): _type(state) for url, state in connected.types.items()}
     for name in ("cluster", "endpoint", "listener", "route"):
         types.setdefault(name, {"sent": "", "acked": "", "nack": None})
     item = {
         "node": connected.id,
         "cluster": connected.cluster,
-        "role": str(metadata.get("role", "")),
+        "role": view.node.role if isinstance(view, NodeView) else "",
         "envoy": connected.version,
         "variant": connected.variant,
         "connected": datetime.fromtimestamp(connected.connected, UTC).isoformat(),
         "types": types,
         "held": [_held(one) for one in connected.held],
-        "warnings": publisher.warnings(connected.cluster, metadata),
+        "warnings": view.warnings() if isinstance(view, NodeView) else [],
     }
     if connected.drift is not None:
         item["drift"] = [_drift(found) for found in connected.drift]

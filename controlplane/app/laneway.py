@@ -26,10 +26,8 @@ from controlplane.registry.types import Service, Services, SourceStatus
 from controlplane.rpc.transport import MakeTransport
 from controlplane.snapshot.publisher import Publisher
 from controlplane.snapshot.rollout import Rollout
-from controlplane.snapshot.views import Views
 from controlplane.store.history import changes_between
 from controlplane.store.interface import DefinitionStore, Stored, StoreUnavailable
-from controlplane.xds.node import Node
 from controlplane.xds.server import XdsServer
 
 log = structlog.get_logger("laneway")
@@ -52,9 +50,8 @@ class Laneway:
         self.store = store
         self.catalog = catalog
         self.publisher = Publisher()
-        views = Views(self.publisher)
-        self.xds = XdsServer(views.classify, views.released, transport=transport, trial_wait=trial_wait)
-        self._rollout = Rollout(self._publish, self._acknowledged, lane_drain)
+        self.xds = XdsServer(self.publisher.classify, transport=transport, trial_wait=trial_wait)
+        self._rollout = Rollout(self._publish, self.xds.acknowledged, lane_drain)
         self._names = ServiceNames()
         self._loaded = False
         self._defined: tuple[Definitions, Services, Plan] | None = None
@@ -123,15 +120,6 @@ class Laneway:
                 self.store.current.definitions, deployed, self.catalog.services, self._names.resolve
             )
 
-    async def _acknowledged(self, role: str, timeout: float) -> list[str]:  # noqa: ASYNC109
-        # Proxyless clients route by lanes as sidecars do: both must know a lane before it is chosen.
-        roles = ("sidecar", "grpc") if role == "sidecar" else (role,)
-
-        def plays(node: Node) -> bool:
-            return node.metadata.get("role") in roles
-
-        return await self.xds.acknowledged(plays, timeout)
-
     # What the admin API asks.
 
     def services(self) -> Mapping[str, Service]:
@@ -161,7 +149,7 @@ class Laneway:
         return control.explain(definitions, plan, request.gateway, asked)
 
     def proxies(self, node: str | None = None) -> list[dict[str, Any]]:
-        return [control.proxy(connected, self.publisher) for connected in self.xds.proxies(node)]
+        return [control.proxy(connected) for connected in self.xds.proxies(node)]
 
     def conflicts(self, service_id: str) -> list[str]:
         return [

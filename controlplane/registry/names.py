@@ -44,7 +44,8 @@ def canonical_id(source: str, namespace: str, group: str, name: str, port_name: 
     return f"{source}/{namespace}/{group}/{name}" + (f":{port_name}" if port_name else "")
 
 
-def _last(name: str) -> str:
+def last_part(name: str) -> str:
+    """What stands after the last `/`: a name and every id that it may mean have it in common."""
     return name.rpartition("/")[2]
 
 
@@ -68,14 +69,14 @@ class ServiceNames:
 
     def add(self, service_id: str) -> None:
         self._ids.add(service_id)
-        self._by_last.setdefault(_last(service_id), set()).add(service_id)
+        self._by_last.setdefault(last_part(service_id), set()).add(service_id)
 
     def discard(self, service_id: str) -> None:
         self._ids.discard(service_id)
-        same = self._by_last.get(_last(service_id), set())
+        same = self._by_last.get(last_part(service_id), set())
         same.discard(service_id)
         if not same:
-            self._by_last.pop(_last(service_id), None)
+            self._by_last.pop(last_part(service_id), None)
 
     def candidates(self, name: str) -> tuple[str, ...]:
         """Every id that `name` may mean, sorted. An id means itself alone."""
@@ -84,7 +85,7 @@ class ServiceNames:
         if name in self._ids:
             return (name,)
         ending = "/" + name
-        return tuple(sorted(i for i in self._by_last.get(_last(name), ()) if i.endswith(ending)))
+        return tuple(sorted(i for i in self._by_last.get(last_part(name), ()) if i.endswith(ending)))
 
     def resolve(self, name: str) -> str:
         """The id that `name` means. Raises AmbiguousService or UnknownService."""
@@ -96,7 +97,7 @@ class ServiceNames:
         raise UnknownService(name, self._nearest)
 
     def _nearest(self, name: str) -> str | None:
-        close = difflib.get_close_matches(_last(name), self._by_last, n=1, cutoff=0.6)
+        close = difflib.get_close_matches(last_part(name), self._by_last, n=1, cutoff=0.6)
         return min(self._by_last[close[0]]) if close else None
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.planner import Plan
 from controlplane.plan.services import ServicePlan
-from controlplane.snapshot.mesh import Mesh, resource
+from controlplane.snapshot.mesh import Change, Mesh, resource
+from controlplane.snapshot.nodes import EdgeNode
+from controlplane.snapshot.view import NodeView
 from controlplane.translate import edge, listeners, lua
 from controlplane.xds.resources import (
     CLUSTER,
@@ -16,25 +19,80 @@ from controlplane.xds.resources import (
     LISTENER,
     ROUTE,
     Collection,
-    View,
 )
 
 
-class _Edge:
-    """Everything of one gateway."""
+class _Gateway:
+    """Everything of one gateway. `plan` is None while it is not defined; `users` are its edges."""
 
     def __init__(self) -> None:
         self.users = 0
+        self.plan: GatewayPlan | None = None
+        self.named: frozenset[str] = frozenset()
+        """The services that its routes name."""
         self.listeners = Collection(LISTENER)
         self.routes = Collection(ROUTE)
         self.clusters = Collection(CLUSTER)
         self.extensions = Collection(EXTENSION_CONFIG)
-        self.built: Any = None
+        self._built: Any = None
 
     def clear(self) -> None:
+        """The gateway is not defined any more."""
         for collection in (self.listeners, self.routes, self.clusters, self.extensions):
             collection.replace([])
-        self.built = None
+        self.plan = self._built = None
+        self.named = frozenset()
+
+    def build(self, plan: GatewayPlan, services: Mapping[str, ServicePlan], mesh: Mesh) -> None:
+        """Bring the collections up to the plan. Instances are no part of what is built here."""
+        self.plan = plan
+        self.named = frozenset(route.service for route in plan.routes if route.service is not None)
+        used = {service: services[service] for service in sorted(self.named) if service in services}
+        clusters = {service: mesh.clusters(one, mirror=False) for service, one in used.items()}
+        inputs = (plan, {service: (clusters[service], one.lanes) for service, one in used.items()})
+        if self._built == inputs:
+            return
+        self._built = inputs
+        self.clusters.replace(cluster for built in clusters.values() for cluster in built)
+        code = lua.edge_filter(plan)
+        self.extensions.replace([resource(code.name, code)])
+        built = (listeners.edge_listener(plan, at.address, at.port) for at in plan.listeners)
+        self.listeners.replace(resource(listener.name, listener) for listener in built)
+        routes = edge.route_configuration(plan, used)
+        self.routes.replace([resource(routes.name, routes)])
+
+
+class EdgeView(NodeView):
+    """The view of one edge."""
+
+    def __init__(
+        self,
+        node: EdgeNode,
+        gateway: _Gateway,
+        endpoints: Collection,
+        released: Callable[[EdgeView], None],
+    ) -> None:
+        super().__init__(
+            node,
+            {
+                CLUSTER: [gateway.clusters],
+                ENDPOINT: [endpoints],
+                LISTENER: [gateway.listeners],
+                ROUTE: [gateway.routes],
+                EXTENSION_CONFIG: [gateway.extensions],
+            },
+        )
+        self.name = node.gateway
+        self._gateway = gateway
+        self._released = released
+
+    def warnings(self) -> list[str]:
+        if self._gateway.plan is None:
+            return [f"gateway {self.name} is not defined; the edge waits with an empty configuration"]
+        return []
+
+    def release(self) -> None:
+        self._released(self)
 
 
 class Edges:
@@ -43,54 +101,27 @@ class Edges:
     def __init__(self, mesh: Mesh, endpoints: Collection) -> None:
         self._mesh = mesh
         self._endpoints = endpoints
-        self._edges: dict[str, _Edge] = {}
+        self._gateways: dict[str, _Gateway] = {}
 
-    def publish(self, plan: Plan) -> None:
-        """Bring every gateway up to the plan."""
-        for name in self._edges.keys() - plan.gateways.keys():
-            self._edges[name].clear()
-            if not self._edges[name].users:
-                del self._edges[name]
+    def publish(self, plan: Plan, change: Change) -> None:
+        """Bring the gateways up to the plan that differ from it, or whose services have changed."""
+        for name in self._gateways.keys() - plan.gateways.keys():
+            self._gateways[name].clear()
+            if not self._gateways[name].users:
+                del self._gateways[name]
         for name, gateway in plan.gateways.items():
-            used = {
-                r.service: plan.services[r.service]
-                for r in gateway.routes
-                if r.service is not None and r.service in plan.services
-            }
-            self._publish(self._edges.setdefault(name, _Edge()), gateway, used)
+            held = self._gateways.setdefault(name, _Gateway())
+            if held.plan is not gateway or not held.named.isdisjoint(change.touched):
+                held.build(gateway, plan.services, self._mesh)
 
-    def _publish(self, held: _Edge, gateway: GatewayPlan, used: dict[str, ServicePlan]) -> None:
-        # Instances are no part of what is built here.
-        inputs = (gateway, {id_: (self._mesh.clusters(p, mirror=False), p.lanes) for id_, p in used.items()})
-        if held.built == inputs:
-            return
-        held.built = inputs
-        held.clusters.replace(cluster for built, _ in inputs[1].values() for cluster in built)
-        code = lua.edge_filter(gateway)
-        held.extensions.put(resource(code.name, code))
-        built = (listeners.edge_listener(gateway, at.address, at.port) for at in gateway.listeners)
-        held.listeners.replace(resource(listener.name, listener) for listener in built)
-        routes = edge.route_configuration(gateway, used)
-        held.routes.put(resource(routes.name, routes))
-
-    def view(self, gateway: str) -> View:
-        """The view of an edge that connects; `release` it."""
-        held = self._edges.setdefault(gateway, _Edge())
+    def view(self, node: EdgeNode) -> EdgeView:
+        """The view of an edge that connects."""
+        held = self._gateways.setdefault(node.gateway, _Gateway())
         held.users += 1
-        return View(
-            {
-                CLUSTER: [held.clusters],
-                ENDPOINT: [self._endpoints],
-                LISTENER: [held.listeners],
-                ROUTE: [held.routes],
-                EXTENSION_CONFIG: [held.extensions],
-            }
-        )
+        return EdgeView(node, held, self._endpoints, self._release)
 
-    def release(self, gateway: str, defined: bool) -> None:
-        """The stream of an edge has ended."""
-        held = self._edges.get(gateway)
-        if held is not None:
-            held.users -= 1
-            if not held.users and not defined:
-                del self._edges[gateway]
+    def _release(self, view: EdgeView) -> None:
+        held = self._gateways[view.name]
+        held.users -= 1
+        if not held.users and held.plan is None:
+            del self._gateways[view.name]

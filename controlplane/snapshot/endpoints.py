@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from controlplane.plan.services import ServicePlan
 from controlplane.registry.types import Instance, Protocol
-from controlplane.snapshot.mesh import resource
+from controlplane.snapshot.mesh import Change, resource
 from controlplane.translate.clusters import assignment
 from controlplane.translate.names import base_cluster, member_cluster
-from controlplane.xds.resources import Collection
+from controlplane.xds.resources import ENDPOINT, Collection
 
 
-def put_endpoints(collection: Collection, before: ServicePlan | None, after: ServicePlan) -> None:
-    """Bring a service's endpoints up to its plan; encodes only those that changed."""
-    old = _instances(before)
-    new = _instances(after)
-    for name, instances in new.items():
-        if old.get(name) != instances:
-            collection.put(resource(name, assignment(after, name, instances)))
-    for name in old.keys() - new.keys():
-        collection.remove(name)
+class Endpoints:
+    """Encodes only those that change."""
 
+    def __init__(self) -> None:
+        self.collection = Collection(ENDPOINT)
 
-def drop_endpoints(collection: Collection, gone: ServicePlan) -> None:
-    """Forget the endpoints of a service."""
-    for name in _instances(gone):
-        collection.remove(name)
+    def publish(self, change: Change) -> None:
+        """The mesh has changed."""
+        for before, after in change.replaced:
+            old, new = _instances(before), _instances(after)
+            if after is not None:
+                for name, instances in new.items():
+                    if old.get(name) != instances:
+                        self.collection.put(resource(name, assignment(after, name, instances)))
+            for name in old.keys() - new.keys():
+                self.collection.remove(name)
 
 
 def _instances(plan: ServicePlan | None) -> dict[str, tuple[Instance, ...]]:

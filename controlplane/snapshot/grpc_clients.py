@@ -7,167 +7,212 @@ a call without any lane from a tagged instance takes that tag's lane.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 
-from google.protobuf.message import Message
-
-from controlplane.plan.lanes import LaneMeaning, default_lane
-from controlplane.plan.planner import Plan, Resolve
 from controlplane.plan.services import ServicePlan
+from controlplane.registry.names import last_part
+from controlplane.snapshot.index import Index
+from controlplane.snapshot.lanes import KnownLanes, LanesChange
+from controlplane.snapshot.mesh import Change, Mesh, resource
 from controlplane.snapshot.nodes import GrpcNode
+from controlplane.snapshot.view import NodeView
 from controlplane.translate import proxyless
 from controlplane.translate.proxyless import Carriers
-from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE, Collection, Resource, View
+from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE, Collection, Resource
+
+MOST_ASKED = 10_000
+"""Names that are remembered of one client; of further ones that mean no service it is not told later."""
 
 
-def _resource(name: str, message: Message) -> Resource:
-    return Resource.of(name, message.SerializeToString(deterministic=True))
+@dataclass(frozen=True, slots=True)
+class _Routes:
+    """What the routes of a service were built from for one kind of client, and the clusters they name."""
 
-
-@lru_cache(maxsize=1024)
-def _listener(name: str, service: str) -> Resource:
-    return _resource(name, proxyless.listener(name, service))
+    plan: ServicePlan
+    carriers: Carriers
+    default: str | None
+    clusters: frozenset[str] = field(compare=False, default=frozenset())
 
 
 class _Kind:
-    """Clients of one application and tag. `asked`: the names in their targets, with the service or None."""
+    """Clients of one application and tag. `names` counts who asks for a name, `default` is a lane."""
 
-    def __init__(self, node: GrpcNode) -> None:
-        self.node = node
+    def __init__(self, key: tuple[str, str] | None, default: str | None) -> None:
+        self.key = key
+        self.default = default
         self.users = 0
-        self.asked: dict[str, str | None] = {}
+        self.names: Counter[str] = Counter()
+        self.meanings: dict[str, str] = {}
+        """The service that a name means, of names that mean one."""
+        self.services: Index[str, str] = Index()
+        """The names that mean a service."""
+        self.routed: dict[str, _Routes] = {}
         self.listeners = Collection(LISTENER)
         self.routes = Collection(ROUTE)
-        self.built: dict[str, tuple[ServicePlan, Carriers, str | None]] = {}
-        self.clusters: dict[str, frozenset[str]] = {}
 
 
-class GrpcView(View):
-    """What one client sees."""
+class GrpcView(NodeView):
+    """The view of one client. `asked` are the names in its targets."""
 
     on_demand = True
 
-    def __init__(self, clients: GrpcClients, kind: _Kind) -> None:
-        self._clients = clients
-        self.kind = kind
+    def __init__(self, node: GrpcNode, clients: GrpcClients, kind: _Kind) -> None:
         super().__init__(
+            node,
             {
                 LISTENER: [kind.listeners],
                 ROUTE: [kind.routes],
                 CLUSTER: [clients.clusters],
                 ENDPOINT: [clients.endpoints],
-            }
+            },
         )
+        self.kind = kind
+        self.asked: set[str] = set()
+        self._clients = clients
 
     def wanted(self, type_url: str, names: Iterable[str]) -> None:
         if type_url == LISTENER:
-            self._clients.asked(self.kind, names)
+            self._clients.ask(self, names)
 
     def follows(self, type_url: str, names: frozenset[str]) -> frozenset[str]:
         """gRPC applies routes when it has their clusters with their endpoints (gRFC A74)."""
         if type_url == CLUSTER:
             return frozenset(name for name in names if name in self._clients.clusters)
-        routed = (self.kind.clusters.get(service, ()) for service in names)
+        routed = (self.kind.routed[service].clusters for service in names if service in self.kind.routed)
         return frozenset(name for clusters in routed for name in clusters)
+
+    def release(self) -> None:
+        self._clients.release(self)
 
 
 class GrpcClients:
-    """Everything of gRPC clients; belongs to the publisher and to its thread."""
+    """Every connected client. `clusters` and `endpoints` are those of the services that they ask for."""
 
-    def __init__(self) -> None:
+    def __init__(self, mesh: Mesh, lanes: KnownLanes) -> None:
         self.clusters = Collection(CLUSTER)
         self.endpoints = Collection(ENDPOINT)
+        self._mesh = mesh
+        self._lanes = lanes
         self._kinds: dict[tuple[str, str] | None, _Kind] = {}
-        self._built: dict[str, ServicePlan] = {}
-        self._plan = Plan()
-        self._resolve: Resolve = lambda name: name
-        self._known: Mapping[str, LaneMeaning] = {}
-        self._carriers: Carriers = ()
+        self._by_name: Index[str, tuple[_Kind, str]] = Index()  # by the last part of what is asked for
+        self._by_service: Index[str, _Kind] = Index()
+        self._built: dict[str, frozenset[str]] = {}  # service -> the names of its clusters
 
-    def publish(
-        self, plan: Plan, resolve: Resolve, known: Mapping[str, LaneMeaning], carriers: Carriers
-    ) -> None:
-        """Bring what clients asked for up to the given state."""
-        before, self._plan = self._plan, plan
-        self._resolve, self._known, self._carriers = resolve, known, carriers
-        if not self._kinds:
-            return
-        if plan.services.keys() != before.services.keys():
-            for kind in self._kinds.values():
-                kind.asked = {name: self._service(name) for name in kind.asked}
-        self._update()
+    def publish(self, change: Change, lanes: LanesChange) -> None:
+        """Services and lanes have changed."""
+        for kind in self._kinds.values() if lanes.carriers or lanes.tags else ():
+            default = self._default(kind.key)
+            if lanes.carriers or default != kind.default:
+                kind.default = default
+                for service in kind.services:
+                    self._put_routes(kind, service)
+        for kind, name in self._by_name.any_of({last_part(service) for service in change.came_or_went}):
+            self._follow(kind, name)
+        for _, after in change.replaced:
+            if after is not None and after.id in self._by_service:
+                self._build(after)
+                for kind in self._by_service.of(after.id):
+                    self._put_routes(kind, after.id)
 
     def view(self, node: GrpcNode) -> GrpcView:
-        """The view of a client that connects; `release` it."""
+        """The view of a client that connects."""
         key = (node.application, node.tag) if node.tag is not None else None
-        kind = self._kinds.setdefault(key, _Kind(node))
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = _Kind(key, self._default(key))
         kind.users += 1
-        return GrpcView(self, kind)
+        return GrpcView(node, self, kind)
 
     def release(self, view: GrpcView) -> None:
-        """Its stream ended: what nobody asks for any more is forgotten."""
+        """Its stream has ended: what nobody asks for any more is forgotten."""
         kind = view.kind
+        for name in view.asked:
+            kind.names[name] -= 1
+            if not kind.names[name]:
+                del kind.names[name]
+                self._by_name.discard(last_part(name), (kind, name))
+                self._follow(kind, name)
         kind.users -= 1
         if not kind.users:
-            self._kinds = {key: other for key, other in self._kinds.items() if other is not kind}
-            self._update_services()
+            del self._kinds[kind.key]
 
-    def asked(self, kind: _Kind, names: Iterable[str]) -> None:
+    def ask(self, view: GrpcView, names: Iterable[str]) -> None:
         """A client names listeners. Names that mean no service, or several, wait until they mean one."""
-        new = [name for name in names if name not in kind.asked]
-        if new:
-            kind.asked |= {name: self._service(name) for name in new}
-            self._update()
+        kind = view.kind
+        for name in names:
+            if name in view.asked or (len(view.asked) >= MOST_ASKED and self._meaning(name) is None):
+                continue
+            view.asked.add(name)
+            kind.names[name] += 1
+            if kind.names[name] == 1:
+                self._by_name.add(last_part(name), (kind, name))
+                self._follow(kind, name)
 
-    def _service(self, name: str) -> str | None:
+    def _default(self, key: tuple[str, str] | None) -> str | None:
+        lane = self._lanes.default(*key) if key is not None else None
+        return lane.name if lane is not None else None
+
+    def _meaning(self, name: str) -> str | None:
         try:
-            return self._resolve(name)
+            found = self._mesh.resolve(name)
         except LookupError:
             return None
+        return found if found in self._mesh.services else None
 
-    def _update(self) -> None:
-        self._update_services()
-        for kind in self._kinds.values():
-            self._update_kind(kind)
+    def _follow(self, kind: _Kind, name: str) -> None:
+        """A name is asked for, or no more, or may mean another service than before."""
+        before, now = kind.meanings.get(name), self._meaning(name) if name in kind.names else None
+        if before == now:
+            return
+        if now is None:
+            del kind.meanings[name]
+            kind.listeners.remove(name)
+        else:
+            kind.meanings[name] = now
+            kind.listeners.put(resource(name, proxyless.listener(name, now)))
+            kind.services.add(now, name)
+            self._by_service.add(now, kind)
+            if now not in self._built:
+                self._build(self._mesh.services[now])
+            self._put_routes(kind, now)
+        if before is not None:
+            kind.services.discard(before, name)
+            if before not in kind.services:
+                self._leave(kind, before)
 
-    def _update_services(self) -> None:
-        asked = {s for kind in self._kinds.values() for s in kind.asked.values() if s is not None}
-        plans = {s: self._plan.services[s] for s in asked if s in self._plan.services}
-        for service in self._built.keys() | plans.keys():
-            before, after = self._built.get(service), plans.get(service)
-            if before is not after:
-                _replace(self.clusters, _clusters(before), _clusters(after))
-                _replace(self.endpoints, _endpoints(before), _endpoints(after))
-        self._built = plans
+    def _put_routes(self, kind: _Kind, service: str) -> None:
+        plan = self._mesh.services.get(service)
+        if plan is None:
+            return  # its names are about to be followed
+        inputs = _Routes(plan, self._lanes.carriers, kind.default)
+        if kind.routed.get(service) != inputs:
+            built = proxyless.route_configuration(plan, inputs.carriers, inputs.default)
+            kind.routes.put(resource(service, built))
+            kind.routed[service] = replace(inputs, clusters=proxyless.routed_clusters(built))
 
-    def _update_kind(self, kind: _Kind) -> None:
-        lane = default_lane(self._known, kind.node.application, kind.node.tag)
-        default = lane.name if lane is not None else None
-        there = {name: id_ for name, id_ in kind.asked.items() if id_ is not None and id_ in self._built}
-        kind.listeners.replace(_listener(name, service) for name, service in there.items())
-        wanted = {s: (self._built[s], self._carriers, default) for s in there.values()}
-        for service, inputs in wanted.items():
-            if kind.built.get(service) != inputs:
-                routes = proxyless.route_configuration(*inputs)
-                kind.routes.put(_resource(service, routes))
-                kind.clusters[service] = proxyless.routed_clusters(routes)
-        for service in kind.built.keys() - wanted.keys():
-            kind.routes.remove(service)
-            del kind.clusters[service]
-        kind.built = wanted
+    def _leave(self, kind: _Kind, service: str) -> None:
+        """None of the kind's names means the service any more."""
+        kind.routes.remove(service)
+        kind.routed.pop(service, None)
+        self._by_service.discard(service, kind)
+        if service not in self._by_service:
+            self._put_clusters(service, {}, {})
 
+    def _build(self, plan: ServicePlan) -> None:
+        clusters = {c.name: resource(c.name, c) for c in proxyless.clusters(plan)}
+        endpoints = {a.cluster_name: resource(a.cluster_name, a) for a in proxyless.assignments(plan)}
+        self._put_clusters(plan.id, clusters, endpoints)
 
-def _clusters(plan: ServicePlan | None) -> dict[str, Message]:
-    return {c.name: c for c in proxyless.clusters(plan)} if plan is not None else {}
-
-
-def _endpoints(plan: ServicePlan | None) -> dict[str, Message]:
-    return {a.cluster_name: a for a in proxyless.assignments(plan)} if plan is not None else {}
-
-
-def _replace(collection: Collection, before: Mapping[str, Message], after: Mapping[str, Message]) -> None:
-    for name, message in after.items():
-        collection.put(_resource(name, message))
-    for name in before.keys() - after.keys():
-        collection.remove(name)
+    def _put_clusters(
+        self, service: str, clusters: Mapping[str, Resource], endpoints: Mapping[str, Resource]
+    ) -> None:
+        before = self._built.pop(service, frozenset())
+        for collection, now in ((self.clusters, clusters), (self.endpoints, endpoints)):
+            for one in now.values():
+                collection.put(one)
+            for name in before - now.keys():
+                collection.remove(name)
+        if clusters:
+            self._built[service] = frozenset(clusters)

@@ -15,6 +15,10 @@ from controlplane.translate.domains import Domains
 from controlplane.xds.resources import Resource
 
 
+def _nobody(name: str) -> str:
+    raise LookupError(name)
+
+
 def resource(name: str, message: Message) -> Resource:
     return Resource.of(name, message.SerializeToString(deterministic=True))
 
@@ -24,14 +28,13 @@ class Change:
     """What one publication changes. `touched` services have other virtual hosts or clusters than before.
 
     `keys` are the hosts and addresses that may belong to other services now. `came_or_went`: services did.
+    `replaced` are the plans before and after, None for a service that was not there or is no more.
     """
 
     touched: frozenset[str]
     keys: frozenset[str]
     came_or_went: frozenset[str]
-
-    def __bool__(self) -> bool:
-        return bool(self.touched)
+    replaced: tuple[tuple[ServicePlan | None, ServicePlan | None], ...]
 
 
 class Mesh:
@@ -40,12 +43,12 @@ class Mesh:
     def __init__(self) -> None:
         self.services: Mapping[str, ServicePlan] = {}
         self.domains = Domains()
-        self.resolve: Resolve = lambda name: name
+        self.resolve: Resolve = _nobody
         self._clusters: dict[tuple[str, bool], tuple[Any, tuple[Resource, ...]]] = {}
         self._hosts: dict[str, dict[tuple[bool, tuple[str, ...]], Resource]] = {}
         self._shared: dict[tuple[str, bool], tuple[list[ServicePlan], Resource]] = {}
 
-    def update(self, services: Mapping[str, ServicePlan], resolve: Resolve) -> Change:
+    def publish(self, services: Mapping[str, ServicePlan], resolve: Resolve) -> Change:
         """Take the plans in. Costs what changed, but for one comparison of identities per service."""
         before, self.services, self.resolve = self.services, services, resolve
         changed = [plan.id for plan in services.values() if before.get(plan.id) is not plan]
@@ -53,7 +56,6 @@ class Mesh:
         keys: set[str] = set()
         for service in (*changed, *gone):
             keys |= self.domains.update(before.get(service), services.get(service))
-            self._hosts.pop(service, None)
         for address, proxy in [at for at in self._shared if at[0] in keys]:
             del self._shared[address, proxy]
         for service in gone:
@@ -61,7 +63,10 @@ class Mesh:
                 self._clusters.pop((service, mirror), None)
         came = [service for service in changed if service not in before]
         touched = frozenset((*changed, *gone)) | self.domains.claimants(keys)
-        return Change(touched, frozenset(keys), frozenset((*came, *gone)))
+        for service in touched:
+            self._hosts.pop(service, None)
+        replaced = tuple((before.get(service), services.get(service)) for service in (*changed, *gone))
+        return Change(touched, frozenset(keys), frozenset((*came, *gone)), replaced)
 
     def clusters(self, plan: ServicePlan, mirror: bool = True) -> tuple[Resource, ...]:
         """Every cluster of a service: the same tuple until one of them changes."""

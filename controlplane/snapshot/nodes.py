@@ -6,7 +6,7 @@ import ipaddress
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from controlplane.translate.sidecar import OwnService, Sidecar
 
@@ -17,6 +17,8 @@ MOST_SERVICES = 100
 """Services of one sidecar's application: each makes a listener and a cluster."""
 MOST_CALLS = 2_000
 """Services that one sidecar may name in `calls`."""
+
+Role = Literal["edge", "sidecar", "grpc"]
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
@@ -33,13 +35,15 @@ class NodeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class EdgeNode:
+    role: ClassVar[Role] = "edge"
     gateway: str
 
 
 @dataclass(frozen=True, slots=True)
 class SidecarNode:
-    """`calls` is None where it may call everything. `port` is that of its first own service, or None."""
+    """`calls` is None where it may call everything."""
 
+    role: ClassVar[Role] = "sidecar"
     application: str
     tag: str | None
     place: Sidecar
@@ -50,8 +54,12 @@ class SidecarNode:
 class GrpcNode:
     """An instance of `application` whose gRPC library is the xDS client. `tag` is None for base."""
 
+    role: ClassVar[Role] = "grpc"
     application: str
     tag: str | None
+
+
+AnyNode = EdgeNode | SidecarNode | GrpcNode
 
 
 def _text(metadata: Mapping[str, Any], field: str, default: str | None = None) -> str:
@@ -138,9 +146,15 @@ def _calls(metadata: Mapping[str, Any]) -> frozenset[str] | None:
     return frozenset(calls)
 
 
-def parse_node(
-    cluster: str, metadata: Mapping[str, Any], version: tuple[int, int, int] | None
-) -> EdgeNode | SidecarNode | GrpcNode:
+def build_version(agent: str, version: str) -> tuple[int, int, int] | None:
+    """The version of an Envoy; None for other clients, whose agents count by their own rules."""
+    parts = version.split(".")
+    if agent != "envoy" or len(parts) != 3 or not all(part.isdecimal() for part in parts):
+        return None
+    return int(parts[0]), int(parts[1]), int(parts[2])
+
+
+def parse_node(cluster: str, metadata: Mapping[str, Any], version: tuple[int, int, int] | None) -> AnyNode:
     """The node's role and place. Raises NodeError with a text for whoever wrote the bootstrap."""
     if version is not None and version < OLDEST_ENVOY:
         given, oldest = (".".join(map(str, v)) for v in (version, OLDEST_ENVOY))

@@ -1,45 +1,48 @@
-"""Which application and tag the registry has for an ip:port, and where proxies say something else."""
+"""Which application and tag the registry has for an ip:port."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from controlplane.plan.services import ServicePlan
-from controlplane.registry.types import Service
+from controlplane.registry.types import Service, Services
+from controlplane.snapshot.mesh import Change
 from controlplane.snapshot.nodes import SidecarNode
 
+Address = tuple[str, int]
+"""IP address and port."""
 Place = tuple[str, str | None]
 """Application and tag."""
 
 
 class Places:
-    """Kept up to date one service at a time."""
+    """Kept up to date one service at a time. Of several services at one address, the first by id counts."""
 
     def __init__(self) -> None:
-        self._places: dict[tuple[str, int], Place] = {}
+        self._claims: dict[Address, tuple[tuple[str, Place], ...]] = {}
 
-    def update(self, before: Iterable[ServicePlan], after: Iterable[tuple[ServicePlan, Service]]) -> None:
-        """Services whose plans were `before` are `after` now."""
-        for plan in before:
-            for place in plan.addresses:
-                self._places.pop(place, None)
-        for plan, service in after:
-            for instance in service.instances:
-                # A definition of kind Application gives a service one application, whatever instances say.
-                named = instance.application or service.name
-                application = plan.applications[0] if len(plan.applications) == 1 else named
-                self._places[instance.address, instance.port] = (application, instance.tag)
+    def publish(self, change: Change, services: Services) -> set[Address]:
+        """The mesh has changed. Returns the addresses at which another application or tag is now."""
+        changed: set[Address] = set()
+        for before, after in change.replaced:
+            now: dict[Address, Place] = {} if after is None else _places(after, services[after.id])
+            if before is not None:
+                gone = (address for address in before.addresses if address not in now)
+                changed.update(address for address in gone if self._claim(before.id, address, None))
+            if after is not None:
+                changed.update(at for at, place in now.items() if self._claim(after.id, at, place))
+        return changed
 
     def at(self, address: str, ports: Iterable[int]) -> Place | None:
         """What the registry has at the first of `ports` that it knows."""
-        found = (self._places.get((address, port)) for port in ports)
-        return next((place for place in found if place is not None), None)
+        found = (self._claims.get((address, port)) for port in ports)
+        return next((claims[0][1] for claims in found if claims is not None), None)
 
     def warnings(self, node: SidecarNode) -> list[str]:
         """Where a sidecar's metadata and the registry differ, in plain words."""
         found: list[str] = []
         for own in node.place.services:
-            registered = self._places.get((node.place.address, own.port))
+            registered = self.at(node.place.address, [own.port])
             if registered is None:
                 found.append(
                     f"{node.place.address}:{own.port} is not in the registry; served from the node's metadata"
@@ -53,3 +56,24 @@ class Places:
             if (tag or None) != node.tag:
                 found.append(f"the registry says tag {tag}, the node says {node.tag}; the registry's counts")
         return found
+
+    def _claim(self, service: str, address: Address, place: Place | None) -> bool:
+        """Set or take back what `service` says of an address. True if something else counts there now."""
+        before = self._claims.get(address, ())
+        others = tuple(claim for claim in before if claim[0] != service)
+        now = others if place is None else tuple(sorted((*others, (service, place)), key=lambda one: one[0]))
+        if now:
+            self._claims[address] = now
+        else:
+            self._claims.pop(address, None)
+        return before[:1] != now[:1]
+
+
+def _places(plan: ServicePlan, service: Service) -> dict[Address, Place]:
+    found: dict[Address, Place] = {}
+    for instance in service.instances:
+        # A definition of kind Application gives a service one application, whatever instances say.
+        named = instance.application or service.name
+        application = plan.applications[0] if len(plan.applications) == 1 else named
+        found[instance.address, instance.port] = (application, instance.tag)
+    return found

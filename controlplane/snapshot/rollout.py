@@ -10,6 +10,10 @@ import structlog
 from controlplane.model.definitions import Definitions
 from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.rollout import Deployed, ending, first_step, second_step, stops_lanes
+from controlplane.snapshot.nodes import Role
+from controlplane.snapshot.view import NodeView
+from controlplane.xds.node import Node
+from controlplane.xds.resources import View
 
 log = structlog.get_logger(__name__)
 
@@ -17,8 +21,12 @@ ACKNOWLEDGE_WAIT = 2.0
 
 Publish = Callable[[Deployed, bool], None]
 """(what is deployed, whether it goes to every proxy at once)."""
-Acknowledged = Callable[[str, float], Awaitable[list[str]]]
-"""(role, timeout in seconds) -> node ids of that role that did not acknowledge in time."""
+Acknowledged = Callable[[Callable[[Node, View], bool], float], Awaitable[list[str]]]
+"""(which streams, timeout in seconds) -> node ids of those that did not acknowledge in time."""
+
+EDGES: frozenset[Role] = frozenset({"edge"})
+ROUTERS: frozenset[Role] = frozenset({"sidecar", "grpc"})
+"""Who routes by the lane that a request carries: all must know a lane before an edge chooses it."""
 
 
 class Rollout:
@@ -78,9 +86,9 @@ class Rollout:
         for name in drained:
             self._stopped_at.pop(name, None)
         if first.coloured != before.coloured:
-            await self._wait("edge", "stop colouring", sorted(before.coloured - first.coloured))
+            await self._wait(EDGES, "stop colouring", sorted(before.coloured - first.coloured))
         if first.known != before.known:
-            await self._wait("sidecar", "know", sorted(first.known.keys() - before.known.keys()))
+            await self._wait(ROUTERS, "know", sorted(first.known.keys() - before.known.keys()))
         second = second_step(first, wanted)
         if second != first:
             self.deployed = second
@@ -92,9 +100,13 @@ class Rollout:
         for name in retiring:
             self._stopped_at.setdefault(name, loop.time())
 
-    async def _wait(self, role: str, what: str, lanes: list[str]) -> None:
-        late = await self._acknowledged(role, ACKNOWLEDGE_WAIT)
+    async def _wait(self, roles: frozenset[Role], what: str, lanes: list[str]) -> None:
+        def concerned(_: Node, view: View) -> bool:
+            return isinstance(view, NodeView) and view.node.role in roles
+
+        late = await self._acknowledged(concerned, ACKNOWLEDGE_WAIT)
+        said = {"roles": sorted(roles), "step": what}
         if late:
-            log.warning("proxies did not acknowledge in time; going on", role=role, step=what, nodes=late)
+            log.warning("proxies did not acknowledge in time; going on", **said, nodes=late)
         else:
-            log.info("proxies acknowledged", role=role, step=what, lanes=lanes)
+            log.info("proxies acknowledged", **said, lanes=lanes)

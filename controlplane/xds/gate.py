@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeVar
 
 from .resource import Resource
 
-if TYPE_CHECKING:
-    from .resources import Collection
+C = TypeVar("C", contravariant=True)
+"""The collections, which know their gate."""
 
 
 class Subscriber(Protocol):
@@ -26,17 +26,17 @@ class Subscriber(Protocol):
     def pending_all(self) -> bool: ...
 
 
-class Gate(Protocol):
+class Gate(Protocol[C]):
     """What is asked before a resource changes, and before the change is pushed: see `trial`."""
 
-    def allows(self, collection: Collection, before: Resource | None, after: Resource | None) -> bool:
+    def allows(self, collection: C, before: Resource | None, after: Resource | None) -> bool:
         """Whether the collection may take this change."""
         ...
 
-    def keeps_from(self, collection: Collection, subscriber: Subscriber) -> bool:
+    def keeps_from(self, collection: C, subscriber: Subscriber) -> bool:
         """Whether this subscriber has to wait for what has changed."""
         ...
 
-    def withholds(self, collection: Collection) -> bool:
+    def withholds(self, collection: C) -> bool:
         """Whether there are subscribers that have, and use, what was before a change."""
         ...

@@ -61,7 +61,7 @@ class Collection:
     `label`, when set, is shown as the version in state-of-the-world replies in place of the content's hash.
     """
 
-    gate: Gate | None = None
+    gate: Gate[Collection] | None = None
 
     def __init__(self, type_url: str, resources: Iterable[Resource] = ()) -> None:
         self.type_url = type_url
@@ -358,6 +358,9 @@ class View:
         no more than that they could read it.
         """
         return frozenset()
+
+    def release(self) -> None:
+        """The stream that had the view has ended."""
 
     def get(self, type_url: str, name: str) -> Resource | None:
         for collection in self.of(type_url):

@@ -57,7 +57,6 @@ class XdsServer:
     classify: called once a stream with its node. Raises InvalidNode to end the stream with INVALID_ARGUMENT,
     or
         NotReady to let it wait for the next `set_ready`.
-    released: called with what `classify` was called with and gave, when the stream has ended.
     transport: makes the gRPC server that the calls come from.
     authorise: called before anything is read of a stream, with its peer and its metadata; raises InvalidNode
     to
@@ -73,7 +72,6 @@ class XdsServer:
     def __init__(
         self,
         classify: Callable[[Node], View],
-        released: Callable[[Node, View], None] | None = None,
         *,
         transport: MakeTransport,
         authorise: Callable[[str, Mapping[str, str | bytes]], None] | None = None,
@@ -87,7 +85,6 @@ class XdsServer:
         max_streams_per_node: int = 0,
     ) -> None:
         self._classify = classify
-        self._released = released
         self._authorise = authorise
         self._removal_wait = removal_wait
         self._warming_wait = warming_wait
@@ -164,14 +161,18 @@ class XdsServer:
         """The changes that one client has rejected and no other has got."""
         return self._trials.held()
 
-    async def acknowledged(self, where: Callable[[Node], bool], timeout: float) -> list[str]:  # noqa: ASYNC109
-        """Wait until the streams of the nodes `where` picks have answered everything their views hold now.
+    async def acknowledged(
+        self,
+        where: Callable[[Node, View], bool],
+        timeout: float,  # noqa: ASYNC109
+    ) -> list[str]:
+        """Wait until the streams that `where` picks have answered everything that their views hold now.
 
         ACK, NACK and disconnecting are answers. Returns the ids of the nodes that did not within `timeout`
         seconds.
         """
         mark = Clock.now
-        waiter = Waiter(mark, [stream for stream in self._streams if where(stream.node)])
+        waiter = Waiter(mark, [stream for stream in self._streams if where(stream.node, stream.view)])
         waiter.check()
         if waiter.streams:
             self._waiters.append(waiter)
@@ -255,8 +256,7 @@ class XdsServer:
             del self._per_node[node.id]
         if connection.begun:
             self._detach(connection)
-            if self._released is not None:
-                self._released(node, connection.view)
+            connection.view.release()
 
     def awake(self, connection: Connection) -> None:
         """Let the stream write at the end of this turn of the loop."""

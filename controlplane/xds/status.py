@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from .delta import DeltaSubscription
 from .node import Node
-from .resources import Overrun, Resource
+from .resources import Overrun, Resource, View
 from .stream import StreamState
 from .subscription import Nack, Subscription
 from .trial import Held
@@ -59,6 +59,7 @@ class ConnectedProxy:
     connected: float
     types: Mapping[str, TypeState]
     node: Node
+    view: View
     held: tuple[Held, ...]
     """Changes that it does not get because another client rejected them."""
     drift: tuple[ResourceStatus, ...] | None = None
@@ -81,6 +82,7 @@ def describe(
             for type_url, subscription in state.subscriptions.items()
         },
         node=node,
+        view=state.view,
         held=held,
         drift=drift(state) if with_drift else None,
     )

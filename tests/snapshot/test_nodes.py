@@ -7,6 +7,11 @@ from typing import Any
 
 import pytest
 
+from controlplane.model.definitions import Definitions
+from controlplane.model.documents import Gateway
+from controlplane.plan.rollout import Deployed
+from controlplane.registry.names import ServiceNames
+from controlplane.registry.types import Instance, Service
 from controlplane.snapshot.nodes import (
     MOST_CALLS,
     MOST_SERVICES,
@@ -93,12 +98,30 @@ def test_twenty_thousand_services_cost_no_more_than_reading_them() -> None:
     [[{}], [{"port": "x"}], ["sc-A"], "sc-A", 7, [None], [{"port": [1]}], [{"port": float("nan")}]],
 )
 def test_warnings_of_what_a_client_of_grpc_says_read_nothing_that_was_not_checked(services: object) -> None:
-    metadata = {"role": "grpc", "services": services, "address": ["x"]}
-    assert isinstance(parse_node("app", metadata, None), GrpcNode)
-    assert Publisher().warnings("app", metadata) == []
+    node = parse_node("app", {"role": "grpc", "services": services, "address": ["x"]}, None)
+    assert isinstance(node, GrpcNode)
+    assert Publisher().view(node).warnings() == []
 
 
-def test_an_entry_that_cannot_be_read_says_so() -> None:
-    (warning,) = Publisher().warnings("app", {**SIDECAR, "services": [{"port": "x"}]})
-    assert "cannot be shown" in warning
-    assert "services[0].port" in warning
+def test_where_a_sidecar_and_the_registry_differ() -> None:
+    node = parse_node("app", {**SIDECAR, "tag": "gray", "services": [service(80), service(81)]}, None)
+    assert isinstance(node, SidecarNode)
+    publisher = Publisher()
+    instance = Instance(node.place.address, 80, None, "other")
+    services = {"file///S": Service("file///S", "file", "S", (instance,))}
+    publisher.publish(Definitions(), Deployed(), services, ServiceNames(services).resolve)
+    assert publisher.view(node).warnings() == [
+        "the registry says application other, node.cluster says app",
+        "the registry says tag None, the node says gray; the registry's counts",
+        f"{node.place.address}:81 is not in the registry; served from the node's metadata",
+    ]
+
+
+def test_an_edge_whose_gateway_is_not_defined_is_warned_of_until_it_is() -> None:
+    publisher = Publisher()
+    view = publisher.view(parse_node("front", {"role": "edge"}, None))
+    (warning,) = view.warnings()
+    assert "front is not defined" in warning
+    gateway = Gateway(name="front", listeners=[{"port": 8080}])  # type: ignore[list-item]
+    publisher.publish(Definitions(gateways={"front": gateway}), Deployed(), {}, ServiceNames().resolve)
+    assert view.warnings() == []

@@ -22,7 +22,7 @@ from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.names import ServiceNames
 from controlplane.registry.types import Health, Instance, Protocol, Service
-from controlplane.snapshot.nodes import EdgeNode, GrpcNode, SidecarNode, parse_node
+from controlplane.snapshot.nodes import parse_node
 from controlplane.snapshot.publisher import SENT_AT_ONCE, Publisher
 from controlplane.xds.resources import LISTENER, VIRTUAL_HOST, Resource, View
 
@@ -78,16 +78,9 @@ def sent(case: dict[str, Any]) -> Iterator[Sent]:
 
 def _view(publisher: Publisher, node: dict[str, Any]) -> View:
     parsed = parse_node(node["cluster"], node["metadata"], None)
-    if isinstance(parsed, EdgeNode):
-        return publisher.edge_view(parsed)
-    if isinstance(parsed, GrpcNode):
-        view = publisher.grpc_clients.view(parsed)
-        view.wanted(LISTENER, node["asks"])
-        return view
-    assert isinstance(parsed, SidecarNode)
-    view = publisher.sidecar_view(parsed)
+    view = publisher.view(parsed)
     if "asks" in node:
-        view.wanted(VIRTUAL_HOST, node["asks"])
+        view.wanted(LISTENER if parsed.role == "grpc" else VIRTUAL_HOST, node["asks"])
     return view
 
 

@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from controlplane.rpc.choice import transport
-from controlplane.snapshot.views import Views
 from controlplane.xds.resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE
 from controlplane.xds.server import XdsServer
 from tests import independent
@@ -66,8 +65,7 @@ NAMED = {
 async def test_a_client_of_another_library_gets_over_a_stream_what_the_golden_file_says(name: str) -> None:
     case = cases.read(name)
     golden = yaml.safe_load((cases.TESTDATA / f"{name}.out.yaml").read_text(encoding="utf-8"))
-    views = Views(cases.published(case))
-    server = XdsServer(views.classify, views.released, transport=transport())
+    server = XdsServer(cases.published(case).classify, transport=transport())
     port = await server.start("127.0.0.1:0")
     server.set_ready()
     try:

@@ -58,7 +58,7 @@ async def test_nack_of_one_stream_does_not_touch_another(world: World, delta: bo
     world[LISTENER].put(resource("a", "2"))
     await one.ack(await one.reply(), error="no")
     await two.expect(LISTENER, ["a"])
-    assert await world.server.acknowledged(lambda node: True, 5) == []
+    assert await world.server.acknowledged(lambda *_: True, 5) == []
     nacks = {proxy.id: proxy.types[LISTENER].nack is not None for proxy in world.server.proxies()}
     assert nacks == {"one": True, "two": False}
 

@@ -57,9 +57,22 @@ async def test_an_invalid_node_is_told_why(worlds: Worlds, delta: bool) -> None:
     assert await stream.status() == (grpc.StatusCode.INVALID_ARGUMENT, "no service called nobody")
 
 
-async def test_released_is_called_once_for_each_stream(worlds: Worlds, delta: bool) -> None:
-    released: asyncio.Queue[tuple[str, View]] = asyncio.Queue()
-    world = await worlds(released=lambda node, view: released.put_nowait((node.id, view))).start()
+class Released(View):
+    """Says when it is."""
+
+    def __init__(self, view: View, said: asyncio.Queue[View]) -> None:
+        super().__init__(view.collections)
+        self._said = said
+
+    def release(self) -> None:
+        self._said.put_nowait(self)
+
+
+async def test_a_view_is_released_once_when_its_stream_ends(worlds: Worlds, delta: bool) -> None:
+    released: asyncio.Queue[View] = asyncio.Queue()
+    views: dict[str, View] = {}
+    world = worlds(classify=lambda node: views.setdefault(node.id, Released(world.view, released)))
+    await world.start()
     for end in ("cancel", "done", "garbage"):
         stream = world.connect(end, delta=delta)
         await stream.subscribe(CLUSTER)
@@ -70,7 +83,7 @@ async def test_released_is_called_once_for_each_stream(worlds: Worlds, delta: bo
             await stream.call.done_writing()
         else:
             await stream.write(b"\xff\xff")
-        assert await asyncio.wait_for(released.get(), 5) == (end, world.view)
+        assert await asyncio.wait_for(released.get(), 5) is views[end]
     assert released.empty()
     assert world.server.proxies() == []
     assert world.server.counters["streams"] == 0
@@ -134,9 +147,9 @@ async def test_acknowledged_waits_for_all_that_was_changed_before(world: World, 
     for stream in streams:
         await stream.subscribe(ENDPOINT, ["a"])
         await stream.expect(ENDPOINT, ["a"])
-    assert await world.server.acknowledged(lambda node: True, 5) == []
+    assert await world.server.acknowledged(lambda *_: True, 5) == []
     world[ENDPOINT].put(resource("a", "2"))
-    waiting = asyncio.ensure_future(world.server.acknowledged(lambda node: node.id != "n9", 30))
+    waiting = asyncio.ensure_future(world.server.acknowledged(lambda node, _: node.id != "n9", 30))
     replies = [await stream.reply() for stream in streams]
     await streams[0].ack(replies[0])
     await streams[1].ack(replies[1], error="no")
@@ -153,7 +166,7 @@ async def test_acknowledged_names_who_did_not(world: World, delta: bool) -> None
         await stream.expect(ENDPOINT, ["a"])
     world[ENDPOINT].put(resource("a", "2"))
     await streams["x"].ack(await streams["x"].reply())
-    assert await world.server.acknowledged(lambda node: node.id in ("x", "y"), 0.2) == ["y"]
+    assert await world.server.acknowledged(lambda node, _: node.id in ("x", "y"), 0.2) == ["y"]
 
 
 async def test_proxies_tell_of_node_and_versions(world: World, delta: bool) -> None:
@@ -166,7 +179,7 @@ async def test_proxies_tell_of_node_and_versions(world: World, delta: bool) -> N
     request.node.user_agent_build_version.version.minor_number = 40
     await stream.write(request)
     await stream.expect(CLUSTER, ["a"])
-    assert await world.server.acknowledged(lambda node: node.metadata["service"] == "A", 5) == []
+    assert await world.server.acknowledged(lambda node, _: node.metadata["service"] == "A", 5) == []
     (proxy,) = world.server.proxies()
     assert (proxy.id, proxy.cluster, proxy.version) == ("id", "cluster", "1.40.0")
     assert dict(proxy.metadata) == {"service": "A", "nested": {"x": [1.0, "y"]}}

@@ -306,14 +306,14 @@ async def test_a_change_that_is_taken_back_during_a_trial(pair: Pair, type_url: 
 
 async def test_a_rollout_goes_on_when_all_have_a_change_or_it_is_held(pair: Pair) -> None:
     pair.world[ROUTE].put(resource("a", "2"))
-    waiting = asyncio.ensure_future(pair.world.server.acknowledged(lambda node: True, 5))
+    waiting = asyncio.ensure_future(pair.world.server.acknowledged(lambda *_: True, 5))
     await pair.one.expect(ROUTE, ["a"])
     reply = await pair.two.reply()
     assert not waiting.done()
     await pair.two.ack(reply)
     assert await waiting == []
     pair.world[ROUTE].put(resource("a", "bad"))
-    waiting = asyncio.ensure_future(pair.world.server.acknowledged(lambda node: True, 5))
+    waiting = asyncio.ensure_future(pair.world.server.acknowledged(lambda *_: True, 5))
     await pair.one.ack(await pair.one.reply(), error="no")
     assert await waiting == []
 

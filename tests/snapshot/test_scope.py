@@ -11,8 +11,9 @@ from controlplane.model.documents import Gateway, Lane, LaneGroup
 from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Instance, Service
-from controlplane.snapshot.nodes import SidecarNode, parse_node
+from controlplane.snapshot.nodes import parse_node
 from controlplane.snapshot.publisher import Publisher
+from controlplane.snapshot.sidecars import SidecarView
 from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.messages import DeltaRequest, DeltaResponse
 from controlplane.xds.resources import CLUSTER, ENDPOINT, ROUTE, VIRTUAL_HOST, View
@@ -56,8 +57,7 @@ class Mesh:
 
     def view(self, incremental: bool = True, **metadata: object) -> View:
         node = parse_node("A", {"role": "sidecar", "address": "10.9.9.9", **metadata}, None)
-        assert isinstance(node, SidecarNode)
-        return self.publisher.sidecar_view(node, incremental)
+        return self.publisher.view(node, incremental)
 
 
 CONDITION = {"source": "header", "name": "canary", "operator": "==", "value": "gray"}
@@ -203,12 +203,15 @@ def test_calls_are_all_there_is(large: Mesh) -> None:
 
 def test_a_stream_that_ends_leaves_nothing(large: Mesh) -> None:
     node = parse_node("A", {"role": "sidecar", "address": "10.9.9.9"}, None)
-    assert isinstance(node, SidecarNode)
-    view = large.publisher.sidecar_view(node)
+    view = large.publisher.view(node)
     Hosts(view).ask("b", "nobody")
-    large.publisher.release(node, view)
-    reach = large.publisher._everything
-    assert (reach.asked, reach.loaded, reach.shared) == ({}, {}, {})
+    assert isinstance(view, SidecarView)
+    scope = view.scope
+    assert scope.asked
+    assert scope.loaded
+    view.release()
+    assert not scope.asked
+    assert not scope.loaded
 
 
 def test_small_is_sent_at_once_and_follows() -> None:

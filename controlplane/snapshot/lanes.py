@@ -1,0 +1,49 @@
+"""The lanes that proxies know, by their tags, and how requests carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controlplane.model.definitions import Definitions
+from controlplane.plan.gateways import carried_by
+from controlplane.plan.lanes import LaneMeaning, default_lane
+
+USUAL = (("x-lane", "lane"),)
+"""The carriers where no gateway is defined."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanesChange:
+    """What one publication changes: whether the carriers, and the tags of lanes that are others now."""
+
+    carriers: bool
+    tags: frozenset[str]
+
+
+class KnownLanes:
+    """`carriers` are (header, baggage member) of every gateway, sorted."""
+
+    def __init__(self) -> None:
+        self.carriers: tuple[tuple[str, str], ...] = USUAL
+        self._known: Mapping[str, LaneMeaning] = {}
+        self._by_tag: dict[str, dict[str, LaneMeaning]] = {}
+
+    def publish(self, definitions: Definitions, known: Mapping[str, LaneMeaning]) -> LanesChange:
+        """Take in what there is now."""
+        carriers = tuple(sorted({carried_by(g.carriers) for g in definitions.gateways.values()})) or USUAL
+        recarried = carriers != self.carriers
+        self.carriers = carriers
+        tags: frozenset[str] = frozenset()
+        if known is not self._known:
+            before, self._by_tag = self._by_tag, {}
+            for name, lane in known.items():
+                self._by_tag.setdefault(lane.tag, {})[name] = lane
+            either = before.keys() | self._by_tag.keys()
+            tags = frozenset(tag for tag in either if before.get(tag) != self._by_tag.get(tag))
+            self._known = known
+        return LanesChange(recarried, tags)
+
+    def default(self, application: str, tag: str | None) -> LaneMeaning | None:
+        """The lane of calls without any lane from an instance of this application and tag."""
+        return default_lane(self._by_tag.get(tag or "", {}), application, tag)

@@ -1,0 +1,184 @@
+"""What sidecars may call: a scope for each set of names in `calls`, one for those that may call everything.
+
+Sidecars with the same `calls` share a scope. A small scope is sent at once (see `everything`), a large one
+service by service (see `on_demand`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from typing import Protocol
+
+from controlplane.plan.services import ServicePlan
+from controlplane.registry.names import last_part
+from controlplane.snapshot.everything import Everything
+from controlplane.snapshot.index import Index
+from controlplane.snapshot.mesh import Change, Mesh
+from controlplane.translate.domains import keys_of
+
+
+class Follower(Protocol):
+    """A sidecar that is told only of what it asked for."""
+
+    def resolve(self, key: str) -> None:
+        """A host or address that it asked for may mean another service than before."""
+
+    def refresh(self, service: str) -> None:
+        """A service that it has got is another one now, or has gone."""
+
+
+class _All(Container[str]):
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+class Scope:
+    """The services that `calls` names (None: all services), and what is built of them for all sidecars."""
+
+    def __init__(self, mesh: Mesh, calls: frozenset[str] | None) -> None:
+        self.mesh = mesh
+        self.calls = calls
+        self.users = 0
+        self.members: frozenset[str] | None = None if calls is None else self._resolved(calls)
+        self.asked: Index[str, Follower] = Index()
+        """Who asked for a host or an address, whether it means something or not."""
+        self.loaded: Index[str, Follower] = Index()
+        """Who has the clusters and the virtual host of a service."""
+        self._everything: dict[bool, Everything] = {}
+        self._domains: dict[str, tuple[str, ...]] = {}
+        self._size: int | None = None
+
+    def plan(self, service: str) -> ServicePlan | None:
+        """The plan of a service, if it is in the scope."""
+        if self.members is not None and service not in self.members:
+            return None
+        return self.mesh.services.get(service)
+
+    def size(self) -> int:
+        """How many clusters everything in the scope is."""
+        if self._size is None:
+            self._size = sum(1 + 2 * len(plan.targets) for plan in self._plans())
+        return self._size
+
+    def domains(self, plan: ServicePlan) -> tuple[str, ...]:
+        """The domains of the service's own virtual host, as far as its competitors are in the scope."""
+        found = self._domains.get(plan.id)
+        if found is None:
+            found = self._domains[plan.id] = self.mesh.domains.of(plan, self._among())
+        return found
+
+    def owners(self, key: str) -> tuple[str, ...]:
+        """The services of the scope that a host or an address means."""
+        return self.mesh.domains.owners(key, self._among())
+
+    def everything(self, proxy: bool) -> Everything:
+        """All of the scope for one kind of capture; built for the first who needs it."""
+        found = self._everything.get(proxy)
+        if found is None:
+            plans = list(self._plans())
+            found = self._everything[proxy] = Everything(self, self.mesh, proxy)
+            found.update([p.id for p in plans], {key for p in plans for key in keys_of(p)})
+        return found
+
+    def left(self) -> None:
+        """Nobody has the scope any more: what was built for all is forgotten."""
+        self._everything.clear()
+        self._domains.clear()
+
+    def rename(self) -> frozenset[str]:
+        """Resolve the names again. Returns the services that came into the scope or left it."""
+        if self.calls is None or self.members is None:
+            return frozenset()
+        before, self.members = self.members, self._resolved(self.calls)
+        return before ^ self.members
+
+    def update(self, change: Change, moved: frozenset[str]) -> None:
+        """The mesh has changed; services that `moved` came into the scope or left it."""
+        touched, keys = change.touched, change.keys
+        if self.members is not None:
+            keys = keys.union(*(keys_of(self.mesh.services.get(service)) for service in moved))
+            rivals = self.mesh.domains.claimants(keys) if moved else frozenset[str]()
+            touched = moved | {service for service in touched | rivals if service in self.members}
+        self._size = None
+        for service in touched:
+            self._domains.pop(service, None)
+        for everything in self._everything.values():
+            everything.update(touched, keys)
+        for key in keys if self.asked else ():
+            for sidecar in self.asked.of(key):
+                sidecar.resolve(key)
+        for service in touched if self.loaded else ():
+            for sidecar in self.loaded.of(service):
+                sidecar.refresh(service)
+
+    def _plans(self) -> Iterable[ServicePlan]:
+        services = self.mesh.services
+        if self.members is None:
+            return services.values()
+        return (services[service] for service in self.members if service in services)
+
+    def _among(self) -> Container[str]:
+        return _All() if self.members is None else self.members
+
+    def _resolved(self, calls: Iterable[str]) -> frozenset[str]:
+        found: set[str] = set()
+        for name in calls:
+            try:
+                found.add(self.mesh.resolve(name))
+            except LookupError:
+                continue  # not there yet, or several; served as unknown until a source knows it
+        return frozenset(found)
+
+
+class Scopes:
+    """Every scope that a sidecar has. A change is told to those that it concerns."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+        self._all = Scope(mesh, None)
+        self._named: dict[frozenset[str], Scope] = {}
+        self._by_member: Index[str, Scope] = Index()
+        self._by_name: Index[str, Scope] = Index()
+
+    def enter(self, calls: frozenset[str] | None) -> Scope:
+        """The scope of a sidecar that connects; it must `leave` it."""
+        scope = self._all if calls is None else self._named.get(calls)
+        if scope is None:
+            scope = self._named[calls or frozenset()] = Scope(self._mesh, calls)
+            self._enlist(scope)
+        scope.users += 1
+        return scope
+
+    def leave(self, scope: Scope) -> None:
+        """A sidecar's stream has ended."""
+        scope.users -= 1
+        if scope.users:
+            return
+        scope.left()
+        if scope.calls is not None:
+            del self._named[scope.calls]
+            for name in scope.calls:
+                self._by_name.discard(last_part(name), scope)
+            for service in scope.members or ():
+                self._by_member.discard(service, scope)
+
+    def publish(self, change: Change) -> None:
+        """The mesh has changed."""
+        moved: dict[Scope, frozenset[str]] = {}
+        for scope in self._by_name.any_of({last_part(service) for service in change.came_or_went}):
+            moved[scope] = scope.rename()
+            for service in moved[scope]:
+                if service in (scope.members or ()):
+                    self._by_member.add(service, scope)
+                else:
+                    self._by_member.discard(service, scope)
+        for scope in {*moved, *self._by_member.any_of(change.touched)}:
+            scope.update(change, moved.get(scope, frozenset()))
+        if change.touched:
+            self._all.update(change, frozenset())
+
+    def _enlist(self, scope: Scope) -> None:
+        for name in scope.calls or ():
+            self._by_name.add(last_part(name), scope)
+        for service in scope.members or ():
+            self._by_member.add(service, scope)

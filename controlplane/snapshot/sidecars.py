@@ -1,0 +1,182 @@
+"""What sidecars get: a few resources of their own, and what their scope has for all of its sidecars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from controlplane.plan.lanes import LaneMeaning
+from controlplane.snapshot.index import Index
+from controlplane.snapshot.lanes import KnownLanes, LanesChange
+from controlplane.snapshot.mesh import Change, Mesh, resource
+from controlplane.snapshot.nodes import SidecarNode
+from controlplane.snapshot.on_demand import OnDemand
+from controlplane.snapshot.places import Address, Place, Places
+from controlplane.snapshot.scope import Scope, Scopes
+from controlplane.snapshot.view import NodeView
+from controlplane.translate import lua, outbound, sidecar
+from controlplane.xds.resources import (
+    CLUSTER,
+    ENDPOINT,
+    EXTENSION_CONFIG,
+    LISTENER,
+    ROUTE,
+    VIRTUAL_HOST,
+    Collection,
+    Resource,
+)
+
+
+class SidecarView(NodeView):
+    """The view of one sidecar. `filters` has the configuration of its outbound filter."""
+
+    def __init__(
+        self,
+        sidecar: SidecarNode,
+        collections: Mapping[str, Sequence[Collection]],
+        *,
+        filters: Collection,
+        scope: Scope,
+        demand: OnDemand | None,
+        places: Places,
+        released: Callable[[SidecarView], None],
+    ) -> None:
+        # Envoy's subscription to virtual hosts names only those that it lacks, and is to all of them.
+        whole = frozenset({VIRTUAL_HOST}) & collections.keys()
+        super().__init__(sidecar, collections, whole)
+        self.sidecar = sidecar
+        self.filters = filters
+        self.scope = scope
+        self.demand = demand
+        self.on_demand = demand is not None
+        self.tag: str | None = None
+        """The tag under which it is found: that of the registry, else its own."""
+        self._places = places
+        self._released = released
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where the registry may have it."""
+        place = self.sidecar.place
+        return [(place.address, service.port) for service in place.services]
+
+    def place(self) -> Place:
+        """Its application and tag: what the registry says, else what the node says."""
+        place = self.sidecar.place
+        registered = self._places.at(place.address, (service.port for service in place.services))
+        return registered or (self.sidecar.application, self.sidecar.tag)
+
+    def wanted(self, type_url: str, names: Iterable[str]) -> None:
+        if self.demand is not None:
+            self.demand.wanted(type_url, names)
+
+    def warnings(self) -> list[str]:
+        return self._places.warnings(self.sidecar)
+
+    def release(self) -> None:
+        self._released(self)
+
+
+class Sidecars:
+    """Every connected sidecar, found by its addresses and by its tag.
+
+    `sent_at_once` is the number of clusters from which on a sidecar gets its scope service by service.
+    """
+
+    def __init__(
+        self, mesh: Mesh, endpoints: Collection, places: Places, lanes: KnownLanes, sent_at_once: int
+    ) -> None:
+        self._endpoints = endpoints
+        self._places = places
+        self._lanes = lanes
+        self._sent_at_once = sent_at_once
+        self._scopes = Scopes(mesh)
+        self._views: set[SidecarView] = set()
+        self._by_address: Index[Address, SidecarView] = Index()
+        self._by_tag: Index[str, SidecarView] = Index()
+        self._filters: dict[LaneMeaning | None, Resource] = {}
+        self._inbound = Collection(EXTENSION_CONFIG)
+        self._routes = {
+            proxy: Collection(ROUTE, [resource(x.name, x)])
+            for proxy, x in ((proxy, outbound.route_configuration(proxy)) for proxy in (True, False))
+        }
+        self._put_inbound()
+
+    def publish(self, change: Change, lanes: LanesChange, moved: Iterable[Address]) -> None:
+        """Services, lanes and what the registry has at the addresses `moved` have changed."""
+        self._scopes.publish(change)
+        if lanes.carriers or lanes.tags:
+            self._filters.clear()
+        if lanes.carriers:
+            self._put_inbound()
+        concerned = self._by_address.any_of(moved) | self._by_tag.any_of(lanes.tags)
+        for view in self._views if lanes.carriers else concerned:
+            self._put_filter(view)
+
+    def view(self, node: SidecarNode, incremental: bool) -> SidecarView:
+        """The view of a sidecar that connects. `incremental`: it speaks the delta variant."""
+        place = node.place
+        scope = self._scopes.enter(node.calls)
+        filters = Collection(EXTENSION_CONFIG)
+        own = Collection(CLUSTER, [resource(x.name, x) for x in sidecar.clusters(place)])
+        collections = {
+            CLUSTER: [own],
+            ENDPOINT: [self._endpoints],
+            LISTENER: [Collection(LISTENER, [resource(x.name, x) for x in sidecar.listeners(place)])],
+            ROUTE: [self._routes[place.proxy]],
+            EXTENSION_CONFIG: [self._inbound, filters],
+        }
+        demand = None
+        if incremental and scope.size() > self._sent_at_once:
+            demand = OnDemand(scope, place.proxy, own)
+            collections[VIRTUAL_HOST] = [demand.hosts]
+        else:
+            everything = scope.everything(place.proxy)
+            collections[CLUSTER] = [everything.clusters, own]
+            if incremental:
+                collections[VIRTUAL_HOST] = [everything.hosts]
+            else:
+                collections[ROUTE] = [everything.whole()]
+        view = SidecarView(
+            node,
+            collections,
+            filters=filters,
+            scope=scope,
+            demand=demand,
+            places=self._places,
+            released=self._release,
+        )
+        self._views.add(view)
+        for address in view.addresses:
+            self._by_address.add(address, view)
+        self._put_filter(view)
+        return view
+
+    def _release(self, view: SidecarView) -> None:
+        self._views.discard(view)
+        for address in view.addresses:
+            self._by_address.discard(address, view)
+        if view.tag is not None:
+            self._by_tag.discard(view.tag, view)
+        if view.demand is not None:
+            view.demand.close()
+        self._scopes.leave(view.scope)
+
+    def _put_filter(self, view: SidecarView) -> None:
+        """The outbound filter knows the lane that a sidecar's own tag means."""
+        application, tag = view.place()
+        if tag != view.tag:
+            if view.tag is not None:
+                self._by_tag.discard(view.tag, view)
+            if tag is not None:
+                self._by_tag.add(tag, view)
+            view.tag = tag
+        default = self._lanes.default(application, tag)
+        built = self._filters.get(default)
+        if built is None:
+            code = lua.sidecar_filter("outbound", self._lanes.carriers, default)
+            built = self._filters[default] = resource(code.name, code)
+        view.filters.put(built)
+
+    def _put_inbound(self) -> None:
+        code = lua.sidecar_filter("inbound", self._lanes.carriers, None)
+        self._inbound.put(resource(code.name, code))

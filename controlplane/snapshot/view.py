@@ -1,0 +1,28 @@
+"""What one connected proxy gets, and who it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from controlplane.snapshot.nodes import AnyNode
+from controlplane.xds.resources import Collection, View
+
+
+class NodeView(View):
+    """The view of one stream. It keeps the node as it was parsed when the stream began."""
+
+    def __init__(
+        self,
+        node: AnyNode,
+        collections: Mapping[str, Sequence[Collection]],
+        whole: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(collections, whole)
+        self.node: AnyNode = node
+
+    def warnings(self) -> list[str]:
+        """What looks wrong with the proxy, in plain words."""
+        return []
+
+    def release(self) -> None:
+        """The stream has ended: free what only this view uses. To be called once."""
