@@ -71,18 +71,16 @@ class World:
         self.services = {made.id: made for made in map(service, range(services))}
         applications = tuple(made.name for made in list(self.services.values())[:grouped])
         rule = {"conditions": [{"source": "header", "name": "canary", "operator": "==", "value": "x"}]}
-        self.definitions = Definitions(
-            gateways={"edge": Gateway(name="edge", listeners=[{"port": 8080}])},  # type: ignore[list-item]
-            routes={
-                ("edge", "a"): Route(
-                    gateway="edge", name="a", match={"path": {"prefix": "/"}}, service="svc-0000"
-                )  # type: ignore[arg-type]
-            },
-            groups={"g": LaneGroup(name="g", gateway="edge", applications=applications)},  # type: ignore[arg-type]
-            lanes={
-                f"lane-{n}": Lane(group="g", name=f"lane-{n}", tag=f"t{n}", rule=rule)  # type: ignore[arg-type]
-                for n in range(LANES)
-            },
+        self.definitions = Definitions.of(
+            [
+                Gateway(name="edge", listeners=[{"port": 8080}]),  # type: ignore[list-item]
+                Route(gateway="edge", name="a", match={"path": {"prefix": "/"}}, service="svc-0000"),  # type: ignore[arg-type]
+                LaneGroup(name="g", gateway="edge", applications=applications),
+                *(
+                    Lane(group="g", name=f"lane-{n}", tag=f"t{n}", rule=rule)  # type: ignore[arg-type]
+                    for n in range(LANES)
+                ),
+            ]
         )
         self.publisher = Publisher(sent_at_once)
 

@@ -1,9 +1,8 @@
-"""REST over definitions: the paths of the five kinds of documents, made from one description."""
+"""REST over definitions: the paths of every kind of document, made from the table of kinds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -13,48 +12,14 @@ from controlplane.admin import bodies, openapi
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.problems import ApiError
 from controlplane.admin.references import refuse_ambiguous
-from controlplane.model.definitions import AnyKind, Definitions, Key, key_of
+from controlplane.model.definitions import AnyKind, Definitions, Key
 from controlplane.model.documents import Lane
 from controlplane.model.export import etag, shown
+from controlplane.model.kinds import KINDS, Kind
 from controlplane.model.mistakes import meant
 from controlplane.model.parsing import parse_document
 from controlplane.model.problems import Problem
 from controlplane.store.interface import Stored
-
-
-@dataclass(frozen=True)
-class Resource:
-    """A kind in URLs: `/v1/<plural>`, or `/v1/<parents>/{parent}/<plural>` for what has a parent.
-
-    `field` is the document's field that names the parent, and the word for it.
-    """
-
-    kind: str
-    plural: str
-    parents: str = ""
-    parent_kind: str = ""
-    field: str = ""
-
-    @property
-    def words(self) -> str:
-        """What the kind is called in sentences."""
-        return {"LaneGroup": "lane group"}.get(self.kind, self.kind.lower())
-
-
-RESOURCES = (
-    Resource("Gateway", "gateways"),
-    Resource("Route", "routes", "gateways", "Gateway", "gateway"),
-    Resource("Application", "applications"),
-    Resource("LaneGroup", "lane-groups"),
-    Resource("Lane", "lanes", "lane-groups", "LaneGroup", "group"),
-)
-PARAMETERS = {
-    "Gateway": "gateway",
-    "Route": "route",
-    "Application": "application",
-    "LaneGroup": "group",
-    "Lane": "lane",
-}
 
 
 def response(definitions: Definitions, document: AnyKind, status: int = 200, location: str = "") -> Response:
@@ -72,18 +37,19 @@ def found(definitions: Definitions, key: Key) -> AnyKind:
         check_parent(definitions, key)
         detail = f"There is no {key}" + (f" in {key.parent}." if key.parent else ".")
         same = [one.name for one in _collection(definitions, key)]
-        raise _absent(detail, PARAMETERS[key.kind], key.name, same)
+        raise _absent(detail, KINDS[key.kind].parameter, key.name, same)
     return document
 
 
 def check_parent(definitions: Definitions, key: Key) -> None:
     """Raises ApiError 404 if the parent in the URL is absent."""
-    parents = {"Route": ("gateway", definitions.gateways), "Lane": ("lane group", definitions.groups)}
-    if key.kind in parents:
-        words, known = parents[key.kind]
-        if key.parent not in known:
-            parameter = "gateway" if key.kind == "Route" else "group"
-            raise _absent(f"There is no {words} {key.parent}.", parameter, key.parent, sorted(known))
+    parent = KINDS.get(KINDS[key.kind].parent)
+    if parent is None:
+        return
+    known = [one.name for one in definitions.table(parent.name)]
+    if key.parent not in known:
+        detail = f"There is no {parent.words} {key.parent}."
+        raise _absent(detail, parent.parameter, key.parent, sorted(known))
 
 
 def _absent(detail: str, parameter: str, name: str, known: list[str]) -> ApiError:
@@ -92,23 +58,22 @@ def _absent(detail: str, parameter: str, name: str, known: list[str]) -> ApiErro
 
 
 def _collection(definitions: Definitions, key: Key) -> Iterator[AnyKind]:
-    """The documents of the key's kind and parent."""
-    for document in definitions.documents():
-        if document.kind == key.kind and key_of(document).parent == key.parent:
-            yield document
+    """The documents of the key's kind and parent, by name."""
+    table = definitions.table(key.kind)
+    return (table[one] for one in sorted(table) if one.parent == key.parent)
 
 
 class Endpoints:
-    """The operations on one Resource; `name` and `parent` come from the URL."""
+    """The operations on one kind; names of the document and its parent come from the URL."""
 
-    def __init__(self, control: ControlPlane, resource: Resource) -> None:
+    def __init__(self, control: ControlPlane, kind: Kind) -> None:
         self._control = control
-        self._resource = resource
+        self._kind = kind
 
     def _key(self, request: Request) -> Key:
-        kind = self._resource.kind
-        parent = request.path_params[PARAMETERS[self._resource.parent_kind]] if self._resource.parents else ""
-        return Key(kind, parent, request.path_params.get(PARAMETERS[kind], ""))
+        kind = self._kind
+        parent = request.path_params[KINDS[kind.parent].parameter] if kind.parent else ""
+        return Key(kind.name, parent, request.path_params.get(kind.parameter, ""))
 
     async def list(self, request: Request) -> Response:
         definitions = self._control.store.current.definitions
@@ -123,7 +88,7 @@ class Endpoints:
     async def put(self, request: Request) -> Response:
         key = self._key(request)
         check_parent(self._control.store.current.definitions, key)
-        given = {"name": key.name} | ({self._resource.field: key.parent} if key.parent else {})
+        given = {"name": key.name} | ({self._kind.owner: key.parent} if key.parent else {})
         parsed = parse_document(await bodies.value(request), key.kind, given)
         refuse_ambiguous(self._control, [parsed.document])
         precondition = bodies.precondition(request)
@@ -160,9 +125,9 @@ async def change(control: ControlPlane, request: Request, transform: Any, note: 
     return await control.store.change(transform, request.scope["state"]["author"], note)
 
 
-def _with_parameters(resource: Resource, member: bool) -> dict[str, Any]:
-    names = [PARAMETERS[resource.parent_kind]] if resource.parents else []
-    names += [PARAMETERS[resource.kind]] if member else []
+def _with_parameters(kind: Kind, member: bool) -> dict[str, Any]:
+    names = [KINDS[kind.parent].parameter] if kind.parent else []
+    names += [kind.parameter] if member else []
     return {
         "parameters": [
             {
@@ -176,6 +141,12 @@ def _with_parameters(resource: Resource, member: bool) -> dict[str, Any]:
     }
 
 
+def _path(kind: Kind, member: bool) -> str:
+    """The path of all documents of a kind (under one parent), or of one of them."""
+    parent = _path(KINDS[kind.parent], True) if kind.parent else "/v1"
+    return f"{parent}/{kind.plural}" + (f"/{{{kind.parameter}}}" if member else "")
+
+
 PRECONDITIONS = [
     {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": text}
     for name, text in (
@@ -186,28 +157,26 @@ PRECONDITIONS = [
 
 
 def add_routes(routes: APIRouter, control: ControlPlane) -> None:
-    """The routes of every Resource, and enable, disable and matches of lanes."""
-    for resource in RESOURCES:
-        _add(routes, Endpoints(control, resource), resource)
+    """The routes of every kind, and enable, disable and matches of lanes."""
+    for kind in KINDS.values():
+        _add(routes, Endpoints(control, kind), kind)
     _add_lane_actions(routes, control)
 
 
-def _add(routes: APIRouter, endpoints: Endpoints, resource: Resource) -> None:
-    words, kind = resource.words, resource.kind
-    prefix = f"/v1/{resource.parents}/{{{PARAMETERS[resource.parent_kind]}}}" if resource.parents else "/v1"
-    collection = f"{prefix}/{resource.plural}"
-    member = f"{collection}/{{{PARAMETERS[kind]}}}"
-    one = openapi.reference(kind)
-    tags: list[Any] = [resource.plural]
-    parameters = _with_parameters(resource, True)
+def _add(routes: APIRouter, endpoints: Endpoints, kind: Kind) -> None:
+    words, name = kind.words, kind.name
+    collection, member = _path(kind, False), _path(kind, True)
+    one = openapi.reference(name)
+    tags: list[Any] = [kind.plural]
+    parameters = _with_parameters(kind, True)
     guarded = {"parameters": [*parameters["parameters"], *PRECONDITIONS]}
     routes.add_api_route(
-        collection, endpoints.list, methods=["GET"], operation_id=f"list{kind}", summary=f"List {words}s",
-        tags=tags, openapi_extra=_with_parameters(resource, False),
-        responses={200: openapi.answer(openapi.items(kind), "All of them"), **openapi.failures(404)},
+        collection, endpoints.list, methods=["GET"], operation_id=f"list{name}", summary=f"List {words}s",
+        tags=tags, openapi_extra=_with_parameters(kind, False),
+        responses={200: openapi.answer(openapi.items(name), "All of them"), **openapi.failures(404)},
     )  # fmt: skip
     routes.add_api_route(
-        member, endpoints.get, methods=["GET"], operation_id=f"get{kind}", summary=f"Get a {words}",
+        member, endpoints.get, methods=["GET"], operation_id=f"get{name}", summary=f"Get {kind.one}",
         tags=tags, openapi_extra=parameters,
         responses={
             200: openapi.answer(one, "The definition", ETag="Its entity tag"),
@@ -215,9 +184,9 @@ def _add(routes: APIRouter, endpoints: Endpoints, resource: Resource) -> None:
         },
     )  # fmt: skip
     routes.add_api_route(
-        member, endpoints.put, methods=["PUT"], operation_id=f"put{kind}",
-        summary=f"Create or replace a {words}",
-        tags=tags, openapi_extra=guarded | openapi.body(openapi.reference(f"{kind}Body"), f"The {words}"),
+        member, endpoints.put, methods=["PUT"], operation_id=f"put{name}",
+        summary=f"Create or replace {kind.one}",
+        tags=tags, openapi_extra=guarded | openapi.body(openapi.reference(f"{name}Body"), f"The {words}"),
         responses={
             200: openapi.answer(one, "Replaced, or left as it was", ETag="Its entity tag"),
             201: openapi.answer(one, "Created", ETag="Its entity tag", Location="Its path"),
@@ -225,17 +194,16 @@ def _add(routes: APIRouter, endpoints: Endpoints, resource: Resource) -> None:
         },
     )  # fmt: skip
     routes.add_api_route(
-        member, endpoints.delete, methods=["DELETE"], operation_id=f"delete{kind}",
-        summary=f"Delete a {words}",
+        member, endpoints.delete, methods=["DELETE"], operation_id=f"delete{name}",
+        summary=f"Delete {kind.one}",
         tags=tags, openapi_extra=guarded, status_code=204, response_class=Response,
         responses={204: {"description": "Deleted"}, **openapi.failures(404, 409, 412, 503)},
     )  # fmt: skip
 
 
 def _add_lane_actions(routes: APIRouter, control: ControlPlane) -> None:
-    lane_resource = RESOURCES[-1]
-    parameters = _with_parameters(lane_resource, True)
-    path = "/v1/lane-groups/{group}/lanes/{lane}"
+    parameters = _with_parameters(KINDS["Lane"], True)
+    path = _path(KINDS["Lane"], True)
     shown_lane = openapi.answer(openapi.reference("Lane"), "The lane", ETag="Its entity tag")
 
     def switch(enabled: bool) -> Any:

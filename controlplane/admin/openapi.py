@@ -11,8 +11,8 @@ from pydantic.json_schema import models_json_schema
 from controlplane.admin.bodies import JSON, YAML
 from controlplane.admin.control import ExplainRequest
 from controlplane.admin.problems import MEDIA_TYPE
-from controlplane.model.documents import KINDS
 from controlplane.model.fields import NAME
+from controlplane.model.kinds import KINDS
 from controlplane.registry.types import SourceState
 
 Schema = dict[str, Any]
@@ -20,7 +20,6 @@ TEXT: Schema = {"type": "string"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 FLAG: Schema = {"type": "boolean"}
 MAYBE_TEXT: Schema = {"type": ["string", "null"]}
-PARENTS = {"Route": "gateway", "Lane": "group"}
 
 
 def reference(name: str) -> Schema:
@@ -214,7 +213,7 @@ def body(schema: Schema, description: str) -> Schema:
 
 
 def _document_schemas() -> dict[str, Schema]:
-    models: list[Any] = [*KINDS.values(), ExplainRequest]
+    models: list[Any] = [*(kind.model for kind in KINDS.values()), ExplainRequest]
     _, top = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )
@@ -222,7 +221,7 @@ def _document_schemas() -> dict[str, Schema]:
     for kind in KINDS:
         full = schemas[kind]
         status = LANE_STATUS if kind == "Lane" else STATUS
-        named = {"kind", "name", PARENTS.get(kind, "kind")}
+        named = {"kind", "name", KINDS[kind].owner}
         input_fields = {**full["properties"], "status": {"anyOf": [status, {"type": "null"}]}}
         required = full.get("required", [])
         # In a URL that names it, kind and names may be left out.

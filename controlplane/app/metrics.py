@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from controlplane.model.kinds import KINDS
+
 if TYPE_CHECKING:
     from controlplane.app.laneway import Laneway
 
@@ -96,14 +98,8 @@ class LanewayCollector(Collector):
         stored = self._laneway.store.current
         definitions = stored.definitions
         family = GaugeMetricFamily("laneway_definitions", "Definitions by kind", labels=["kind"])
-        for kind, number in (
-            ("Gateway", len(definitions.gateways)),
-            ("Route", len(definitions.routes)),
-            ("Application", len(definitions.applications)),
-            ("LaneGroup", len(definitions.groups)),
-            ("Lane", len(definitions.lanes)),
-        ):
-            family.add_metric([kind], number)
+        for kind in KINDS:
+            family.add_metric([kind], len(definitions.table(kind)))
         yield family
         enabled = sum(lane.enabled for lane in definitions.lanes.values())
         yield GaugeMetricFamily("laneway_lanes_enabled", "Lanes that are switched on", enabled)

@@ -103,7 +103,7 @@ def _delete_files(client: Client, files: list[str]) -> None:
         documents = [one for one in yaml.safe_load_all(read_documents(files)) if one is not None]
     except yaml.YAMLError as error:
         fail(f"not YAML: {error}", Exit.USAGE)
-    order = ["Lane", "LaneGroup", "Route", "Gateway", "Application"]
+    order = [kind.document for kind in reversed(kinds.every()) if kind.document is not None]
     wrong = [
         one
         for one in documents

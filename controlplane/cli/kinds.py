@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from controlplane.cli.client import Client, segment
 from controlplane.cli.options import Exit
 from controlplane.cli.output import fail
+
+if TYPE_CHECKING:
+    from controlplane.model import kinds as model_kinds
 
 Item = dict[str, Any]
 
@@ -95,58 +98,53 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f}s"
 
 
-def _gateway(item: Item) -> dict[str, str]:
+def _carriers(item: Item) -> str:
     carriers = item.get("carriers") or {}
-    return {
-        "name": item["name"],
-        "listeners": ", ".join(f"{one['address']}:{one['port']}" for one in item.get("listeners", ())),
-        "carriers": f"{carriers.get('header', '')}, baggage {carriers.get('baggage', '')}",
-        "trusts clients": yes(item.get("trust_client_lane")),
-        "trusted hops": str(item.get("trusted_hops", 0)),
-    }
+    return f"{carriers.get('header', '')}, baggage {carriers.get('baggage', '')}"
 
 
-def _route(item: Item) -> dict[str, str]:
-    return {
-        "gateway": item["gateway"],
-        "name": item["name"],
-        "hosts": names((item.get("match") or {}).get("hosts")) or "*",
-        "path": path_text(item),
-        "service": item["service"],
-        "priority": str(item.get("priority", "")),
-        "timeout": str(item.get("timeout") or "none"),
-    }
-
-
-def _application(item: Item) -> dict[str, str]:
+def _health_check(item: Item) -> str:
     check = item.get("health_check")
-    return {
-        "name": item["name"],
-        "services": names(item.get("services")),
-        "health check": f"{check['path']} every {check['interval']}" if check else "none",
-    }
+    return f"{check['path']} every {check['interval']}" if check else "none"
 
 
-def _group(item: Item) -> dict[str, str]:
-    return {
-        "name": item["name"],
-        "gateway": item["gateway"],
-        "applications": names(item.get("applications")),
-        "inherits tag": yes(item.get("inherit_tag", True)),
-    }
+CELLS: dict[tuple[str, str], Callable[[Item], str]] = {
+    ("gateways", "listeners"): lambda item: ", ".join(
+        f"{one['address']}:{one['port']}" for one in item.get("listeners", ())
+    ),
+    ("gateways", "carriers"): _carriers,
+    ("routes", "hosts"): lambda item: names((item.get("match") or {}).get("hosts")) or "*",
+    ("routes", "path"): path_text,
+    ("routes", "timeout"): lambda item: str(item.get("timeout") or "none"),
+    ("applications", "health_check"): _health_check,
+    ("lanes", "enabled"): lambda item: "yes" if item.get("enabled", True) else "disabled",
+    ("lanes", "rule"): rule_text,
+    ("lanes", "routes"): lambda item: names(item.get("routes"), "all"),
+    ("lanes", "fallback"): fallback_text,
+}
+"""Cells that say a field in another way than `plain` does, by plural and column."""
 
 
-def _lane(item: Item) -> dict[str, str]:
-    return {
-        "name": item["name"],
-        "group": item["group"],
-        "tag": item["tag"],
-        "enabled": "yes" if item.get("enabled", True) else "disabled",
-        "rule": rule_text(item),
-        "priority": str(item.get("priority", "")),
-        "routes": names(item.get("routes"), "all"),
-        "fallback": fallback_text(item),
-    }
+def plain(value: Any) -> str:
+    """A value in one cell."""
+    if isinstance(value, bool):
+        return yes(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {plain(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(plain, value))
+    return "" if value is None else str(value)
+
+
+def _cells(kind: model_kinds.Kind) -> Callable[[Item], dict[str, str]]:
+    def cells(item: Item) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for column in (*kind.columns, *kind.wide):
+            say = CELLS.get((kind.plural, column))
+            found[column.replace("_", " ")] = say(item) if say else plain(item.get(column))
+        return found
+
+    return cells
 
 
 def _service_state(item: Item) -> str:
@@ -212,17 +210,21 @@ def _proxy(item: Item) -> dict[str, str]:
     }
 
 
-KINDS = (
-    Kind("gateways", ("gateway", "gw"), "Gateway", ("name", "listeners", "carriers"),
-         ("trusts clients", "trusted hops"), _gateway),
-    Kind("routes", ("route",), "Route", ("gateway", "name", "hosts", "path", "service"),
-         ("priority", "timeout"), _route, parent="gateways", owner="gateway"),
-    Kind("applications", ("application", "app", "apps"), "Application",
-         ("name", "services", "health check"), (), _application),
-    Kind("lane-groups", ("lane-group", "groups", "group", "lanegroups", "lanegroup"), "LaneGroup",
-         ("name", "gateway", "applications"), ("inherits tag",), _group),
-    Kind("lanes", ("lane",), "Lane", ("name", "group", "tag", "enabled", "rule", "fallback"),
-         ("priority", "routes"), _lane, parent="lane-groups", owner="group"),
+def _defined(kind: model_kinds.Kind, parent: model_kinds.Kind | None) -> Kind:
+    """A kind of document, as the table of kinds says."""
+    return Kind(
+        kind.plural,
+        (kind.parameter, *kind.aliases),
+        kind.name,
+        tuple(column.replace("_", " ") for column in kind.columns),
+        tuple(column.replace("_", " ") for column in kind.wide),
+        _cells(kind),
+        parent=parent.plural if parent else None,
+        owner=kind.owner or None,
+    )
+
+
+OBSERVED = (
     Kind("services", ("service", "svc"), None, ("service", "source", "instances", "base", "tags", "state",
          "updated"), ("refused", "conflicts"), _service, key="service"),
     Kind("proxies", ("proxy",), None, ("node", "cluster", "role", "envoy", "connected", "state"),
@@ -230,18 +232,25 @@ KINDS = (
 )  # fmt: skip
 
 
+def every() -> list[Kind]:
+    """The kinds of documents in the order of their table, then what is observed."""
+    from controlplane.model.kinds import KINDS  # the models take a quarter of a second to import
+
+    return [*(_defined(kind, KINDS.get(kind.parent)) for kind in KINDS.values()), *OBSERVED]
+
+
 def complete(incomplete: str) -> list[str]:
     """Shell completion of a kind."""
-    return [kind.plural for kind in KINDS if kind.plural.startswith(incomplete)]
+    return [kind.plural for kind in every() if kind.plural.startswith(incomplete)]
 
 
 def find(word: str) -> Kind:
     """The kind that `word` names, in any of its forms. Ends the command if there is none."""
     lowered = word.lower()
-    for kind in KINDS:
+    for kind in every():
         if lowered == kind.plural or lowered in kind.aliases or lowered == (kind.document or "").lower():
             return kind
-    fail(f"unknown kind {word!r}; known are {', '.join(kind.plural for kind in KINDS)}", Exit.USAGE)
+    fail(f"unknown kind {word!r}; known are {', '.join(kind.plural for kind in every())}", Exit.USAGE)
 
 
 def collection(kind: Kind, parent: str | None = None) -> str:

@@ -266,15 +266,3 @@ class Lane(Document):
     @property
     def mode(self) -> Literal["content", "ratio"]:
         return "content" if self.ratio is None else "ratio"
-
-
-AnyDocument = Annotated[Gateway | Route | Application | LaneGroup | Lane, Field(discriminator="kind")]
-
-KINDS: dict[str, type[Gateway] | type[Route] | type[Application] | type[LaneGroup] | type[Lane]] = {
-    "Gateway": Gateway,
-    "Route": Route,
-    "Application": Application,
-    "LaneGroup": LaneGroup,
-    "Lane": Lane,
-}
-"""Kinds in the order in which they build on each other, which is the order of an export."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel, ValidationError
 
 from controlplane.model.definitions import AnyKind, GivenSlots
-from controlplane.model.documents import KINDS
+from controlplane.model.kinds import KINDS
 from controlplane.model.loading import load_json, load_yaml
 from controlplane.model.mistakes import PROBLEM_LIMIT, meant, told
 from controlplane.model.problems import DefinitionError, Problem
@@ -84,7 +84,7 @@ def parse_document(value: Any, kind: str | None = None, given: Mapping[str, str]
         )
     if problems:
         raise invalid(problems)
-    model = KINDS[fields["kind"]]
+    model = KINDS[fields["kind"]].model
     slots, wrong = _status(status)
     document = None
     try:
@@ -94,7 +94,7 @@ def parse_document(value: Any, kind: str | None = None, given: Mapping[str, str]
     problems += wrong
     if problems or document is None:
         raise invalid(problems)
-    return Parsed(document, slots)
+    return Parsed(cast("AnyKind", document), slots)
 
 
 def _agree(fields: dict[str, Any], name: str, text: str) -> list[Problem]:

@@ -6,93 +6,33 @@ Checking everything leaves no order of changes that could get around a rule.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from types import MappingProxyType
 
-from controlplane.model.definitions import AnyKind, Definitions, GivenSlots, Key, key_of
-from controlplane.model.documents import Gateway, Lane, LaneGroup, Route
-from controlplane.model.problems import DefinitionError, Problem
-from controlplane.model.shares import by_route, overlapping_slots, with_slots, wrong_shares
-
-Puts = Sequence[tuple[AnyKind, GivenSlots | None]]
+from controlplane.model.documents import Lane, LaneGroup
+from controlplane.model.kinds import AnyKind, Key, key_of
+from controlplane.model.problems import Problem
+from controlplane.model.tables import Tables
 
 
-def changed(before: Definitions, puts: Puts, deletes: Sequence[Key]) -> Definitions:
-    """See Definitions.change."""
-    gateways, routes = dict(before.gateways), dict(before.routes)
-    applications, groups, lanes = dict(before.applications), dict(before.groups), dict(before.lanes)
-    for key in deletes:
-        if before.get(key) is None:
-            raise DefinitionError(
-                404, f"There is no {key}", [Problem("name", "does not exist", key.name, "list what there is")]
-            )
-        if key.kind == "Gateway":
-            del gateways[key.name]
-            routes = {one: route for one, route in routes.items() if one[0] != key.name}
-        elif key.kind == "Route":
-            routes.pop((key.parent, key.name), None)
-        elif key.kind == "Application":
-            del applications[key.name]
+def conflicts(before: Tables, now: Tables, touched: set[Key]) -> Iterable[Problem]:
+    """Lanes that take a name from each other, and groups that would move with their lanes.
+
+    `touched` are the documents of the change, in whose name a problem is told.
+    """
+    holders: dict[str, list[Key]] = {}
+    for key in now.table("Lane"):
+        holders.setdefault(key.name, []).append(key)
+    for key in sorted(touched):
+        if key.kind == "Lane":
+            # Of two new ones the later in order is told to choose another name.
+            others = [one for one in holders[key.name] if one != key and (one not in touched or one < key)]
+            if others:
+                message = f"is the name of a lane of group {others[0].parent}; lane names are unique"
+                yield Problem("name", message, key.name, "use another name", str(key))
         elif key.kind == "LaneGroup":
-            del groups[key.name]
-            lanes = {name: lane for name, lane in lanes.items() if lane.group != key.name}
-        else:
-            lanes.pop(key.name, None)
-    conflicts: list[Problem] = []
-    for document, _ in puts:
-        label = str(key_of(document))
-        if isinstance(document, Gateway):
-            gateways[document.name] = document
-        elif isinstance(document, Route):
-            routes[document.gateway, document.name] = document
-        elif isinstance(document, LaneGroup):
-            conflicts += _moved_group(before, document, label)
-            groups[document.name] = document
-        elif isinstance(document, Lane):
-            holder = lanes.get(document.name)
-            if holder is not None and holder.group != document.group:
-                conflicts.append(
-                    Problem(
-                        "name",
-                        f"is the name of a lane of group {holder.group}; lane names are unique",
-                        document.name,
-                        "use another name",
-                        label,
-                    )
-                )
-            lanes[document.name] = document
-        else:
-            applications[document.name] = document
-    if conflicts:
-        raise DefinitionError(409, _title(conflicts), conflicts)
-    draft = Definitions(
-        MappingProxyType(gateways),
-        MappingProxyType(routes),
-        MappingProxyType(applications),
-        MappingProxyType(groups),
-        MappingProxyType(lanes),
-    )
-    touched = {key_of(document) for document, _ in puts}
-    _refuse(409, _dangling(draft, set(deletes)))
-    _refuse(422, _references(draft))
-    shares = by_route(draft)
-    _refuse(422, [*_modes(draft, touched), *_conditions(draft), *wrong_shares(draft, shares, touched)])
-    given = {one.name: ranges for one, ranges in puts if isinstance(one, Lane) and ranges}
-    _refuse(422, overlapping_slots(before, draft, shares, given))
-    return with_slots(before, draft, shares, given)
+            yield from _moved_group(before, now.groups[key.name], str(key))
 
 
-def _refuse(status: int, problems: Iterable[Problem]) -> None:
-    found = list(problems)
-    if found:
-        raise DefinitionError(status, _title(found), found)
-
-
-def _title(problems: Sequence[Problem]) -> str:
-    first = problems[0]
-    return f"{first.document}: {first.field} {first.message}".replace(":  ", ": ")
-
-
-def _moved_group(before: Definitions, group: LaneGroup, label: str) -> list[Problem]:
+def _moved_group(before: Tables, group: LaneGroup, label: str) -> list[Problem]:
     """Colours under way would change their meaning at two gateways: only an empty group moves."""
     old = before.groups.get(group.name)
     if old is None or old.gateway == group.gateway:
@@ -110,7 +50,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _dangling(now: Definitions, deletes: set[Key]) -> Iterable[Problem]:
+def dangling(now: Tables, deletes: set[Key]) -> Iterable[Problem]:
     """What was deleted while something refers to it."""
     for key in sorted(deletes):
         if key.kind == "Gateway" and key.name not in now.gateways:
@@ -135,7 +75,7 @@ def _named_routes(lane: Lane) -> set[str]:
     return set(lane.routes or ()) | set(lane.ratio.routes if lane.ratio else ())
 
 
-def _references(now: Definitions) -> Iterable[Problem]:
+def references(now: Tables) -> Iterable[Problem]:
     for route in now.routes.values():
         if route.gateway not in now.gateways:
             yield _unknown("gateway", "gateway", route.gateway, now.gateways, route)
@@ -169,7 +109,7 @@ def _unknown(field: str, what: str, name: str, known: Iterable[str], document: A
     return Problem(field, f"is not a known {what}", name, remedy, str(key_of(document)))
 
 
-def _modes(now: Definitions, touched: set[Key]) -> Iterable[Problem]:
+def modes(now: Tables, touched: set[Key]) -> Iterable[Problem]:
     """All lanes of a group have one mode; a lane that stands as it stood has it right."""
     by_group: dict[str, list[Lane]] = {}
     for lane in now.lanes.values():
@@ -193,7 +133,7 @@ def _modes(now: Definitions, touched: set[Key]) -> Iterable[Problem]:
                 )
 
 
-def _conditions(now: Definitions) -> Iterable[Problem]:
+def conditions(now: Tables) -> Iterable[Problem]:
     """Edges take the carriers of every gateway from what clients send: a rule on them would never be met."""
     names = {"baggage", *(gateway.carriers.header.lower() for gateway in now.gateways.values())}
     for lane in now.lanes.values():

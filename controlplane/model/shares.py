@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from controlplane.model import slots
-from controlplane.model.definitions import Definitions, GivenSlots, Key, key_of
 from controlplane.model.documents import Lane
 from controlplane.model.fields import hundredths
+from controlplane.model.kinds import Key, key_of
 from controlplane.model.problems import Problem
+from controlplane.model.tables import GivenSlots, Tables
 
 ByRoute = Mapping[tuple[str, str], dict[str, slots.Share]]
 """By (gateway, base route): the shares of the ratio lanes that take part there, by name in order."""
 
 
-def by_route(now: Definitions) -> ByRoute:
+def by_route(now: Tables) -> ByRoute:
     """The shares on each base route, of every group of its gateway; routes without any are left out."""
     routes: dict[str, list[str]] = {}
     for gateway, name in sorted(now.routes):
@@ -36,7 +37,7 @@ def by_route(now: Definitions) -> ByRoute:
     return found
 
 
-def wrong_shares(now: Definitions, shares_by_route: ByRoute, touched: set[Key]) -> Iterable[Problem]:
+def wrong_shares(now: Tables, shares_by_route: ByRoute, touched: set[Key]) -> Iterable[Problem]:
     """Shares over 100 %, and lanes that would have to hash one request in two ways.
 
     The lane that is named is one of `touched`, if one of these takes part.
@@ -70,7 +71,7 @@ def wrong_shares(now: Definitions, shares_by_route: ByRoute, touched: set[Key]) 
             )
 
 
-def _blamed(now: Definitions, names: Iterable[str], touched: set[Key]) -> Lane:
+def _blamed(now: Tables, names: Iterable[str], touched: set[Key]) -> Lane:
     lanes = [now.lanes[name] for name in names]
     return next((lane for lane in lanes if key_of(lane) in touched), lanes[0])
 
@@ -85,7 +86,7 @@ def _sticky_text(lane: Lane) -> str:
 
 
 def overlapping_slots(
-    before: Definitions, now: Definitions, shares_by_route: ByRoute, given: Mapping[str, GivenSlots]
+    before: Tables, now: Tables, shares_by_route: ByRoute, given: Mapping[str, GivenSlots]
 ) -> Iterable[Problem]:
     """Slots that documents bring for new lanes must not overlap between them."""
     for (gateway, route), shares in shares_by_route.items() if given else ():
@@ -106,10 +107,10 @@ def overlapping_slots(
                 )
 
 
-def with_slots(
-    before: Definitions, now: Definitions, shares_by_route: ByRoute, given: Mapping[str, GivenSlots]
-) -> Definitions:
-    """`now` with the slots of each base route, from the old table, the shares, and what documents bring."""
+def slots_after(
+    before: Tables, shares_by_route: ByRoute, given: Mapping[str, GivenSlots]
+) -> Mapping[tuple[str, str], slots.Table]:
+    """The slots of each base route, from the old table, the shares, and what documents bring."""
     old = by_route(before)
     tables: dict[tuple[str, str], slots.Table] = {}
     for key, shares in shares_by_route.items():
@@ -124,6 +125,4 @@ def with_slots(
             table = slots.assign(table, shares, serving)
         if table:
             tables[key] = table
-    return Definitions(
-        now.gateways, now.routes, now.applications, now.groups, now.lanes, MappingProxyType(tables)
-    )
+    return MappingProxyType(tables)

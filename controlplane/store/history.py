@@ -10,6 +10,7 @@ import yaml
 
 from controlplane.model.definitions import AnyKind, Definitions, Key, key_of
 from controlplane.model.export import DUMPER, shown
+from controlplane.model.kinds import KINDS
 from controlplane.model.parsing import Parsed, parse_document
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.store.interface import Change, Revision, Transform
@@ -28,9 +29,9 @@ def changes_between(old: Definitions, new: Definitions) -> tuple[Change, ...]:
         one, other = before.get(key), after.get(key)
         if one is other and (one is None or old.status_of(one) == new.status_of(one)):
             continue
-        change = Change(key, _shown(old, one), _shown(new, other))
-        if change.before != change.after:
-            changes.append(change)
+        found = Change(key, _shown(old, one), _shown(new, other))
+        if found.before != found.after:
+            changes.append(found)
     return tuple(changes)
 
 
@@ -90,16 +91,16 @@ def undoing(revision: Revision | None, number: int) -> Transform:
         puts: list[Parsed] = []
         deletes: list[Key] = []
         conflicts: list[Problem] = []
-        for change in revision.changes:
-            document = definitions.get(change.key)
+        for one in revision.changes:
+            document = definitions.get(one.key)
             now = None if document is None else document.model_dump(mode="json")
-            if now != _without_status(change.after):
+            if now != _without_status(one.after):
                 message = f"was changed again after revision {number}"
-                conflicts.append(Problem("", message, None, "undo the later changes first", str(change.key)))
-            elif change.before is None:
-                deletes.append(change.key)
+                conflicts.append(Problem("", message, None, "undo the later changes first", str(one.key)))
+            elif one.before is None:
+                deletes.append(one.key)
             else:
-                puts.append(parse_document(change.before))
+                puts.append(parse_document(one.before))
         if conflicts:
             raise DefinitionError(
                 409,
@@ -121,12 +122,6 @@ def _without_status(value: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _topmost(deletes: list[Key]) -> list[Key]:
-    """Deletes without those that a gateway or a group takes with it."""
-    gateways = {key.name for key in deletes if key.kind == "Gateway"}
-    groups = {key.name for key in deletes if key.kind == "LaneGroup"}
-    return [
-        key
-        for key in deletes
-        if not (key.kind == "Route" and key.parent in gateways)
-        and not (key.kind == "Lane" and key.parent in groups)
-    ]
+    """Deletes without those that a parent takes with it."""
+    gone = {(key.kind, key.name) for key in deletes}
+    return [key for key in deletes if (KINDS[key.kind].parent, key.parent) not in gone]

@@ -11,14 +11,13 @@ import asyncio
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from controlplane.model.definitions import AnyKind, Definitions, SlotRange, key_of
-from controlplane.model.documents import KINDS, Application, Gateway, Lane, LaneGroup, Route
+from controlplane.model.kinds import KINDS
 from controlplane.store.base import LocalStore
 from controlplane.store.history import BYTES_KEPT, REVISIONS_KEPT, decode_changes, encode_changes
 from controlplane.store.interface import Revision, Stored, StoreUnavailable
@@ -192,22 +191,11 @@ def _read(connection: sqlite3.Connection) -> Stored:
         for gateway, route, ranges in connection.execute("SELECT gateway, route, ranges FROM slots")
     }
     try:
-        documents = [KINDS[kind].model_validate_json(body) for kind, body in rows]
+        documents = [cast("AnyKind", KINDS[kind].model.model_validate_json(body)) for kind, body in rows]
     except (ValueError, KeyError) as error:
         raise sqlite3.DatabaseError(f"holds a definition that cannot be read: {error}") from error
     number = connection.execute("SELECT max(number) FROM revisions").fetchone()[0] or 0
-    return Stored(assembled(documents, slots), number)
-
-
-def assembled(
-    documents: Iterable[AnyKind], slots: dict[tuple[str, str], tuple[SlotRange, ...]]
-) -> Definitions:
-    """Definitions of parts that were checked before they were stored."""
-    tables: dict[type, dict[Any, Any]] = {kind: {} for kind in (Gateway, Route, Application, LaneGroup, Lane)}
-    for document in documents:
-        key = (document.gateway, document.name) if isinstance(document, Route) else document.name
-        tables[type(document)][key] = document
-    return Definitions(*map(MappingProxyType, tables.values()), slots=MappingProxyType(slots))
+    return Stored(Definitions.of(documents, slots), number)
 
 
 def _revision(row: tuple[Any, ...]) -> Revision:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import yaml
 
-from controlplane.model.documents import KINDS
+from controlplane.model.kinds import KINDS
 from controlplane.model.parsing import parse_document
 from tests.admin.conftest import GROUP, SmallControl
 from tests.model.full import FULL, OPTIONAL, Path, changed, given_in, models_in, nodes, text, without
@@ -79,7 +79,7 @@ def test_every_field_of_every_kind_is_tried() -> None:
     known = {
         (model.__name__, field)
         for kind in KINDS.values()
-        for model in models_in(kind)
+        for model in models_in(kind.model)
         for field in model.model_fields
     }
     given = {pair for _, document in FULL.values() for pair in given_in(parse_document(document).document)}

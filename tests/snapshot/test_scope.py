@@ -29,11 +29,9 @@ class Mesh:
         self.publisher = Publisher(sent_at_once)
         self.services: dict[str, Service] = {}
         lane = Lane(group="g", name="gray", tag="gray", rule={"conditions": [CONDITION]})  # type: ignore[arg-type]
-        self.definitions = Definitions(
-            gateways={"edge": Gateway(name="edge", listeners=[{"port": 8080}])},  # type: ignore[list-item]
-            groups={"g": LaneGroup(name="g", gateway="edge", applications=("app-b", "app-c"))},
-            lanes={"gray": lane},
-        )
+        gateway = Gateway(name="edge", listeners=[{"port": 8080}])  # type: ignore[list-item]
+        group = LaneGroup(name="g", gateway="edge", applications=("app-b", "app-c"))
+        self.definitions = Definitions.of([gateway, group, lane])
 
     def put(self, name: str, *places: tuple[str, str | None]) -> None:
         made = tuple(Instance(address, 80, tag, f"app-{name.lower()}") for address, tag in places)

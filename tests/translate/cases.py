@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
-from pydantic import TypeAdapter
 
-from controlplane.model.definitions import Definitions, SlotRange
-from controlplane.model.documents import AnyDocument, Application, Gateway, Lane, LaneGroup, Route
+from controlplane.model.definitions import AnyKind, Definitions, SlotRange
+from controlplane.model.kinds import KINDS
 from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.names import ServiceNames
@@ -85,18 +84,10 @@ def _view(publisher: Publisher, node: dict[str, Any]) -> View:
 
 
 def read_definitions(documents: list[dict[str, Any]], slots: dict[str, list[list[Any]]]) -> Definitions:
-    parsed = [TypeAdapter(AnyDocument).validate_python(d) for d in documents]
-
-    def of(kind: type) -> list[Any]:
-        return [d for d in parsed if isinstance(d, kind)]
-
-    return Definitions(
-        gateways={d.name: d for d in of(Gateway)},
-        routes={(d.gateway, d.name): d for d in of(Route)},
-        applications={d.name: d for d in of(Application)},
-        groups={d.name: d for d in of(LaneGroup)},
-        lanes={d.name: d for d in of(Lane)},
-        slots={
+    parsed = [KINDS[one["kind"]].model.model_validate(one) for one in documents]
+    return Definitions.of(
+        cast("list[AnyKind]", parsed),
+        {
             (key.split("/")[0], key.split("/")[1]): tuple(SlotRange(*r) for r in ranges)
             for key, ranges in slots.items()
         },

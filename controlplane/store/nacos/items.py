@@ -21,8 +21,8 @@ from typing import Any
 import yaml
 
 from controlplane.model.definitions import AnyKind, Definitions, Key, key_of
-from controlplane.model.documents import KINDS
 from controlplane.model.export import DUMPER, document_text
+from controlplane.model.kinds import KINDS
 from controlplane.model.loading import load_yaml
 from controlplane.model.parsing import Parsed, parse_document
 from controlplane.model.problems import DefinitionError, Problem
@@ -89,7 +89,7 @@ def _text_of(key: Key) -> str:
 
 def _key(text: str) -> Key:
     kind, *names = text.split(":")
-    if kind not in KINDS or len(names) != (2 if kind in ("Route", "Lane") else 1) or not all(names):
+    if kind not in KINDS or len(names) != (2 if KINDS[kind].parent else 1) or not all(names):
         raise Unreadable(f"{text[:200]!r} is no definition's name")
     return Key(kind, *names) if len(names) == 2 else Key(kind, "", names[0])
 

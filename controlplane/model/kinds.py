@@ -1,0 +1,141 @@
+"""The table of kinds: all that the control plane knows of a kind of document, in one place.
+
+Stores, REST, OpenAPI, the command, metrics and export are made from this table. A new kind is a model in
+`documents` and an entry here; what it means for routing is said in `rules` and in the plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from controlplane.model import documents
+from controlplane.model.documents import Document
+
+
+class AnyKind(Protocol):
+    """A document of any kind."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def model_dump(self, *, mode: str = ...) -> dict[str, Any]: ...
+
+    def model_dump_json(self) -> str: ...
+
+
+class Key(NamedTuple):
+    """What identifies a document. `parent` is the gateway of a route and the group of a lane, else empty."""
+
+    kind: str
+    parent: str
+    name: str
+
+    def __str__(self) -> str:
+        """`Kind/name`, as `apply` answers and users read it."""
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of document.
+
+    words: what one is called in sentences; `plural` names all of them in URLs and commands.
+    parameter: the URL's name for one of them, and the name of a field that refers to it.
+    aliases: further words for it in commands.
+    parent: the kind that it lives under, "" for none: it goes when its parent goes, and its URL begins with
+        that of its parent. `owner` is the field that names the parent.
+    columns, wide: fields that a table shows, and those that it shows beside them when asked for more.
+    """
+
+    model: type[Document]
+    words: str
+    plural: str
+    parameter: str
+    aliases: tuple[str, ...] = ()
+    parent: str = ""
+    owner: str = ""
+    columns: tuple[str, ...] = ()
+    wide: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The kind as documents say it: `LaneGroup`."""
+        return self.model.model_fields["kind"].default
+
+    @property
+    def one(self) -> str:
+        """`a lane group`, `an application`."""
+        return f"{'an' if self.words[0] in 'aeiou' else 'a'} {self.words}"
+
+    def key(self, document: AnyKind) -> Key:
+        """The key of `document`, which is of this kind."""
+        return Key(self.name, getattr(document, self.owner) if self.owner else "", document.name)
+
+
+def _table(*kinds: Kind) -> dict[str, Kind]:
+    return {kind.name: kind for kind in kinds}
+
+
+KINDS: dict[str, Kind] = _table(
+    Kind(
+        documents.Gateway,
+        words="gateway",
+        plural="gateways",
+        parameter="gateway",
+        aliases=("gw",),
+        columns=("name", "listeners", "carriers"),
+        wide=("trust_client_lane", "trusted_hops"),
+    ),
+    Kind(
+        documents.Route,
+        words="route",
+        plural="routes",
+        parameter="route",
+        parent="Gateway",
+        owner="gateway",
+        columns=("gateway", "name", "hosts", "path", "service"),
+        wide=("priority", "timeout"),
+    ),
+    Kind(
+        documents.Application,
+        words="application",
+        plural="applications",
+        parameter="application",
+        aliases=("app", "apps"),
+        columns=("name", "services", "health_check"),
+    ),
+    Kind(
+        documents.LaneGroup,
+        words="lane group",
+        plural="lane-groups",
+        parameter="group",
+        aliases=("groups", "lane-group", "lanegroups"),
+        columns=("name", "gateway", "applications"),
+        wide=("inherit_tag",),
+    ),
+    Kind(
+        documents.Lane,
+        words="lane",
+        plural="lanes",
+        parameter="lane",
+        parent="LaneGroup",
+        owner="group",
+        columns=("name", "group", "tag", "enabled", "rule", "fallback"),
+        wide=("priority", "routes"),
+    ),
+)
+"""By name, in the order in which kinds build on each other, which is the order of an export."""
+
+
+def key_of(document: AnyKind) -> Key:
+    """The key of `document`."""
+    return KINDS[document.kind].key(document)
+
+
+def children_of(kind: str) -> list[str]:
+    """The kinds that live under `kind`."""
+    return [name for name, one in KINDS.items() if one.parent == kind]
