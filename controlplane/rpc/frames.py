@@ -51,12 +51,16 @@ LARGEST_FRAME_LIMIT = (1 << 24) - 1
 
 
 class ConnectionFault(Exception):
-    """The peer broke the protocol so that the whole connection must end with this error code."""
+    """The whole connection must end with this error code, because the peer broke the protocol or a bound.
 
-    def __init__(self, code: int, text: str) -> None:
+    reason: a word for the metric of connections that were ended.
+    """
+
+    def __init__(self, code: int, text: str, reason: str = "protocol") -> None:
         super().__init__(text)
         self.code = code
         self.text = text
+        self.reason = reason
 
 
 class StreamFault(Exception):

@@ -77,7 +77,7 @@ class HeaderDecoder:
         try:
             return tuple((bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True))
         except OversizedHeaderListError as error:
-            raise ConnectionFault(ENHANCE_YOUR_CALM, str(error)) from None
+            raise ConnectionFault(ENHANCE_YOUR_CALM, str(error), "headers") from None
         except (HPACKError, IndexError, TypeError, ValueError) as error:
             # The library's text may have the whole block in it.
             text = f"a header block cannot be decoded: {str(error)[:100]}"

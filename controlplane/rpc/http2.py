@@ -27,6 +27,7 @@ _LARGEST_BLOCK = 20 << 10  # more cannot be a list of the allowed size
 _MOST_CONTINUATIONS = 16
 _LARGEST_FRAME = frames.SMALLEST_FRAME_LIMIT
 _GOODBYE = b"goodbye."
+_STREAMS_A_GLITCH = 16  # that a wider initial window may let go on
 
 _GREETING = frames.settings(
     {
@@ -66,8 +67,6 @@ class Http2Connection:
         self._glitches = 0
         self.streams: dict[int, Stream] = {}
         self.outgoing = Outgoing(write)
-        self.clogged = False
-        """Whether the socket takes nothing more; set by `clog` and `unclog`."""
 
     # The shell's side.
 
@@ -111,6 +110,10 @@ class Http2Connection:
                     self._other(kind, number, flags, data[begin:at])
             except StreamFault as fault:
                 self._fault(number, fault)
+            if self._glitches > MOST_GLITCHES:
+                raise ConnectionFault(
+                    frames.ENHANCE_YOUR_CALM, "too many frames without a purpose", "glitches"
+                )
         self._rest = data[at:]
 
     def ping(self) -> None:
@@ -145,14 +148,12 @@ class Http2Connection:
 
     def clog(self) -> None:
         """The socket takes nothing more for now."""
-        self.clogged = True
+        self.outgoing.clogged = True
 
     def unclog(self) -> None:
         """The socket has room again."""
-        self.clogged = False
-        for stream in tuple(self.streams.values()):
-            if stream.number in self.streams and stream.writable:
-                stream.receiver.drained()
+        self.outgoing.clogged = False
+        self._flushed(self.outgoing.released())
 
     def forget_glitches(self) -> None:
         """To be called now and then: the limit is for such a span of time."""
@@ -183,6 +184,8 @@ class Http2Connection:
 
     def ended(self, stream: Stream) -> None:
         """All of a response is sent; whatever else the client sends is not wanted (section 8.1)."""
+        if not stream.answered:
+            self._glitches += 1
         self._forget(stream)
         if not stream.half_closed:
             self._cut.append(stream.number)
@@ -197,7 +200,7 @@ class Http2Connection:
     def _forget(self, stream: Stream) -> None:
         if self.streams.pop(stream.number, None) is not None:
             self._ended.append(stream.number)
-        self.outgoing.drop(stream.outgoing)
+        self._flushed(self.outgoing.drop(stream.outgoing))
         held, stream.held = stream.held, 0
         self.credit(None, held)
 
@@ -286,7 +289,7 @@ class Http2Connection:
         self._block[2].extend(payload)
         self._continuations += 1
         if len(self._block[2]) > _LARGEST_BLOCK or self._continuations > _MOST_CONTINUATIONS:
-            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "a header block without end")
+            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "a header block without end", "headers")
         if flags & frames.END_HEADERS:
             self._complete_block(False)
 
@@ -332,6 +335,7 @@ class Http2Connection:
         if number == 0:
             if not increment:
                 raise ConnectionFault(frames.PROTOCOL_ERROR, "a window update by nothing")
+            self._answer()
             self._flushed(self.outgoing.widen(increment))
             return
         stream = self.streams.get(number)
@@ -341,7 +345,9 @@ class Http2Connection:
             return
         if not increment:
             raise StreamFault(frames.PROTOCOL_ERROR, "a window update by nothing")
-        self._flushed(self.outgoing.widen_stream(stream.outgoing, increment))
+        going = self.outgoing.widen_stream(stream.outgoing, increment)
+        self._answer()
+        self._flushed(going)
 
     def _settings(self, number: int, flags: int, payload: bytes) -> None:
         acknowledged = bool(flags & frames.ACK)
@@ -349,11 +355,14 @@ class Http2Connection:
         self._glitch()
         if acknowledged:
             return
+        before = self.outgoing.initial
         for at in range(0, len(payload), 6):
             setting = int.from_bytes(payload[at : at + 2], "big")
             self.outgoing.setting(setting, int.from_bytes(payload[at + 2 : at + 6], "big"))
         self._write([_SETTINGS_ACK])
-        self._flushed(self.outgoing.flush())
+        if self.outgoing.initial > before:
+            self._glitches += self.outgoing.shut // _STREAMS_A_GLITCH
+            self._flushed(self.outgoing.opened())
 
     def _flushed(self, numbers: Iterable[int]) -> None:
         """Streams that wait for nothing any more."""
@@ -368,11 +377,7 @@ class Http2Connection:
 
     def _ping(self, number: int, flags: int, payload: bytes) -> None:
         frames.check(number == 0, len(payload) == 8)
-        if self.outgoing.sent:
-            # grpc-go measures the round trip with a ping for what it gets: one for some data has a purpose.
-            self.outgoing.sent = False
-        else:
-            self._glitch()
+        self._answer()  # grpc-go measures the round trip with a ping for what it gets
         if not flags & frames.ACK:
             self._write([frames.frame(frames.PING, frames.ACK, 0, payload)])
         elif payload == _GOODBYE and self._leaving and self._last_allowed == frames.LARGEST_WINDOW:
@@ -393,7 +398,10 @@ class Http2Connection:
         if not number & 1 or number > self._highest:
             raise ConnectionFault(frames.PROTOCOL_ERROR, f"stream {number} was never opened")
 
+    def _answer(self) -> None:
+        """A frame that has a purpose where data was sent."""
+        if not self.outgoing.answered():
+            self._glitch()
+
     def _glitch(self) -> None:
         self._glitches += 1
-        if self._glitches > MOST_GLITCHES:
-            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "too many frames without a purpose")

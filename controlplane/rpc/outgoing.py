@@ -1,4 +1,8 @@
-"""What one HTTP/2 connection sends on its streams, within the client's flow control windows. No I/O."""
+"""What one HTTP/2 connection sends on its streams, within the client's flow control windows. No I/O.
+
+Whatever a client sends costs in proportion to what it lets go: a stream that waits for its own window is not
+looked at when the connection's window widens, and a change of the initial window is one addition.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,23 @@ from collections.abc import Callable, Sequence
 from . import frames
 from .frames import ConnectionFault, StreamFault
 
+MOST_QUEUED = 1 << 20
+"""Bytes that may wait on all streams of a connection before none is writable; one response may be larger."""
+
 _LARGEST_FRAME = 1 << 16  # more would keep other streams of the connection waiting
+_LEAST_ANSWERED = 1 << 10  # a frame of fewer bytes, cut short by a window, is nothing that a client answers
+_ANSWERS = 4  # a ping, and window updates of the stream and of the connection
+_MOST_ANSWERS = 1_000
 
 
 class OutgoingStream:
-    """One stream's window and what waits for it."""
+    """One stream's window, beyond the connection's initial one, and what waits for it."""
 
-    __slots__ = ("ended", "number", "queue", "queued", "trailers", "window")
+    __slots__ = ("credit", "ended", "number", "queue", "queued", "trailers")
 
-    def __init__(self, number: int, window: int) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
-        self.window = window
+        self.credit = 0
         self.queue: deque[memoryview] = deque()
         self.queued = 0
         """Bytes that wait."""
@@ -35,22 +45,42 @@ class Outgoing:
         self._initial = frames.DEFAULT_WINDOW
         self._frame = frames.SMALLEST_FRAME_LIMIT
         self._streams: dict[int, OutgoingStream] = {}
-        self._waiting: dict[OutgoingStream, None] = {}
+        self._waiting: dict[OutgoingStream, None] = {}  # with bytes that wait for the connection's window
+        self._shut: dict[OutgoingStream, None] = {}  # that wait for a window of their own
+        self._asking: dict[OutgoingStream, None] = {}  # that wait until less is queued
+        self._queued = 0
+        self._most_credit = 0  # no stream has more
         self._before_block = b""
-        self.sent = False
-        """Whether data has been sent since somebody made this false."""
+        self._answers = 0
+        self.clogged = False
+        """Whether the socket takes nothing more."""
 
     def stream(self, number: int) -> OutgoingStream:
         """Open a stream."""
-        stream = self._streams[number] = OutgoingStream(number, self._initial)
+        stream = self._streams[number] = OutgoingStream(number)
         return stream
 
-    def drop(self, stream: OutgoingStream) -> None:
-        """Forget a stream and what waits."""
+    def drop(self, stream: OutgoingStream) -> list[int]:
+        """Forget a stream and what waits. Returns streams that are writable now."""
         self._streams.pop(stream.number, None)
-        self._waiting.pop(stream, None)
+        for those in (self._waiting, self._shut, self._asking):
+            those.pop(stream, None)
         stream.queue.clear()
+        self._queued -= stream.queued
         stream.queued = 0
+        return self.released()
+
+    def writable(self, stream: OutgoingStream) -> bool:
+        """Whether more may be sent without making a long queue. If not, the stream is told when it may."""
+        if stream.queued:
+            return False
+        if self._initial + stream.credit <= 0:
+            self._shut[stream] = None
+            return False
+        if self.clogged or self._queued >= MOST_QUEUED:
+            self._asking[stream] = None
+            return False
+        return True
 
     def headers(self, stream: OutgoingStream, block: bytes, flags: int = frames.END_HEADERS) -> None:
         """Send a header block; it is smaller than any frame limit."""
@@ -60,14 +90,20 @@ class Outgoing:
     def data(self, stream: OutgoingStream, parts: Sequence[bytes]) -> None:
         """Send the parts, one after the other; what there is no window for waits."""
         size = sum(map(len, parts))
-        if not stream.queued and size <= self._frame and size <= stream.window and size <= self._window:
-            stream.window -= size
+        if (
+            not stream.queued
+            and size <= self._frame
+            and size <= self._initial + stream.credit
+            and size <= self._window
+        ):
+            stream.credit -= size
             self._window -= size
-            self.sent = True
+            self._answers = min(self._answers + _ANSWERS, _MOST_ANSWERS)
             self._write([frames.head(size, frames.DATA, 0, stream.number), *parts])
             return
         stream.queue.extend(memoryview(part) for part in parts if part)
         stream.queued += size
+        self._queued += size
         self._flush(stream)
 
     def end(self, stream: OutgoingStream, trailers: bytes) -> bool:
@@ -77,33 +113,46 @@ class Outgoing:
             self._end(stream)
         return stream.ended
 
+    def answered(self) -> bool:
+        """Whether a ping or a window update may be an answer to data; each data frame allows a few."""
+        if self._answers:
+            self._answers -= 1
+            return True
+        return False
+
     def widen(self, increment: int) -> list[int]:
         """The client lets the connection send more. Raises ConnectionFault."""
         self._window += increment
         if self._window > frames.LARGEST_WINDOW:
             raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "a window that is too wide")
-        return self.flush()
+        done: list[int] = []
+        while self._waiting and self._window > 0:
+            stream = next(iter(self._waiting))
+            if self._flush(stream):
+                done.append(stream.number)
+        return done + self.released()
 
     def widen_stream(self, stream: OutgoingStream, increment: int) -> list[int]:
         """The client lets a stream send more. Raises StreamFault."""
-        stream.window += increment
-        if stream.window > frames.LARGEST_WINDOW:
+        stream.credit += increment
+        if self._initial + stream.credit > frames.LARGEST_WINDOW:
             raise StreamFault(frames.FLOW_CONTROL_ERROR, "a window that is too wide")
-        return [stream.number] if stream in self._waiting and self._flush(stream) else []
+        self._most_credit = max(self._most_credit, stream.credit)
+        return self._opened([stream]) + self.released() if stream in self._shut else []
 
     def setting(self, setting: int, value: int) -> None:
         """Follow a setting of the client (RFC 9113, section 6.5.2). Raises ConnectionFault.
 
-        `flush` when it is acknowledged: the client counts by its new windows from there on.
+        `opened` when it is acknowledged: the client counts by its new windows from there on.
         """
         if setting == frames.INITIAL_WINDOW_SIZE:
             if value > frames.LARGEST_WINDOW:
                 raise ConnectionFault(frames.FLOW_CONTROL_ERROR, f"an initial window of {value} bytes")
-            difference, self._initial = value - self._initial, value
-            for stream in self._streams.values():
-                stream.window += difference
-                if stream.window > frames.LARGEST_WINDOW:
+            if value + self._most_credit > frames.LARGEST_WINDOW:
+                self._most_credit = max((stream.credit for stream in self._streams.values()), default=0)
+                if value + self._most_credit > frames.LARGEST_WINDOW:
                     raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "a window that is too wide")
+            self._initial = value
         elif setting == frames.MAX_FRAME_SIZE:
             if not frames.SMALLEST_FRAME_LIMIT <= value <= frames.LARGEST_FRAME_LIMIT:
                 raise ConnectionFault(frames.PROTOCOL_ERROR, f"a frame limit of {value} bytes")
@@ -114,20 +163,51 @@ class Outgoing:
             # RFC 7541, section 4.2: the next block says the smaller size. No table is used, so that is 0.
             self._before_block = b"\x20"
 
-    def flush(self) -> list[int]:
-        """Send what there is window for now."""
-        return [stream.number for stream in tuple(self._waiting) if self._flush(stream)]
+    @property
+    def initial(self) -> int:
+        """The window that a stream begins with."""
+        return self._initial
+
+    @property
+    def shut(self) -> int:
+        """How many streams wait for a window of their own; what `opened` costs."""
+        return len(self._shut)
+
+    def opened(self) -> list[int]:
+        """The initial window is wider than it was."""
+        return self._opened(list(self._shut)) + self.released()
+
+    def released(self) -> list[int]:
+        """Streams that wait until less is queued, where that is so."""
+        if not self._asking or self.clogged or self._queued > MOST_QUEUED // 2:
+            return []
+        asking, self._asking = self._asking, {}
+        return [stream.number for stream in asking]
+
+    def _opened(self, streams: Sequence[OutgoingStream]) -> list[int]:
+        """These waited for their own windows. Those that do no more, and have nothing left to send."""
+        done: list[int] = []
+        for stream in streams:
+            if self._initial + stream.credit > 0:
+                del self._shut[stream]
+                if not stream.queued or self._flush(stream):
+                    done.append(stream.number)
+        return done
 
     def _flush(self, stream: OutgoingStream) -> bool:
         """Send what there is window for. Whether nothing waits any more."""
         queue, out = stream.queue, list[bytes]()
+        window = self._initial + stream.credit
         while stream.queued:
-            size = min(stream.queued, stream.window, self._window, self._frame)
+            size = min(stream.queued, window, self._window, self._frame)
             if size <= 0:
                 break
             stream.queued -= size
-            stream.window -= size
+            self._queued -= size
+            window -= size
             self._window -= size
+            if size >= _LEAST_ANSWERED or not stream.queued:
+                self._answers = min(self._answers + _ANSWERS, _MOST_ANSWERS)
             out.append(frames.head(size, frames.DATA, 0, stream.number))
             while size:
                 part = queue[0]
@@ -139,11 +219,15 @@ class Outgoing:
                     out.append(part[:size])  # pyright: ignore[reportArgumentType]
                     queue[0] = part[size:]
                     size = 0
+        stream.credit = window - self._initial
         if out:
-            self.sent = True
             self._write(out)
         if stream.queued:
-            self._waiting[stream] = None
+            if window > 0:
+                self._waiting[stream] = None
+            else:
+                self._waiting.pop(stream, None)
+                self._shut[stream] = None
             return False
         self._waiting.pop(stream, None)
         if stream.trailers is not None:

@@ -16,7 +16,6 @@ class Owner(Protocol):
     """The connection of a stream."""
 
     outgoing: Outgoing
-    clogged: bool
 
     def credit(self, stream: Stream | None, size: int) -> None:
         """Count bytes as read."""
@@ -38,7 +37,7 @@ class Receiver(Protocol):
         """The request is complete."""
 
     def drained(self) -> None:
-        """Everything that was sent has left, more may be sent."""
+        """More may be sent; what was sent before has left."""
 
     def closed(self) -> None:
         """The stream is gone by the client's doing, or with its connection."""
@@ -53,6 +52,7 @@ class Stream:
         "_paused",
         "_unread",
         "_window",
+        "answered",
         "half_closed",
         "held",
         "number",
@@ -68,6 +68,8 @@ class Stream:
         self._paused = False
         self._unread = 0
         self._window = STREAM_WINDOW
+        self.answered = False
+        """Whether the client has been sent any data."""
         self.held = 0
         """Bytes that came while it was paused."""
         self.number = number
@@ -76,8 +78,8 @@ class Stream:
 
     @property
     def writable(self) -> bool:
-        """Whether more may be sent without making a queue."""
-        return not self.outgoing.queued and not self._connection.clogged
+        """Whether more may be sent without making a queue. If not, the receiver is told when it may."""
+        return self._connection.outgoing.writable(self.outgoing)
 
     def send_headers(self, block: bytes) -> None:
         """Send response headers."""
@@ -85,6 +87,7 @@ class Stream:
 
     def send(self, *parts: bytes) -> None:
         """Send the parts as data, one after the other; what the client has no window for waits."""
+        self.answered = True
         self._connection.outgoing.data(self.outgoing, parts)
 
     def end(self, block: bytes) -> None:

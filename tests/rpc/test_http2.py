@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hpack import Encoder
@@ -10,7 +12,8 @@ from hpack import Encoder
 from controlplane.rpc import frames, headers
 from controlplane.rpc.frames import frame, rst_stream, settings, window_update
 from controlplane.rpc.headers import HeaderDecoder, RequestHead, block
-from controlplane.rpc.http2 import CONNECTION_WINDOW, MOST_GLITCHES, MOST_STREAMS
+from controlplane.rpc.http2 import CONNECTION_WINDOW, MOST_GLITCHES, MOST_STREAMS, Http2Connection
+from controlplane.rpc.outgoing import MOST_QUEUED
 from controlplane.rpc.stream import STREAM_WINDOW, Stream
 from tests.rpc.pair import END, HELLO, OK, REQUEST, Frame, Server, Told, data, greeted, open_stream, parse
 
@@ -101,13 +104,144 @@ def test_a_header_block_ends_soon() -> None:
         assert server.fault(frame(frames.CONTINUATION, 0, 1, bytes(size)) * 17) == CALM
 
 
-def test_window_updates_of_a_byte_send_no_more_than_they_let() -> None:
+def test_window_updates_of_a_byte_send_no_more_than_they_let_and_are_borne_so_often() -> None:
     server = greeted()
     server.http2.receive(settings({frames.INITIAL_WINDOW_SIZE: 0}) + open_stream(1))
-    server.streams[1].send(bytes(5_000))
-    sent = server.answers(ONE_BYTE * 5_000)
-    assert [answer.payload for answer in sent] == [b"\0"] * 5_000
-    assert not server.streams[1].waiting
+    server.streams[1].send(bytes(MOST_GLITCHES))
+    server.http2.forget_glitches()
+    sent = server.answers(ONE_BYTE * MOST_GLITCHES)
+    assert [answer.payload for answer in sent] == [b"\0"] * MOST_GLITCHES
+    assert not server.streams[1].stream.outgoing.queued
+    server.streams[1].send(bytes(MOST_GLITCHES))
+    assert server.fault(ONE_BYTE * MOST_GLITCHES) == CALM
+
+
+def test_window_updates_that_answer_data_are_no_flood() -> None:
+    """Python's h2 and Node's clients send two for each frame that they get."""
+    server = greeted()
+    server.http2.receive(open_stream(1))
+    for _ in range(3 * MOST_GLITCHES):
+        server.streams[1].send(b"response")
+        server.http2.receive(window_update(0, 8) + window_update(1, 8))
+
+
+def waiting(streams: int, window: int = 0) -> Server:
+    """A server with responses on many streams that have this window each."""
+    server = greeted()
+    server.http2.receive(settings({frames.INITIAL_WINDOW_SIZE: window}))
+    for index in range(streams):
+        server.http2.receive(open_stream(2 * index + 1))
+        server.streams[2 * index + 1].send(bytes(1_000))
+    server.http2.forget_glitches()
+    return server
+
+
+def instructions(server: Server, raw: bytes) -> int:
+    """How many lines of the server run for these bytes."""
+    count = 0
+
+    def trace(frame: object, event: str, argument: object) -> object:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    sys.settrace(trace)  # pyright: ignore[reportArgumentType]
+    try:
+        server.http2.receive(raw)
+    finally:
+        sys.settrace(None)
+    return count
+
+
+COSTS = {
+    "the window of the connection": window_update(0, 1),
+    "the window of a stream": window_update(1, 1),
+    "an initial window again": settings({frames.INITIAL_WINDOW_SIZE: 0}),
+    "initial windows": settings({frames.INITIAL_WINDOW_SIZE: 0}) * 3,
+    "a smaller initial window": settings({frames.INITIAL_WINDOW_SIZE: 0}),
+}
+
+
+@pytest.mark.parametrize("raw", COSTS.values(), ids=COSTS)
+def test_what_a_frame_costs_does_not_depend_on_how_many_streams_wait(raw: bytes) -> None:
+    few, many = (instructions(waiting(streams), raw) for streams in (2, MOST_STREAMS))
+    assert many <= few + 5
+
+
+def test_a_window_of_the_connection_looks_only_at_the_streams_that_it_lets_go_on() -> None:
+    def cost(streams: int) -> int:
+        server = waiting(streams, 500)
+        server.http2.receive(window_update(0, 1))  # all that the default lets go has gone
+        return instructions(server, window_update(0, 1_000))
+
+    assert cost(MOST_STREAMS) <= cost(300) + 5
+
+
+def test_initial_windows_that_let_many_streams_go_on_are_borne_so_often() -> None:
+    server = waiting(MOST_STREAMS)
+    wider = b"".join(settings({frames.INITIAL_WINDOW_SIZE: size}) for size in range(1, 30))
+    assert server.fault(wider) == CALM
+
+
+def test_responses_that_wait_have_a_bound_over_all_streams() -> None:
+    server = greeted()
+    server.http2.receive(b"".join(open_stream(number) for number in (1, 3, 5)))
+    first, second, third = (server.streams[number] for number in (1, 3, 5))
+    assert second.stream.writable
+    first.send(bytes(2 * MOST_QUEUED))  # one response may be larger
+    assert not second.stream.writable
+    assert not third.stream.writable
+    second.waiting = True
+    server.http2.receive(window_update(1, 1 << 30) + window_update(0, MOST_QUEUED))
+    assert second.waiting
+    server.http2.receive(window_update(0, MOST_QUEUED // 2))
+    assert not second.waiting
+    assert second.stream.writable
+
+
+def test_a_stream_without_a_window_is_told_when_it_has_one() -> None:
+    server = greeted()
+    server.http2.receive(settings({frames.INITIAL_WINDOW_SIZE: 0}) + open_stream(1) + open_stream(3))
+    for number in (1, 3):
+        assert not server.streams[number].stream.writable
+        server.streams[number].waiting = True
+    server.http2.receive(window_update(1, 1))
+    assert (server.streams[1].waiting, server.streams[3].waiting) == (False, True)
+    server.http2.receive(settings({frames.INITIAL_WINDOW_SIZE: 1}))
+    assert not server.streams[3].waiting
+
+
+@pytest.mark.parametrize("end", ["reset", "lost"])
+def test_a_response_that_waited_makes_room_when_its_stream_ends(end: str) -> None:
+    server = greeted()
+    server.http2.receive(open_stream(1) + open_stream(3))
+    server.streams[1].send(bytes(2 * MOST_QUEUED))
+    assert not server.streams[3].stream.writable
+    server.streams[3].waiting = True
+    if end == "reset":
+        server.http2.receive(rst_stream(1, frames.CANCEL))
+        assert not server.streams[3].waiting
+    else:
+        server.http2.lost()
+        assert server.streams[3].gone
+
+
+def refuse(server: Server) -> Callable[[Stream, RequestHead], Told]:
+    def accept(stream: Stream, head: RequestHead) -> Told:
+        stream.end(OK)
+        return Told(server, stream, head)
+
+    return accept
+
+
+def test_requests_that_come_to_nothing_are_borne_so_often() -> None:
+    server = Server()
+    server.http2 = Http2Connection(server._write, refuse(server))
+    server.http2.receive(HELLO)
+    server.http2.forget_glitches()
+    opened = [open_stream(2 * index + 1, frames.END_STREAM) for index in range(MOST_GLITCHES + 1)]
+    server.http2.receive(b"".join(opened[:-1]))
+    assert server.fault(opened[-1]) == CALM
 
 
 def test_pings_that_answer_data_are_no_flood() -> None:
@@ -117,7 +251,7 @@ def test_pings_that_answer_data_are_no_flood() -> None:
     for _ in range(3 * MOST_GLITCHES):
         server.streams[1].send(b"response")
         server.http2.receive(frame(frames.PING, 0, 0, b"12345678"))
-    assert server.fault(frame(frames.PING, 0, 0, b"12345678") * (MOST_GLITCHES + 1)) == CALM
+    assert server.fault(frame(frames.PING, 0, 0, b"12345678") * (2 * MOST_GLITCHES + 1)) == CALM
 
 
 # Headers.
@@ -197,7 +331,7 @@ def test_a_wider_initial_window_lets_go_what_waits_after_it_is_acknowledged() ->
     server.http2.receive(settings({frames.INITIAL_WINDOW_SIZE: 0}) + open_stream(1))
     server.streams[1].send(b"waits")
     assert server.streams[1].waiting
-    answers = server.answers(settings({frames.INITIAL_WINDOW_SIZE: 5}))
+    answers = server.answers(settings({frames.INITIAL_WINDOW_SIZE: 6}))
     assert [(each.kind, each.payload) for each in answers] == [
         (frames.SETTINGS, b""),
         (frames.DATA, b"waits"),

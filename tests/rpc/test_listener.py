@@ -88,25 +88,23 @@ async def test_a_socket_that_takes_nothing_holds_little(service: Service) -> Non
 
 async def test_requests_of_one_who_reads_no_answers_are_not_read(service: Service) -> None:
     asked = 0
-    async with raw(service.port, receives=4_096) as client:
+    async with raw(service.port, HELLO + WIDE, receives=4_096) as client:
         client.write(frame(frames.PING, 0, 0, bytes(8)))
         await client.next(frames.PING)
         connection = next(iter(service.listener.connections))
         connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
         while connection.transport.is_reading():
             assert asked < 100_000
-            client.write(*(call(2 * index + 1, path="/no") for index in range(asked, asked + 100)))
+            numbers = range(2 * asked + 1, 2 * (asked + 100) + 1, 2)
+            client.write(*(call(number) + message(number, bytes(100), end=True) for number in numbers))
             asked += 100
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.5):
                     await client.writer.drain()
         assert connection.transport.get_write_buffer_size() < 4 << 20
-        answers = 0
-        while answers < asked:
-            found = await client.next(frames.HEADERS)
-            assert found.stream == 2 * answers + 1
-            answers += 1
-    assert connection.http2.clogged is False
+        for index in range(asked):
+            assert (await client.next(frames.DATA)).stream == 2 * index + 1
+    assert connection.http2.outgoing.clogged is False
 
 
 # Who is silent.
