@@ -21,10 +21,17 @@ def go_client(tmp_path_factory: pytest.TempPathFactory) -> Sequence[str]:
     return [str(golang.build(".", HERE / "go-client", tmp_path_factory.mktemp("go") / "grpc-go-client"))]
 
 
+@pytest.fixture(scope="module", params=["laneway", "grpcio"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """The gRPC server of the xDS port."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcMesh]:
+def mesh(tmp_path_factory: pytest.TempPathFactory, transport: str) -> Iterator[GrpcMesh]:
     """A -> B -> C, base, and Agray, Cgray, Cred; the lane red has no fallback."""
     mesh = GrpcMesh(tmp_path_factory.mktemp("grpc"))
+    mesh.environment["LANEWAY_XDS_TRANSPORT"] = transport
     try:
         abc(mesh, "Agray", "Cgray", "Cred")
         mesh.start(

@@ -11,9 +11,11 @@ from tests.mesh.documents import group, lane, route
 from tests.mesh.harness import APPLICATIONS, Mesh, abc
 
 
-@pytest.fixture(scope="module")
-def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
+@pytest.fixture(scope="module", params=["laneway", "grpcio"])
+def mesh(new_mesh: Callable[..., Mesh], request: pytest.FixtureRequest) -> Mesh:
+    """Once over each gRPC server that the xDS port may have."""
     made = new_mesh()
+    made.environment["LANEWAY_XDS_TRANSPORT"] = request.param
     abc(made, "Agray", "Cgray")
     # Hops that keep one carrier only, in turn.
     made.pods["Agray"].carriers = ("x-lane",)
