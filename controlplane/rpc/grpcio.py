@@ -41,6 +41,7 @@ def options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.http2.bdp_probe", 0),
         ("grpc.keepalive_time_ms", _milliseconds(limits.keepalive)),
         ("grpc.keepalive_timeout_ms", _milliseconds(limits.keepalive / 3)),
+        ("grpc.http2.ping_timeout_ms", _milliseconds(limits.keepalive / 3)),  # else a minute
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         # Proxies ask for a sign of life, too; the library's own limit of one ping in five minutes cuts them.
@@ -218,7 +219,9 @@ class _Call(GuardedCall):
             self.attempt(self._handler.writable)
 
     def _end(self, end: CallEnd) -> None:
-        if not self._ended:
+        if self._over.cancelled():  # the client has gone, which `run` has not seen yet
+            self._lost()
+        elif not self._ended:
             self._ended = True
             self._over.set_result(end)
             self.resume()

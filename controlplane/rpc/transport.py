@@ -30,7 +30,9 @@ class Handler(Protocol):
         """A request has come."""
 
     def half_closed(self) -> None:
-        """There are no more requests."""
+        """There are no more requests. Not every transport tells this from a client that has gone: then the
+        `finish` that follows reaches nobody.
+        """
 
     def writable(self) -> None:
         """All responses have left, the call is writable again."""

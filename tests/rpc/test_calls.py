@@ -13,10 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from controlplane.rpc import frames
-from controlplane.rpc.calls import Call
 from controlplane.rpc.encodings import decompress
 from controlplane.rpc.frames import frame, rst_stream
-from controlplane.rpc.transport import CallEnd
+from controlplane.rpc.transport import Call, CallEnd
 from tests.rpc.pair import data
 from tests.rpc.wire import Echo, Raw, Service, call, message, raw, serving
 

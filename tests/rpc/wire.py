@@ -11,11 +11,11 @@ from urllib.parse import unquote
 from hpack import Decoder
 
 from controlplane.rpc import frames
-from controlplane.rpc.calls import Call
+from controlplane.rpc.choice import TransportName, transport
 from controlplane.rpc.frames import frame
 from controlplane.rpc.headers import block
 from controlplane.rpc.listener import Listener
-from controlplane.rpc.transport import CallEnd, Limits
+from controlplane.rpc.transport import Call, CallEnd, Limits
 from tests.rpc.pair import HELLO, Frame
 
 PATIENCE = 20.0  # seconds until a test gives up
@@ -53,9 +53,9 @@ class Echo:
 
 
 class Service:
-    """A listener with the one method /test/Echo."""
+    """A transport with the one method /test/Echo. `settings` are those of Limits."""
 
-    def __init__(self, **settings: float) -> None:
+    def __init__(self, name: TransportName = "laneway", **settings: float) -> None:
         self.calls: list[Echo] = []
         self.on_begin: Callable[[Call], None] = lambda call: None
         self.on_message: Callable[[Echo, bytes], None] = lambda echo, raw: echo.call.send(raw)
@@ -63,8 +63,14 @@ class Service:
         self.on_closed: Callable[[Echo], None] = lambda echo: None
         self.begun = asyncio.Event()
         limits = Limits(**{"largest_request": 1_000_000, **settings})  # pyright: ignore[reportArgumentType]
-        self.listener = Listener({"/test/Echo": self._serve}, limits)
+        self.transport = transport(name, limits)({"/test/Echo": self._serve})
         self.port = 0
+
+    @property
+    def listener(self) -> Listener:
+        """The transport, if it is Laneway's own."""
+        assert isinstance(self.transport, Listener)
+        return self.transport
 
     def _serve(self, call: Call) -> Echo:
         self.on_begin(call)
@@ -74,14 +80,14 @@ class Service:
 
 
 @asynccontextmanager
-async def serving(**settings: float) -> AsyncIterator[Service]:
+async def serving(name: TransportName = "laneway", **settings: float) -> AsyncIterator[Service]:
     """A service on a port of its own."""
-    service = Service(**settings)
-    service.port = await service.listener.start("127.0.0.1:0")
+    service = Service(name, **settings)
+    service.port = await service.transport.start("127.0.0.1:0")
     try:
         yield service
     finally:
-        await service.listener.stop(0.05)
+        await service.transport.stop(0.05)
 
 
 class Raw:
@@ -156,7 +162,8 @@ def call(number: int, fields: Iterable[tuple[str, str]] = (), **changes: str) ->
     """HEADERS of a call of /test/Echo; `changes` are of method, path and content_type."""
     head = {"method": "POST", "path": "/test/Echo", "content_type": "application/grpc"} | changes
     pseudo = [(":method", head["method"]), (":scheme", "http"), (":path", head["path"])]
-    head_block = block([*pseudo, ("content-type", head["content_type"]), *fields])
+    usual = [(":authority", "here"), ("te", "trailers"), ("content-type", head["content_type"])]
+    head_block = block([*pseudo, *usual, *fields])
     return frame(frames.HEADERS, frames.END_HEADERS, number, head_block)
 
 
