@@ -34,7 +34,7 @@ class Listener(Document):
 
 class Carriers(Document):
     header: fields.Carrier = "x-lane"
-    baggage: fields.Token = "lane"
+    baggage: fields.Member = "lane"
 
 
 class Gateway(Document):

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 NAME = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
 TAG = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"
+MEMBER = r"^[!#$&'*.^_`|~0-9A-Za-z-]{1,128}$"
 DURATION = r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,3})?(ms|s|m|h)$"
 LABELS = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\.?"
 HOST = rf"^(\*\.)?{LABELS}$"
@@ -105,6 +106,17 @@ Token = Annotated[
     str,
     AfterValidator(_matching(TOKEN, "a header or cookie name", "use letters, digits and '-'")),
     Field(json_schema_extra={"pattern": TOKEN}),
+]
+Member = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            MEMBER,
+            "the name of a member of baggage, which agents decode",
+            "use letters, digits and '-', without '%' and '+'",
+        )
+    ),
+    Field(json_schema_extra={"pattern": MEMBER}),
 ]
 ServiceName = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(printable)]
 Text = Annotated[str, Field(max_length=4096), AfterValidator(_line)]

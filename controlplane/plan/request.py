@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
+from controlplane.plan.baggage import lane_of
 from controlplane.plan.conditions import lifted_header
 from controlplane.plan.gateways import GatewayPlan
 
@@ -120,9 +121,5 @@ def named_lane(plan: GatewayPlan, request: Request) -> bytes | None:
     header = joined(request.headers, plan.carriers.header.lower())
     if header:
         return header
-    lane: bytes | None = None
-    for member in (joined(request.headers, "baggage") or b"").split(b","):
-        key, _, value = member.partition(b";")[0].partition(b"=")
-        if key.strip() == plan.carriers.baggage.encode() and value.strip():
-            lane = value.split()[0]
-    return lane
+    baggage = joined(request.headers, "baggage") or b""
+    return lane_of(baggage, plan.carriers.baggage, (member for _, member in plan.foreign))

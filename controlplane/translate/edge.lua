@@ -1,21 +1,5 @@
 -- Edge: takes every lane, x-envoy-* and x-laneway-* that a client sent, and lifts the query parameters
 -- and cookies that rules name into headers that the route matchers read.
-local function split_baggage(baggage)
-  local lane, rest, found, foreign = nil, {}, false, false
-  for member in string.gmatch(baggage, "[^,]+") do
-    local key = string.match(member, "^%s*([^=;%s]*)")
-    if key == MEMBER then
-      found = true
-      lane = string.match(member, "^%s*[^=;%s]*%s*=%s*([^;%s]+)") or lane
-    elseif MEMBERS and MEMBERS[key] then -- another gateway's: sidecars read it, too
-      foreign = true
-    elseif string.find(member, "%S") then
-      rest[#rest + 1] = member
-    end
-  end
-  return lane, table.concat(rest, ","), found, foreign
-end
-
 local function decode(text)
   if string.find(text, "[+%%]") then
     text = string.gsub(text, "%+", " ")
@@ -44,13 +28,25 @@ function envoy_on_request(handle)
   local lane = named
   local baggage = headers:get("baggage")
   if baggage then
-    local member, rest, found, foreign = split_baggage(baggage)
+    local changed = #baggage > LIMIT
+    if changed then baggage = string.match(string.sub(baggage, 1, LIMIT + 1), "^(.*),") or "" end
+    local members, names, lanes = read_baggage(baggage)
+    local others = {}
+    for index, member in ipairs(members) do
+      if not names[index] then
+        others[#others + 1] = member
+      elseif names[index] ~= MEMBER or not TRUST then -- another gateway's too: sidecars read it
+        changed = true
+      end
+    end
+    local member = lanes[MEMBER]
     if lane == nil or lane == "" then lane = member end
+    local rest = beside(others, MEMBER)
     if rest ~= "" then headers:replace("x-laneway-rest", "," .. rest) end
-    if foreign or (found and not TRUST) then
+    if changed then
       headers:remove("baggage")
-      if TRUST and member then rest = MEMBER .. "=" .. member .. (rest ~= "" and "," .. rest or "") end
-      if rest ~= "" then headers:add("baggage", rest) end
+      if TRUST and member then table.insert(others, 1, MEMBER .. "=" .. member) end
+      if others[1] then headers:add("baggage", table.concat(others, ",")) end
     end
   end
   if named and (named == "" or not TRUST) then headers:remove(HEADER) end

@@ -15,6 +15,7 @@ from envoy.config.core.v3 import base_pb2, config_source_pb2, extension_pb2
 from envoy.extensions.filters.http.lua.v3 import lua_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 
+from controlplane.plan.baggage import canonical_name
 from controlplane.plan.conditions import carried_in, lifted_header
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.lanes import LaneMeaning
@@ -46,6 +47,12 @@ def _table(entries: Iterable[tuple[str, str]]) -> str:
     return "{" + ", ".join(f"[{_quote(k)}]={_quote(v)}" for k, v in found) + "}" if found else "nil"
 
 
+def _names(members: Iterable[str]) -> str:
+    """The table that `baggage.lua` looks names up in; of two that agents take for one, the last counts."""
+    found = {canonical_name(member.encode()).decode(): member for member in members}
+    return f"local NAMES = {_table(found.items())}"
+
+
 def _extension(name: str, head: str, source: str) -> extension_pb2.TypedExtensionConfig:
     code = lua_pb2.Lua(default_source_code=base_pb2.DataSource(inline_string=f"{head}\n{source}"))
     return extension_pb2.TypedExtensionConfig(name=name, typed_config=pack(code))
@@ -60,7 +67,6 @@ def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
     }
     cookies = {(name, key) for source, name, key in lifted if source == "cookie"}
     headers = {header for header, _ in plan.foreign} - {plan.carriers.header.lower()}
-    members = {member for _, member in plan.foreign} - {plan.carriers.baggage}
     stayed = {(name, lifted_header("cookie", name)) for name in sticky}
     cookies |= stayed
     head = "\n".join(
@@ -68,7 +74,7 @@ def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
             f"local HEADER = {_quote(plan.carriers.header.lower())}",
             f"local MEMBER = {_quote(plan.carriers.baggage)}",
             f"local FOREIGN = {_table((header, '') for header in headers)}",
-            f"local MEMBERS = {_table((member, '') for member in members)}",
+            _names([*(member for _, member in plan.foreign), plan.carriers.baggage]),
             f"local TRUST = {'true' if plan.trusted is not None else 'false'}",
             f"local QUERIES = {_table((name, key) for source, name, key in lifted if source == 'query')}",
             f"local COOKIES = {_table(cookies)}",
@@ -76,7 +82,7 @@ def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
             IDEMPOTENT,
         ]
     )
-    return _extension("edge-request", head, _source("edge"))
+    return _extension("edge-request", head, _source("baggage") + _source("edge"))
 
 
 def lifted_headers(plan: GatewayPlan) -> list[str]:
@@ -100,20 +106,23 @@ def sidecar_filter(
     direction: str, carriers: Iterable[tuple[str, str]], default: LaneMeaning | None
 ) -> extension_pb2.TypedExtensionConfig:
     """The filter `inbound-request` or `outbound-request`; `carriers` are (header, baggage member)."""
-    listed = ", ".join(f"{{header={_quote(h)}, baggage={_quote(b)}}}" for h, b in carriers)
+    known = list(carriers)
+    listed = ", ".join(f"{{header={_quote(h)}, baggage={_quote(b)}}}" for h, b in known)
     given = "nil"
     if default is not None:
         lane, carrier, member = map(_quote, (default.name, default.header, default.baggage))
         given = f"{{lane={lane}, header={carrier}, baggage={member}}}"
+        known.append((default.header, default.baggage))
     head = "\n".join(
         [
             f"local OUTBOUND = {'true' if direction == 'outbound' else 'false'}",
             f"local CARRIERS = {{{listed}}}",
             f"local DEFAULT = {given}",
+            _names(member for _, member in known),
             IDEMPOTENT,
         ]
     )
-    return _extension(f"{direction}-request", head, _source("sidecar"))
+    return _extension(f"{direction}-request", head, _source("baggage") + _source("sidecar"))
 
 
 def discovered(name: str) -> hcm_pb2.HttpFilter:

@@ -26,7 +26,7 @@ async def read_message(reader: Reader) -> tuple[str, list[tuple[str, str]], byte
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
     first, *lines = head[:-4].decode("latin-1").split("\r\n")
-    headers = [(n.lower(), v.strip()) for n, _, v in (line.partition(":") for line in lines)]
+    headers = [(n.lower(), v.strip(" \t")) for n, _, v in (line.partition(":") for line in lines)]
     named = dict(headers)
     body = b""
     if "content-length" in named:

@@ -65,7 +65,7 @@ def encode(method: str, path: str, host: str, headers: Iterable[Header], body: b
 def _head(raw: bytes) -> tuple[int, list[tuple[str, str]]]:
     first, *lines = raw.decode("latin-1").split("\r\n")
     return int(first.split(" ")[1]), [
-        (n.lower(), v.strip()) for n, _, v in (line.partition(":") for line in lines)
+        (n.lower(), v.strip(" \t")) for n, _, v in (line.partition(":") for line in lines)
     ]
 
 

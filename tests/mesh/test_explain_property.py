@@ -162,6 +162,11 @@ class Generator:
                 f"lane={name},lane",
                 f"Lane={name}",
                 f"b=2,lane={name},c",
+                f"%6Cane={name}",
+                f"lane={name},+l%2561ne={self.lanes[0]};p",
+                f"a=1=lane%C2%A0={name},;lane",
+                f"lane={name},{'x' * 8192},lane=nobody",
+                f"; lane ={name},lane;x=lane",
             ]
             headers.append(pick.choice([("x-lane", name), ("baggage", pick.choice(lines))]))
         path = pick.choice(SENT_PATHS)

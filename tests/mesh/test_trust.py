@@ -100,7 +100,6 @@ def _members(lines: list[str]) -> list[str]:
     [
         "Lane=red",
         "LANE=red,a=1",
-        "%6Cane=red",
         "xlane=red",
         "lane2=red",
         "user=lane=red",

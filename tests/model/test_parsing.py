@@ -58,6 +58,8 @@ def test_unknown_fields_name_the_nearest(document: dict[str, Any]) -> None:
         (GATEWAY, {"carriers": {"header": "x-envoy-lane"}}, "carriers.header"),
         (GATEWAY, {"carriers": {"header": "Host"}}, "carriers.header"),
         (GATEWAY, {"carriers": {"baggage": "a b"}}, "carriers.baggage"),
+        (GATEWAY, {"carriers": {"baggage": "a+b"}}, "carriers.baggage"),
+        (GATEWAY, {"carriers": {"baggage": "%6Cane"}}, "carriers.baggage"),
         (GATEWAY, {"carriers": {"heder": "x"}}, "carriers.heder"),
         (ROUTE, {"match": {"path": {}}}, "match.path"),
         (ROUTE, {"match": {"path": {"prefix": "/a", "exact": "/a"}}}, "match.path"),

@@ -1,0 +1,109 @@
+-- The members of `baggage` (https://www.w3.org/TR/baggage/), read as tracing agents read them. Stands before the code
+-- of an edge and of a sidecar. Every step costs in proportion to the bytes, whatever they are.
+local LIMIT = 8192 -- bytes: agents drop what is longer, or its end
+local LONGEST = 63 -- a lane's name
+local VISIBLE = "[^%z\1-\32\127-\160\173]" -- no white space, control or soft hyphen of ASCII and Latin-1
+local WIDE = { -- white space and marks without a width in UTF-8: U+0080-A0, AD, 61C, 1680, 180E, 2000-200F, 2028-202F,
+  "\194[\128-\160\173]", "\216\156", "\225\154\128", "\225\160\142", "\226\128[\128-\143\168-\175]",
+  "\226\129[\159-\175]", "\227\128\128", "\239\187\191", "\239\191[\185-\187]", -- 205F-206F, 3000, FEFF, FFF9-FFFB
+}
+local HEX = {}
+for value = 0, 15 do
+  local digit = string.format("%x", value)
+  HEX[string.byte(digit)], HEX[string.byte(string.upper(digit))] = value, value
+end
+
+-- Percent-decoded until nothing changes: what a byte completes is decoded at once, so each is looked at once.
+local function decoded(name)
+  local bytes, size = {}, 0
+  for index = 1, #name do
+    size = size + 1
+    bytes[size] = string.byte(name, index)
+    while size > 2 and bytes[size - 2] == 37 and HEX[bytes[size - 1]] and HEX[bytes[size]] do
+      bytes[size - 2] = HEX[bytes[size - 1]] * 16 + HEX[bytes[size]]
+      size = size - 2
+    end
+  end
+  for index = 1, size do bytes[index] = string.char(bytes[index]) end
+  return table.concat(bytes, "", 1, size)
+end
+
+-- `text` without what does not match `class`, a set of single bytes, at both ends.
+local function trimmed(text, class)
+  local first = string.find(text, class)
+  if not first then return "" end
+  return string.sub(text, first, #text + 1 - string.find(string.reverse(text), class))
+end
+
+-- What a name is after any number of agents: decoded, `+` is a space, without blanks around it.
+local function canonical(name)
+  if not string.find(name, "[%%+%c \127-\255]") then return name end
+  if string.find(name, "%", 1, true) then name = decoded(name) end
+  name = string.gsub(name, "%+", " ")
+  if string.find(name, "[\194\216\225-\227\239]") then
+    for _, wide in ipairs(WIDE) do name = string.gsub(name, wide, " ") end
+  end
+  return trimmed(name, VISIBLE)
+end
+
+-- The member's name in NAMES that some agent reads in `member`, and what stands behind its `=`.
+local function carried(member)
+  local name, value = string.match(member, "^[ \t]*([%w!#$&'*.^_`|~-]+)[ \t]*=([^;]*)")
+  if name then
+    if NAMES[name] then return NAMES[name], value end
+  else
+    name = string.match(member, "^[^=;]*")
+    local own = NAMES[canonical(name)]
+    if own then return own, string.match(member, "^=(.*)", #name + 1) end
+    -- OpenTelemetry for Java passes over `;` before a name, and after a name and a blank.
+    name = string.match(member, "^[^=]*")
+    value = string.sub(member, #name + 2)
+    own = NAMES[canonical(trimmed(name, "[^; \t]"))]
+    if own then return own, value end
+    if not string.find(member, "^[ \t]*;") then value = string.match(member, "^[^=;]*=([^;]*)") or "" end
+  end
+  -- Micrometer with Brave reads `a=1=b=2` as two members, up to a `;` that is not the first.
+  local equal = string.find(value, "=", 1, true)
+  while equal do
+    local next = string.find(value, "=", equal + 1, true)
+    local own = next and NAMES[canonical(string.sub(value, equal + 1, next - 1))]
+    if own then return own, string.sub(value, next + 1) end
+    equal = next and string.find(value, "=", next + 1, true)
+  end
+end
+
+-- All members but empty ones; by their place the name in NAMES that each has; by name the lane that came last.
+local function read_baggage(baggage)
+  local members, names, lanes = {}, {}, {}
+  for member in string.gmatch(baggage, "[^,]+") do
+    if string.find(member, "%S") then
+      members[#members + 1] = member
+      local name, value = carried(member)
+      names[#members] = name
+      if value then lanes[name] = string.match(value, "^%s*([^;%s]+)") or lanes[name] end
+    end
+  end
+  return members, names, lanes
+end
+
+-- The most bytes that an agent may write for a member: all but letters, digits and `-._~` escaped, an escape that is no
+-- UTF-8 replaced by U+FFFD, a raw byte taken for Latin-1.
+local function weight(member)
+  local _, odd = string.gsub(member, "[^%w._~-]", "")
+  local _, escapes = string.gsub(member, "%%%x%x", "")
+  local _, high = string.gsub(member, "%%[89A-Fa-f]%x", "")
+  local _, raw = string.gsub(member, "[\128-\255]", "")
+  return #member + 2 * (odd - escapes) + 6 * high + 3 * raw + 1
+end
+
+-- The first of `members` that agents still write beside the lane: they sort, and what comes last may not fit.
+local function beside(members, name)
+  local rest = table.concat(members, ",")
+  local room = LIMIT - 3 * #name - 1 - LONGEST
+  if #rest * 7 <= room then return rest end
+  for index, member in ipairs(members) do
+    room = room - weight(member)
+    if room < 0 then return table.concat(members, ",", 1, index - 1), true end
+  end
+  return rest
+end
