@@ -46,29 +46,38 @@ local function canonical(name)
   return trimmed(name, VISIBLE)
 end
 
--- The member's name in NAMES that some agent reads in `member`, and what stands behind its `=`.
+local shortest = LIMIT
+for name, _ in pairs(NAMES) do shortest = math.min(shortest, #name) end
+
+-- The name in NAMES that some agent takes `name` for.
+local function known(name)
+  if #name >= shortest then return NAMES[canonical(name)] end
+end
+
+-- The name in NAMES that some agent reads in `member`, and what stands behind its `=`.
 local function carried(member)
-  local name, value = string.match(member, "^[ \t]*([%w!#$&'*.^_`|~-]+)[ \t]*=([^;]*)")
+  if #member < shortest then return end
+  local name, from = string.match(member, "^[ \t]*([%w!#$&'*.^_`|~-]+)[ \t]*=()")
   if name then
-    if NAMES[name] then return NAMES[name], value end
+    if NAMES[name] then return NAMES[name], string.sub(member, from) end
   else
-    name = string.match(member, "^[^=;]*")
-    local own = NAMES[canonical(name)]
-    if own then return own, string.match(member, "^=(.*)", #name + 1) end
+    local before = string.match(member, "^[^=;]*")
+    local own = known(before)
+    if own then return own, string.match(member, "^=(.*)", #before + 1) end
     -- OpenTelemetry for Java passes over `;` before a name, and after a name and a blank.
-    name = string.match(member, "^[^=]*")
-    value = string.sub(member, #name + 2)
-    own = NAMES[canonical(trimmed(name, "[^; \t]"))]
-    if own then return own, value end
-    if not string.find(member, "^[ \t]*;") then value = string.match(member, "^[^=;]*=([^;]*)") or "" end
+    name, from = string.match(member, "^([^=]*)=?()")
+    own = name ~= before and known(trimmed(name, "[^; \t]"))
+    if own then return own, string.sub(member, from) end
   end
   -- Micrometer with Brave reads `a=1=b=2` as two members, up to a `;` that is not the first.
-  local equal = string.find(value, "=", 1, true)
+  local equal = string.find(member, "=", from, true)
+  if not equal then return end
+  if not string.find(member, "^[ \t]*;") then member = string.match(member, "^[^;]*") end
   while equal do
-    local next = string.find(value, "=", equal + 1, true)
-    local own = next and NAMES[canonical(string.sub(value, equal + 1, next - 1))]
-    if own then return own, string.sub(value, next + 1) end
-    equal = next and string.find(value, "=", next + 1, true)
+    local next = string.find(member, "=", equal + 1, true)
+    local own = next and known(string.sub(member, equal + 1, next - 1))
+    if own then return own, string.sub(member, next + 1) end
+    equal = next and string.find(member, "=", next + 1, true)
   end
 end
 
@@ -86,24 +95,30 @@ local function read_baggage(baggage)
   return members, names, lanes
 end
 
--- The most bytes that an agent may write for a member: all but letters, digits and `-._~` escaped, an escape that is no
+-- The most bytes that an agent may write for members: all but letters, digits and `-._~` escaped, an escape that is no
 -- UTF-8 replaced by U+FFFD, a raw byte taken for Latin-1.
-local function weight(member)
-  local _, odd = string.gsub(member, "[^%w._~-]", "")
-  local _, escapes = string.gsub(member, "%%%x%x", "")
-  local _, high = string.gsub(member, "%%[89A-Fa-f]%x", "")
-  local _, raw = string.gsub(member, "[\128-\255]", "")
-  return #member + 2 * (odd - escapes) + 6 * high + 3 * raw + 1
+local function weight(members)
+  local _, odd = string.gsub(members, "[^%w._~,-]", "")
+  local _, escapes = string.gsub(members, "%%%x%x", "")
+  local _, high = string.gsub(members, "%%[89A-Fa-f]%x", "")
+  local _, raw = string.gsub(members, "[\128-\255]", "")
+  return #members + 2 * (odd - escapes) + 6 * high + 3 * raw
 end
 
 -- The first of `members` that agents still write beside the lane: they sort, and what comes last may not fit.
 local function beside(members, name)
-  local rest = table.concat(members, ",")
-  local room = LIMIT - 3 * #name - 1 - LONGEST
-  if #rest * 7 <= room then return rest end
-  for index, member in ipairs(members) do
-    room = room - weight(member)
-    if room < 0 then return table.concat(members, ",", 1, index - 1), true end
+  local room, count = LIMIT - 3 * #name - 2 - LONGEST, 0
+  local left = room
+  while count < #members and left > 0 do
+    count = count + 1
+    left = left - #members[count] - 1
   end
-  return rest
+  local rest = table.concat(members, ",", 1, count)
+  local excess = weight(rest) - room
+  if excess <= 0 then return rest end
+  while excess > 0 and count > 0 do
+    excess = excess - weight(members[count]) - 1
+    count = count - 1
+  end
+  return table.concat(members, ",", 1, count)
 end
