@@ -6,7 +6,7 @@ PIP_VERSION := 26.3
 STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-check test test-mesh test-nacos bench bench-edge lint format types imports \
+.PHONY: help setup go demo demo-check test test-mesh test-nacos bench bench-edge lint format types imports \
         golden golden-check bootstraps compose-check constraints check clean
 
 help: ## List the tasks
@@ -48,6 +48,10 @@ bench: setup ## Benchmarks of the control plane, into docs/benchmarks.md (half a
 
 bench-edge: setup ## What 1, 100 and 1,000 lanes cost an edge
 	$(BIN)/python -m bench.edge
+
+go: setup ## Go in the virtual environment, for h2spec and the Go clients of the tests
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group go
+	@$(BIN)/go version
 
 lint: setup ## Style and common mistakes
 	$(BIN)/ruff check .

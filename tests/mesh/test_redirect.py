@@ -18,19 +18,22 @@ from pathlib import Path
 import pytest
 
 from controlplane.cli.envoy_config import bootstrap, sidecar_metadata
-from tests import certificates
+from tests import certificates, require
 from tests.mesh import netns, peers
 from tests.mesh.client import Answer, Client, Header, until
 from tests.mesh.documents import group, lane, route
 from tests.mesh.harness import ENVOY, Mesh, Pod, listening
 
-WHY_NOT = netns.missing()
-pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
-
 GRAY: Header = ("x-lane", "gray")
 PORT = 20001
 POD, POD6 = "10.9.1.2", "fd09:2::2"
 FOUR, SIX = "four", "six"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def possible() -> None:
+    if why_not := netns.missing():
+        require.lacking("iptables", why_not)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from controlplane.rpc import frames
 from controlplane.rpc.frames import frame, window_update
 from controlplane.rpc.listener import Listener, _Connection
 from controlplane.rpc.transport import Limits
+from tests import require
 from tests.rpc.pair import HELLO, Frame
 from tests.rpc.wire import PATIENCE, Echo, Raw, Service, call, message, raw, serving
 
@@ -284,15 +285,15 @@ async def test_who_is_accepted_while_it_stops_is_not_kept() -> None:
 # Addresses.
 
 
-def _six() -> bool:
+@pytest.fixture
+def six() -> None:
     try:
-        with socket.create_server(("::1", 0), family=socket.AF_INET6):
-            return True
-    except OSError:
-        return False
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        require.lacking("ipv6", f"no IPv6 here: {error}")
 
 
-@pytest.mark.skipif(not _six(), reason="no IPv6 here")
+@pytest.mark.usefixtures("six")
 @pytest.mark.parametrize(
     ("address", "targets"),
     [("[::1]:0", ["::1"]), ("[::]:0", ["::1", "127.0.0.1"]), ("0.0.0.0:0", ["127.0.0.1"])],

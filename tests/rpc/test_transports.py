@@ -13,6 +13,7 @@ from controlplane.rpc import frames
 from controlplane.rpc.choice import TransportName, transport
 from controlplane.rpc.frames import rst_stream
 from controlplane.rpc.transport import Call, CallEnd, Limits
+from tests import require
 from tests.rpc.wire import PATIENCE, Echo, Service, call, message, raw, serving
 
 Status = grpc.StatusCode
@@ -347,8 +348,8 @@ async def test_an_ipv6_address(name: TransportName) -> None:
     service = Service(name)
     try:
         service.port = await service.transport.start("[::1]:0")
-    except OSError:
-        pytest.skip("no IPv6 here")
+    except OSError as error:
+        require.lacking("ipv6", f"no IPv6 here: {error}")
     try:
         async with grpc.aio.insecure_channel(f"[::1]:{service.port}") as channel:
             assert await channel.unary_unary("/test/Echo")(b"x") == b"x"
