@@ -149,10 +149,13 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Explained": _object(
         closed=False,
-        optional=("candidates",),
+        optional=("candidates", "path", "removed_headers"),
         route=MAYBE_TEXT,
         lane=MAYBE_TEXT,
         reason=TEXT,
+        path=TEXT | {"description": "The path that routes match and the application gets"},
+        removed_headers=_list(TEXT)
+        | {"description": "Names of the request's headers that no application gets"},
         evaluated=_list({"type": "object"}),
         hops=_list({"type": "object"}),
         candidates=_list(_object(lane=MAYBE_TEXT, share={"type": "number"})),

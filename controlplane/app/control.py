@@ -11,7 +11,7 @@ from controlplane.plan.evaluate import Decision, decide
 from controlplane.plan.lanes import enabled_lanes, meaning_of
 from controlplane.plan.planner import Plan, Planner
 from controlplane.plan.preview import base_hop, hops, matches
-from controlplane.plan.request import Request
+from controlplane.plan.request import Request, normalised_path, removed_headers
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Services
 from controlplane.snapshot.view import NodeView
@@ -44,6 +44,8 @@ def explain(definitions: Definitions, plan: Plan, gateway: str, request: Request
         "route": decision.route.name if decision.route else None,
         "lane": decision.lane,
         "reason": decision.reason,
+        "path": normalised_path(request.path),
+        "removed_headers": removed_headers(plan.gateways[gateway], request),
         "evaluated": [
             {
                 "lane": outcome.lane,

@@ -86,6 +86,10 @@ def _print_explanation(result: dict[str, Any]) -> None:
     out.print(f"route  [bold]{escape(str(result.get('route') or 'none (404)'))}[/]")
     reason = escape(str(result.get("reason") or ""))
     out.print(f"lane   [bold cyan]{escape(str(lane or 'base'))}[/]  [dim]{reason}[/]")
+    if path := result.get("path"):
+        out.print(f"path   {escape(path)}  [dim]as routes match it and the application gets it[/]")
+    if removed := result.get("removed_headers"):
+        out.print(f"       [yellow]the edge removes {escape(', '.join(removed))}[/]")
     for one in result.get("evaluated") or ():
         mark = "[green]✓[/]" if one["matched"] else "[red]✗[/]"
         out.print(f"  {mark} lane {escape(one['lane'])}")

@@ -44,6 +44,7 @@ class Gateway(Document):
     carriers: Carriers = Carriers()
     trust_client_lane: bool = False
     trusted_hops: Annotated[int, Field(ge=0, le=100)] = 0
+    headers_with_underscores: Literal["drop", "keep"] = "drop"
 
     @field_validator("listeners")
     @classmethod

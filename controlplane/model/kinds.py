@@ -88,7 +88,7 @@ KINDS: dict[str, Kind] = _table(
         parameter="gateway",
         aliases=("gw",),
         columns=("name", "listeners", "carriers"),
-        wide=("trust_client_lane", "trusted_hops"),
+        wide=("trust_client_lane", "trusted_hops", "headers_with_underscores"),
     ),
     Kind(
         documents.Route,

@@ -10,7 +10,7 @@ import xxhash
 from controlplane.model.documents import Condition, Rule
 from controlplane.plan.conditions import carried_in, full_match, lifted_header, met
 from controlplane.plan.gateways import TOTAL_SLOTS, ContentLane, GatewayPlan, RatioPlan, RoutePlan
-from controlplane.plan.request import Request, carried_values, named_lane, normalised_path
+from controlplane.plan.request import Request, carried_values, named_lane, normalised_path, refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,9 @@ class Decision:
 
 def decide(plan: GatewayPlan, request: Request) -> Decision:
     """Route and lane of `request` at this gateway."""
+    refused = refusal(request)
+    if refused:
+        return Decision(None, None, refused)
     route = find_route(plan, request.host, normalised_path(request.path))
     if route is None:
         return Decision(None, None, "no route matches the host and path")

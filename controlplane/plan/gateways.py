@@ -55,6 +55,7 @@ class GatewayPlan:
     trusted_hops: int
     routes: tuple[RoutePlan, ...]
     foreign: tuple[tuple[str, str], ...] = ()
+    keep_underscores: bool = False
 
     def hosts(self) -> list[str]:
         """Every host of every route, lower case, sorted; "*" for routes without hosts comes last."""
@@ -167,6 +168,7 @@ def plan_gateway(
                 - {carried_by(gateway.carriers)}
             )
         ),
+        keep_underscores=gateway.headers_with_underscores == "keep",
     )
 
 

@@ -8,11 +8,23 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from controlplane.plan.baggage import lane_of
-from controlplane.plan.conditions import lifted_header
+from controlplane.plan.conditions import full_match, lifted_header
 from controlplane.plan.gateways import GatewayPlan
 
+MAX_HEADERS = 100
+"""Header lines of a request; more are answered 431."""
+MAX_HEADERS_KIB = 60
+"""KiB of a request's headers; more are answered 431."""
+_PROXIES_OWN = ("x-envoy-", "x-laneway-", "x-forwarded-")
+_OWN = ("x-request-id", "content-length", "transfer-encoding")
+_ESCAPED_SLASH = re.compile(r"%(2f|5c)", re.IGNORECASE)
+_DOTS_WITH_PARAMETERS = re.compile(r"(?<=/)(\.\.?);[^/]*")
 _DOT = re.compile(r"%2e", re.IGNORECASE)
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_NO_PATH = re.compile(r"[^\x21-\x7e]|#")
+_HIDDEN_DOTS = re.compile(r"/\.\.?;")
+_BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_NEW_ESCAPE = re.compile(r"\0(?=[0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ESCAPED = {ord(char): f"%{ord(char):02X}" for char in '"<>^`{|}'}
 
@@ -27,12 +39,22 @@ class Request:
     headers: Sequence[tuple[str, str]]
 
 
+def _unescaped(path: str) -> str:
+    """The path without its query, with plain slashes, and dot segments without parameters."""
+    bare = path.partition("?")[0].partition("#")[0]
+    bare = _ESCAPED_SLASH.sub(lambda found: "/" if found[1].lower() == "2f" else "\\", bare)
+    return _DOTS_WITH_PARAMETERS.sub(r"\1", bare)
+
+
 def normalised_path(path: str) -> str:
-    """The path without its query, dot segments and double slashes, as Envoy's `normalize_path` and
-    `merge_slashes` leave it (config of HttpConnectionManager). Escapes of plain characters are undone, and
-    characters that a path may not hold are escaped: measured, character by character, by tests/mesh.
+    """The path that routes match and applications get: without query, dot segments and double slashes.
+
+    So it is left by `path_with_escaped_slashes_action`, `normalize_path` and `merge_slashes`, in this order
+    (config of HttpConnectionManager). Slashes that are escaped once are slashes; a dot segment loses its
+    parameters (`..;x`). Escapes of plain characters are undone, and characters that a path may not hold are
+    escaped: measured, character by character, by tests/mesh.
     """
-    bare = path.partition("?")[0].partition("#")[0].replace("\\", "/")
+    bare = _unescaped(path).replace("\\", "/")
     output: list[str] = []
     segments = bare.split("/")[1:]
     for position, segment in enumerate(segments):
@@ -59,7 +81,51 @@ def _canonical(segment: str) -> str:
         char = chr(int(match[1], 16))
         return char if char in _UNRESERVED else match[0]
 
-    return _ESCAPE.sub(plain, segment).translate(_ESCAPED)
+    decoded = _ESCAPE.sub(plain, _BARE_PERCENT.sub("\0", segment))
+    # A per cent sign that begins no escape must not begin one now.
+    return _NEW_ESCAPE.sub("%25", decoded).replace("\0", "%").translate(_ESCAPED)
+
+
+def confusable(plan: GatewayPlan) -> str:
+    """A regex for names that a server which takes `_` for `-` reads as a header of proxies."""
+    carriers = {plan.carriers.header.lower(), *(header for header, _ in plan.foreign)}
+    exact = [spelling for name in sorted({*_OWN, *carriers}) for spelling in _spellings(name)]
+    families = [f"{spelling}.*" for prefix in _PROXIES_OWN for spelling in _spellings(prefix)]
+    return "|".join([*exact, *families, *(f"{prefix}.*_.*" for prefix in _PROXIES_OWN)])
+
+
+def _spellings(name: str) -> list[str]:
+    """Regexes that together match `name` with at least one `_` for a `-`."""
+    parts = [re.escape(part) for part in name.split("-")]
+    return ["-".join(parts[:n]) + "_" + "[-_]".join(parts[n:]) for n in range(1, len(parts))]
+
+
+def removed_headers(plan: GatewayPlan, request: Request) -> list[str]:
+    """Names of the client's headers, in lower case and sorted, that the edge sends to no application."""
+    foreign = {header for header, _ in plan.foreign} - {plan.carriers.header.lower()}
+    dropped = confusable(plan) if plan.keep_underscores else ".*_.*"
+    found: set[str] = set()
+    for name in {name.lower() for name, _ in request.headers}:
+        carrier = name == plan.carriers.header.lower() and plan.trusted is None
+        ours = name in foreign or name.startswith(("x-envoy-", "x-laneway-"))
+        if carrier or ours or full_match(dropped, name.encode()):
+            found.add(name)
+    return sorted(found)
+
+
+def refusal(request: Request) -> str | None:
+    """Why the edge answers by itself whatever its routes say; None where it does not."""
+    path = request.path
+    if not path.startswith("/") or _NO_PATH.search(path) or "%00" in _unescaped(path):
+        return "the path holds a fragment, NUL or a character that must be escaped: the edge answers 400"
+    if _HIDDEN_DOTS.search(normalised_path(path)):
+        return "the path hides a dot segment behind parameters (..;): the edge answers 400"
+    if len(request.headers) > MAX_HEADERS:
+        return f"more than {MAX_HEADERS} header lines: the edge answers 431"
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in request.headers)
+    if size > MAX_HEADERS_KIB * 1024:
+        return f"more than {MAX_HEADERS_KIB} KiB of headers: the edge answers 431"
+    return None
 
 
 def joined(headers: Iterable[tuple[str, str]], name: str, separator: str = ",") -> bytes | None:

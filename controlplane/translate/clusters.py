@@ -21,6 +21,7 @@ from google.protobuf import wrappers_pb2
 from controlplane.model.documents import HealthCheck
 from controlplane.plan.services import ServicePlan, Target
 from controlplane.registry.types import Health, Instance, Protocol
+from controlplane.translate.hardening import CONNECTION_BUFFER, window_limits
 from controlplane.translate.messages import ADS, duration, pack, parse_duration, socket_address, struct
 from controlplane.translate.names import base_cluster, lane_cluster, member_cluster
 
@@ -37,14 +38,15 @@ HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def http_options(protocol: Protocol, mirror: bool) -> http_protocol_options_pb2.HttpProtocolOptions:
-    """Protocol towards the instances; `mirror` speaks what the caller spoke where the registry is silent."""
+    """Protocol towards the instances.
+
+    `mirror`, of sidecars, speaks what the caller spoke where the registry is silent; edges do not, and bound
+    what instances may send them.
+    """
     options = http_protocol_options_pb2.HttpProtocolOptions
     if protocol in (Protocol.HTTP2, Protocol.GRPC):
-        return options(
-            explicit_http_config=options.ExplicitHttpConfig(
-                http2_protocol_options=protocol_pb2.Http2ProtocolOptions()
-            )
-        )
+        http2 = protocol_pb2.Http2ProtocolOptions() if mirror else window_limits()
+        return options(explicit_http_config=options.ExplicitHttpConfig(http2_protocol_options=http2))
     if protocol is Protocol.UNKNOWN and mirror:
         return options(
             use_downstream_protocol_config=options.UseDownstreamHttpConfig(
@@ -110,6 +112,8 @@ def eds_cluster(plan: ServicePlan, name: str, mirror: bool, target: Target | Non
         outlier_detection=_outlier(50 if target is None else 100),
     )
     cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(pack(http_options(plan.protocol, mirror)))
+    if not mirror:
+        cluster.per_connection_buffer_limit_bytes.value = CONNECTION_BUFFER
     if plan.health_check is not None:
         cluster.health_checks.append(_health_check(plan, plan.health_check))
         # Envoy would go on using instances that have left the cluster for as long as they answer.

@@ -55,6 +55,11 @@ function envoy_on_request(handle)
   local path = headers:get(":path")
   if path then
     local mark = string.find(path, "?", 1, true)
+    local hidden = string.find(path, "/%.%.?;") -- what Envoy's normalising leaves of `%2e%2e;`: servers go up there
+    if hidden and hidden < (mark or math.huge) then
+      handle:respond({[":status"] = "400", ["content-type"] = "application/problem+json"},
+        '{"type":"about:blank","title":"Bad path","status":400,"detail":"The path hides a dot segment behind parameters."}')
+    end
     if mark then
       headers:replace("x-laneway-path", string.sub(path, 1, mark - 1))
       if QUERIES then

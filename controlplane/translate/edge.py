@@ -17,6 +17,7 @@ from controlplane.plan.conditions import lifted_header
 from controlplane.plan.gateways import TOTAL_SLOTS, GatewayPlan, RoutePlan
 from controlplane.plan.services import ServicePlan
 from controlplane.translate import matching
+from controlplane.translate.hardening import REPLAYED_BODY
 from controlplane.translate.lua import lifted_headers
 from controlplane.translate.matching import Matcher, OnMatch, Predicate
 from controlplane.translate.messages import header, parse_duration
@@ -191,6 +192,7 @@ def route_configuration(
         virtual_host.name = host
         virtual_host.domains.append(host)
         virtual_host.retry_policy.CopyFrom(retry_policy())
+        virtual_host.request_body_buffer_limit.value = REPLAYED_BODY
         always = matching.present(PATH_HEADER)
         steps = [(always, m) for level in plan.chain(host) for m in _level(plan, level, services)]
         matcher = matching.in_order(steps) if steps else Matcher()

@@ -17,7 +17,6 @@ from envoy.config.route.v3 import route_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
 from envoy.extensions.filters.http.dynamic_forward_proxy.v3 import dynamic_forward_proxy_pb2
 from envoy.extensions.filters.http.on_demand.v3 import on_demand_pb2
-from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2
 from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
@@ -29,6 +28,7 @@ from envoy.type.matcher.v3 import metadata_pb2, string_pb2, value_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
 from controlplane.plan.gateways import GatewayPlan
+from controlplane.translate.hardening import CONNECTION_BUFFER, harden, router, underscore_filter
 from controlplane.translate.lua import discovered, fixed_filter
 from controlplane.translate.messages import ADS, duration, extension, header, pack, socket_address
 from controlplane.translate.names import ORIGINAL_HEADER, PASS_THROUGH, UNREACHED_HEADER, edge_routes
@@ -100,13 +100,6 @@ def _counting_fallbacks() -> accesslog_pb2.AccessLog:
     )
 
 
-def _router(manager: Hcm, **options: bool) -> Hcm:
-    manager.http_filters.append(
-        hcm_pb2.HttpFilter(name="router", typed_config=pack(router_pb2.Router(**options)))
-    )
-    return manager
-
-
 def _on_demand(name: str) -> hcm_pb2.HttpFilter:
     """Asks the control plane for the virtual host of a request that has none here."""
     return hcm_pb2.HttpFilter(name=name, typed_config=pack(on_demand_pb2.OnDemand()))
@@ -133,8 +126,7 @@ def edge_listener(plan: GatewayPlan, address: str, port: int) -> listener_pb2.Li
             ]
         )
     )
-    manager.normalize_path.CopyFrom(TRUE)
-    manager.merge_slashes = True
+    harden(manager)
     manager.rds.CopyFrom(hcm_pb2.Rds(config_source=ADS, route_config_name=edge_routes(plan.name)))
     manager.local_reply_config.CopyFrom(
         hcm_pb2.LocalReplyConfig(mappers=[_unreached("local", ["UH", "UF", "NC", "UC"])])
@@ -142,10 +134,13 @@ def edge_listener(plan: GatewayPlan, address: str, port: int) -> listener_pb2.Li
     manager.access_log.append(_counting_fallbacks())
     manager.http_filters.append(discovered("edge-request"))
     manager.http_filters.append(fixed_filter("reply"))
+    manager.http_filters.append(underscore_filter(plan))
+    manager.http_filters.append(router(trusted_mark=True))
     return listener_pb2.Listener(
         name=f"edge/{address}:{port}",
         address=socket_address(address, port),
-        filter_chains=[_chain(_router(manager, suppress_envoy_headers=True))],
+        per_connection_buffer_limit_bytes=wrappers_pb2.UInt32Value(value=CONNECTION_BUFFER),
+        filter_chains=[_chain(manager)],
     )
 
 
@@ -190,7 +185,8 @@ def outbound_manager(route_configuration: str, proxy: bool) -> Hcm:
                 ),
             )
         )
-    return _router(manager, suppress_envoy_headers=True)
+    manager.http_filters.append(router(trusted_mark=True))
+    return manager
 
 
 def forward_proxy_cache():
@@ -274,7 +270,8 @@ def inbound_manager(routes: route_pb2.RouteConfiguration) -> Hcm:
         hcm_pb2.LocalReplyConfig(mappers=[_unreached("refused", ["UF"]), _unreached("terminated", ["UC"])])
     )
     manager.http_filters.append(discovered("inbound-request"))
-    return _router(manager, suppress_envoy_headers=True)
+    manager.http_filters.append(router(trusted_mark=False))
+    return manager
 
 
 def inbound_listener(address: str, port: int, routes: route_pb2.RouteConfiguration) -> listener_pb2.Listener:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from controlplane.plan.services import Target
 from controlplane.translate.messages import safe
 
+MARK_PREFIX = "x-laneway-"
 UNREACHED_HEADER = "x-laneway-unreached"
 REASON_HEADER = "x-laneway-reason"
 SERVED_HEADER = "x-laneway-served"

@@ -26,7 +26,7 @@ from controlplane.translate.listeners import (
     redirect_outbound_listener,
 )
 from controlplane.translate.messages import duration, everything, pack, socket_address
-from controlplane.translate.names import FORWARD_PROXY, PASS_THROUGH, UNREACHED_HEADER, inbound_cluster
+from controlplane.translate.names import FORWARD_PROXY, PASS_THROUGH, inbound_cluster
 from controlplane.translate.outbound import outbound_routes
 
 EGRESS_PORT = 15001
@@ -137,7 +137,6 @@ def _inbound_routes(cluster: str) -> route_pb2.RouteConfiguration:
     route.route.timeout.seconds = 0
     return route_pb2.RouteConfiguration(
         name=name,
-        response_headers_to_remove=[UNREACHED_HEADER],
         virtual_hosts=[route_components_pb2.VirtualHost(name=name, domains=["*"], routes=[route])],
     )
 

@@ -81,6 +81,7 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
             "carriers": {"header": "x-lane", "baggage": "lane"},
             "trust_client_lane": True,
             "trusted_hops": 1,
+            "headers_with_underscores": "keep",
         },
     ),
     "route by prefix": ("/v1/gateways/edge/routes/a", route(prefix="/a")),

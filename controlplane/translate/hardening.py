@@ -1,0 +1,120 @@
+# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
+"""What an edge bounds and refuses, and which marks no proxy believes from an application.
+
+Envoy's guide "Configuring Envoy as an edge proxy" is followed point by point in
+docs/reference/edge-hardening.md, which gives each value and says why some differ.
+"""
+
+from __future__ import annotations
+
+from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
+from envoy.config.core.v3 import protocol_pb2
+from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.http.upstream_codec.v3 import upstream_codec_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.type.matcher.v3 import regex_pb2, string_pb2
+from google.protobuf import wrappers_pb2
+
+from controlplane.plan.gateways import GatewayPlan
+from controlplane.plan.request import MAX_HEADERS, MAX_HEADERS_KIB, confusable
+from controlplane.translate.messages import duration, pack
+from controlplane.translate.names import MARK_PREFIX, UNREACHED_HEADER
+
+Hcm = hcm_pb2.HttpConnectionManager
+HEADERS_TIMEOUT = 10.0
+"""Seconds from a request's first byte until its headers are whole."""
+FLUSH_TIMEOUT = 300.0
+"""Seconds for which a client may take nothing of an answer that is ready."""
+STREAMS = 100
+STREAM_WINDOW = 64 * 1024
+CONNECTION_WINDOW = 1024 * 1024
+CONNECTION_BUFFER = 32 * 1024
+"""Bytes that a connection buffers in each direction before it stops reading."""
+REPLAYED_BODY = 64 * 1024
+"""Bytes of a request's body that are kept, so that it can be sent again to another instance."""
+
+
+def _number(value: int) -> wrappers_pb2.UInt32Value:
+    return wrappers_pb2.UInt32Value(value=value)
+
+
+def window_limits() -> protocol_pb2.Http2ProtocolOptions:
+    """How much the other side of an HTTP/2 connection may send before it is read."""
+    return protocol_pb2.Http2ProtocolOptions(
+        initial_stream_window_size=_number(STREAM_WINDOW),
+        initial_connection_window_size=_number(CONNECTION_WINDOW),
+    )
+
+
+def harden(manager: Hcm) -> None:
+    """Set the bounds of an edge's connection manager."""
+    manager.request_headers_timeout.CopyFrom(duration(HEADERS_TIMEOUT))
+    manager.stream_flush_timeout.CopyFrom(duration(FLUSH_TIMEOUT))
+    manager.max_request_headers_kb.CopyFrom(_number(MAX_HEADERS_KIB))
+    manager.common_http_protocol_options.max_headers_count.CopyFrom(_number(MAX_HEADERS))
+    manager.http2_protocol_options.CopyFrom(window_limits())
+    manager.http2_protocol_options.max_concurrent_streams.value = STREAMS
+    manager.normalize_path.value = True
+    manager.merge_slashes = True
+    manager.path_with_escaped_slashes_action = Hcm.UNESCAPE_AND_FORWARD
+
+
+def _removed(matcher: string_pb2.StringMatcher) -> mutation_rules_pb2.HeaderMutation:
+    return mutation_rules_pb2.HeaderMutation(
+        remove_on_match=mutation_rules_pb2.HeaderMutation.RemoveOnMatch(key_matcher=matcher)
+    )
+
+
+def _matching(expression: str) -> string_pb2.StringMatcher:
+    return string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=expression))
+
+
+def underscore_filter(plan: GatewayPlan) -> hcm_pb2.HttpFilter:
+    """Takes request headers with underscores out, once the route is chosen: rules may read them.
+
+    Where the gateway keeps them, only those go that an application which takes `_` for `-` would read as a
+    header of proxies.
+    """
+    matcher = _matching(confusable(plan)) if plan.keep_underscores else string_pb2.StringMatcher(contains="_")
+    mutations = header_mutation_pb2.Mutations(request_mutations=[_removed(matcher)])
+    config = header_mutation_pb2.HeaderMutation(mutations=mutations)
+    return hcm_pb2.HttpFilter(name="underscores", typed_config=pack(config))
+
+
+def _every_mark_but(kept: str) -> str:
+    """A regex for the marks of proxies except one (RE2 has no negative look-ahead)."""
+    word = kept.removeprefix(MARK_PREFIX)
+    shorter = "|".join(f"{word[:n]}([^{char}].*)?" for n, char in enumerate(word))
+    return f"{MARK_PREFIX}({shorter}|{word}.+)"
+
+
+def router(trusted_mark: bool) -> hcm_pb2.HttpFilter:
+    """The router, which takes every mark of proxies out of what an upstream answers, trailers included.
+
+    It does so before routes add their own. `trusted_mark`: the upstream may be a sidecar, which says by
+    UNREACHED_HEADER that it did not reach its application; the filter `reply` takes that one out.
+    """
+    if trusted_mark:
+        matcher = _matching(_every_mark_but(UNREACHED_HEADER))
+    else:
+        matcher = string_pb2.StringMatcher(prefix=MARK_PREFIX)
+    every = _removed(string_pb2.StringMatcher(prefix=MARK_PREFIX))
+    mutations = header_mutation_pb2.Mutations(
+        response_mutations=[_removed(matcher)], response_trailers_mutations=[every]
+    )
+    return hcm_pb2.HttpFilter(
+        name="router",
+        typed_config=pack(
+            router_pb2.Router(
+                suppress_envoy_headers=True,
+                upstream_http_filters=[
+                    hcm_pb2.HttpFilter(
+                        name="marks",
+                        typed_config=pack(header_mutation_pb2.HeaderMutation(mutations=mutations)),
+                    ),
+                    hcm_pb2.HttpFilter(name="codec", typed_config=pack(upstream_codec_pb2.UpstreamCodec())),
+                ],
+            )
+        ),
+    )
