@@ -80,9 +80,8 @@ bootstraps: setup ## Regenerate the sample bootstraps in envoy/
 compose-check: setup ## docker compose, its tutorial and its faults, end to end (needs a Docker engine)
 	$(BIN)/python -m tests.compose
 
-constraints: setup ## Write down the versions that are installed now
-	@{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable | sort --ignore-case; } > constraints.new
-	@mv constraints.new constraints.txt
+constraints: setup ## Write down the versions of all that `make setup` needs
+	$(BIN)/python -m tests.constraints
 
 check: lint types imports golden-check test ## What every change must pass
 

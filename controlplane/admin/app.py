@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +13,13 @@ from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
-from controlplane.admin import definitions, openapi, operations
+from controlplane.admin import definitions, docs, openapi, operations
 from controlplane.admin.control import ControlPlane
+from controlplane.admin.hosts import Hosts
+from controlplane.admin.logins import Logins
 from controlplane.admin.middleware import Guard
 from controlplane.admin.problems import ApiError, problem
+from controlplane.admin.tokens import Tokens
 from controlplane.model.mistakes import meant, said
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.store.interface import OutcomeUnknown, StoreUnavailable
@@ -25,10 +29,15 @@ DESCRIPTION = "Lane definitions in, and what became of them out. Errors are RFC 
 
 @dataclass(frozen=True)
 class AdminSettings:
-    """`tokens` by name; None: nobody is asked for one. `metrics` is what /metrics shows."""
+    """`tokens` None: nobody is asked for one. `metrics` is what /metrics shows. `failed_logins`: wrong tokens
+    that an address may give in a minute. `counters`: sums since the start, of what was refused.
+    """
 
-    tokens: Mapping[str, str] | None = None
+    tokens: Tokens | None = None
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
+    hosts: Hosts = field(default_factory=lambda: Hosts("127.0.0.1"))
+    failed_logins: int = 10
+    counters: Counter[str] = field(default_factory=Counter)
     version: str = "0.1.0"
 
 
@@ -40,15 +49,23 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
         version=settings.version,
         description=DESCRIPTION,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
         dependencies=[Depends(known_parameters)],
     )
+    app.state.heavy = asyncio.Lock()
+    docs.add_routes(app.router)
     definitions.add_routes(app.router, control)
     operations.add_routes(app.router, control, settings.metrics)
-    app.openapi = lambda: openapi.describe(app, bool(settings.tokens))  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.describe(app, settings.tokens is not None)  # type: ignore[method-assign]
     _handle_errors(app)
-    app.add_middleware(Guard, tokens=settings.tokens)
+    app.add_middleware(
+        Guard,
+        tokens=settings.tokens,
+        hosts=settings.hosts,
+        logins=Logins(settings.failed_logins, settings.counters),
+        counters=settings.counters,
+    )
     return app
 
 

@@ -22,8 +22,8 @@ YAML_TYPES = (YAML, "application/x-yaml", "text/yaml", "text/x-yaml")
 INLINE_LIMIT = 64 << 10  # bytes; larger bodies are read in a thread, so that other requests go on
 
 
-async def read(request: Request) -> tuple[bytes, bool]:
-    """The body, and whether it is YAML. Raises ApiError 413, 415."""
+async def read(request: Request, most: int = SIZE_LIMIT) -> tuple[bytes, bool]:
+    """The body of at most `most` bytes, and whether it is YAML. Raises ApiError 413, 415."""
     media, _, parameters = request.headers.get("content-type", "").partition(";")
     media = media.strip().lower()
     if media != JSON and media not in YAML_TYPES:
@@ -33,27 +33,32 @@ async def read(request: Request) -> tuple[bytes, bool]:
     if charset not in ("", "utf-8", "utf8", "us-ascii"):
         wrong = Problem("Content-Type", "has another charset than UTF-8", charset, "send UTF-8")
         raise ApiError(415, "The body is not in UTF-8.", wrong)
-    parts: list[bytes] = []
-    size = 0
+    data = bytearray()
     async for part in request.stream():
-        size += len(part)
-        if size > SIZE_LIMIT:
-            wrong = Problem("", f"is larger than {SIZE_LIMIT >> 20} MiB", None, "send it in parts")
+        if len(data) + len(part) > most:
+            wrong = Problem("", f"is larger than {most >> 10} KiB", None, "send it in parts")
             raise ApiError(413, f"The body {wrong.message}.", wrong, {"Connection": "close"})
-        parts.append(part)
-    return b"".join(parts), media != JSON
+        data += part
+    return bytes(data), media != JSON
 
 
-async def _run(work: Callable[[], T], size: int) -> T:
-    return work() if size <= INLINE_LIMIT else await asyncio.to_thread(work)
+async def _run(request: Request, work: Callable[[], T], size: int) -> T:
+    """What `work` on `size` bytes gives: at once, or in a thread, one of them at a time.
+
+    Several threads would take the interpreter from the event loop, and with it from the proxies.
+    """
+    if size <= INLINE_LIMIT:
+        return work()
+    async with request.app.state.heavy:
+        return await asyncio.to_thread(work)
 
 
-async def value(request: Request) -> Any:
+async def value(request: Request, most: int = SIZE_LIMIT) -> Any:
     """The one value of a body. Raises ApiError (413, 415) and DefinitionError (400)."""
-    data, is_yaml = await read(request)
+    data, is_yaml = await read(request, most)
     if not is_yaml:
-        return await _run(lambda: load_json(data), len(data))
-    values = await _run(lambda: load_yaml(data), len(data))
+        return await _run(request, lambda: load_json(data), len(data))
+    values = await _run(request, lambda: load_yaml(data), len(data))
     if len(values) != 1:
         message = f"holds {len(values)} documents, where one is expected"
         raise DefinitionError(400, f"The body {message}", [Problem("", message, None, "use POST /v1/apply")])
@@ -63,7 +68,7 @@ async def value(request: Request) -> Any:
 async def documents(request: Request) -> list[Parsed]:
     """The documents of a body of `apply`. Raises ApiError (413, 415) and DefinitionError (400, 422)."""
     data, is_yaml = await read(request)
-    return await _run(lambda: parse_documents(data, yaml=is_yaml), len(data))
+    return await _run(request, lambda: parse_documents(data, yaml=is_yaml), len(data))
 
 
 def precondition(request: Request) -> Callable[[Definitions, Key], None]:

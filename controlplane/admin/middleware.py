@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections import Counter
 from urllib.parse import urlsplit
 
 import structlog
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from controlplane.admin.problems import problem
-from controlplane.admin.tokens import author_of
+from controlplane.admin.hosts import Hosts
+from controlplane.admin.logins import Logins
+from controlplane.admin.problems import ApiError, problem
+from controlplane.admin.tokens import Tokens
 from controlplane.model.problems import Problem
 
 log = structlog.get_logger(__name__)
 
 # Probes have no token, and a browser cannot send one for the documentation, which is no secret.
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})
+PROBES = frozenset({"/healthz", "/readyz"})
+OPEN_PATHS = PROBES | {"/openapi.json", "/docs"}
+HEADER_COUNT = 100
+HEADER_BYTES = 32 << 10
+"""Of a whole request line and headers; nobody who means well comes near."""
+BODIES = 32 << 20
+"""Bytes of bodies that are read at one time, over all requests."""
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
 
 
 class Guard:
-    """ASGI middleware. `scope["state"]["author"]` is the token's name, empty where none is asked for."""
+    """ASGI middleware. `scope["state"]["author"]` is the token's name, empty where none is asked for.
 
-    def __init__(self, app: ASGIApp, tokens: Mapping[str, str] | None) -> None:
+    `counters` are sums since the start, of what was refused.
+    """
+
+    def __init__(
+        self, app: ASGIApp, tokens: Tokens | None, hosts: Hosts, logins: Logins, counters: Counter[str]
+    ) -> None:
         self._app = app
-        self._tokens = dict(tokens or {})
+        self._tokens = tokens
+        self._hosts = hosts
+        self._logins = logins
+        self._counters = counters
+        self._bodies = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -35,43 +61,113 @@ class Guard:
 
         async def watched(message: Message) -> None:
             nonlocal started
-            started = started or message["type"] == "http.response.start"
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in SAFE_HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         refusal = self._refusal(scope)
         if refusal is not None:
-            await refusal(scope, receive, send)
+            await refusal(scope, receive, watched)
             return
+        taken = 0
+
+        async def bounded() -> Message:
+            nonlocal taken
+            message = await receive()
+            size = len(message.get("body", b""))
+            if self._bodies + size > BODIES:
+                self._counters["bodies_refused"] += 1
+                wrong = Problem("", "is one of too many large bodies at one time", None, "try again later")
+                raise ApiError(503, f"The body {wrong.message}.", wrong, {"Retry-After": "1"})
+            self._bodies += size
+            taken += size
+            return message
+
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, bounded, watched)
         except ClientDisconnect:
-            log.info("client went away", path=scope["path"])
+            log.debug("client went away", path=scope["path"])
         except Exception:
             log.exception("request failed", method=scope["method"], path=scope["path"])
             if started:
                 raise
-            await problem(500, "An error of Laneway itself; its log says more.")(scope, receive, send)
+            await problem(500, "An error of Laneway itself; its log says more.")(scope, receive, watched)
+        finally:
+            self._bodies -= taken
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)
-        author = ""
-        if self._tokens and scope["path"] not in OPEN_PATHS:
-            given = author_of(self._tokens, headers.get("authorization", ""))
-            if given is None:
-                return problem(
-                    401,
-                    "A token is needed: send `Authorization: Bearer TOKEN`.",
-                    [Problem("Authorization", "is no known token", None, "send `Bearer TOKEN`")],
-                    headers={"WWW-Authenticate": 'Bearer realm="laneway"'},
-                )
-            author = given
-        origin = headers.get("origin")
-        # A page of another site must not switch lanes through the browser of someone who can reach this port.
-        if origin and scope["method"] not in ("GET", "HEAD") and not _same(origin, headers.get("host", "")):
-            wrong = Problem("Origin", "is not this server", origin, "use the page that this server has")
-            return problem(403, "Requests of pages of other origins are not taken.", [wrong])
-        scope.setdefault("state", {})["author"] = author
+        path: str = scope["path"]
+        return (
+            self._counted("headers_refused", _too_large(scope))
+            or self._counted("hosts_refused", self._misdirected(path, headers))
+            or self._unknown(scope, path, headers)
+            or self._counted("origins_refused", _foreign(scope["method"], headers))
+        )
+
+    def _counted(self, name: str, refusal: ASGIApp | None) -> ASGIApp | None:
+        self._counters[name] += refusal is not None
+        return refusal
+
+    def _misdirected(self, path: str, headers: Headers) -> ASGIApp | None:
+        host = headers.get("host", "")
+        if path in PROBES or self._hosts.known(host):
+            return None
+        remedy = "call the address that is bound, or list the name with --admin-hosts"
+        wrong = Problem("Host", "is not a name of this server", host, remedy)
+        return problem(421, f"The admin API is not called {host[:200]!r}.", [wrong])
+
+    def _unknown(self, scope: Scope, path: str, headers: Headers) -> ASGIApp | None:
+        """The answer to who gives no token, or a wrong one."""
+        scope.setdefault("state", {})["author"] = ""
+        if self._tokens is None or path in OPEN_PATHS or path.startswith("/docs/"):
+            return None
+        authorization = headers.get("authorization", "")
+        if authorization:
+            address = (scope.get("client") or ("", 0))[0]
+            name = self._tokens.author_of(authorization)
+            wait = self._logins.wait(address, name)
+            if wait:
+                remedy = "wait, and give the right token"
+                wrong = Problem("Authorization", "was wrong too often at this address", None, remedy)
+                after = {"Retry-After": str(math.ceil(wait))}
+                return problem(429, "Too many wrong tokens came from this address.", [wrong], after)
+            if name is not None:
+                self._logins.right(address, name)
+                scope["state"]["author"] = name
+                return None
+            self._logins.wrong(address, path)
+        return problem(
+            401,
+            "A token is needed: send `Authorization: Bearer TOKEN`.",
+            [Problem("Authorization", "is no known token", None, "send `Bearer TOKEN`")],
+            headers={"WWW-Authenticate": 'Bearer realm="laneway"'},
+        )
+
+
+def _too_large(scope: Scope) -> ASGIApp | None:
+    lines = scope["headers"]
+    size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    size += sum(len(name) + len(value) + 4 for name, value in lines)
+    if len(lines) <= HEADER_COUNT and size <= HEADER_BYTES:
         return None
+    most = f"{HEADER_COUNT} lines, {HEADER_BYTES >> 10} KiB"
+    wrong = Problem("", f"has more headers than {most}", None, "leave some out")
+    return problem(431, f"The request {wrong.message}.", [wrong], {"Connection": "close"})
+
+
+def _foreign(method: str, headers: Headers) -> ASGIApp | None:
+    """The answer to a page of another site: it must not switch lanes through the browser of someone who can
+    reach this port.
+    """
+    origin = headers.get("origin")
+    if not origin or method in READING or _same(origin, headers.get("host", "")):
+        return None
+    wrong = Problem("Origin", "is not this server", origin, "use the page that this server has")
+    return problem(403, "Requests of pages of other origins are not taken.", [wrong])
 
 
 def _same(origin: str, host: str) -> bool:

@@ -149,7 +149,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Explained": _object(
         closed=False,
-        optional=("candidates", "path", "removed_headers"),
+        optional=("candidates", "path", "removed_headers", "evaluated_left_out"),
         route=MAYBE_TEXT,
         lane=MAYBE_TEXT,
         reason=TEXT,
@@ -157,6 +157,7 @@ SCHEMAS: dict[str, Schema] = {
         removed_headers=_list(TEXT)
         | {"description": "Names of the request's headers that no application gets"},
         evaluated=_list({"type": "object"}),
+        evaluated_left_out=COUNT | {"description": "Lanes that were looked at and are not listed"},
         hops=_list({"type": "object"}),
         candidates=_list(_object(lane=MAYBE_TEXT, share={"type": "number"})),
     ),

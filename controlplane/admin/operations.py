@@ -20,6 +20,7 @@ from controlplane.model.parsing import validate
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.registry.names import AmbiguousService, UnknownService
 
+EXPLAIN_BYTES = 512 << 10  # the largest request that ExplainRequest takes, with escapes in JSON
 LAST_REVISION = 2**53  # what every JSON reader holds exactly
 
 
@@ -99,14 +100,15 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         },
     )
     async def explain(request: Request) -> Response:
-        asked = validate(ExplainRequest, await bodies.value(request))
+        asked = validate(ExplainRequest, await bodies.value(request, EXPLAIN_BYTES))
         assert isinstance(asked, ExplainRequest)
         gateways = control.store.current.definitions.gateways
         if asked.gateway not in gateways:
             remedy = f"known: {', '.join(sorted(gateways)[:10])}" if gateways else "create one first"
             wrong = Problem("gateway", "is not a known gateway", asked.gateway, remedy)
             raise DefinitionError(422, f"There is no gateway {asked.gateway}", [wrong])
-        return JSONResponse(control.explain(asked))
+        async with request.app.state.heavy:
+            return JSONResponse(await control.explain(asked))
 
 
 def _revisions(routes: APIRouter, control: ControlPlane) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from controlplane.admin.tokens import check_exposure
+from controlplane.admin.connection import Connection, Limits, Port
+from controlplane.admin.tokens import Tokens, check_exposure
 
 GRACE = 3  # seconds that requests under way have at the end
 
@@ -31,8 +34,9 @@ class AdminServer:
         host: str,
         port: int,
         *,
-        tokens: Mapping[str, str] | None = None,
+        tokens: Tokens | None = None,
         allow_anonymous: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         """Raises ValueError for an address off loopback that anybody could use."""
         check_exposure(host, tokens, allow_anonymous)
@@ -41,6 +45,8 @@ class AdminServer:
         self.port = port
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+        self.connections = Port(limits or Limits())
 
     @property
     def address(self) -> str:
@@ -51,11 +57,17 @@ class AdminServer:
         """Bind and serve; returns when connections are taken. Raises OSError if the port is taken."""
         listening = _bound(self._host, self.port)
         self.port = listening.getsockname()[1]
+        # `Connection` parses with h11, whatever else is installed: its bounds are known. No forwarded headers
+        # are believed: the limits per address go by who is connected.
+        http: Any = functools.partial(Connection, port=self.connections)
         config = uvicorn.Config(
             self._app,
             log_config=None,
             access_log=False,
             lifespan="off",
+            http=http,
+            timeout_keep_alive=max(1, round(self.connections.limits.keep_alive)),
+            proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE,
             ws="none",
@@ -67,9 +79,18 @@ class AdminServer:
                 self._task.result()
                 raise OSError(f"the admin API does not start on {self.address}")
             await asyncio.sleep(0.005)
+        self._sweeping = asyncio.create_task(self._sweep(), name="times of the admin API's connections")
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self.connections.interval)
+            self.connections.sweep(loop.time())
 
     async def stop(self) -> None:
         """Take no more connections, and wait up to GRACE seconds for requests under way."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         if self._server is not None and self._task is not None:
             self._server.should_exit = True
             await self._task

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 SHORTEST = 8
+LARGEST = 1 << 20  # bytes of a file of tokens
 
 
 def load_tokens(path: Path) -> dict[str, str]:
     """The tokens of a file of `name: token` lines, by name. Lines that start with # are comments.
 
-    Raises ValueError with file and line, OSError if the file cannot be read.
+    Raises ValueError with file and line, or where others than its owner can read the file; OSError if it
+    cannot be read.
     """
     tokens: dict[str, str] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open("rb") as file:
+            refuse_shared(path, os.fstat(file.fileno()))
+            lines = file.read(LARGEST).decode().splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not UTF-8") from error
     for number, line in enumerate(lines, 1):
@@ -39,20 +46,61 @@ def load_tokens(path: Path) -> dict[str, str]:
     return tokens
 
 
-def author_of(tokens: Mapping[str, str], authorization: str) -> str | None:
-    """The name of the token in an Authorization header, None if it is none of `tokens`.
+def refuse_shared(path: Path, status: os.stat_result) -> None:
+    """Raise ValueError where others than the owner can read or change the file of secrets.
 
-    Every token is compared, each in constant time, so that timing says nothing of them.
+    The group of a file that belongs to root may read it: so a secret is given to a process that is not root
+    (PostgreSQL has the same rule for its keys).
     """
-    scheme, _, given = authorization.partition(" ")
-    found: str | None = None
-    for name, token in tokens.items():
-        if hmac.compare_digest(token.encode(), given.strip().encode("utf-8", "replace")):
-            found = name
-    return found if scheme.lower() == "bearer" else None
+    mode = stat.S_IMODE(status.st_mode)
+    allowed = 0o740 if status.st_uid == 0 else 0o700
+    if mode & ~allowed:
+        raise ValueError(
+            f"{path}: its mode is {mode:04o}, so others than its owner can use the tokens in it: "
+            f"run `chmod 600 {path}`"
+        )
 
 
-def check_exposure(host: str, tokens: Mapping[str, str] | None, allow_anonymous: bool) -> None:
+class Tokens:
+    """The tokens of a file, as they were when it was read last."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises as `load_tokens` does."""
+        self._path = path
+        self.reload()
+
+    def reload(self) -> list[str]:
+        """Read the file anew, and say whose tokens it has. Raises as `load_tokens`; the former then stay."""
+        tokens = load_tokens(self._path)
+        self._digests = {name: _digest(token) for name, token in tokens.items()}
+        return sorted(tokens)
+
+    @classmethod
+    def of(cls, tokens: Mapping[str, str]) -> Tokens:
+        """Tokens that no file has."""
+        made = cls.__new__(cls)
+        made._digests = {name: _digest(token) for name, token in tokens.items()}
+        return made
+
+    def author_of(self, authorization: str) -> str | None:
+        """The name of the token in an Authorization header, None if it is nobody's.
+
+        Every token is compared, each in constant time and by its digest, so that timing says nothing of them.
+        """
+        scheme, _, given = authorization.partition(" ")
+        digest = _digest(given.strip())
+        found: str | None = None
+        for name, token in self._digests.items():
+            if hmac.compare_digest(token, digest):
+                found = name
+        return found if scheme.lower() == "bearer" else None
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()
+
+
+def check_exposure(host: str, tokens: object | None, allow_anonymous: bool) -> None:
     """Raise ValueError for an admin address off loopback that anybody could use."""
     if tokens or allow_anonymous:
         return

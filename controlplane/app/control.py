@@ -10,7 +10,7 @@ from controlplane.model.definitions import Definitions
 from controlplane.plan.evaluate import Decision, decide
 from controlplane.plan.lanes import enabled_lanes, meaning_of
 from controlplane.plan.planner import Plan, Planner
-from controlplane.plan.preview import base_hop, hops, matches
+from controlplane.plan.preview import base_hop, evaluated, hops, matches
 from controlplane.plan.request import Request, normalised_path, removed_headers
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Services
@@ -40,29 +40,18 @@ def defined_plan(definitions: Definitions, services: Services, resolve: Callable
 def explain(definitions: Definitions, plan: Plan, gateway: str, request: Request) -> dict[str, Any]:
     """The body of POST /v1/explain. Raises KeyError for an unknown gateway."""
     decision = decide(plan.gateways[gateway], request)
+    listed, left_out = evaluated(decision.evaluated)
     answer: dict[str, Any] = {
         "route": decision.route.name if decision.route else None,
         "lane": decision.lane,
         "reason": decision.reason,
         "path": normalised_path(request.path),
         "removed_headers": removed_headers(plan.gateways[gateway], request),
-        "evaluated": [
-            {
-                "lane": outcome.lane,
-                "matched": outcome.matched,
-                "conditions": [
-                    {
-                        "condition": c.condition.model_dump(mode="json"),
-                        "value": None if c.value is None else c.value.decode(errors="backslashreplace"),
-                        "met": c.met,
-                    }
-                    for c in outcome.conditions
-                ],
-            }
-            for outcome in decision.evaluated
-        ],
+        "evaluated": listed,
         "hops": _hops(definitions, plan, decision),
     }
+    if left_out:
+        answer["evaluated_left_out"] = left_out
     if decision.candidates:
         answer["candidates"] = [{"lane": lane, "share": share} for lane, share in decision.candidates]
     return answer

@@ -143,10 +143,11 @@ class Laneway:
         definitions, plan = self._plan()
         return control.lane_matches(definitions, plan, lane_name)
 
-    def explain(self, request: ExplainRequest) -> dict[str, Any]:
+    async def explain(self, request: ExplainRequest) -> dict[str, Any]:
         definitions, plan = self._plan()
         asked = Request(request.method, request.host, request.path, request.headers)
-        return control.explain(definitions, plan, request.gateway, asked)
+        # Ten thousand lanes on the largest headers take seconds, in which the proxies are to be served.
+        return await asyncio.to_thread(control.explain, definitions, plan, request.gateway, asked)
 
     def proxies(self, node: str | None = None) -> list[dict[str, Any]]:
         return [control.proxy(connected) for connected in self.xds.proxies(node)]

@@ -9,12 +9,16 @@ import signal
 import structlog
 
 from controlplane.admin.app import AdminSettings, create_app
+from controlplane.admin.connection import Limits
+from controlplane.admin.hosts import Hosts
+from controlplane.admin.metrics import AdminCollector
 from controlplane.admin.serve import AdminServer
-from controlplane.admin.tokens import load_tokens
+from controlplane.admin.tokens import Tokens
 from controlplane.app import logs, memory, metrics, parts
 from controlplane.app.laneway import Laneway
 from controlplane.app.settings import Settings, endpoint
 from controlplane.model.problems import DefinitionError
+from controlplane.net import descriptors
 from controlplane.registry import hold
 from controlplane.registry.catalog import Catalog
 
@@ -47,7 +51,9 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
         last_known=parts.last_known_of(settings),
     )
     laneway = Laneway(store, catalog, parts.transport_of(settings), settings.lane_drain, settings.trial_wait)
-    admin = _admin(settings, laneway)
+    tokens = _tokens(settings)
+    admin = _admin(settings, laneway, tokens)
+    loop.add_signal_handler(signal.SIGHUP, _reload, tokens)
     try:
         await _listen(settings, laneway, admin)
         serving = asyncio.create_task(_serve(laneway, seed), name="control plane")
@@ -65,14 +71,58 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
         log.info("stopped")
 
 
-def _admin(settings: Settings, laneway: Laneway) -> AdminServer:
+def _tokens(settings: Settings) -> Tokens | None:
     try:
-        tokens = load_tokens(settings.token_file) if settings.token_file is not None else None
-        app = create_app(laneway, AdminSettings(tokens, metrics.registry_of(laneway)))
-        host, port = endpoint(settings.admin)
-        return AdminServer(app, host, port, tokens=tokens, allow_anonymous=settings.admin_allow_anonymous)
+        return Tokens(settings.token_file) if settings.token_file is not None else None
     except (OSError, ValueError) as error:
         raise StartError(str(error)) from error
+
+
+def _reload(tokens: Tokens | None) -> None:
+    """SIGHUP: what files say of secrets is read anew. What cannot be read leaves all as it was."""
+    if tokens is None:
+        log.info("SIGHUP: there is no token file to read anew")
+        return
+    try:
+        names = tokens.reload()
+    except (OSError, ValueError) as error:
+        log.error("SIGHUP: the token file cannot be used; the former tokens hold", reason=str(error))
+    else:
+        log.info("SIGHUP: the token file was read anew", names=names)
+
+
+def _admin(settings: Settings, laneway: Laneway, tokens: Tokens | None) -> AdminServer:
+    host, port = endpoint(settings.admin)
+    registry = metrics.registry_of(laneway)
+    share = descriptors.shares(descriptors.raise_limit(), settings.admin_connections)
+    if share.admin < settings.admin_connections:
+        log.warning(
+            "the limit of open files is low: the admin API takes fewer connections (raise `ulimit -n`)",
+            connections=share.admin,
+            wanted=settings.admin_connections,
+        )
+    limits = Limits(
+        connections=share.admin,
+        connections_per_address=settings.admin_connections_per_address,
+        header_time=settings.admin_header_time,
+        body_time=settings.admin_body_time,
+        answer_time=settings.admin_body_time,
+    )
+    known = Hosts(host, settings.admin_hosts)
+    of = AdminSettings(tokens, registry, known, settings.admin_failed_logins)
+    try:
+        server = AdminServer(
+            create_app(laneway, of),
+            host,
+            port,
+            tokens=tokens,
+            allow_anonymous=settings.admin_allow_anonymous,
+            limits=limits,
+        )
+    except ValueError as error:
+        raise StartError(str(error)) from error
+    registry.register(AdminCollector(server.connections, of.counters))
+    return server
 
 
 async def _listen(settings: Settings, laneway: Laneway, admin: AdminServer) -> None:

@@ -20,6 +20,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from controlplane.admin.hosts import name_of
 from controlplane.rpc.choice import TransportName
 
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -55,6 +56,25 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("token_file", "laneway_token_file", "laneway_admin_tokens"),
     )
     admin_allow_anonymous: bool = Field(False, description="serve the admin API off loopback without tokens")
+    admin_hosts: Names = Field(
+        (), description="names by which the admin API is called, besides localhost and its address"
+    )
+    admin_connections: int = Field(256, ge=16, le=65_536, description="connections to the admin API, in all")
+    admin_connections_per_address: int = Field(
+        64, ge=1, description="connections to the admin API of one address"
+    )
+    admin_header_time: float = Field(
+        10.0, gt=0, le=3600, description="how long the headers of a request to the admin API may take"
+    )
+    admin_body_time: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="how long the body may take then, or a client takes no answer",
+    )
+    admin_failed_logins: int = Field(
+        10, ge=1, description="wrong tokens that one address may give in a minute"
+    )
     lane_drain: float = Field(
         5.0, ge=0, description="how long a lane that is switched off still works at sidecars"
     )
@@ -90,7 +110,7 @@ class Settings(BaseSettings):
     nacos_tls: bool = Field(False, validation_alias=_nacos("nacos_tls", "nacos_tls_enable"))
     nacos_ca_file: Path | None = Field(None, validation_alias=_nacos("nacos_ca_file"))
 
-    @field_validator("nacos", "nacos_groups", "nacos_services", "tag_keys", mode="before")
+    @field_validator("nacos", "nacos_groups", "nacos_services", "tag_keys", "admin_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """Lists are comma separated in variables."""
@@ -104,6 +124,14 @@ class Settings(BaseSettings):
     @classmethod
     def _endpoint(cls, value: str) -> str:
         endpoint(value)
+        return value
+
+    @field_validator("admin_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            if name_of(one) is None or "*" in one:
+                raise ValueError(f"{one!r} is no name of a host: write laneway.example.com")
         return value
 
     @field_validator("store")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
 from controlplane.cli.options import Exit
-from controlplane.cli.output import console, fail
+from controlplane.cli.output import console, fail, line
 
 if TYPE_CHECKING:
     import httpx
@@ -84,8 +84,6 @@ class Client:
 
 def refuse(response: httpx.Response) -> NoReturn:
     """End the command with the problem that `response` tells, field by field, remedies included."""
-    from rich.markup import escape
-
     try:
         problem = response.json()
     except ValueError:
@@ -97,15 +95,14 @@ def refuse(response: httpx.Response) -> NoReturn:
     errors = problem.get("errors") or []
     out = console(stderr=True)
     heading = title if not detail or detail == title else f"{title}: {detail}"
-    out.print(f"[bold red]error:[/] {escape(heading)} [dim](HTTP {response.status_code})[/]")
+    out.print(line(("error:", "bold red"), f" {heading} ", (f"(HTTP {response.status_code})", "dim")))
     for error in errors:
-        out.print(
-            f"  [bold]{escape(str(error.get('field') or '-'))}[/]: {escape(str(error.get('message', '')))}"
-        )
+        field, message = str(error.get("field") or "-"), str(error.get("message", ""))
+        out.print(line("  ", (field, "bold"), f": {message}"))
         if error.get("value") is not None:
-            out.print(f"    [dim]value:[/] {escape(str(error['value'])[:200])}")
+            out.print(line(("    value:", "dim"), f" {str(error['value'])[:200]}"))
         if error.get("remedy"):
-            out.print(f"    [green]remedy:[/] {escape(str(error['remedy']))}")
+            out.print(line(("    remedy:", "green"), f" {error['remedy']}"))
     if response.status_code == 401:
         out.print("  Give a token with --token or LANEWAY_TOKEN.")
     import typer

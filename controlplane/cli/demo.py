@@ -19,7 +19,7 @@ import typer
 
 from controlplane.cli import demo_mesh as mesh
 from controlplane.cli.options import Exit
-from controlplane.cli.output import console, fail
+from controlplane.cli.output import console, fail, line
 from controlplane.cli.processes import Supervisor
 
 if TYPE_CHECKING:
@@ -146,12 +146,12 @@ def run(plan: Plan, supervisor: Supervisor, check: bool) -> None:
                     deadline,
                     seen=lambda headers=headers: f"the last one was {ask(http, plan.url, headers)}",
                 )
-        out.print(f"[green]ready[/] after {time.monotonic() - began:.1f} s\n")
+        out.print(line(("ready", "green"), f" after {time.monotonic() - began:.1f} s\n"))
         right = show_requests(plan, http, repeat=CHECKS if check else 1)
     if check:
         if not right:
             raise DemoError("not every answer was right")
-        out.print("[green]every answer is right[/]")
+        out.print(line(("every answer is right", "green")))
         return
     show_guide(plan)
     stay(supervisor)
@@ -203,7 +203,7 @@ def step(what: str) -> Iterator[None]:
     began = time.monotonic()
     with out.status(f"{what} …"):
         yield
-    out.print(f"[green]✓[/] {what} [dim]{time.monotonic() - began:.1f} s[/]")
+    out.print(line(("✓", "green"), f" {what} ", (f"{time.monotonic() - began:.1f} s", "dim")))
 
 
 def require_free(address: str, port: int, option: str) -> None:
@@ -268,12 +268,12 @@ def show_requests(plan: Plan, http: httpx.Client, repeat: int) -> bool:
         answers = [ask(http, plan.url, headers) for _ in range(repeat)]
         wrong = [answer for answer in answers if answer != (200, wanted)]
         flags = "".join(f' -H "{name}: {value}"' for name, value in headers.items())
-        out.print(f"$ curl{flags} {plan.url}", markup=False, style="bold")
+        out.print(f"$ curl{flags} {plan.url}", style="bold")
         status, text = (wrong or answers)[0]
-        out.print(text, markup=False, style="red" if wrong else "cyan")
+        out.print(text, style="red" if wrong else "cyan")
         if wrong:
             right = False
-            out.print(f"  (status {status}) expected: {wanted}", markup=False)
+            out.print(f"  (status {status}) expected: {wanted}")
     out.print()
     return right
 
@@ -301,8 +301,7 @@ send 30 % of the requests through the canary versions, whatever they contain (a 
   curl -X PUT {lane}/{mesh.LANE} \\
     -H 'content-type: application/json' -d '{{"tag": "gray", "ratio": {{"percent": 30}}}}'
   for i in $(seq 100); do curl -s {plan.url}; echo; done | cut -d'[' -f1 | sort | uniq -c
-""",
-        markup=False,
+"""
     )
 
 

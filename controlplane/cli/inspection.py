@@ -9,7 +9,7 @@ import typer
 from controlplane.cli import kinds
 from controlplane.cli.client import Client
 from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Server, Token
-from controlplane.cli.output import console, fail, show, table
+from controlplane.cli.output import console, fail, line, show, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -64,10 +64,10 @@ def explain(
 ) -> None:
     """Say where a request would go, hop by hop, and why."""
     headers = []
-    for line in header:
-        name, colon, value = line.partition(":")
+    for one in header:
+        name, colon, value = one.partition(":")
         if not colon or not name.strip():
-            fail(f"-H {line!r} is not of the form `Name: value`", Exit.USAGE)
+            fail(f"-H {one!r} is not of the form `Name: value`", Exit.USAGE)
         headers.append([name.strip(), value.strip()])
     question = {"gateway": gateway, "method": method, "host": host, "path": path, "headers": headers}
     with Client(server, token) as client:
@@ -79,28 +79,30 @@ def explain(
 
 
 def _print_explanation(result: dict[str, Any]) -> None:
-    from rich.markup import escape
-
     out = console()
     lane = result.get("lane")
-    out.print(f"route  [bold]{escape(str(result.get('route') or 'none (404)'))}[/]")
-    reason = escape(str(result.get("reason") or ""))
-    out.print(f"lane   [bold cyan]{escape(str(lane or 'base'))}[/]  [dim]{reason}[/]")
+    out.print(line("route  ", (str(result.get("route") or "none (404)"), "bold")))
+    reason = str(result.get("reason") or "")
+    out.print(line("lane   ", (str(lane or "base"), "bold cyan"), "  ", (reason, "dim")))
     if path := result.get("path"):
-        out.print(f"path   {escape(path)}  [dim]as routes match it and the application gets it[/]")
+        out.print(line(f"path   {path}  ", ("as routes match it and the application gets it", "dim")))
     if removed := result.get("removed_headers"):
-        out.print(f"       [yellow]the edge removes {escape(', '.join(removed))}[/]")
+        out.print(line((f"       the edge removes {', '.join(removed)}", "yellow")))
     for one in result.get("evaluated") or ():
-        mark = "[green]✓[/]" if one["matched"] else "[red]✗[/]"
-        out.print(f"  {mark} lane {escape(one['lane'])}")
+        mark = ("✓", "green") if one["matched"] else ("✗", "red")
+        out.print(line("  ", mark, f" lane {one['lane']}"))
         for condition in one.get("conditions") or ():
-            met = "[green]met[/]" if condition["met"] else "[red]not met[/]"
+            met = ("met", "green") if condition["met"] else ("not met", "red")
             what = condition["condition"]
             if isinstance(what, dict):
                 what = kinds.rule_text({"rule": {"conditions": [what]}})
             seen = condition.get("value")
             found = "absent" if seen is None else repr(seen)
-            out.print(f"      {met}: {escape(str(what))} [dim](the request has {escape(found)})[/]")
+            if "length" in condition:
+                found += f", {condition['length']} bytes in all"
+            out.print(line("      ", met, f": {what} ", (f"(the request has {found})", "dim")))
+    if left_out := result.get("evaluated_left_out"):
+        out.print(line((f"  {left_out} more lanes were looked at and passed over", "dim")))
     if candidates := result.get("candidates"):
         shares = [(str(one["lane"] or "base"), f"{one['share']:g} %") for one in candidates]
         out.print(table(("by ratio", "share"), shares))

@@ -1,4 +1,8 @@
-"""Printing: tables and colours for people, JSON and YAML for machines, errors to standard error."""
+"""Printing: tables and colours for people, JSON and YAML for machines, errors to standard error.
+
+What is printed comes from proxies, registries and other people: nothing of it is markup, and all of it is
+made printable.
+"""
 
 from __future__ import annotations
 
@@ -10,41 +14,87 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from controlplane.cli.options import Exit, Output
+from controlplane.printable import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderHook, RenderResult
     from rich.table import Table
+    from rich.text import Text
 
 
 def console(stderr: bool = False) -> Console:
     """A console on standard output or error. Colours only on a terminal, and not with NO_COLOR."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=not sys.stdout.isatty())
+    wrap = not sys.stdout.isatty()
+    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=wrap)
+    made.push_render_hook(_net())
+    return made
+
+
+class Harmless:
+    """What is drawn of `inner`, made printable."""
+
+    def __init__(self, inner: RenderableType) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.segment import Segment
+
+        for segment in console.render(self._inner, options):
+            text = segment.text if segment.control else printable(segment.text, keep="\n")
+            yield Segment(text, segment.style, segment.control)
+
+
+def _net() -> RenderHook:
+    """What was not made printable before it was printed is caught here."""
+    from rich.console import RenderHook
+    from rich.control import Control
+
+    class Net(RenderHook):
+        def process_renderables(self, renderables: list[Any]) -> list[Any]:
+            return [one if isinstance(one, Control) else Harmless(one) for one in renderables]
+
+    return Net()
+
+
+def line(*parts: str | tuple[str, str]) -> Text:
+    """One line of texts; a pair is a text and its style."""
+    from rich.text import Text
+
+    pairs = [(part, "") if isinstance(part, str) else part for part in parts]
+    return Text.assemble(*((printable(text, keep="\n"), style) for text, style in pairs))
 
 
 def fail(message: str, code: Exit = Exit.FAILED) -> NoReturn:
     """Print `message` to standard error and leave with `code`."""
-    from rich.markup import escape
-
-    console(stderr=True).print(f"[bold red]error:[/] {escape(message)}")
+    console(stderr=True).print(line(("error:", "bold red"), f" {message}"))
     raise typer.Exit(code)
 
 
 def notice(message: str) -> None:
     """A line for people on standard error, so that machine output on standard output stays clean."""
-    from rich.markup import escape
+    console(stderr=True).print(line(message))
 
-    console(stderr=True).print(escape(message))
+
+def write(text: str) -> None:
+    """Write a text of the control plane as it is, for a file; a terminal gets it printable."""
+    sys.stdout.write(printable(text, keep="\n\t") if sys.stdout.isatty() else text)
 
 
 def dump(value: Any, output: Output) -> str:
-    """`value` as JSON or YAML text, keys in the order in which they were given."""
+    """`value` as JSON or YAML text, keys in the order in which they were given; what is not printable escaped
+    as each of the two has it, so that the value is the same.
+    """
     if output is Output.JSON:
-        return json.dumps(value, indent=2, ensure_ascii=False)
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
     import yaml
 
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).rstrip("\n")
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    if not text.replace("\n", "").isprintable():
+        text = yaml.safe_dump(value, sort_keys=False)
+    return text.rstrip("\n")
 
 
 def show(value: Any, output: Output) -> None:
@@ -62,7 +112,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | No
     for column in columns:
         result.add_column(column.upper(), overflow="fold")
     for row in rows:
-        result.add_row(*(Text(cell, style=style(cell)) for cell in row))
+        result.add_row(*(Text(printable(cell), style=style(cell)) for cell in row))
     return result
 
 

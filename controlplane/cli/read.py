@@ -12,7 +12,7 @@ import typer
 from controlplane.cli import kinds
 from controlplane.cli.client import Client
 from controlplane.cli.options import DEFAULT_SERVER, Format, Output, Server, Token
-from controlplane.cli.output import console, dump, show, table
+from controlplane.cli.output import Harmless, console, dump, show, table, write
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -99,7 +99,7 @@ def describe(
 def export(server: Server = DEFAULT_SERVER, token: Token = "") -> None:
     """Print every definition as one YAML stream that `laneway apply -f -` takes back."""
     with Client(server, token) as client:
-        sys.stdout.write(client.text("/v1/export"))
+        write(client.text("/v1/export"))
 
 
 def proxies(
@@ -201,7 +201,7 @@ def _watch(fetch: Callable[[], Any], render: Callable[[Any], RenderableType], ou
         while True:
             value = fetch()
             if live:
-                live.update(render(value), refresh=True)
+                live.update(Harmless(render(value)), refresh=True)
             elif _lasting(value) != _lasting(last):
                 if output in (Output.JSON, Output.YAML):
                     sys.stdout.write("---\n" if output is Output.YAML else "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from controlplane.cli.options import Exit
-from controlplane.cli.output import console, fail
+from controlplane.cli.output import console, fail, line
 
 if TYPE_CHECKING:
     from controlplane.app.settings import Settings
@@ -42,6 +42,10 @@ def serve(
     admin_allow_anonymous: Annotated[
         bool | None,
         typer.Option("--admin-allow-anonymous", help="Serve the admin API off loopback without tokens."),
+    ] = None,
+    admin_hosts: Annotated[
+        list[str] | None,
+        typer.Option(help="Name by which clients call the admin API, besides localhost; may be repeated."),
     ] = None,
     lane_drain: Annotated[
         float | None,
@@ -88,6 +92,7 @@ def serve(
             "admin": admin,
             "token_file": admin_tokens,
             "admin_allow_anonymous": admin_allow_anonymous,
+            "admin_hosts": ",".join(admin_hosts) if admin_hosts else None,
             "lane_drain": lane_drain,
             "trial_wait": trial_wait,
             "empty_hold": empty_hold,
@@ -112,13 +117,11 @@ def load_or_fail(config: Path | None, overrides: dict[str, Any]) -> Settings:
     try:
         return load(config, overrides)
     except ValidationError as error:
-        from rich.markup import escape
-
         out = console(stderr=True)
-        out.print("[bold red]error:[/] the settings are wrong")
+        out.print(line(("error:", "bold red"), " the settings are wrong"))
         for one in error.errors():
             where = ".".join(map(str, one["loc"])) or "settings"
-            out.print(f"  [bold]{escape(where)}[/]: {escape(one['msg'].removeprefix('Value error, '))}")
+            out.print(line("  ", (where, "bold"), f": {one['msg'].removeprefix('Value error, ')}"))
         raise typer.Exit(Exit.USAGE) from None
     except (OSError, yaml.YAMLError) as error:
         fail(f"cannot read {config}: {error}", Exit.USAGE)

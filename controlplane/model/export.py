@@ -28,7 +28,10 @@ def document_text(definitions: Definitions, document: AnyKind) -> str:
     value = shown(definitions, document)
     if not value["status"]:
         del value["status"]
-    return yaml.dump(value, Dumper=DUMPER, sort_keys=False, allow_unicode=True, width=10_000)
+    text = yaml.dump(value, Dumper=DUMPER, sort_keys=False, allow_unicode=True, width=10_000)
+    if not text.replace("\n", "").isprintable():  # it may be read on a terminal
+        text = yaml.dump(value, Dumper=DUMPER, sort_keys=False, width=10_000)
+    return text
 
 
 def etag(definitions: Definitions, document: AnyKind) -> str:

@@ -93,7 +93,7 @@ class SmallControl:
     def matches(self, lane_name: str) -> dict[str, Any]:
         return {"applications": []}
 
-    def explain(self, request: ExplainRequest) -> dict[str, Any]:
+    async def explain(self, request: ExplainRequest) -> dict[str, Any]:
         return {"route": None, "lane": None, "reason": "no route", "evaluated": [], "hops": []}
 
     def proxies(self, node: str | None = None) -> list[dict[str, Any]]:
@@ -120,7 +120,7 @@ async def control() -> AsyncIterator[SmallControl]:
 async def client(control: SmallControl) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(control, AdminSettings(metrics=CollectorRegistry()))
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://laneway") as one:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as one:
         yield one
 
 

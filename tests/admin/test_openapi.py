@@ -13,6 +13,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.media_types import YAML_MEDIA_TYPES
 
 from controlplane.admin.app import AdminSettings, create_app
+from controlplane.admin.hosts import Hosts
 from controlplane.model.loading import load_yaml
 from controlplane.model.parsing import parse_document
 from controlplane.store.memory import MemoryStore
@@ -55,7 +56,9 @@ def some_control() -> SmallControl:
     return SmallControl(store)
 
 
-app = create_app(some_control(), AdminSettings(metrics=CollectorRegistry()))
+app = create_app(
+    some_control(), AdminSettings(metrics=CollectorRegistry(), hosts=Hosts("localhost", ["testserver"]))
+)
 schema = schemathesis.openapi.from_asgi("/openapi.json", app, config=CONFIG)
 
 

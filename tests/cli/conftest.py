@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.control import ExplainRequest
 from controlplane.admin.serve import AdminServer
+from controlplane.admin.tokens import Tokens
 from controlplane.store.memory import MemoryStore
 from tests.admin.conftest import SmallControl
 
@@ -38,7 +39,7 @@ class Control(SmallControl):
     def matches(self, lane_name: str) -> dict[str, Any]:
         return MATCHES
 
-    def explain(self, request: ExplainRequest) -> dict[str, Any]:
+    async def explain(self, request: ExplainRequest) -> dict[str, Any]:
         self.asked = request
         return {
             "route": "a",
@@ -73,8 +74,9 @@ def serve(tokens: dict[str, str] | None = None) -> Iterator[tuple[str, Control]]
         store = MemoryStore()
         await store.open()
         control = Control(store)
-        app = create_app(control, AdminSettings(metrics=CollectorRegistry(), tokens=tokens))
-        server = AdminServer(app, "127.0.0.1", 0, tokens=tokens)
+        known = Tokens.of(tokens) if tokens is not None else None
+        app = create_app(control, AdminSettings(metrics=CollectorRegistry(), tokens=known))
+        server = AdminServer(app, "127.0.0.1", 0, tokens=known)
         await server.start()
         return server, control
 

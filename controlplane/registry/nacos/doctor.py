@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import httpx
 
 from controlplane.nacos import http
+from controlplane.printable import printable
 from controlplane.registry.metadata import DEFAULT_TAG_KEYS, read_service
 from controlplane.registry.nacos import overview
 from controlplane.registry.nacos.config import NacosConfig
@@ -38,7 +39,7 @@ async def check(
     """Say every finding; True if nothing has to be done."""
     findings = await examine(config, tag_keys or DEFAULT_TAG_KEYS)
     for finding in findings:
-        say(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.text}")
+        say(f"{'ok     ' if finding.ok else 'PROBLEM'}  {printable(finding.text)}")
     return all(finding.ok for finding in findings)
 
 

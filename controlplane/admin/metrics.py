@@ -1,0 +1,56 @@
+"""What /metrics says of the admin port itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from controlplane.admin.connection import Port
+
+REFUSED = {
+    "malformed": "requests_malformed",
+    "headers": "headers_refused",
+    "host": "hosts_refused",
+    "origin": "origins_refused",
+    "bodies": "bodies_refused",
+    "logins": "logins_limited",
+}
+TIMED_OUT = ("headers", "body", "answer")
+
+
+class AdminCollector(Collector):
+    """Metrics of one admin port. `requests`: what its application counts, see `Guard`."""
+
+    def __init__(self, port: Port, requests: Counter[str]) -> None:
+        self._port = port
+        self._requests = requests
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: so that registering does not collect."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        crowd, counted = self._port.crowd, self._requests + self._port.counters
+        yield GaugeMetricFamily("laneway_admin_connections", "Open connections to the admin API", len(crowd))
+        ended = CounterMetricFamily(
+            "laneway_admin_connections_ended", "Connections that had to go, by reason", labels=["reason"]
+        )
+        ended.add_metric(["displaced"], crowd.displaced)
+        ended.add_metric(["refused"], crowd.refused)
+        for what in TIMED_OUT:
+            ended.add_metric([f"{what} timed out"], counted[f"timed_out_{what}"])
+        yield ended
+        refused = CounterMetricFamily(
+            "laneway_admin_requests_refused",
+            "Requests refused before they were read, by reason",
+            labels=["reason"],
+        )
+        for reason, name in REFUSED.items():
+            refused.add_metric([reason], counted[name])
+        yield refused
+        yield CounterMetricFamily(
+            "laneway_admin_logins_failed", "Requests with a token that is nobody's", counted["logins_failed"]
+        )
