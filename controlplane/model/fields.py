@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any, NoReturn
+from collections.abc import Iterable
+from typing import Annotated, Any, NoReturn, cast
 
 import re2
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
+
+from controlplane.model.plain import is_object
 
 NAME = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
 TAG = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
@@ -294,10 +297,11 @@ def _condition_value(value: Any) -> Any:
     if isinstance(value, bool) or value is None or isinstance(value, dict):
         refuse("is neither text, number nor list of texts", 'quote it if it is meant as text: "true"')
     if isinstance(value, list | tuple):
-        for index, item in enumerate(value):
+        items = tuple(cast("Iterable[Any]", value))
+        for index, item in enumerate(items):
             if not isinstance(item, str):
                 refuse("must be text", 'quote the items of the list: ["1", "2"]', index)
-        return tuple(value)
+        return items
     return value
 
 
@@ -319,7 +323,7 @@ ConditionValue = Annotated[
 
 def _fallback(value: Any) -> Any:
     remedy = "write base, none, or {application: none}"
-    if isinstance(value, dict):
+    if is_object(value):
         for name, choice in value.items():
             if choice not in ("base", "none"):
                 refuse("is not a fallback", remedy, name)

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from controlplane.model.plain import is_list
 from controlplane.model.problems import DefinitionError, Problem
 
 SIZE_LIMIT = 4 << 20
@@ -137,7 +138,7 @@ class _Builder:
         text = ""
         for depth, (parent, waiting) in enumerate(self._frames, 1):
             inside = depth < len(self._frames)  # then what is under way is already in its parent
-            if isinstance(parent, list):
+            if is_list(parent):
                 text += f"[{len(parent) - inside}]"
             elif waiting or inside:
                 text += f".{waiting[0] if waiting else next(reversed(parent))}"
@@ -171,7 +172,7 @@ class _Builder:
                 self.documents.append(value)
             return
         parent, key = self._frames[-1]
-        if isinstance(parent, list):
+        if is_list(parent):
             parent.append(value)
         elif key:
             parent[key.pop()] = value

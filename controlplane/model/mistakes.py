@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from controlplane.model.plain import is_list, is_object
 from controlplane.model.problems import Problem
 
 PROBLEM_LIMIT = 100
@@ -105,9 +106,9 @@ def _said(
 
 def _step(here: Any, part: int | str) -> tuple[bool, Any]:
     """Whether `part` is in `here`, and what it is there."""
-    if isinstance(here, dict):
+    if is_object(here) and isinstance(part, str):
         return part in here, here.get(part)
-    if isinstance(here, list) and isinstance(part, int) and 0 <= part < len(here):
+    if is_list(here) and isinstance(part, int) and 0 <= part < len(here):
         return True, here[part]
     return False, None
 

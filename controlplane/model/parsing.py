@@ -12,6 +12,7 @@ from controlplane.model.definitions import AnyKind, GivenSlots
 from controlplane.model.kinds import KINDS
 from controlplane.model.loading import load_json, load_yaml
 from controlplane.model.mistakes import PROBLEM_LIMIT, meant, told
+from controlplane.model.plain import is_list, is_object
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.model.slots import TOTAL
 
@@ -29,9 +30,9 @@ def parse_documents(data: bytes, *, yaml: bool = True) -> list[Parsed]:
     Raises DefinitionError: 400 for what cannot be read, 413 for size, 422 for the mistakes of all documents.
     """
     values = load_yaml(data) if yaml else load_json(data)
-    if not isinstance(values, list):
+    if not is_list(values):
         values = [values]
-    elif yaml and len(values) == 1 and isinstance(values[0], list):
+    elif yaml and len(values) == 1 and is_list(values[0]):
         values = values[0]
     parsed: list[Parsed] = []
     problems: list[Problem] = []
@@ -56,7 +57,7 @@ def invalid(problems: Sequence[Problem]) -> DefinitionError:
 
 
 def _label(value: Any, index: int) -> str:
-    kind, name = (value.get("kind"), value.get("name")) if isinstance(value, dict) else (None, None)
+    kind, name = (value.get("kind"), value.get("name")) if is_object(value) else (None, None)
     if isinstance(kind, str) and kind in KINDS and isinstance(name, str) and 0 < len(name) <= 63:
         return f"{kind}/{name}"
     return f"documents[{index}]"
@@ -68,7 +69,7 @@ def parse_document(value: Any, kind: str | None = None, given: Mapping[str, str]
     `kind` and the names in `given` come from a URL: they may be left out of `value`, and must agree with it.
     Raises DefinitionError 422.
     """
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise invalid([Problem("", "must be an object", value, "write fields and their values")])
     fields = dict(value)
     status = fields.pop("status", None)
@@ -108,13 +109,13 @@ def _status(status: Any) -> tuple[GivenSlots | None, list[Problem]]:
     """The slots of a document's status. The rest of it is the control plane's and not read."""
     if status is None:
         return None, []
-    if not isinstance(status, dict):
+    if not is_object(status):
         return None, [Problem("status", "must be an object", status, "leave it out")]
     slots = status.get("slots")
     if slots is None:
         return None, []
     remedy = "leave status out, or give it as GET or export shows it"
-    if not isinstance(slots, dict):
+    if not is_object(slots):
         return None, [Problem("status.slots", "must be an object", slots, remedy)]
     for route, ranges in slots.items():
         if not _valid_ranges(ranges):
@@ -125,8 +126,8 @@ def _status(status: Any) -> tuple[GivenSlots | None, list[Problem]]:
 
 def _valid_ranges(ranges: Any) -> bool:
     position = 0
-    for one in ranges if isinstance(ranges, list) else [None]:
-        if not (isinstance(one, list) and len(one) == 2 and all(type(bound) is int for bound in one)):
+    for one in ranges if is_list(ranges) else [None]:
+        if not (is_list(one) and len(one) == 2 and all(type(bound) is int for bound in one)):
             return False
         if not position <= one[0] < one[1] <= TOTAL:
             return False
@@ -136,7 +137,7 @@ def _valid_ranges(ranges: Any) -> bool:
 
 def validate(model: type[BaseModel], value: Any) -> BaseModel:
     """`value` as `model`, for bodies that are no documents. Raises DefinitionError 422."""
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise invalid([Problem("", "must be an object", value, "write fields and their values")])
     try:
         return model.model_validate_json(json.dumps(value), strict=True)

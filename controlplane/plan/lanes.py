@@ -41,7 +41,7 @@ def meaning_of(definitions: Definitions, name: str) -> LaneMeaning:
     if lane.fallback == "none":
         strict = frozenset(group.applications)
     elif lane.fallback == "base":
-        strict = frozenset()
+        strict = frozenset[str]()
     else:
         strict = frozenset(app for app, choice in lane.fallback.items() if choice == "none")
     return LaneMeaning(

@@ -21,8 +21,8 @@ Resolve = Callable[[str], str]
 class Plan:
     """What goes where, for every service and gateway."""
 
-    services: Mapping[str, ServicePlan] = field(default_factory=dict)
-    gateways: Mapping[str, GatewayPlan] = field(default_factory=dict)
+    services: Mapping[str, ServicePlan] = field(default_factory=dict[str, ServicePlan])
+    gateways: Mapping[str, GatewayPlan] = field(default_factory=dict[str, GatewayPlan])
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from controlplane.plan.lanes import LaneMeaning
 class Deployed:
     """`known` is what every proxy routes by; `coloured` are the lanes that edges may choose."""
 
-    known: Mapping[str, LaneMeaning] = field(default_factory=dict)
+    known: Mapping[str, LaneMeaning] = field(default_factory=dict[str, LaneMeaning])
     coloured: frozenset[str] = frozenset()
 
 

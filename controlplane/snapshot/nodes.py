@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from controlplane.model.plain import is_list, is_object
 from controlplane.translate.sidecar import OwnService, Sidecar
 
 OLDEST_ENVOY = (1, 40, 0)
@@ -91,7 +92,7 @@ def _port(entry: Mapping[str, Any], field: str, where: str) -> int:
 
 def _services(metadata: Mapping[str, Any], proxy: bool) -> tuple[OwnService, ...]:
     listed = metadata.get("services", [])
-    if not isinstance(listed, list):
+    if not is_list(listed):
         raise NodeError(
             f"node.metadata.services is {_shown(listed)}; write a list of {{service, port, app_port}}"
         )
@@ -103,7 +104,7 @@ def _services(metadata: Mapping[str, Any], proxy: bool) -> tuple[OwnService, ...
     found: dict[int, OwnService] = {}
     for position, entry in enumerate(listed):
         where = f"node.metadata.services[{position}]"
-        if not isinstance(entry, dict):
+        if not is_object(entry):
             raise NodeError(f"{where} is {_shown(entry)}; write {{service, port, app_port}}")
         port = _port(entry, "port", where)
         if "app_port" in entry:
@@ -132,7 +133,7 @@ def _calls(metadata: Mapping[str, Any]) -> frozenset[str] | None:
     calls = metadata.get("calls")
     if calls is None:
         return None
-    if not isinstance(calls, list) or not all(
+    if not is_list(calls) or not all(
         isinstance(name, str) and 0 < len(name) <= LONGEST_TEXT for name in calls
     ):
         raise NodeError(

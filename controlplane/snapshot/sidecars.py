@@ -160,6 +160,8 @@ class Sidecars:
         if view.demand is not None:
             view.demand.close()
         self._scopes.leave(view.scope)
+        if not self._views:
+            self._filters.clear()
 
     def _put_filter(self, view: SidecarView) -> None:
         """The outbound filter knows the lane that a sidecar's own tag means."""

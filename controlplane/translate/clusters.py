@@ -1,4 +1,3 @@
-# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """Clusters and endpoints of one service.
 
 Per service: `S|base`; per target a member `S|app|tag` and an aggregate `S|app|tag>base` that lane routes use,

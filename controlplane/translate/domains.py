@@ -42,8 +42,8 @@ class Domains:
         """One service changes from `before` to `after`. Returns the keys whose claims change."""
         changed: set[str] = set()
         for claims, of in ((self._names, _names), (self._live, _live), (self._former, _former)):
-            old = frozenset(of(before)) if before is not None else frozenset()
-            new = frozenset(of(after)) if after is not None else frozenset()
+            old = frozenset(of(before)) if before is not None else frozenset[str]()
+            new = frozenset(of(after)) if after is not None else frozenset[str]()
             if before is not None:
                 for key in old - new:
                     claims[key].discard(before.id)

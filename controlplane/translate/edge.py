@@ -1,4 +1,3 @@
-# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """The route configuration of a gateway: hosts, paths, then the lanes of each base route.
 
 A virtual host per host name tries its own routes and then those of less specific hosts. Lanes are tried in
@@ -10,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from google.protobuf import wrappers_pb2
 
@@ -43,7 +43,7 @@ def _no_route() -> OnMatch:
     return act(direct("no-route", 404, body))
 
 
-def _colours(plan: GatewayPlan, lane: str) -> list:
+def _colours(plan: GatewayPlan, lane: str) -> list[base_pb2.HeaderValueOption]:
     return [
         header(plan.carriers.header, lane),
         header("baggage", f"{plan.carriers.baggage}={lane}%REQ({REST_HEADER})%"),

@@ -1,4 +1,3 @@
-# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """What an edge bounds and refuses, and which marks no proxy believes from an application.
 
 Envoy's guide "Configuring Envoy as an edge proxy" is followed point by point in

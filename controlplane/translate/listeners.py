@@ -1,4 +1,3 @@
-# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """Listeners of edges and sidecars.
 
 Every one: TLS upgrade offers ignored, WebSocket allowed, no route timeout, streams idle after an hour. What
@@ -245,7 +244,7 @@ def _captured(
     itself.filter_chain_match.destination_port.value = port
     listener = listener_pb2.Listener(
         name=name,
-        traffic_direction=base_pb2.TrafficDirection.Value(name.upper()),
+        traffic_direction=name.upper(),
         address=socket_address("::" if every else "0.0.0.0", port),
         listener_filters=_listener_filters(),
         listener_filters_timeout=duration(1),

@@ -1,4 +1,3 @@
-# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """The Lua filters, each a source file beside this module plus a head of constants.
 
 They arrive as extension configurations (ECDS), so that a new cookie name or another default lane changes no

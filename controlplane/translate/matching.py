@@ -1,4 +1,3 @@
-# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """Generic matchers (xds.type.matcher.v3): trees on header values, lists of predicates, and conditions.
 
 A nested matcher without a match and without `on_no_match` counts as not matched, so the outer one goes on:

@@ -1,4 +1,3 @@
-# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """Envoy's messages under one roof, and the few shapes that every translation needs.
 
 Upstream documentation: api/envoy/** of envoyproxy/envoy; the generated modules come from xds-protos.
@@ -61,7 +60,7 @@ def safe(name: str) -> str:
 def header(key: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> base_pb2.HeaderValueOption:
     return base_pb2.HeaderValueOption(
         header=base_pb2.HeaderValue(key=key, value=value),
-        append_action=base_pb2.HeaderValueOption.HeaderAppendAction.Value(action),
+        append_action=action,
     )
 
 

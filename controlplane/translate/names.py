@@ -1,4 +1,3 @@
-# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """Names of Envoy resources. They derive from canonical ids, applications and tags, and never change."""
 
 from __future__ import annotations

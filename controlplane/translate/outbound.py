@@ -1,4 +1,3 @@
-# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """The routes of sidecars for what their applications call: a virtual host per service.
 
 A tree on the lane's header picks the lane's cluster; everything else is base. A sidecar gets a route

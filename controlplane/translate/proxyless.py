@@ -1,4 +1,3 @@
-# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """Resources for proxyless gRPC: clients whose gRPC library is itself the xDS client (`xds:///sc-B`).
 
 gRPC knows a part of what Envoy knows: an API listener with routes, none that binds; routes in order with

@@ -1,4 +1,3 @@
-# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """Routes to the clusters of a service: the action with its retries, shared by edge and sidecars."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: reportAttributeAccessIssue=false, reportInvalidTypeForm=false
 """What one sidecar gets for itself: its listeners and the clusters of its own application.
 
 Everything else (clusters, endpoints and routes of what it may call) is shared; see `outbound` and `clusters`.

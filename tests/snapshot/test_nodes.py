@@ -123,5 +123,5 @@ def test_an_edge_whose_gateway_is_not_defined_is_warned_of_until_it_is() -> None
     (warning,) = view.warnings()
     assert "front is not defined" in warning
     gateway = Gateway(name="front", listeners=[{"port": 8080}])  # type: ignore[list-item]
-    publisher.publish(Definitions(gateways={"front": gateway}), Deployed(), {}, ServiceNames().resolve)
+    publisher.publish(Definitions().put(gateway), Deployed(), {}, ServiceNames().resolve)
     assert view.warnings() == []
