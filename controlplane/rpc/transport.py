@@ -103,7 +103,7 @@ class Transport(Protocol):
 class Limits:
     """What a transport allows. All times are seconds."""
 
-    largest_request: int = 32 << 20
+    largest_request: int = 16 << 20
     """Bytes."""
     keepalive: float = 30.0
     """Silence of a client after which it is asked for a sign of life; it has a third of that to give one."""

@@ -8,7 +8,7 @@ a call without any lane from a tagged instance takes that tag's lane.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from controlplane.plan.services import ServicePlan
@@ -76,7 +76,7 @@ class GrpcView(NodeView):
         if type_url == LISTENER:
             self._clients.ask(self, names)
 
-    def follows(self, type_url: str, names: frozenset[str]) -> frozenset[str]:
+    def follows(self, type_url: str, names: Set[str]) -> frozenset[str]:
         """gRPC applies routes when it has their clusters with their endpoints (gRFC A74)."""
         if type_url == CLUSTER:
             return frozenset(name for name in names if name in self._clients.clusters)

@@ -22,6 +22,8 @@ from controlplane.xds.resources import CLUSTER, VIRTUAL_HOST, Collection, Resour
 
 MOST_ASKED = 10_000
 """Hosts that are remembered of one sidecar; of further ones that mean no service it is not told later."""
+_MOST_SPELLINGS = 16
+"""Names by which one host may be asked for: Envoy asks in lower case, with a port or without one."""
 
 
 class OnDemand:
@@ -95,7 +97,10 @@ class OnDemand:
     def _ask(self, key: str, name: str) -> None:
         if key not in self._names and len(self._names) >= MOST_ASKED and not self._scope.owners(key):
             return
-        self._names.setdefault(key, set()).add(name)
+        known = self._names.setdefault(key, set())
+        if len(known) >= _MOST_SPELLINGS:
+            return
+        known.add(name)
         self._scope.asked.add(key, self)
         self.resolve(key)
 

@@ -20,7 +20,8 @@ from .messages import Message, OpaqueDeltaRequest, SotwRequest
 from .node import Node
 from .resources import Overrun, View
 from .stream import StreamState, TooManyTypes
-from .subscription import Sent
+from .subscription import Sent, TooManyNames
+from .texts import LONGEST_ID
 
 
 def parse(raw: bytes, variant: type[Any], only: str | None) -> Message:
@@ -30,6 +31,11 @@ def parse(raw: bytes, variant: type[Any], only: str | None) -> Message:
         request = message.FromString(raw)
     except DecodeError as error:
         raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, f"not a {message.DESCRIPTOR.name}: {error}") from None
+    if len(request.type_url) > LONGEST_ID:
+        raise CallEnd(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"type_url has {len(request.type_url)} characters, more than {LONGEST_ID}",
+        )
     if only is not None:
         if request.type_url not in ("", only):
             raise CallEnd(
@@ -81,12 +87,19 @@ class Connection:
     state: StreamState[Any]
 
     def __init__(
-        self, call: Call, variant: type[Any], only: str | None, owner: Owner, loop: asyncio.AbstractEventLoop
+        self,
+        call: Call,
+        variant: type[Any],
+        only: str | None,
+        owner: Owner,
+        loop: asyncio.AbstractEventLoop,
+        patience: float,
     ) -> None:
+        """patience: seconds that the client has for its first request."""
         self._only = only
         self._owner = owner
         self._loop = loop
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = loop.call_later(patience, self._silent)
         self.call = call
         self.variant = variant
         self.connected = time.time()
@@ -109,16 +122,14 @@ class Connection:
             if self.state.asked():
                 # At once: what a client that comes back has sent is large, and in the processor's cache.
                 self.write()
-        except TooManyTypes as error:
+        except (TooManyTypes, TooManyNames) as error:
             raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from None
         except Overrun:
             raise _overrun() from None
 
     def write(self) -> None:
         """Send what is due, as far as the client takes it. Raises CallEnd."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         while self.call.writable:
             try:
                 response = self.state.next(self._loop.time())
@@ -139,6 +150,7 @@ class Connection:
         if self.begun:
             self.receive(request)
         else:
+            self._stop_timer()
             self._owner.first(self, request)
 
     def half_closed(self) -> None:
@@ -149,10 +161,16 @@ class Connection:
             self.wake()
 
     def closed(self, end: CallEnd | None) -> None:
+        self._stop_timer()
+        self._owner.closed(self, end)
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._owner.closed(self, end)
+
+    def _silent(self) -> None:
+        self.call.finish(grpc.StatusCode.DEADLINE_EXCEEDED, "the stream was opened and nothing was asked")
 
 
 def _overrun() -> CallEnd:

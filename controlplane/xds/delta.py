@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from . import returning, wire
-from .messages import Message
+from .messages import DeltaResponse, Message
 from .resources import VIRTUAL_HOST, Clock, Resource
 from .returning import Recent
-from .subscription import LEGACY_WILDCARD, NOTHING, WILDCARD, Sent, Subscription, share
+from .subscription import (
+    LEGACY_WILDCARD,
+    NOTHING,
+    WILDCARD,
+    Sent,
+    Subscription,
+    frozen,
+    joined,
+    share,
+    without,
+)
 
 
 @lru_cache(maxsize=64)
 def _type_field(type_url: str) -> bytes:
     return wire.text(wire.DELTA_TYPE_URL, type_url)
 
+
+_NAMES_A_REQUEST = 64  # of which a set can be made in the time that a request takes
 
 Lacking = tuple[frozenset[str], frozenset[str]]
 """What a client lacks, and what it has of the resources that are gone."""
@@ -29,6 +41,19 @@ class DeltaSubscription(Subscription):
 
     initial: frozenset[bytes] | None = None
     """What a reconnecting client has, as encoded entries, until the first reply is composed."""
+    doubted: set[str] = field(default_factory=set)
+    """Names about which the client has changed its mind until then."""
+    unshared: int = 0
+    """Requests since `names` became a set of its own."""
+
+    @staticmethod
+    def names_in(request: Message) -> int:
+        """How many names a request has."""
+        return (
+            len(request.resource_names_subscribe)
+            + len(request.resource_names_unsubscribe)
+            + len(request.initial_resource_versions)
+        )
 
     def receive(self, request: Message) -> Sent | None:
         """Apply a request. Returns the reply that it acknowledges or rejects, if it does."""
@@ -46,6 +71,10 @@ class DeltaSubscription(Subscription):
                 self._unsubscribe(frozenset(unsubscribe))
             if subscribe:
                 self._subscribe(frozenset(subscribe))
+        if isinstance(self.names, set):
+            self.unshared += 1
+            if self.unshared * _NAMES_A_REQUEST >= len(self.names):
+                self.names, self.unshared = share(self.names), 0
         return answered
 
     def compose(self, *, hold: bool = False, asked_only: bool = False) -> bytes | None:
@@ -57,16 +86,16 @@ class DeltaSubscription(Subscription):
         changed = (
             NOTHING if (asked_only and not self.pending_all) or self.initial is not None else self.changes()
         )
-        asked = self.pending
+        asked = frozen(self.pending)
         want: frozenset[str] | None = asked | changed if asked and changed else asked or changed
         removed: set[str] = set()
         returning = self.initial is not None
         if self.initial is not None:
-            want, gone = self._lacking(self.initial)
+            want, gone = self._lacking(self._trusted(self.initial))
             removed.update(gone)
             asked, self.initial = want, None
         elif self.pending_all:
-            want, asked = None, self.names
+            want, asked = None, frozen(self.names)
         if not asked_only or self.pending_all or not self.started:
             self.cursor = Clock.now
         bodies: list[bytes] = []
@@ -113,6 +142,7 @@ class DeltaSubscription(Subscription):
             or self.type_url in self.view.whole
         )
         self.names = self.pending = share(names - {WILDCARD} if WILDCARD in names else names)
+        self.name_bytes = sum(map(len, self.names))
         self.pending_all = self.wildcard
         self.initial = initial or None
         # A client that comes back with what it has waits for nothing; any other waits for its first answer,
@@ -123,11 +153,18 @@ class DeltaSubscription(Subscription):
     def _doubt(self, names: frozenset[str]) -> None:
         """The client changes its mind on `names` before its first answer: it may have dropped what it had."""
         if self.initial is not None:
-            everything = WILDCARD in names
-            keys = {entry: wire.entry_key(entry) for entry in self.initial}
-            self.initial = frozenset(
-                wire.entry(key, "") if everything or key in names else entry for entry, key in keys.items()
-            )
+            self.doubted |= names
+
+    def _trusted(self, initial: frozenset[bytes]) -> frozenset[bytes]:
+        """What the client has, without the versions of what it may have dropped."""
+        doubted, self.doubted = self.doubted, set()
+        if not doubted:
+            return initial
+        everything = WILDCARD in doubted
+        keys = {entry: wire.entry_key(entry) for entry in initial}
+        return frozenset(
+            wire.entry(key, "") if everything or key in doubted else entry for entry, key in keys.items()
+        )
 
     def _subscribe(self, names: frozenset[str]) -> None:
         self._doubt(names)
@@ -137,34 +174,38 @@ class DeltaSubscription(Subscription):
             names = names - {WILDCARD}
             self.wildcard = self.pending_all = self.owed = True
         # A name that is subscribed already is answered too: the client may have dropped it.
-        self.names = share(self.names | names)
-        self.pending = share(self.pending | names)
+        self.name_bytes += sum(map(len, names - self.names))
+        self.names = joined(self.names, names)
+        self.pending = joined(self.pending, names)
 
     def _unsubscribe(self, names: frozenset[str]) -> None:
         self._doubt(names - {WILDCARD})
         if WILDCARD in names:
             names = names - {WILDCARD}
             self.wildcard = self.pending_all = False
-        self.names = share(self.names - names)
+        dropped = names & self.names
+        self.name_bytes -= sum(map(len, dropped))
+        self.names = without(self.names, dropped)
         if self.wildcard:
             # Still subscribed by the wildcard: the client must learn what it has ("Unsubscribing From
             # Resources").
-            self.pending = share(self.pending | names)
+            self.pending = joined(self.pending, dropped)
         else:
-            self.pending = share(self.pending - names)
+            self.pending = without(self.pending, names)
 
     def _lacking(self, initial: frozenset[bytes]) -> Lacking:
-        key = self.parts, tuple(part.changed_at for part in self.parts), self.wildcard, self.names, initial
+        names = frozen(self.names)
+        key = self.parts, tuple(part.changed_at for part in self.parts), self.wildcard, names, initial
         found = _compared.get(key)
         if found is None:
-            found = self._compare(initial)
+            found = self._compare(names, initial)
             _compared.put(key, found)
         return found
 
-    def _compare(self, initial: frozenset[bytes]) -> Lacking:
+    def _compare(self, names: frozenset[str], initial: frozenset[bytes]) -> Lacking:
         want: set[str] = set()
-        chosen = None if self.wildcard else self.names
-        unnamed, strange = self.names, initial
+        chosen = None if self.wildcard else names
+        unnamed, strange = names, initial
         for part in self.parts:
             lacking, unknown = part.compare(chosen, initial)
             want |= lacking
@@ -176,10 +217,10 @@ class DeltaSubscription(Subscription):
                 want.add(name)
         had = {wire.entry_key(entry) for entry in strange}
         if not self.wildcard:
-            had &= self.names
+            had &= names
         gone = {name for name in had if self._lookup(name) is None}
         if self.type_url == VIRTUAL_HOST:
-            gone -= self.names  # answered as a resource without body; Envoy rejects a name in both
+            gone -= names  # answered as a resource without body; Envoy rejects a name in both
         return share(want), frozenset(gone)
 
     def _lookup(self, name: str) -> Resource | None:
@@ -194,17 +235,18 @@ class DeltaSubscription(Subscription):
         bodies: list[bytes],
     ) -> None:
         """Say of each missing name that it does not exist, or hold that back."""
-        for name in missing:
+        answers = missing & asked
+        if self.type_url == VIRTUAL_HOST:
+            for name in answers:
+                # Envoy answers the waiting request with 404 at once for a resource without body that names
+                # what was asked among its aliases; removed_resources would leave it waiting.
+                wrapper = wire.text(wire.RESOURCE_NAME, name) + wire.text(wire.RESOURCE_ALIASES, name)
+                bodies.append(wire.field(wire.DELTA_RESOURCES, wrapper))
+        else:
+            removed |= answers
+        for name in missing - answers:
             former = next((gone for part in self.parts if (gone := part.former(name)) is not None), None)
-            if name in asked:
-                if self.type_url == VIRTUAL_HOST:
-                    # Envoy answers the waiting request with 404 at once for a resource without body that
-                    # names what was asked among its aliases; removed_resources would leave it waiting.
-                    wrapper = wire.text(wire.RESOURCE_NAME, name) + wire.text(wire.RESOURCE_ALIASES, name)
-                    bodies.append(wire.field(wire.DELTA_RESOURCES, wrapper))
-                else:
-                    removed.add(name)
-            elif hold and former is not None:
+            if hold and former is not None:
                 self.held[former.name] = former
             else:
                 removed.add(former.name if former is not None else name)
@@ -217,9 +259,14 @@ class DeltaSubscription(Subscription):
         return b"".join(
             [
                 *bodies,
-                *[wire.text(wire.DELTA_REMOVED, name) for name in sorted(removed)],
+                _removed(removed),
                 wire.text(wire.DELTA_VERSION, version),
                 _type_field(self.type_url),
                 wire.field(wire.DELTA_NONCE, nonce),
             ]
         )
+
+
+def _removed(names: set[str]) -> bytes:
+    """The encoded names of what is gone."""
+    return DeltaResponse(removed_resources=sorted(names)).SerializeToString() if names else b""

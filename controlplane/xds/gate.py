@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Protocol, TypeVar
 
 from .resource import Resource
@@ -17,10 +18,10 @@ class Subscriber(Protocol):
     def wildcard(self) -> bool: ...
 
     @property
-    def names(self) -> frozenset[str]: ...
+    def names(self) -> Set[str]: ...
 
     @property
-    def pending(self) -> frozenset[str]: ...
+    def pending(self) -> Set[str]: ...
 
     @property
     def pending_all(self) -> bool: ...

@@ -32,6 +32,8 @@ SotwRequest = _modules["discovery"].DiscoveryRequest
 SotwResponse = _modules["discovery"].DiscoveryResponse
 ClientStatusRequest = _modules["csds"].ClientStatusRequest
 ClientStatusResponse = _modules["csds"].ClientStatusResponse
+ClientConfig = _modules["csds"].ClientConfig
+GenericXdsConfig = ClientConfig.GenericXdsConfig
 ConfigStatus = _modules["csds"].ConfigStatus
 ClientResourceStatus = _modules["shared"].ClientResourceStatus
 

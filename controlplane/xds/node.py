@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, cast
-
-from google.protobuf import json_format
+from typing import Any
 
 from .messages import Message, NodeMessage
+
+_MOST_KEPT = 16 << 10  # bytes of a node, for client status
+_MOST_VALUES = 5_000  # in one key of the metadata
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class InvalidNode(Exception):
@@ -24,14 +26,14 @@ class NotReady(Exception):
 class Node:
     """What a client says of itself in the first request of a stream.
 
-    `metadata` is the Struct as plain values (numbers are floats). `version` is the client's build, for Envoy
-    `1.40.0`, for others the user agent's version. `message` is the serialised Node, for client status
-    replies. `incremental`: it speaks the delta variant.
+    `metadata` is the Struct as plain values (numbers are floats) while its view is made, and later empty.
+    `version` is the client's build, for Envoy `1.40.0`, for others the user agent's version. `message` is the
+    serialised Node, for client status replies. `incremental`: it speaks the delta variant.
     """
 
     id: str
     cluster: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    metadata: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, hash=False)
     version: str = ""
     agent: str = ""
     region: str = ""
@@ -47,20 +49,64 @@ def from_message(message: Message, incremental: bool = True) -> Node:
     return Node(
         id=message.id,
         cluster=message.cluster,
-        metadata=MappingProxyType(cast("dict[str, Any]", json_format.MessageToDict(message.metadata))),
+        metadata=_Metadata(message.metadata),
         version=version if message.HasField("user_agent_build_version") else message.user_agent_version,
         agent=message.user_agent_name,
         region=message.locality.region,
         zone=message.locality.zone,
-        # The extensions list is some 40 KiB for an Envoy: nobody asks for it and a thousand streams hold it.
-        message=_without_extensions(message),
+        message=_reduced(message),
         incremental=incremental,
     )
 
 
-def _without_extensions(message: Message) -> bytes:
+def known(node: Node) -> Node:
+    """The node without its metadata: who serves it has read them, and a thousand streams would hold them."""
+    return replace(node, metadata=_NOTHING)
+
+
+class _Metadata(Mapping[str, Any]):
+    """A google.protobuf.Struct as json_format has it, but for numbers that JSON does not know.
+
+    A key is read when it is asked for: what nobody reads costs nothing. Raises InvalidNode for one with very
+    many values.
+    """
+
+    def __init__(self, struct: Message) -> None:
+        self._fields = struct.fields
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._fields:
+            raise KeyError(key)
+        return _plain(self._fields[key], key, iter(range(_MOST_VALUES)))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
+def _plain(value: Message, key: str, left: Iterator[int]) -> Any:
+    if next(left, None) is None:
+        raise InvalidNode(f"node.metadata.{key[:100]} has more than {_MOST_VALUES} values")
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return {name: _plain(one, key, left) for name, one in value.struct_value.fields.items()}
+    if kind == "list_value":
+        return [_plain(one, key, left) for one in value.list_value.values]
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def _reduced(message: Message) -> bytes:
+    """What is kept of the message: without the list of extensions, which is most of an Envoy's and which
+    nobody asks for, and without metadata that are larger than what is worth showing.
+    """
     copy = NodeMessage()
     copy.CopyFrom(message)
     copy.ClearField("extensions")
     copy.ClearField("client_features")
+    if copy.ByteSize() > _MOST_KEPT:
+        copy.ClearField("metadata")
+    if copy.ByteSize() > _MOST_KEPT:
+        copy = NodeMessage(id=message.id)
     return copy.SerializeToString()

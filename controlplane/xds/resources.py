@@ -10,7 +10,7 @@ changed, not what there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from types import MappingProxyType
 
 from . import wire
@@ -188,8 +188,11 @@ class Collection:
         if names is None:
             chosen = self._resources
         else:
+            resources = self._resources
             for name in names:
-                resource = self.get(name)
+                resource = resources.get(name)
+                if resource is None and self._aliases:
+                    resource = self.get(name)
                 if resource is not None:
                     chosen[resource.name] = resource
                     found.append(name)
@@ -351,7 +354,7 @@ class View:
     def wanted(self, type_url: str, names: Iterable[str]) -> None:
         """A client asks for `names`, or (delta) says that it has them; called before it is answered."""
 
-    def follows(self, type_url: str, names: frozenset[str]) -> frozenset[str]:
+    def follows(self, type_url: str, names: Set[str]) -> frozenset[str]:
         """What a client that took the resources `names` of ROUTE (or CLUSTER) asks for of CLUSTER (ENDPOINT).
 
         Only for clients that apply a resource when they have all that it refers to: an acknowledgement says

@@ -21,20 +21,23 @@ from typing import Any
 import grpc
 import structlog
 
+from controlplane.net.lines import Lines, host_of
 from controlplane.rpc.transport import Call, CallEnd, MakeTransport
 
-from . import csds
 from .admission import TokenBucket
+from .bounds import Bounds
 from .connection import Connection
+from .csds import ClientStatus
 from .debounce import Debounce
 from .delta import DeltaSubscription
 from .messages import Message
-from .node import InvalidNode, Node, NotReady, from_message
+from .node import InvalidNode, Node, NotReady, from_message, known
 from .resources import TRIED, Clock, Collection, Overrun, View
 from .services import methods
 from .status import ConnectedProxy, TypeState, describe
 from .stream import StreamState
 from .subscription import Nack, Sent
+from .texts import LONGEST_ID, shown
 from .trial import Held, Trials
 from .waiter import Waiter
 
@@ -65,8 +68,7 @@ class XdsServer:
     it
         first has not answered (see Trials); 0 for to all at once.
     debounce_quiet, debounce_max, removal_wait, warming_wait: seconds (see Debounce and StreamState).
-    stream_rate, stream_burst: new streams a second and at once; 0 for no limit.
-    max_streams_per_node: streams that one node id may hold; 0 for no limit.
+    bounds: what one client may cost.
     """
 
     def __init__(
@@ -80,22 +82,23 @@ class XdsServer:
         debounce_max: float = 0.1,
         removal_wait: float = 2.0,
         warming_wait: float = 0.5,
-        stream_rate: float = 0.0,
-        stream_burst: int = 2_000,
-        max_streams_per_node: int = 0,
+        bounds: Bounds = Bounds(),  # noqa: B008
     ) -> None:
         self._classify = classify
         self._authorise = authorise
         self._removal_wait = removal_wait
         self._warming_wait = warming_wait
-        self._max_streams_per_node = max_streams_per_node
-        self._transport = transport({**methods(self._serve), **csds.methods(self._client_streams)})
-        self._bucket = TokenBucket(stream_rate, stream_burst)
+        self._bounds = bounds
+        self._client_status = ClientStatus(self._client_streams, bounds.status_bytes)
+        self._transport = transport({**methods(self._serve), **self._client_status.methods()})
+        self._bucket = TokenBucket(bounds.stream_rate, bounds.stream_burst)
+        self._lines = Lines()
         self._debounce: Debounce[Collection] = Debounce(
             self._push, quiet=debounce_quiet, longest=debounce_max
         )
         self._streams: dict[Connection, None] = {}
         self._waiting: dict[Connection, Message] = {}
+        self._waiting_bytes = 0
         self._awake: dict[Connection, None] = {}
         self._per_node: Counter[str] = Counter()
         self._by_collection: dict[Collection, dict[Connection, None]] = {}
@@ -129,9 +132,9 @@ class XdsServer:
     def set_ready(self) -> None:
         """Let streams in. Call it again when nodes for which `classify` raised NotReady can be served."""
         self._ready = True
-        waiting, self._waiting = self._waiting, {}
+        waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
         for connection, request in waiting.items():
-            connection.call.attempt(self._begin, connection, request)
+            connection.call.attempt(self._again, connection, request)
             if connection.begun:
                 connection.call.resume()
 
@@ -193,7 +196,7 @@ class XdsServer:
         except CallEnd as end:
             self._log_end(call, end)
             raise
-        return Connection(call, variant, only, self, loop)
+        return Connection(call, variant, only, self, loop, self._bounds.first_request)
 
     def _admit(self, call: Call, now: float) -> None:
         if self._stopping:
@@ -208,20 +211,44 @@ class XdsServer:
 
     def _log_end(self, call: Call, end: CallEnd) -> None:
         self.counters["streams_ended_" + end.code.name.lower()] += 1
-        if not self._stopping:  # then it would be said for each
-            _log.info("stream ended", peer=call.peer, status=end.code.name, text=end.text)
+        if not self._stopping:  # then every stream ends
+            self._line(_log.info, "stream ended", call, status=end.code.name, text=shown(end.text))
+
+    def _line(self, log: Callable[..., Any], event: str, call: Call, **fields: Any) -> None:
+        self._lines.write(log, event, host_of(call.peer), peer=call.peer, **fields)
+
+    @property
+    def suppressed_lines(self) -> int:
+        """Log lines about streams that were left out since the start, because one address caused too many."""
+        return self._lines.suppressed
 
     def first(self, connection: Connection, request: Message) -> None:
         """Let a stream begin with its first request, when its node can be served."""
-        node = from_message(request.node, connection.variant is DeltaSubscription)
+        self._check_node(request.node)
+        try:
+            connection.node = from_message(request.node, connection.variant is DeltaSubscription)
+            request.ClearField("node")  # which is large; and what is left, others say too
+            self._per_node[connection.node.id] += 1
+            self._begin(connection, request)
+        except InvalidNode as error:
+            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+
+    def _check_node(self, node: Message) -> None:
+        bounds, size = self._bounds, node.ByteSize()
+        if size > bounds.node_bytes:
+            text = f"the node has {size} bytes, more than {bounds.node_bytes}: leave out metadata"
+            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, text)
         if not node.id:
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, "the first request names no node id")
-        if self._max_streams_per_node and self._per_node[node.id] >= self._max_streams_per_node:
-            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, f"node {node.id} has too many streams open")
-        connection.node = node
-        request.ClearField("node")  # which is large; and what is left, others say too
-        self._per_node[node.id] += 1
-        self._begin(connection, request)
+        if len(node.id) > LONGEST_ID or len(node.cluster) > LONGEST_ID:
+            text = f"node.id or node.cluster has more than {LONGEST_ID} characters"
+            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, text)
+        if self._per_node[node.id] >= bounds.streams_per_node:
+            text = f"node {node.id} has {bounds.streams_per_node} streams open, and may have no more"
+            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        if self.counters["streams"] >= bounds.streams:
+            text = f"{bounds.streams} streams are open, and there may be no more"
+            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
 
     def _begin(self, connection: Connection, request: Message) -> None:
         """Begin if the server is ready for the node: no stream gets an empty configuration."""
@@ -229,24 +256,43 @@ class XdsServer:
             if not self._ready:
                 raise NotReady
             view = self._classify(connection.node)
-        except InvalidNode as error:
-            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
         except NotReady:
-            self._waiting[connection] = request
-            connection.call.pause()
+            self._wait(connection, request)
             return
+        connection.node = known(connection.node)
         connection.view = view
         connection.state = StreamState(
-            view, connection.variant, removal_wait=self._removal_wait, warming_wait=self._warming_wait
+            view,
+            connection.variant,
+            removal_wait=self._removal_wait,
+            warming_wait=self._warming_wait,
+            names=self._bounds.names,
+            name_bytes=self._bounds.name_bytes,
         )
         self._attach(connection)
         connection.receive(request)
+
+    def _wait(self, connection: Connection, request: Message) -> None:
+        size = request.ByteSize() + len(connection.node.message)
+        if self._waiting_bytes + size > self._bounds.waiting_bytes:
+            raise CallEnd(grpc.StatusCode.UNAVAILABLE, "the server is not ready, and many wait: try again")
+        self._waiting_bytes += size
+        self._waiting[connection] = request
+        connection.call.pause()
+
+    def _again(self, connection: Connection, request: Message) -> None:
+        try:
+            self._begin(connection, request)
+        except InvalidNode as error:
+            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
 
     def closed(self, connection: Connection, end: CallEnd | None) -> None:
         """Forget a stream."""
         if end is not None and end.code is not grpc.StatusCode.OK:
             self._log_end(connection.call, end)
-        self._waiting.pop(connection, None)
+        request = self._waiting.pop(connection, None)
+        if request is not None:
+            self._waiting_bytes -= request.ByteSize() + len(connection.node.message)
         self._awake.pop(connection, None)
         if not hasattr(connection, "node"):
             return
@@ -333,12 +379,14 @@ class XdsServer:
         if request.HasField("error_detail"):
             self.counters["nacks"] += 1
             nack = connection.state.subscriptions[request.type_url].nack
-            _log.warning(
+            self._line(
+                _log.warning,
                 "rejected by a proxy",
-                node=connection.node.id,
+                connection.call,
+                node=shown(connection.node.id),
                 type=request.type_url,
                 version=reply.version,
-                text=request.error_detail.message,
+                text=shown(request.error_detail.message),
             )
         else:
             self.counters["acks"] += 1

@@ -8,7 +8,7 @@ from functools import lru_cache
 from . import returning, wire
 from .messages import Message
 from .resources import Clock, version_of
-from .subscription import LEGACY_WILDCARD, NOTHING, WILDCARD, Sent, Subscription, share
+from .subscription import LEGACY_WILDCARD, NOTHING, WILDCARD, Sent, Subscription, frozen, share
 
 
 @lru_cache(maxsize=64)
@@ -22,6 +22,11 @@ class SotwSubscription(Subscription):
 
     named: bool = False
     """The client has used names: from then on no names means none."""
+
+    @staticmethod
+    def names_in(request: Message) -> int:
+        """How many names a request has."""
+        return len(request.resource_names)
 
     def receive(self, request: Message) -> Sent | None:
         """Apply a request. Returns the reply that it acknowledges or rejects, if it does."""
@@ -46,6 +51,7 @@ class SotwSubscription(Subscription):
         if not self.started:
             self.started = True
             self.wildcard, self.names = wildcard, names
+            self.name_bytes = sum(map(len, names))
             self.cursor = Clock.now
             if self._has(version):
                 self.sent = self.acked = version
@@ -55,7 +61,9 @@ class SotwSubscription(Subscription):
             return answered
         if names != self.names:
             # New names are answered even if those resources did not change; dropped ones need no answer.
-            self.pending = share((self.pending & names) | (names - self.names))
+            new, old = names - self.names, self.names - names
+            self.name_bytes += sum(map(len, new)) - sum(map(len, old))
+            self.pending = share((self.pending & names) | new)
             self.names = names
         if wildcard != self.wildcard:
             self.pending_all = wildcard
@@ -67,7 +75,7 @@ class SotwSubscription(Subscription):
         before = self.cursor
         changed = NOTHING if asked_only else self.changes()
         due, self.owed = self.owed, False
-        asked, self.pending = self.pending, NOTHING
+        asked, self.pending = frozen(self.pending), NOTHING
         everything, self.pending_all = self.pending_all, False
         full = self._full()
         if full and not asked and not everything and not due and not changed:
@@ -76,7 +84,7 @@ class SotwSubscription(Subscription):
             self._hold(changed)
         want: frozenset[str] | None = asked | changed if asked and changed else asked or changed
         if full:
-            want = None if self.wildcard else self.names
+            want = None if self.wildcard else frozen(self.names)
         if full or not asked_only:
             self.cursor = Clock.now
         bodies: list[bytes] = []
@@ -131,7 +139,7 @@ class SotwSubscription(Subscription):
         return next((part.label for part in self.parts if part.label is not None), None)
 
     def _weigh(self) -> int:
-        return sum(part.weigh(self.names) for part in self.parts)
+        return sum(part.weigh(frozen(self.names)) for part in self.parts)
 
     def _has(self, version: str) -> bool:
         """Whether a client that comes back with this version has all that it asks for: the version is the

@@ -53,7 +53,6 @@ class ConnectedProxy:
 
     id: str
     cluster: str
-    metadata: Mapping[str, Any]
     version: str
     variant: str
     connected: float
@@ -73,7 +72,6 @@ def describe(
     return ConnectedProxy(
         id=node.id,
         cluster=node.cluster,
-        metadata=node.metadata,
         version=node.version,
         variant="delta" if state.variant is DeltaSubscription else "sotw",
         connected=connected,
@@ -89,12 +87,13 @@ def describe(
 
 
 def names(subscription: Subscription) -> list[str]:
-    """What a client subscribes to by name, and what there is if it subscribes to all."""
+    """What a client subscribes to by name, and what there is if it subscribes to all; in no order."""
+    if not subscription.wildcard:
+        return list(subscription.names)
     found = set(subscription.names)
-    if subscription.wildcard:
-        for part in subscription.parts:
-            found.update(part.names())
-    return sorted(found)
+    for part in subscription.parts:
+        found.update(part.names())
+    return list(found)
 
 
 def of_subscription(subscription: Subscription) -> Iterator[ResourceStatus]:
@@ -128,6 +127,6 @@ def drift(state: StreamState[Any]) -> tuple[ResourceStatus, ...]:
     return tuple(
         found
         for subscription in state.subscriptions.values()
-        for found in of_subscription(subscription)
+        for found in sorted(of_subscription(subscription), key=lambda one: one.name)
         if found.state != "synced"
     )

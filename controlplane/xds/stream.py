@@ -26,7 +26,7 @@ from .resources import (
     View,
 )
 from .sotw import SotwSubscription
-from .subscription import NOTHING, Sent
+from .subscription import NOTHING, Sent, TooManyNames
 
 _RANK = {type_url: rank for rank, type_url in enumerate(PUSH_ORDER)}
 #: The types that refer to clusters: pushed after clusters, and to be acknowledged before clusters go.
@@ -43,11 +43,15 @@ S = TypeVar("S", DeltaSubscription, SotwSubscription)
 
 
 class StreamState(Generic[S]):
-    """State of one stream in one of the two variants. `removal_wait`, `warming_wait`: seconds."""
+    """State of one stream in one of the two variants. `removal_wait`, `warming_wait`: seconds. `names`,
+    `name_bytes`: what the client may subscribe to.
+    """
 
     __slots__ = (
         "_gate_until",
         "_hold_until",
+        "_most_bytes",
+        "_most_names",
         "_warming",
         "removal_wait",
         "subscriptions",
@@ -57,13 +61,22 @@ class StreamState(Generic[S]):
     )
 
     def __init__(
-        self, view: View, variant: type[S], *, removal_wait: float = 2.0, warming_wait: float = 0.5
+        self,
+        view: View,
+        variant: type[S],
+        *,
+        removal_wait: float = 2.0,
+        warming_wait: float = 0.5,
+        names: int = 50_000,
+        name_bytes: int = 8 << 20,
     ) -> None:
         self.view = view
         self.variant = variant
         self.removal_wait = removal_wait
         self.warming_wait = warming_wait
         self.subscriptions: dict[str, S] = {}
+        self._most_names = names
+        self._most_bytes = name_bytes
         self._hold_until: float | None = None
         self._gate_until: float | None = None
         self._warming = NOTHING
@@ -71,8 +84,10 @@ class StreamState(Generic[S]):
     def receive(self, request: Message) -> Sent | None:
         """Apply a request of the stream's variant. Returns the reply that it acknowledges or rejects, if any.
 
-        Raises TooManyTypes.
+        Raises TooManyTypes or TooManyNames.
         """
+        if self.variant.names_in(request) > self._most_names:
+            raise TooManyNames(f"a request with more than {self._most_names} names")
         subscription = self.subscriptions.get(request.type_url)
         if subscription is None:
             if len(self.subscriptions) >= _MOST_TYPES:
@@ -81,7 +96,20 @@ class StreamState(Generic[S]):
             self.subscriptions[request.type_url] = subscription
             ordered = sorted(self.subscriptions.items(), key=lambda item: _RANK.get(item[0], len(_RANK)))
             self.subscriptions = dict(ordered)
-        return subscription.receive(request)
+        before = subscription.name_bytes
+        answered = subscription.receive(request)
+        if subscription.name_bytes > before:
+            self._check_names()
+        return answered
+
+    def _check_names(self) -> None:
+        """Raises TooManyNames."""
+        every = self.subscriptions.values()
+        names = max(sum(len(one.names) for one in every), sum(len(one.pending) for one in every))
+        if names > self._most_names:
+            raise TooManyNames(f"more than {self._most_names} names on one stream")
+        if sum(one.name_bytes for one in every) > self._most_bytes:
+            raise TooManyNames(f"names of more than {self._most_bytes} bytes on one stream")
 
     def asked(self) -> bool:
         """Whether the client waits for an answer, or an answer of the client was waited for.

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary, ref
 
 from .resources import CLUSTER, LISTENER, Clock, Collection, Resource, View
+from .texts import shown
 
 WILDCARD = "*"
 #: The types for which no names in the first request means all, for historical reasons ("How the client
@@ -40,9 +41,41 @@ def share(names: Iterable[str]) -> frozenset[str]:
     return found
 
 
+_FEW = 64  # names that are cheap to make a set of again
+
+
+def joined(known: Set[str], more: Set[str]) -> Set[str]:
+    """`known` with `more`, at the cost of `more` alone where that is little. A set in it is changed."""
+    if isinstance(known, set):
+        known |= more
+        return known
+    if len(known) < _FEW or 8 * len(more) >= len(known):
+        return share(known | more)
+    return set(known) | more
+
+
+def without(known: Set[str], less: Set[str]) -> Set[str]:
+    """`known` without `less`, as `joined`."""
+    if isinstance(known, set):
+        known.difference_update(less)
+        return known
+    if len(known) < _FEW or 8 * len(less) >= len(known):
+        return share(known - less)
+    return set(known) - less
+
+
+def frozen(names: Set[str]) -> frozenset[str]:
+    """The names as they are now."""
+    return names if isinstance(names, frozenset) else frozenset(names)
+
+
+class TooManyNames(Exception):
+    """A client subscribes to more names, or to longer ones, than it may."""
+
+
 @dataclass(frozen=True, slots=True)
 class Nack:
-    """A rejection: the version that was rejected, the client's words, when (epoch seconds)."""
+    """A rejection: the version that was rejected, the client's words as shown, when (epoch seconds)."""
 
     version: str
     message: str
@@ -73,8 +106,10 @@ class Subscription:
     parts: tuple[Collection, ...] = ()
     started: bool = False
     wildcard: bool = False
-    names: frozenset[str] = NOTHING
-    pending: frozenset[str] = NOTHING
+    names: Set[str] = NOTHING
+    """One frozenset for all who subscribe to the same; a set of its own while that is changed by little."""
+    name_bytes: int = 0
+    pending: Set[str] = NOTHING
     """Names to answer whether they changed or not."""
     pending_all: bool = False
     owed: bool = False
@@ -141,7 +176,7 @@ class Subscription:
         again = names if self.wildcard else names & self.names
         again = frozenset(name for name in again if any(name in part for part in self.parts))
         if again and self.started:
-            self.pending |= again
+            self.pending = joined(self.pending, again)
 
     def acknowledge(self, nonce: str, error: str | None) -> Sent | None:
         """Take the answer to a reply. Returns that reply, or None for one that is not awaited."""
@@ -156,7 +191,7 @@ class Subscription:
             if self.nack is not None and reply.version != self.nack.version:
                 self.nack, self.rejected = None, NOTHING
         else:
-            self.nack = Nack(reply.version, error, time.time())
+            self.nack = Nack(reply.version, shown(error), time.time())
             self.rejected = reply.names
         return reply
 

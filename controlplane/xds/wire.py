@@ -65,6 +65,10 @@ def entry(key: str, value: str) -> bytes:
 
 def entry_key(entry: bytes) -> str:
     """The key of an encoded entry of a map<string, string>, empty where there is none."""
+    if len(entry) > 1 and entry[0] == ENTRY_KEY << 3 | _LENGTH_DELIMITED and entry[1] < 0x80:
+        end = 2 + entry[1]
+        if entry[end : end + 1] == b"\x12" and end + 2 + entry[end + 1] == len(entry):
+            return entry[2:end].decode(errors="replace")  # key and value of less than 128 bytes
     at = 0
     key = b""
     while at < len(entry):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import grpc
 
@@ -111,7 +112,7 @@ async def test_too_many_new_streams_are_refused(worlds: Worlds, delta: bool) -> 
 
 
 async def test_one_node_may_hold_a_bounded_number_of_streams(worlds: Worlds, delta: bool) -> None:
-    world = await worlds(max_streams_per_node=2).start()
+    world = await worlds(streams_per_node=2).start()
     streams: list[Stream] = []
     for _ in range(2):
         streams.append(world.connect("n", delta=delta))
@@ -169,7 +170,14 @@ async def test_acknowledged_names_who_did_not(world: World, delta: bool) -> None
     assert await world.server.acknowledged(lambda node, _: node.id in ("x", "y"), 0.2) == ["y"]
 
 
-async def test_proxies_tell_of_node_and_versions(world: World, delta: bool) -> None:
+async def test_proxies_tell_of_node_and_versions(worlds: Worlds, delta: bool) -> None:
+    said: list[dict[str, Any]] = []
+
+    def classify(node: Node) -> View:
+        said.append(dict(node.metadata))
+        return world.view
+
+    world = await worlds(classify).start()
     world[CLUSTER].put(resource("a"))
     stream = world.connect(delta=delta)
     request = stream.request(CLUSTER)
@@ -179,9 +187,10 @@ async def test_proxies_tell_of_node_and_versions(world: World, delta: bool) -> N
     request.node.user_agent_build_version.version.minor_number = 40
     await stream.write(request)
     await stream.expect(CLUSTER, ["a"])
-    assert await world.server.acknowledged(lambda node, _: node.metadata["service"] == "A", 5) == []
+    assert await world.server.acknowledged(lambda node, _: node.cluster == "cluster", 5) == []
     (proxy,) = world.server.proxies()
     assert (proxy.id, proxy.cluster, proxy.version) == ("id", "cluster", "1.40.0")
-    assert dict(proxy.metadata) == {"service": "A", "nested": {"x": [1.0, "y"]}}
+    assert said == [{"service": "A", "nested": {"x": [1.0, "y"]}}]
+    assert not proxy.node.metadata  # who served it has read them
     assert proxy.variant == ("delta" if delta else "sotw")
     assert proxy.types[CLUSTER].acked == proxy.types[CLUSTER].sent == world.view.version(CLUSTER)

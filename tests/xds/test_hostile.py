@@ -38,7 +38,7 @@ async def test_ten_megabytes_of_initial_versions(world: World) -> None:
     for index in range(50):
         world[CLUSTER].put(resource(f"c{index}"))
     bad = world.connect("bad", delta=True)
-    versions = {f"{'n' * 80}-{index}": "0123456789abcdef" for index in range(100_000)}
+    versions = {f"{'n' * 180}-{index}": "0123456789abcdef" for index in range(50_000)}
     await bad.subscribe(CLUSTER, initial=versions)
     assert await latency(world, good) < PROMPT
     reply = await bad.reply(20)
@@ -49,7 +49,7 @@ async def test_ten_megabytes_of_initial_versions(world: World) -> None:
 async def test_a_request_over_the_limit_ends_its_stream_alone(world: World) -> None:
     good = await a_good_stream(world)
     bad = world.connect("bad", delta=True)
-    await bad.write(b"\x00" * (33 << 20))
+    await bad.write(b"\x00" * (17 << 20))
     assert (await bad.status())[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert await latency(world, good) < PROMPT
 

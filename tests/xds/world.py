@@ -10,6 +10,7 @@ import grpc
 
 from controlplane.rpc.choice import TransportName, transport
 from controlplane.rpc.transport import Limits
+from controlplane.xds.bounds import Bounds
 from controlplane.xds.node import Node
 from controlplane.xds.resources import (
     CLUSTER,
@@ -26,12 +27,14 @@ from controlplane.xds.subscription import LEGACY_WILDCARD
 from tests.xds.client import PROBES, Stream, resource
 
 _LIMITS = {field.name for field in fields(Limits)}
+_BOUNDS = {field.name for field in fields(Bounds)}
 
 
 class World:
     """A server whose nodes all see one view with a collection of each type.
 
-    settings: those of XdsServer and, by the names of Limits, those of its transport.
+    settings: those of XdsServer, by the names of Bounds what it allows, and by those of Limits what its
+    transport does.
     """
 
     def __init__(
@@ -47,8 +50,11 @@ class World:
             self.collections[RUNTIME].put(resource(name))
         self.view = View({type_url: [part] for type_url, part in self.collections.items()})
         limits = Limits(**{name: settings.pop(name) for name in _LIMITS & settings.keys()})
+        bounds = Bounds(**{name: settings.pop(name) for name in _BOUNDS & settings.keys()})
         made = transport(transport_name, limits)
-        self.server = XdsServer(classify or (lambda _node: self.view), transport=made, **settings)
+        self.server = XdsServer(
+            classify or (lambda _node: self.view), transport=made, bounds=bounds, **settings
+        )
         self.ready = ready
         self.port = 0
         self._channels: list[grpc.aio.Channel] = []
