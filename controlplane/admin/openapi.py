@@ -46,6 +46,7 @@ STATUS: Schema = {
 }
 LANE_STATUS: Schema = STATUS | {
     "properties": {
+        "warnings": _list(TEXT),
         "slots": {
             "type": "object",
             "description": "By base route: ranges [start, end] of 0-9999, end exclusive.",
@@ -57,7 +58,7 @@ LANE_STATUS: Schema = STATUS | {
                     "maxItems": 2,
                 }
             ),
-        }
+        },
     },
 }
 INSTANCE = _object(

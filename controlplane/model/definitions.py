@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 from controlplane.model import rules
 from controlplane.model.documents import Lane
 from controlplane.model.kinds import AnyKind, Key, children_of, key_of
 from controlplane.model.problems import DefinitionError, Problem
-from controlplane.model.shares import by_route, overlapping_slots, slots_after, wrong_shares
+from controlplane.model.shares import (
+    by_route,
+    overlapping_slots,
+    slots_after,
+    slots_astray,
+    wrong_shares,
+)
 from controlplane.model.slots import SlotRange
 from controlplane.model.tables import GivenSlots, Tables
 
@@ -26,6 +34,20 @@ Put = tuple[AnyKind, GivenSlots | None]
 @dataclass(frozen=True)
 class Definitions(Tables):
     """See Tables for what it holds."""
+
+    def status_of(self, document: AnyKind) -> dict[str, Any]:
+        """What the control plane adds to a document, as its `status`."""
+        if not isinstance(document, Lane) or document.ratio is None:
+            return {}
+        status: dict[str, Any] = {"slots": self.slots_of(document.name)}
+        if warnings := self._astray.get(document.name):
+            status["warnings"] = warnings
+        return status
+
+    @cached_property
+    def _astray(self) -> dict[str, list[str]]:
+        """By ratio lane: routes whose users the lane does not have on routes of larger shares."""
+        return slots_astray(self)
 
     def put(self, document: AnyKind, slots: GivenSlots | None = None) -> Definitions:
         """The definitions with `document` in place of what had its key. Raises DefinitionError (409, 422)."""

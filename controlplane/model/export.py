@@ -19,15 +19,16 @@ def shown(definitions: Definitions, document: AnyKind) -> dict[str, Any]:
 
 
 def export(definitions: Definitions) -> str:
-    """Every definition as one YAML stream; `status` only where it says something."""
+    """Every definition as one YAML stream; of `status` the slots alone, which `apply` takes back."""
     return "".join(f"---\n{document_text(definitions, document)}" for document in definitions.documents())
 
 
 def document_text(definitions: Definitions, document: AnyKind) -> str:
     """One document as YAML, as `export` writes it."""
     value = shown(definitions, document)
-    if not value["status"]:
-        del value["status"]
+    kept = {name: part for name, part in value.pop("status").items() if name == "slots"}
+    if kept:
+        value["status"] = kept
     text = yaml.dump(value, Dumper=DUMPER, sort_keys=False, allow_unicode=True, width=10_000)
     if not text.replace("\n", "").isprintable():  # it may be read on a terminal
         text = yaml.dump(value, Dumper=DUMPER, sort_keys=False, width=10_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import TypeVar
 
 from controlplane.model import slots
 from controlplane.model.documents import Lane
@@ -113,16 +114,48 @@ def slots_after(
     """The slots of each base route, from the old table, the shares, and what documents bring."""
     old = by_route(before)
     tables: dict[tuple[str, str], slots.Table] = {}
-    for key, shares in shares_by_route.items():
-        route, table = key[1], before.slots.get(key, ())
-        brought = [(name, given[name][route]) for name in given if name in shares and route in given[name]]
-        # Assigning costs milliseconds a route: a change pays for the routes that it touches.
-        was = old.get(key, {})
+    for gateway in sorted({gateway for gateway, _ in shares_by_route}):
+        shares, was = _of(gateway, shares_by_route), _of(gateway, old)
+        table = _of(gateway, before.slots)
+        brought = {
+            name: ranges
+            for name, ranges in given.items()
+            if any(name in wanted for wanted in shares.values())
+        }
+        # Assigning costs milliseconds: a change pays for the gateways whose shares it touches.
         if brought or shares != was:
-            for name, ranges in sorted(brought):
-                table = slots.seeded(table, name, ranges)
-            serving = {name for name, share in was.items() if share.enabled}
-            table = slots.assign(table, shares, serving)
-        if table:
-            tables[key] = table
+            restored = dict(table)
+            for name, ranges in sorted(brought.items()):
+                for route in ranges.keys() & shares.keys():
+                    if name in shares[route]:
+                        restored[route] = slots.seeded(restored.get(route, ()), name, ranges[route])
+            serving = {
+                route: {name for name, share in wanted.items() if share.enabled}
+                for route, wanted in was.items()
+            }
+            table = slots.assign(restored, shares, serving)
+        tables.update({(gateway, route): ranges for route, ranges in table.items() if ranges})
     return MappingProxyType(tables)
+
+
+def slots_astray(now: Tables) -> dict[str, list[str]]:
+    """Warnings by lane: where a user would be in the lane on one route and not on another."""
+    found: dict[str, list[str]] = {}
+    shares_by_route = by_route(now)
+    for gateway in sorted({gateway for gateway, _ in shares_by_route}):
+        astray = slots.apart(_of(gateway, now.slots), _of(gateway, shares_by_route))
+        for lane, routes in astray.items():
+            found[lane] = [
+                f"{number / 100:g} % of the requests on route {route} are in this lane there, and not on "
+                "every route where its share is as large or larger: other lanes left no room for their slots"
+                for route, number in sorted(routes.items())
+            ]
+    return found
+
+
+T = TypeVar("T")
+
+
+def _of(gateway: str, values: Mapping[tuple[str, str], T]) -> dict[str, T]:
+    """Of values by (gateway, base route), those of one gateway."""
+    return {route: value for (owner, route), value in values.items() if owner == gateway}

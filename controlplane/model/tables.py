@@ -107,9 +107,3 @@ class Tables:
             for start, end, lane in table:
                 found.setdefault(lane, {}).setdefault(route, []).append([start, end])
         return found
-
-    def status_of(self, document: AnyKind) -> dict[str, Any]:
-        """What the control plane adds to a document, as its `status`."""
-        if isinstance(document, Lane) and document.ratio is not None:
-            return {"slots": self.slots_of(document.name)}
-        return {}

@@ -90,6 +90,7 @@ def wanted(now: Definitions, route: str) -> dict[str, int]:
 class Part(NamedTuple):
     """Slots that are all alike, before and after: who holds them, and whom their users get (None: base)."""
 
+    start: int
     size: int
     held_before: str | None
     held: str | None
@@ -106,7 +107,7 @@ def parts(before: Definitions, after: Definitions, route: str) -> Iterator[Part]
             lane if lane is not None and lane in wanted(now, route) else None
             for lane, now in zip(held, (before, after), strict=True)
         ]
-        yield Part(end - start, held[0], held[1], serving[0], serving[1])
+        yield Part(start, end - start, held[0], held[1], serving[0], serving[1])
 
 
 def check(before: Definitions, after: Definitions) -> None:
@@ -125,9 +126,21 @@ def check(before: Definitions, after: Definitions) -> None:
                 )
             reserved = part.held_before is not None and part.before is None
             if reserved and part.held != part.held_before and untouched(before, after, part.held_before):
-                assert all(one.after is not None for one in found if one.held_before is None), (
+                left = any(one.after is None for one in found if one.held_before is None)
+                # It may be taken so that a user is in one lane on both routes.
+                assert not left or holds_elsewhere(after, part, route), (
                     "a reserve was taken while there was base that nobody reserved"
                 )
+
+
+def holds_elsewhere(now: Definitions, part: Part, route: str) -> bool:
+    """Whether the lane that has the part now has some of these slots on another route, too."""
+    return any(
+        lane == part.held and low < part.start + part.size and part.start < high
+        for (_, other), table in now.slots.items()
+        if other != route
+        for low, high, lane in table
+    )
 
 
 def untouched(before: Definitions, after: Definitions, lane: str | None) -> bool:

@@ -202,3 +202,15 @@ def test_any_text_survives_export(text: str) -> None:
 def test_the_same_document_twice_is_refused() -> None:
     with pytest.raises(DefinitionError, match="twice"):
         base().apply([lane(), lane(tag="other")])
+
+
+def test_a_lane_that_has_other_users_on_a_route_says_so() -> None:
+    """`two` grew on b where `one` was not, then `one` came to b: the sum and whom `two` has go before it."""
+    now = base().put(*lane("two", "h", ratio=60, routes=["b"])).put(*lane("one", ratio=40, routes=["a"]))
+    now = now.put(*lane("two", "h", ratio={"percent": 60, "routes": {"a": 0}}))
+    taken = now.slots["edge", "b"]
+    crowded = now.put(*lane("one", ratio={"percent": 40}))
+    free = [entry for entry in crowded.slots["edge", "b"] if entry.lane == "one"]
+    same = now.slots["edge", "a"] == tuple(free)
+    assert [entry for entry in crowded.slots["edge", "b"] if entry.lane == "two"] == list(taken)
+    assert ("warnings" in crowded.status_of(crowded.lanes["one"])) is not same
