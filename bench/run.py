@@ -1,4 +1,4 @@
-"""Laneway's xDS server beside go-control-plane, in one run, with one load client.
+"""Laneway's xDS server, on both of its transports, beside go-control-plane, in one run, with one load client.
 
     make bench                      # everything, some ten minutes; writes docs/benchmarks.md
     python bench/run.py --quick     # fewer streams and changes; prints only
@@ -26,7 +26,8 @@ from typing import Any
 from bench import document
 
 HERE = Path(__file__).resolve().parent
-SNAPSHOT, LINEAR, LANEWAY = "SnapshotCache", "LinearCache", "Laneway"
+SNAPSHOT, LINEAR, LANEWAY, GRPCIO = "SnapshotCache", "LinearCache", "Laneway", "Laneway on grpcio"
+SERVERS = (SNAPSHOT, LINEAR, LANEWAY, GRPCIO)
 Report = dict[str, Any]
 
 
@@ -38,7 +39,7 @@ class Workload:
     streams: int
     phases: tuple[str, ...]
     mode: str = "delta"
-    servers: tuple[str, ...] = (SNAPSHOT, LINEAR, LANEWAY)
+    servers: tuple[str, ...] = SERVERS
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,9 @@ def free_port() -> int:
 def serving(server: str, binaries: Path, streams: int, more: Sequence[str] = ()) -> Iterator[list[str]]:
     """Run a server; the load client's arguments that find it."""
     xds, control = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    if server == LANEWAY:
+    if server in (LANEWAY, GRPCIO):
         command = [sys.executable, str(HERE / "server.py"), "--xds", xds, "--control", control]
+        command += ["--transport", "grpcio" if server == GRPCIO else "laneway"]
     else:
         cache = {SNAPSHOT: "snapshot", LINEAR: "linear"}[server]
         command = [str(binaries / "peer"), "-xds", xds, "-control", control, "-cache", cache]
@@ -211,19 +213,20 @@ def versus(own: float | None, other: float | None, target: float | None) -> str:
 
 def table(results: dict[Workload, dict[str, list[Report]]]) -> str:
     lines = [
-        "| workload | SnapshotCache | LinearCache | Laneway | to SnapshotCache | to LinearCache |",
-        "| --- | ---: | ---: | ---: | --- | --- |",
+        f"| workload | {' | '.join(SERVERS)} | to SnapshotCache | to LinearCache | to grpcio |",
+        "| --- | ---: | ---: | ---: | ---: | --- | --- | --- |",
     ]
     for workload, by_server in results.items():
-        lines.append(f"| **{workload.title}** | | | | | |")
+        lines.append(f"| **{workload.title}** | | | | | | | |")
         for figure in figures(workload):
             values = {server: best(figure.take, reports) for server, reports in by_server.items()}
             own = values.get(LANEWAY)
-            cells = [shown(values.get(server), figure.unit) for server in (SNAPSHOT, LINEAR, LANEWAY)]
+            cells = [shown(values.get(server), figure.unit) for server in SERVERS]
             comparable = figure.unit in ("ms", "MiB", "B", "cores")
             ratios = [
                 versus(own, values.get(SNAPSHOT), figure.snapshot) if comparable else "",
                 versus(own, values.get(LINEAR), figure.linear) if comparable else "",
+                versus(own, values.get(GRPCIO), None) if comparable else "",
             ]
             lines.append(f"| {' | '.join([figure.label, *cells, *ratios])} |")
     return "\n".join(lines)
@@ -233,6 +236,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="short, and only print")
     parser.add_argument("--write", action="store_true", help="write the document also after a quick run")
+    parser.add_argument("--servers", nargs="+", choices=SERVERS, help="these alone (default: all)")
     parser.add_argument("--only", default="", help="workloads whose title has this text")
     parser.add_argument("--largest", type=int, default=0, help="streams at most (default 1000, quick 300)")
     parser.add_argument("--rounds", type=int, default=0, help="rounds of each workload (default 2, quick 1)")
@@ -252,9 +256,10 @@ def main() -> None:
     for workload in workloads(quick, arguments.largest or (300 if quick else 1000)):
         if arguments.only not in workload.title:
             continue
-        by_server = results[workload] = {server: [] for server in workload.servers}
+        servers = [server for server in workload.servers if server in (arguments.servers or SERVERS)]
+        by_server = results[workload] = {server: [] for server in servers}
         for number in range(rounds):
-            for server in workload.servers:
+            for server in servers:
                 began = time.monotonic()
                 by_server[server].append(run(workload, server, binaries, changes, duration))
                 took = time.monotonic() - began
