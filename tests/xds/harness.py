@@ -14,11 +14,10 @@ from typing import Any
 
 from google.protobuf import descriptor_pool, message, message_factory
 
-from controlplane.rpc.choice import transport
-
-from .messages import Message
-from .node import Node
-from .resources import (
+from controlplane.rpc.choice import TransportName, transport
+from controlplane.xds.messages import Message
+from controlplane.xds.node import Node
+from controlplane.xds.resources import (
     CLUSTER,
     ENDPOINT,
     EXTENSION_CONFIG,
@@ -31,7 +30,7 @@ from .resources import (
     Resource,
     View,
 )
-from .server import XdsServer
+from controlplane.xds.server import XdsServer
 
 _TYPES = (CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST, EXTENSION_CONFIG, SECRET, RUNTIME)
 _MODULES = (
@@ -51,8 +50,8 @@ class Harness:
     turn.
     """
 
-    def __init__(self, **settings: Any) -> None:
-        self.server = XdsServer(self._classify, transport=transport(), **settings)
+    def __init__(self, transport_name: TransportName = "laneway", **settings: Any) -> None:
+        self.server = XdsServer(self._classify, transport=transport(transport_name), **settings)
         self._views: dict[str, View] = {}
 
     async def start(self, address: str) -> int:

@@ -1,6 +1,6 @@
-"""The bare server as a program: python -m controlplane.xds.testserver --port P --control-port Q.
+"""The bare server as a program: python -m tests.xds.testserver --port P --control-port Q.
 
-P serves discovery, Q the service of protos/harness.proto, with reflection. Port 0 takes one that the system
+P serves discovery, Q the service of harness.proto, with reflection. Port 0 takes one that the system
 gives; both are printed as one line of JSON when the server listens. SIGTERM and SIGINT stop it.
 """
 
@@ -11,16 +11,17 @@ import asyncio
 import json
 import signal
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import grpc
 import uvloop
 from grpc_reflection.v1alpha import reflection
 
-from .generated import harness_pb2
-from .harness import Harness, name_in
-from .messages import Message
-from .resources import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from controlplane.rpc.choice import TransportName
+from controlplane.xds.messages import Message
+from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from tests.xds.generated import harness_pb2
+from tests.xds.harness import Harness, name_in
 
 _SERVICE = "laneway.xds.harness.v1.Harness"
 _Control = Callable[[Harness, Any], str]
@@ -119,9 +120,9 @@ def control(harness: Harness) -> grpc.aio.Server:
     return server
 
 
-async def run(host: str, port: int, control_port: int) -> None:
+async def run(host: str, port: int, control_port: int, transport: TransportName) -> None:
     """Serve until a signal comes."""
-    harness = Harness()
+    harness = Harness(transport)
     server = control(harness)
     control_bound = server.add_insecure_port(f"{host}:{control_port}")
     await server.start()
@@ -140,8 +141,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=18000)
     parser.add_argument("--control-port", type=int, default=18001)
+    parser.add_argument("--transport", choices=get_args(TransportName), default="laneway")
     arguments = parser.parse_args()
-    uvloop.run(run(arguments.host, arguments.port, arguments.control_port))
+    uvloop.run(run(arguments.host, arguments.port, arguments.control_port, arguments.transport))
 
 
 if __name__ == "__main__":
