@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from controlplane.admin.answers import Proxy
 from controlplane.model.fields import refuse
+from controlplane.plan.preview import Explanation, ServiceMatch
 from controlplane.registry.types import Service, SourceStatus
 from controlplane.store.interface import DefinitionStore
 
@@ -74,16 +76,18 @@ class ControlPlane(Protocol):
         """
         ...
 
-    def matches(self, lane_name: str) -> dict[str, Any]:
-        """The body of `GET .../lanes/{lane}/matches`. The lane exists."""
+    def matches(self, lane_name: str) -> Sequence[tuple[str, Sequence[ServiceMatch]]]:
+        """By application of the lane's group: the services, and who would serve the lane. The lane exists."""
         ...
 
-    async def explain(self, request: ExplainRequest) -> dict[str, Any]:
-        """The body of the answer to `POST /v1/explain`. The gateway exists."""
+    async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
+        """What becomes of a request, by what is served now; `wanted`: by the definitions, as if all lanes
+        were rolled out. The gateway exists.
+        """
         ...
 
-    def proxies(self, node: str | None = None) -> list[dict[str, Any]]:
-        """One item a stream, as `GET /v1/proxies` shows them; or those of one node id, with their drift."""
+    def proxies(self, node: str | None = None) -> list[Proxy]:
+        """One item a stream; or those of one node id, with their drift."""
         ...
 
     def conflicts(self, service_id: str) -> list[str]:

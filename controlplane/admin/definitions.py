@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
-from controlplane.admin import bodies, openapi
+from controlplane.admin import bodies, openapi, shapes
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.problems import ApiError
 from controlplane.admin.references import refuse_ambiguous
@@ -235,7 +235,7 @@ def _add_lane_actions(routes: APIRouter, control: ControlPlane) -> None:
     async def matches(request: Request) -> Response:
         key = Key("Lane", request.path_params["group"], request.path_params["lane"])
         found(control.store.current.definitions, key)
-        return JSONResponse(control.matches(key.name))
+        return shapes.matches(control.matches(key.name)).response()
 
     routes.add_api_route(
         f"{path}/matches", matches, methods=["GET"], operation_id="matchLane", tags=["lanes"],

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from starlette.responses import JSONResponse
 
-from controlplane.admin import bodies, openapi, shapes
+from controlplane.admin import answers, bodies, openapi, shapes
 from controlplane.admin.control import ControlPlane, ExplainRequest
 from controlplane.admin.definitions import change
-from controlplane.admin.problems import MEDIA_TYPE, ApiError, problem
+from controlplane.admin.problems import MEDIA_TYPE, ApiError, not_ready
 from controlplane.admin.references import refuse_ambiguous
 from controlplane.model.definitions import Applied, Definitions
 from controlplane.model.export import export
@@ -67,13 +66,8 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         else:
             await change(control, request, transform, "apply")
         done = applied[0]
-        return JSONResponse(
-            {
-                "created": list(done.created),
-                "changed": list(done.changed),
-                "unchanged": list(done.unchanged),
-            }
-        )
+        created, changed, unchanged = map(list, (done.created, done.changed, done.unchanged))
+        return answers.Applied(created=created, changed=changed, unchanged=unchanged).response()
 
     @routes.get(
         "/v1/export",
@@ -99,7 +93,17 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             **openapi.failures(400, 413, 415, 422),
         },
     )
-    async def explain(request: Request) -> Response:
+    async def explain(
+        request: Request,
+        by: Annotated[
+            Literal["served", "definitions"],
+            Query(
+                alias="as",
+                description="served: what the proxies do now, also while a lane is switched; "
+                "definitions: what they will do once every lane is rolled out",
+            ),
+        ] = "served",
+    ) -> Response:
         asked = validate(ExplainRequest, await bodies.value(request, EXPLAIN_BYTES))
         assert isinstance(asked, ExplainRequest)
         gateways = control.store.current.definitions.gateways
@@ -108,7 +112,8 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             wrong = Problem("gateway", "is not a known gateway", asked.gateway, remedy)
             raise DefinitionError(422, f"There is no gateway {asked.gateway}", [wrong])
         async with request.app.state.heavy:
-            return JSONResponse(await control.explain(asked))
+            explanation = await control.explain(asked, by == "definitions")
+        return shapes.explained(explanation).response()
 
 
 def _revisions(routes: APIRouter, control: ControlPlane) -> None:
@@ -118,12 +123,13 @@ def _revisions(routes: APIRouter, control: ControlPlane) -> None:
         tags=["revisions"],
         summary="The last changes, the newest first",
         responses={
-            200: openapi.answer(openapi.items("Revision"), "Who changed what, and when"),
+            200: openapi.answer(openapi.reference("Revisions"), "Who changed what, and when"),
             **openapi.failures(422, 503),
         },
     )
     async def revisions(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
-        return JSONResponse({"items": [shapes.revision(one) for one in await control.store.revisions(limit)]})
+        found = await control.store.revisions(limit)
+        return answers.Revisions(items=[shapes.revision(one) for one in found]).response()
 
     @routes.post(
         "/v1/revisions/{revision}/undo",
@@ -152,7 +158,7 @@ def _revisions(routes: APIRouter, control: ControlPlane) -> None:
             raise ApiError(404, "There is no such revision.", wrong)
         stored = await control.store.undo(int(text), request.scope["state"]["author"])
         made = [one for one in await control.store.revisions(1000) if one.number == stored.revision]
-        return JSONResponse(shapes.revision(made[0]))
+        return shapes.revision(made[0]).response()
 
 
 def _observed(routes: APIRouter, control: ControlPlane) -> None:
@@ -169,7 +175,7 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
             shapes.service(one, decided.get(name), control.conflicts(name))
             for name, one in sorted(control.services().items())
         ]
-        return JSONResponse({"items": items, "sources": shapes.sources(control)})
+        return answers.Services(items=items, sources=shapes.sources(control)).response()
 
     @routes.get(
         "/v1/services/{service:path}",
@@ -195,19 +201,18 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
             remedy = f"did you mean {error.nearest}?" if error.nearest else "see /v1/services"
             wrong = Problem("service", "is not known to any registry", name, remedy)
             raise ApiError(404, f"No registry knows the service {name[:200]}.", wrong) from error
-        return JSONResponse(
-            shapes.service(one, shapes.overrides(control).get(one.id), control.conflicts(one.id))
-        )
+        decided = shapes.overrides(control).get(one.id)
+        return shapes.service(one, decided, control.conflicts(one.id)).response()
 
     @routes.get(
         "/v1/proxies",
         operation_id="listProxies",
         tags=["observed"],
         summary="The connected Envoys",
-        responses={200: openapi.answer(openapi.items("Proxy"), "One item a stream")},
+        responses={200: openapi.answer(openapi.reference("Proxies"), "One item a stream")},
     )
     async def proxies() -> Response:
-        return JSONResponse({"items": control.proxies()})
+        return answers.Proxies(items=control.proxies()).response()
 
     @routes.get(
         "/v1/proxies/{node:path}",
@@ -215,7 +220,10 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
         tags=["observed"],
         summary="The streams of one node id, with what it does not have as the snapshot has it",
         openapi_extra={"parameters": [_path_parameter("node")]},
-        responses={200: openapi.answer(openapi.items("Proxy"), "One item a stream"), **openapi.failures(404)},
+        responses={
+            200: openapi.answer(openapi.reference("Proxies"), "One item a stream"),
+            **openapi.failures(404),
+        },
     )
     async def proxy(request: Request) -> Response:
         node = request.path_params["node"]
@@ -223,7 +231,7 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
         if not found:
             wrong = Problem("node", "is not the id of a connected proxy", node, "see /v1/proxies")
             raise ApiError(404, f"No proxy with the node id {node[:200]} is connected.", wrong)
-        return JSONResponse({"items": found})
+        return answers.Proxies(items=found).response()
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
@@ -239,10 +247,10 @@ def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry
         operation_id="health",
         tags=["health"],
         summary="The process is alive",
-        responses={200: openapi.answer({"type": "object"}, "Alive")},
+        responses={200: openapi.answer(openapi.reference("Alive"), "Alive")},
     )
     async def healthz() -> Response:
-        return JSONResponse({"status": "ok"})
+        return answers.Alive(status="ok").response()
 
     @routes.get(
         "/readyz",
@@ -253,12 +261,12 @@ def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry
     )
     async def readyz() -> Response:
         waiting = control.ready()
-        known = {"store": shapes.store(control), "sources": shapes.sources(control)}
+        store, sources = shapes.store(control), shapes.sources(control)
         if waiting:
             wrong = [Problem("", one, None, "wait; the log says more") for one in waiting]
             detail = f"Not ready: {'; '.join(waiting)}."
-            return problem(503, detail, wrong, **known)
-        return JSONResponse({"ready": True, "waiting": [], **known})
+            return not_ready(detail, wrong, store, sources)
+        return answers.Ready(ready=True, waiting=[], store=store, sources=sources).response()
 
     @routes.get(
         "/metrics",

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
+from controlplane.admin import answers
 from controlplane.model.problems import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -30,26 +31,33 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
 
-class ProblemResponse(JSONResponse):
-    media_type = MEDIA_TYPE
-
-
 def problem(
     status: int,
     detail: str,
     errors: Iterable[Problem] = (),
     headers: Mapping[str, str] | None = None,
-    **members: Any,
-) -> ProblemResponse:
-    """The response that says `detail`; `errors` are the mistakes field by field, `members` what is special
-    to this problem.
-    """
-    body: dict[str, Any] = {
+) -> Response:
+    """The response that says `detail`; `errors` are the mistakes field by field."""
+    return answer(answers.Problem(**_said(status, detail, errors)), headers)
+
+
+def not_ready(
+    detail: str, errors: Iterable[Problem], store: answers.Store, sources: list[answers.Source]
+) -> Response:
+    """The response of a probe of readiness that fails."""
+    return answer(answers.NotReady(**_said(503, detail, errors), store=store, sources=sources))
+
+
+def answer(body: answers.Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """A problem as a response."""
+    return Response(body.model_dump_json(exclude_defaults=True), body.status, headers, MEDIA_TYPE)
+
+
+def _said(status: int, detail: str, errors: Iterable[Problem]) -> dict[str, Any]:
+    return {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail.encode("utf-8", "backslashreplace").decode()[:2000],
-        "errors": [error.as_json() for error in errors],
-        **members,
+        "errors": [answers.Mistake(**error.as_json()) for error in errors],
     }
-    return ProblemResponse(body, status_code=status, headers=dict(headers or {}))

@@ -1,15 +1,26 @@
-"""What the admin API shows of services and revisions."""
+"""What the admin API shows of services, revisions and lanes, as the models of `answers`."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
+from controlplane.admin import answers
 from controlplane.admin.control import ControlPlane
+from controlplane.model.documents import Condition
+from controlplane.plan.evaluate import ConditionOutcome, LaneOutcome
+from controlplane.plan.preview import Explanation, Hop, ServiceMatch
 from controlplane.registry.names import ServiceNameError
 from controlplane.registry.types import Instance, Service, SourceStatus
 from controlplane.store.interface import Revision
+
+VALUE_BYTES = 256
+"""Of one value that an answer shows; what is longer is cut, and its length said."""
+LIST_BYTES = 1024
+"""Of the list of a condition with `in`."""
+LINES = 2000
+"""Lanes and conditions that one answer shows."""
 
 
 def time_text(seconds: float) -> str | None:
@@ -29,70 +40,179 @@ def overrides(control: ControlPlane) -> dict[str, str]:
     return found
 
 
-def sources(control: ControlPlane) -> list[dict[str, Any]]:
+def sources(control: ControlPlane) -> list[answers.Source]:
     """`sources` of /v1/services and /readyz: is what is shown of each registry what it has now?"""
     return [_source(one) for one in control.sources()]
 
 
-def store(control: ControlPlane) -> dict[str, Any]:
+def store(control: ControlPlane) -> answers.Store:
     """`store` of /readyz: are the definitions that are served those that hold?"""
-    return {"problem": control.store.problem or None}
+    return answers.Store(problem=control.store.problem or None)
 
 
-def _source(one: SourceStatus) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "version": one.version or None,
-        "state": one.state.value,
-        "problem": one.error or None,
-        "unreachable_since": time_text(one.unreachable_since),
-        "updated": time_text(one.updated),
-        "age": max(0, round(time.time() - one.updated)) if one.updated else None,
-        "services": one.services,
-        "instances": one.instances,
-        "held_services": one.held_services,
-        "held_instances": one.held,
-    }
+def _source(one: SourceStatus) -> answers.Source:
+    return answers.Source(
+        name=one.name,
+        version=one.version or None,
+        state=one.state,
+        problem=one.error or None,
+        unreachable_since=time_text(one.unreachable_since),
+        updated=time_text(one.updated),
+        age=max(0, round(time.time() - one.updated)) if one.updated else None,
+        services=one.services,
+        instances=one.instances,
+        held_services=one.held_services,
+        held_instances=one.held,
+    )
 
 
-def service(one: Service, application: str | None, conflicts: list[str]) -> dict[str, Any]:
+def service(one: Service, application: str | None, conflicts: list[str]) -> answers.Service:
     """An item of /v1/services; `application` is what a definition says, if one does."""
-    return {
-        "service": one.id,
-        "source": one.source,
-        "updated": time_text(one.updated),
-        "held": one.held,
-        "protocol": one.protocol.value or None,
-        "instances": [_instance(instance, one, application) for instance in one.instances],
-        "refused": [
-            {"address": refused.address, "port": refused.port, "reason": refused.reason}
+    return answers.Service(
+        service=one.id,
+        source=one.source,
+        updated=time_text(one.updated),
+        held=one.held,
+        protocol=one.protocol.value or None,
+        instances=[_instance(instance, one, application) for instance in one.instances],
+        refused=[
+            answers.Refused(address=refused.address, port=refused.port, reason=refused.reason)
             for refused in one.refused
         ],
-        "conflicts": conflicts,
-        "warnings": list(one.warnings),
-    }
+        conflicts=conflicts,
+        warnings=list(one.warnings),
+    )
 
 
-def _instance(one: Instance, of: Service, application: str | None) -> dict[str, Any]:
-    return {
-        "address": one.address,
-        "port": one.port,
-        "tag": one.tag,
-        "application": application or one.application or of.name,
-        "health": one.health.value,
-        "weight": one.weight,
-        "held": one.held,
-        "metadata": dict(one.metadata),
-    }
+def _instance(one: Instance, of: Service, application: str | None) -> answers.Instance:
+    return answers.Instance(
+        address=one.address,
+        port=one.port,
+        tag=one.tag,
+        application=application or one.application or of.name,
+        health=one.health,
+        weight=one.weight,
+        held=one.held,
+        metadata=dict(one.metadata),
+    )
 
 
-def revision(one: Revision) -> dict[str, Any]:
+def revision(one: Revision) -> answers.Revision:
     """An item of /v1/revisions."""
-    return {
-        "revision": one.number,
-        "at": time_text(one.at),
-        "who": one.author,
-        "note": one.note,
-        "what": [change.what for change in one.changes],
-        "diff": one.diff,
-    }
+    return answers.Revision(
+        revision=one.number,
+        at=time_text(one.at),
+        who=one.author,
+        note=one.note,
+        what=[change.what for change in one.changes],
+        diff=one.diff,
+    )
+
+
+def addresses(instances: Iterable[Instance]) -> list[str]:
+    """ip:port of each, an IPv6 address in brackets."""
+    return [f"[{i.address}]:{i.port}" if ":" in i.address else f"{i.address}:{i.port}" for i in instances]
+
+
+def matches(found: Sequence[tuple[str, Sequence[ServiceMatch]]]) -> answers.Matches:
+    """The body of GET .../lanes/{lane}/matches."""
+    return answers.Matches(
+        applications=[
+            answers.ApplicationMatch(
+                application=application,
+                services=[
+                    answers.ServiceMatch(
+                        service=one.service,
+                        tagged=addresses(one.tagged),
+                        base=one.base,
+                        fallback=one.fallback and not one.strict,
+                        refused=one.fallback and one.strict,
+                    )
+                    for one in services
+                ],
+            )
+            for application, services in found
+        ]
+    )
+
+
+def explained(found: Explanation) -> answers.Explained:
+    """The body of POST /v1/explain."""
+    decision = found.decision
+    listed, left_out = evaluated(decision.evaluated)
+    return answers.Explained(
+        route=decision.route.name if decision.route else None,
+        lane=decision.lane,
+        reason=decision.reason,
+        path=found.path,
+        removed_headers=list(found.removed_headers),
+        evaluated=listed,
+        evaluated_left_out=left_out,
+        hops=[_hop(one) for one in found.hops],
+        candidates=[answers.Candidate(lane=lane, share=share) for lane, share in decision.candidates],
+    )
+
+
+def _hop(one: Hop) -> answers.Hop:
+    return answers.Hop(
+        application=one.application,
+        service=one.service,
+        tag=one.tag,
+        instances=addresses(one.instances),
+        fallback=one.fallback,
+        refused=one.refused,
+    )
+
+
+def evaluated(outcomes: Sequence[LaneOutcome]) -> tuple[list[answers.LaneOutcome], int]:
+    """Why each lane was chosen or passed over, and how many more lanes were looked at than are listed.
+
+    The last one is always listed: it is the one that was chosen, if any was.
+    """
+    if not outcomes:
+        return [], 0
+    *passed, last = outcomes
+    listed: list[answers.LaneOutcome] = []
+    left = LINES - len(last.conditions)
+    for outcome in passed:
+        left -= 1 + len(outcome.conditions)
+        if left <= 0:
+            break
+        listed.append(_outcome(outcome))
+    return [*listed, _outcome(last)], len(passed) - len(listed)
+
+
+def _outcome(outcome: LaneOutcome) -> answers.LaneOutcome:
+    conditions = [_condition(one) for one in outcome.conditions]
+    return answers.LaneOutcome(lane=outcome.lane, matched=outcome.matched, conditions=conditions)
+
+
+def _condition(outcome: ConditionOutcome) -> answers.ConditionOutcome:
+    value = outcome.value
+    text = None if value is None else value[:VALUE_BYTES].decode(errors="backslashreplace")
+    long = len(value) if value is not None and len(value) > VALUE_BYTES else 0
+    return answers.ConditionOutcome(
+        condition=_shown(outcome.condition),
+        value=f"{text}…" if long else text,
+        met=outcome.met,
+        length=long,
+    )
+
+
+def _shown(condition: Condition) -> answers.ShownCondition:
+    value = condition.value
+    shown = answers.ShownCondition(
+        source=condition.source, name=condition.name, operator=condition.operator, value=""
+    )
+    if isinstance(value, str) and len(value) > VALUE_BYTES:
+        return shown.model_copy(update={"value": f"{value[:VALUE_BYTES]}…", "length": len(value)})
+    if not isinstance(value, tuple):
+        return shown.model_copy(update={"value": value})
+    some: list[str] = []
+    room = LIST_BYTES
+    for one in value:
+        room -= len(one)
+        if room < 0:
+            break
+        some.append(one)
+    return shown.model_copy(update={"value": some, "left_out": len(value) - len(some)})

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import structlog
 
+from controlplane.admin.answers import Proxy
 from controlplane.admin.control import ExplainRequest
-from controlplane.app import control
+from controlplane.app import proxies
 from controlplane.model.definitions import Definitions
 from controlplane.model.parsing import parse_documents
-from controlplane.plan.planner import Plan
+from controlplane.plan.lanes import enabled_lanes, meaning_of
+from controlplane.plan.planner import Plan, Planner
+from controlplane.plan.preview import Explanation, ServiceMatch, explain, matches
 from controlplane.plan.request import Request
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.catalog import Catalog
@@ -131,26 +133,32 @@ class Laneway:
     def resolve_service(self, name: str) -> Service:
         return self.catalog.services[self._names.resolve(name)]
 
-    def _plan(self) -> tuple[Definitions, Plan]:
+    def _wanted(self) -> Plan:
+        """The plan as it is once every lane has been rolled out."""
         definitions, services = self.store.current.definitions, self.catalog.services
         kept = self._defined
         if kept is None or kept[0] is not definitions or kept[1] is not services:
-            plan = control.defined_plan(definitions, services, self._names.resolve)
+            known = enabled_lanes(definitions)
+            deployed = Deployed(known, frozenset(known))
+            plan = Planner().plan(definitions, deployed, services, self._names.resolve)
             kept = self._defined = (definitions, services, plan)
-        return definitions, kept[2]
+        return kept[2]
 
-    def matches(self, lane_name: str) -> dict[str, Any]:
-        definitions, plan = self._plan()
-        return control.lane_matches(definitions, plan, lane_name)
+    def _served(self) -> Plan:
+        """The plan that proxies are sent; the wanted one until there is one."""
+        return self.publisher.plan if self.xds.ready else self._wanted()
 
-    async def explain(self, request: ExplainRequest) -> dict[str, Any]:
-        definitions, plan = self._plan()
+    def matches(self, lane_name: str) -> list[tuple[str, list[ServiceMatch]]]:
+        return matches(self._served(), meaning_of(self.store.current.definitions, lane_name))
+
+    async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
+        plan = self._wanted() if wanted else self._served()
         asked = Request(request.method, request.host, request.path, request.headers)
         # Ten thousand lanes on the largest headers take seconds, in which the proxies are to be served.
-        return await asyncio.to_thread(control.explain, definitions, plan, request.gateway, asked)
+        return await asyncio.to_thread(explain, plan, request.gateway, asked)
 
-    def proxies(self, node: str | None = None) -> list[dict[str, Any]]:
-        return [control.proxy(connected) for connected in self.xds.proxies(node)]
+    def proxies(self, node: str | None = None) -> list[Proxy]:
+        return [proxies.shown(connected) for connected in self.xds.proxies(node)]
 
     def conflicts(self, service_id: str) -> list[str]:
         return [

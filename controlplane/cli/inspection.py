@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,13 @@ from controlplane.cli.output import console, fail, line, show, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+
+class By(StrEnum):
+    """By which plan a request is explained."""
+
+    SERVED = "served"
+    DEFINITIONS = "definitions"
 
 
 def matches(
@@ -37,7 +45,11 @@ def matches_table(result: dict[str, Any]) -> RenderableType:
     for application in result["applications"]:
         for one in application["services"] or [{"service": "-", "tagged": [], "base": 0, "fallback": False}]:
             tagged = one["tagged"]
-            goes = "lane" if tagged else "base (fallback)" if one["fallback"] else "nobody"
+            goes = "lane" if tagged else "nobody"
+            if one["fallback"]:
+                goes = "base (fallback)"
+            elif one.get("refused"):
+                goes = "nobody: 503, fallback is none"
             rows.append(
                 (
                     application["application"],
@@ -58,6 +70,13 @@ def explain(
     header: Annotated[
         list[str], typer.Option("--header", "-H", help="A header as `Name: value`; may be repeated.")
     ] = [],  # noqa: B006 - Typer reads the default, nothing changes it
+    by: Annotated[
+        By,
+        typer.Option(
+            "--as",
+            help="served: what the proxies do now; definitions: what they do once every lane is rolled out.",
+        ),
+    ] = By.SERVED,
     output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
@@ -71,7 +90,7 @@ def explain(
         headers.append([name.strip(), value.strip()])
     question = {"gateway": gateway, "method": method, "host": host, "path": path, "headers": headers}
     with Client(server, token) as client:
-        result = client.send("POST", "/v1/explain", question)
+        result = client.send("POST", f"/v1/explain?as={by.value}", question)
     if output in (Output.JSON, Output.YAML):
         show(result, output)
     else:
@@ -112,7 +131,7 @@ def _print_explanation(result: dict[str, Any]) -> None:
             one["service"],
             one.get("tag") or "base",
             ", ".join(one.get("instances") or ()) or "none",
-            "yes" if one.get("fallback") else "no",
+            "none: 503" if one.get("refused") else "yes" if one.get("fallback") else "no",
         )
         for one in result.get("hops") or ()
     ]

@@ -13,7 +13,8 @@ from controlplane.model.documents import Application
 class LaneMeaning:
     """An enabled lane as routing sees it.
 
-    `strict` holds the applications of the group that must not fall back to base.
+    strict: the applications of the group that must not fall back to base. order: the group's applications as
+    it lists them.
     """
 
     name: str
@@ -24,6 +25,7 @@ class LaneMeaning:
     inherit_tag: bool = True
     header: str = "x-lane"
     baggage: str = "lane"
+    order: tuple[str, ...] = ()
 
     def same_route(self, other: LaneMeaning) -> bool:
         """True if a request coloured under one meaning is routed alike under the other."""
@@ -53,6 +55,7 @@ def meaning_of(definitions: Definitions, name: str) -> LaneMeaning:
         inherit_tag=group.inherit_tag,
         header=carriers.header.lower(),
         baggage=carriers.baggage,
+        order=group.applications,
     )
 
 

@@ -19,10 +19,11 @@ Resolve = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What goes where, for every service and gateway."""
+    """What goes where, for every service and gateway. `lanes` are those that proxies know, by name."""
 
     services: Mapping[str, ServicePlan] = field(default_factory=dict[str, ServicePlan])
     gateways: Mapping[str, GatewayPlan] = field(default_factory=dict[str, GatewayPlan])
+    lanes: Mapping[str, LaneMeaning] = field(default_factory=dict[str, LaneMeaning])
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class Planner:
         for application in applications:
             changed |= self._members.get(application, set())
         self._update(changed.difference(gone), gone)
-        return Plan(self._plans, self._gateways)
+        return Plan(self._plans, self._gateways, deployed.known)
 
     def _update(self, changed: Iterable[str], gone: Iterable[str]) -> None:
         plans = dict(self._plans)

@@ -10,8 +10,11 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from controlplane.admin.answers import Proxy
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.control import ExplainRequest
+from controlplane.plan.evaluate import Decision
+from controlplane.plan.preview import Explanation, ServiceMatch
 from controlplane.registry.names import resolve
 from controlplane.registry.types import Instance, Refused, Service, SourceStatus
 from controlplane.store.memory import MemoryStore
@@ -90,16 +93,17 @@ class SmallControl:
     def resolve_service(self, name: str) -> Service:
         return SERVICES[resolve(SERVICES, name)]
 
-    def matches(self, lane_name: str) -> dict[str, Any]:
-        return {"applications": []}
+    def matches(self, lane_name: str) -> Sequence[tuple[str, Sequence[ServiceMatch]]]:
+        return []
 
-    async def explain(self, request: ExplainRequest) -> dict[str, Any]:
-        return {"route": None, "lane": None, "reason": "no route", "evaluated": [], "hops": []}
+    async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
+        return Explanation(Decision(None, None, "wanted" if wanted else "no route"), request.path, (), ())
 
-    def proxies(self, node: str | None = None) -> list[dict[str, Any]]:
-        if node is None:
-            return [PROXY, PROXY]
-        return [PROXY | {"drift": [DRIFT]}] if node == PROXY["node"] else []
+    def proxies(self, node: str | None = None) -> list[Proxy]:
+        found = [PROXY, PROXY]
+        if node is not None:
+            found = [PROXY | {"drift": [DRIFT]}] if node == PROXY["node"] else []
+        return [Proxy.model_validate(one) for one in found]
 
     def conflicts(self, service_id: str) -> list[str]:
         return []

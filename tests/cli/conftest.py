@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +14,10 @@ from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.control import ExplainRequest
 from controlplane.admin.serve import AdminServer
 from controlplane.admin.tokens import Tokens
+from controlplane.model.documents import Condition
+from controlplane.plan.evaluate import ConditionOutcome, Decision, LaneOutcome
+from controlplane.plan.preview import Explanation, Hop, ServiceMatch
+from controlplane.registry.types import Instance
 from controlplane.store.memory import MemoryStore
 from tests.admin.conftest import SmallControl
 
@@ -36,32 +40,21 @@ class Control(SmallControl):
 
     asked: ExplainRequest | None = None
 
-    def matches(self, lane_name: str) -> dict[str, Any]:
-        return MATCHES
+    def matches(self, lane_name: str) -> Sequence[tuple[str, Sequence[ServiceMatch]]]:
+        tagged = Instance("127.0.1.4", 20001, "gray", "spring-cloud-a")
+        return [
+            ("spring-cloud-a", [ServiceMatch("spring-cloud-a", "sc-A", (tagged,), 1, False, False)]),
+            ("spring-cloud-b", [ServiceMatch("spring-cloud-b", "sc-B", (), 1, True, False)]),
+        ]
 
-    async def explain(self, request: ExplainRequest) -> dict[str, Any]:
+    async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
         self.asked = request
-        return {
-            "route": "a",
-            "lane": "gray",
-            "reason": "the rule of lane gray matches",
-            "evaluated": [
-                {
-                    "lane": "gray",
-                    "matched": True,
-                    "conditions": [{"condition": "header canary == gray", "value": "gray", "met": True}],
-                }
-            ],
-            "hops": [
-                {
-                    "application": "spring-cloud-b",
-                    "service": "sc-B",
-                    "tag": None,
-                    "instances": ["127.0.1.2:20002"],
-                    "fallback": True,
-                }
-            ],
-        }
+        condition = Condition(source="header", name="canary", operator="==", value="gray")
+        outcome = LaneOutcome("gray", True, (ConditionOutcome(condition, b"gray", True),))
+        base = Instance("127.0.1.2", 20002, None, "spring-cloud-b")
+        decision = Decision(None, "gray", "the rule of lane gray matches", (outcome,))
+        hop = Hop("spring-cloud-b", "sc-B", None, (base,), True)
+        return Explanation(decision, request.path.partition("?")[0], (), (hop,))
 
 
 def serve(tokens: dict[str, str] | None = None) -> Iterator[tuple[str, Control]]:

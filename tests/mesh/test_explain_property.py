@@ -181,13 +181,22 @@ class Generator:
         return pick.choice(["GET", "POST"]), pick.choice(SENT_HOSTS), path, headers
 
 
-@pytest.fixture(scope="module")
-def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
-    made = new_mesh(drain=0.0)
+def started(mesh: Mesh) -> Mesh:
     for number, service in enumerate(SERVICES):
         for tag in ("", "t1", "t2"):
-            made.pod(f"{service}{tag}", service, service, tag=tag, sidecar=False, port=20001 + number)
-    return made.start()
+            mesh.pod(f"{service}{tag}", service, service, tag=tag, sidecar=False, port=20001 + number)
+    return mesh.start()
+
+
+@pytest.fixture(scope="module")
+def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
+    return started(new_mesh(drain=0.0))
+
+
+@pytest.fixture(scope="module")
+def draining(new_mesh: Callable[..., Mesh]) -> Mesh:
+    """No drain of its lanes ends while a test runs."""
+    return started(new_mesh(drain=3600.0))
 
 
 def compare(mesh: Mesh, request: tuple[str, str, str, list[Header]], made: Generator) -> bool | None:
@@ -219,6 +228,27 @@ def compare(mesh: Mesh, request: tuple[str, str, str, list[Header]], made: Gener
     return explained["lane"] is not None
 
 
+def served(mesh: Mesh, made: Generator, before: Generator | None) -> None:
+    """Replace what the round `before` defined by what `made` defines, and wait until the edge has it."""
+    if before is not None:
+        for name in before.groups:
+            mesh.rest.done("DELETE", f"/v1/lane-groups/{name}")
+        for old in before.routes:
+            mesh.rest.done("DELETE", f"/v1/gateways/edge/routes/{old['name']}")
+    mesh.apply(mesh.gateway(trust_client_lane=made.trusting), *made.documents)
+    probe = f"probe-{made.number}"
+
+    def arrived() -> bool:
+        answer = mesh.edge.request("GET", f"/{probe}", [("probe", "1")], host=f"{probe}.test")
+        return answer.status == 200 and answer.received("x-lane") == [probe]
+
+    try:
+        until(arrived, 10, f"round {made.number} of seed {SEED}")
+    except AssertionError:
+        mesh.check_accepted()
+        raise
+
+
 @pytest.mark.timeout(60 + ROUNDS * 10)
 def test_explain_is_what_the_edge_does(mesh: Mesh, capsys: pytest.CaptureFixture[str]) -> None:
     random_ = random.Random(SEED)
@@ -226,24 +256,8 @@ def test_explain_is_what_the_edge_does(mesh: Mesh, capsys: pytest.CaptureFixture
     before: Generator | None = None
     for number in range(1, ROUNDS + 1):
         made = Generator(random_, number)
-        if before is not None:
-            for name in before.groups:
-                mesh.rest.done("DELETE", f"/v1/lane-groups/{name}")
-            for old in before.routes:
-                mesh.rest.done("DELETE", f"/v1/gateways/edge/routes/{old['name']}")
-        mesh.apply(mesh.gateway(trust_client_lane=made.trusting), *made.documents)
+        served(mesh, made, before)
         before = made
-        probe = f"probe-{number}"
-
-        def arrived(name: str = probe) -> bool:
-            answer = mesh.edge.request("GET", f"/{name}", [("probe", "1")], host=f"{name}.test")
-            return answer.status == 200 and answer.received("x-lane") == [name]
-
-        try:
-            until(arrived, 10, f"round {number} of seed {SEED}")
-        except AssertionError:
-            mesh.check_accepted()
-            raise
         for _ in range(REQUESTS):
             outcome = compare(mesh, made.request(), made)
             compared += 1
@@ -253,3 +267,34 @@ def test_explain_is_what_the_edge_does(mesh: Mesh, capsys: pytest.CaptureFixture
         print(f"\nexplain: seed {SEED}, {compared} compared, {chosen} in a lane, {by_chance} by chance")
     assert compared >= 2000 or ROUNDS < 20
     assert chosen > compared / 20
+
+
+@pytest.mark.timeout(60 + ROUNDS * 5)
+def test_explain_is_what_the_edge_does_while_lanes_drain(draining: Mesh) -> None:
+    """Half of the lanes get another tag: until their colour has drained, the edge gives it to nobody."""
+    random_ = random.Random(SEED + 1)
+    before: Generator | None = None
+    for number in range(1, max(2, ROUNDS // 4) + 1):
+        made = Generator(random_, number)
+        served(draining, made, before)
+        before = made
+        moved = [one for one in made.documents if one["kind"] == "Lane" and random_.random() < 0.5]
+        moved = [one | {"tag": "t1" if one["tag"] == "t2" else "t2"} for one in moved]
+        # What tells that the edge has it: a lane of a name of its own, which has nothing to drain.
+        mark = lane(
+            f"mark-{number}",
+            f"probe-{number}",
+            "t1",
+            routes=[f"probe-{number}"],
+            rule=rule(header("probe", "2")),
+            priority=0,
+        )
+        draining.apply(*moved, mark)
+
+        def arrived(name: str = f"mark-{number}", path: str = f"probe-{number}") -> bool:
+            answer = draining.edge.request("GET", f"/{path}", [("probe", "2")], host=f"{path}.test")
+            return answer.status == 200 and answer.received("x-lane") == [name]
+
+        until(arrived, 10, f"the drain of round {number} of seed {SEED}")
+        for _ in range(REQUESTS // 2):
+            compare(draining, made.request(), made)

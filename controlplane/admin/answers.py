@@ -1,0 +1,327 @@
+"""The bodies of answers: instances of these models, of which the OpenAPI description is made, too."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from controlplane.registry.types import Health, SourceState
+
+Count = Annotated[int, Field(ge=0)]
+Slot = Annotated[int, Field(ge=0, le=10_000)]
+Scalar = str | int | float | bool | None
+
+
+class Answer(BaseModel):
+    """Base of every answer. A field with a default is left out where it has that value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def response(self, status: int = 200, media: str = "application/json", **headers: str) -> Response:
+        """The HTTP response with this body; `headers` are names with _ for -."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return Response(self.model_dump_json(exclude_defaults=True), status, named, media)
+
+
+class Mistake(Answer):
+    """One field that is wrong; `document` is `Kind/name` where a change is about several."""
+
+    field: str
+    value: Scalar
+    message: str
+    remedy: str
+    document: str = ""
+
+
+class Problem(Answer):
+    """An error, as RFC 9457 has it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[Mistake]
+
+
+class Applied(Answer):
+    """What was or would be done, as kind/name."""
+
+    created: list[str]
+    changed: list[str]
+    unchanged: list[str]
+
+
+class Status(BaseModel):
+    """What the control plane adds to a document. Not read, but for the slots of a lane that has none."""
+
+
+class LaneStatus(Status):
+    slots: Annotated[
+        dict[str, list[tuple[Slot, Slot]]],
+        Field(description="By base route: ranges [start, end] of 0-9999, end exclusive."),
+    ] = {}
+    warnings: list[str] = []
+
+
+STATUSES: dict[str, type[Status]] = {"Lane": LaneStatus}
+"""The status of kinds that have more than an empty one."""
+
+
+class Instance(Answer):
+    address: str
+    port: Count
+    tag: str | None
+    application: str
+    health: Health
+    weight: float
+    held: bool
+    metadata: dict[str, str]
+
+
+class Refused(Answer):
+    """An instance that is not used, and why."""
+
+    address: str
+    port: Count
+    reason: str
+
+
+class Service(Answer):
+    service: str
+    source: str
+    updated: str | None
+    held: bool
+    protocol: str | None
+    instances: list[Instance]
+    refused: list[Refused]
+    conflicts: list[str]
+    warnings: list[str]
+
+
+class Source(Answer):
+    """How a registry stands."""
+
+    name: str
+    version: str | None
+    state: Annotated[
+        SourceState,
+        Field(
+            description="waiting: not everything was heard yet; complete; incomplete: heard, but some of it "
+            "cannot be used; stale: cannot be heard, what it said last is served"
+        ),
+    ]
+    problem: str | None
+    unreachable_since: str | None
+    updated: str | None
+    age: Annotated[Count | None, Field(description="Seconds since `updated`")]
+    services: Count
+    instances: Count
+    held_services: Count
+    held_instances: Count
+
+
+class Services(Answer):
+    items: list[Service]
+    sources: list[Source]
+
+
+class Nack(Answer):
+    """A rejection: what a proxy said to a version."""
+
+    version: str
+    message: str
+    at: str
+
+
+class TypeState(Answer):
+    """Versions of one type that a proxy was sent last, and took last; `nack` while a rejection stands."""
+
+    sent: str
+    acked: str
+    nack: Nack | None
+
+
+class HeldChange(Answer):
+    """A change that a proxy does not get because another one, `node`, rejected it."""
+
+    type: str
+    name: str
+    version: str
+    node: str
+    nack: Nack | None
+
+
+class Drift(Answer):
+    """A resource that a proxy does not have as the snapshot has it."""
+
+    type: str
+    name: str
+    version: str
+    state: str
+    nack: Nack | None
+
+
+class Proxy(Answer):
+    """One stream of a connected Envoy, or of a gRPC client."""
+
+    node: str
+    cluster: str
+    role: str
+    envoy: str
+    variant: str
+    connected: str
+    types: dict[str, TypeState]
+    held: list[HeldChange]
+    warnings: list[str]
+    drift: Annotated[list[Drift] | None, Field(description="Only where one node is asked for")] = None
+
+
+class Proxies(Answer):
+    items: list[Proxy]
+
+
+class ServiceMatch(Answer):
+    """Instances of a service that have the lane's tag, and the number of those of base.
+
+    fallback: none of them can be reached, and base serves the lane. refused: neither may base, so that calls
+    are answered with 503.
+    """
+
+    service: str
+    tagged: list[str]
+    base: Count
+    fallback: bool
+    refused: bool = False
+
+
+class ApplicationMatch(Answer):
+    application: str
+    services: list[ServiceMatch]
+
+
+class Matches(Answer):
+    applications: list[ApplicationMatch]
+
+
+class ShownCondition(Answer):
+    """A condition; what is long in it is cut, with its `length`, or the number of texts `left_out`, said."""
+
+    source: str
+    name: str
+    operator: str
+    value: str | float | list[str]
+    length: Count = 0
+    left_out: Count = 0
+
+
+class ConditionOutcome(Answer):
+    """`value` is the request's, null where it has none; a long one is cut, and its `length` in bytes said."""
+
+    condition: ShownCondition
+    value: str | None
+    met: bool
+    length: Count = 0
+
+
+class LaneOutcome(Answer):
+    lane: str
+    matched: bool
+    conditions: list[ConditionOutcome]
+
+
+class Hop(Answer):
+    """Who would serve the request in one service. fallback: base, in place of the lane; refused: nobody, for
+    the lane has no fallback there.
+    """
+
+    application: str
+    service: str
+    tag: str | None
+    instances: list[str]
+    fallback: bool
+    refused: bool = False
+
+
+class Candidate(Answer):
+    """A lane, or base, and the share of the requests that it gets, in percent."""
+
+    lane: str | None
+    share: float
+
+
+class Explained(Answer):
+    route: str | None
+    lane: str | None
+    reason: str
+    path: Annotated[str, Field(description="The path that routes match and the application gets")]
+    removed_headers: Annotated[
+        list[str], Field(description="Names of the request's headers that no application gets")
+    ]
+    evaluated: list[LaneOutcome]
+    evaluated_left_out: Annotated[
+        Count, Field(description="Lanes that were looked at and are not listed")
+    ] = 0
+    hops: list[Hop]
+    candidates: list[Candidate] = []
+
+
+class Revision(Answer):
+    revision: Count
+    at: str | None
+    who: str
+    note: str
+    what: list[str]
+    diff: str
+
+
+class Revisions(Answer):
+    items: list[Revision]
+
+
+class Store(Answer):
+    problem: Annotated[
+        str | None,
+        Field(description="Why the store cannot be read now; the definitions known last are served"),
+    ]
+
+
+class Ready(Answer):
+    ready: bool
+    waiting: list[str]
+    store: Store
+    sources: list[Source]
+
+
+class NotReady(Problem):
+    """What is waited for."""
+
+    store: Store
+    sources: list[Source]
+
+
+class Alive(Answer):
+    status: Literal["ok"]
+
+
+ANSWERS: list[type[BaseModel]] = [
+    Problem,
+    NotReady,
+    Applied,
+    Service,
+    Services,
+    Proxies,
+    Matches,
+    Explained,
+    Revision,
+    Revisions,
+    Ready,
+    Alive,
+]
+"""The bodies that operations name; what these are made of comes with them."""
+
+
+def scalar(value: Any) -> Scalar:
+    """`value` as an error shows it."""
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

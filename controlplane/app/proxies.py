@@ -1,0 +1,73 @@
+"""Connected proxies as the admin API shows them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from controlplane.admin import answers
+from controlplane.snapshot.view import NodeView
+from controlplane.xds.resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST
+from controlplane.xds.server import ConnectedProxy, TypeState
+from controlplane.xds.status import ResourceStatus
+from controlplane.xds.subscription import Nack
+from controlplane.xds.trial import Held
+
+TYPE_NAMES = {
+    CLUSTER: "cluster",
+    ENDPOINT: "endpoint",
+    LISTENER: "listener",
+    ROUTE: "route",
+    EXTENSION_CONFIG: "extension",
+    VIRTUAL_HOST: "virtual_host",
+}
+
+
+def _nack(nack: Nack | None) -> answers.Nack | None:
+    if nack is None:
+        return None
+    at = datetime.fromtimestamp(nack.at, UTC).isoformat()
+    return answers.Nack(version=nack.version, message=nack.message, at=at)
+
+
+def _type(state: TypeState) -> answers.TypeState:
+    return answers.TypeState(sent=state.sent, acked=state.acked, nack=_nack(state.nack))
+
+
+def _drift(found: ResourceStatus) -> answers.Drift:
+    return answers.Drift(
+        type=TYPE_NAMES.get(found.type_url, found.type_url),
+        name=found.name,
+        version=found.version,
+        state=found.state,
+        nack=_nack(found.nack),
+    )
+
+
+def _held(held: Held) -> answers.HeldChange:
+    return answers.HeldChange(
+        type=TYPE_NAMES.get(held.type_url, held.type_url),
+        name=held.resource.name,
+        version=held.resource.version,
+        node=held.node,
+        nack=_nack(held.nack),
+    )
+
+
+def shown(connected: ConnectedProxy) -> answers.Proxy:
+    """One item of GET /v1/proxies."""
+    view = connected.view
+    types = {TYPE_NAMES.get(url, url): _type(state) for url, state in connected.types.items()}
+    for name in ("cluster", "endpoint", "listener", "route"):
+        types.setdefault(name, answers.TypeState(sent="", acked="", nack=None))
+    return answers.Proxy(
+        node=connected.id,
+        cluster=connected.cluster,
+        role=view.node.role if isinstance(view, NodeView) else "",
+        envoy=connected.version,
+        variant=connected.variant,
+        connected=datetime.fromtimestamp(connected.connected, UTC).isoformat(),
+        types=types,
+        held=[_held(one) for one in connected.held],
+        warnings=list(view.warnings()) if isinstance(view, NodeView) else [],
+        drift=None if connected.drift is None else [_drift(found) for found in connected.drift],
+    )
