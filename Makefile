@@ -3,10 +3,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p && break; done)
 PIP_VERSION := 26.3
+FUZZ_SECONDS ?= 600
 STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos bench bench-edge lint format types imports \
+.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos fuzz bench bench-edge lint format types imports \
         golden golden-check bootstraps compose-check constraints check clean
 
 help: ## List the tasks
@@ -48,6 +49,10 @@ test-mesh: setup ## Long runs on real Envoys: ratios, fallback and switching und
 
 test-nacos: setup ## Tests with a real Nacos server (needs a JDK and Maven)
 	$(BIN)/pytest -n 0 -m nacos
+
+fuzz: setup ## Fuzz HTTP/2 and its headers for FUZZ_SECONDS (600); what is found is left in .fuzz/
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 bench: setup ## Benchmarks of the control plane, into docs/benchmarks.md (half an hour; needs Go)
 	$(BIN)/python -m bench

@@ -79,8 +79,8 @@ class HeaderDecoder:
         except OversizedHeaderListError as error:
             raise ConnectionFault(ENHANCE_YOUR_CALM, str(error), "headers") from None
         except (HPACKError, IndexError, TypeError, ValueError) as error:
-            # The library's text may have the whole block in it.
-            text = f"a header block cannot be decoded: {str(error)[:100]}"
+            # The library's text may have the whole block in it, or an address of this process's memory.
+            text = f"a header block cannot be decoded: {type(error).__name__}"
             raise ConnectionFault(COMPRESSION_ERROR, text) from None
 
 
