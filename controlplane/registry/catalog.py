@@ -166,7 +166,7 @@ class Catalog:
     def _save(self, last_known: LastKnown) -> Callable[[], None]:
         """What writes the present state, in any thread."""
         self._unsaved.clear()
-        heard = {n for n, s in self.sinks.items() if s.is_synced and s.reach.unreachable_since is None}
+        heard = {n for n, s in self.sinks.items() if s.is_synced and s.connectivity.unreachable_since is None}
         services = self.services
 
         def save() -> None:
@@ -248,7 +248,7 @@ class Catalog:
         outcome = hold.decide(
             entry.memory,
             entry.reading.instances,
-            entry.source.reach,
+            entry.source.connectivity,
             now,
             entry.source.times,
             lambda address: self._index.elsewhere(address, service_id),
@@ -282,7 +282,7 @@ class SourceSink:
     def __init__(self, catalog: Catalog, name: str, times: hold.Times) -> None:
         self.name = name
         self.times = times
-        self.reach = hold.Reach()
+        self.connectivity = hold.Connectivity()
         self.is_synced = False
         self._catalog = catalog
         self._updated = 0.0
@@ -325,9 +325,11 @@ class SourceSink:
             self._catalog.flush()
 
     def unreachable(self, reason: str) -> None:
-        if self.reach.unreachable_since is None:
+        if self.connectivity.unreachable_since is None:
             log.warning("registry cannot be heard", source=self.name, reason=reason)
-            self.reach = hold.Reach(self._catalog._clock(), self.reach.removals_wait_until)
+            self.connectivity = hold.Connectivity(
+                self._catalog._clock(), self.connectivity.removals_wait_until
+            )
             self._unreachable_since = self._catalog._wall()
             self._catalog._touch_source(self)
         self._unreachable = reason
@@ -355,10 +357,10 @@ class SourceSink:
             self._set_synced()
 
     def reconnected(self) -> None:
-        if self.reach.unreachable_since is None:
+        if self.connectivity.unreachable_since is None:
             return
         until = self._catalog._clock() + self.times.reconnect_wait if self.is_synced else None
-        self.reach = hold.Reach(None, until)
+        self.connectivity = hold.Connectivity(None, until)
         self._unreachable, self._unreachable_since = "", 0.0
         log.info("registry is heard again", source=self.name, removals_wait=self.is_synced)
         self._catalog._touch_source(self)
@@ -374,7 +376,7 @@ class SourceSink:
     def status(self, services: int, instances: int, held_services: int, held: int) -> SourceStatus:
         return SourceStatus(
             name=self.name,
-            connected=self.reach.unreachable_since is None and (self.is_synced or self._updated > 0),
+            connected=self.connectivity.unreachable_since is None and (self.is_synced or self._updated > 0),
             synced=self.is_synced,
             unreachable_since=self._unreachable_since,
             updated=self._updated,

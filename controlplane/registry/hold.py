@@ -34,7 +34,7 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class Connectivity:
     """How a source stands: since when it cannot be heard, until when removals wait. Seconds of a clock."""
 
     unreachable_since: float | None = None
@@ -69,7 +69,7 @@ class Outcome:
 def decide(
     memory: Memory,
     live: tuple[Instance, ...],
-    reach: Reach,
+    connectivity: Connectivity,
     now: float,
     times: Times,
     taken: Taken = lambda _: False,
@@ -87,7 +87,7 @@ def decide(
     emptied_at: float | None = None
 
     if healthy_base:
-        wait_until = reach.removals_wait_until
+        wait_until = connectivity.removals_wait_until
         if wait_until is not None and now < wait_until:
             missing = {a: i for a, i in good.items() if a not in live_at}
             served.update({a: _held(i) for a, i in missing.items()})
@@ -96,13 +96,13 @@ def decide(
             good = healthy_base | missing
         else:
             good = healthy_base
-        if reach.unreachable_since is not None:
+        if connectivity.unreachable_since is not None:
             served.update({a: _held(i) for a, i in healthy_base.items()})
     elif good:
         emptied_at = memory.emptied_at if memory.emptied_at is not None else now
         until = emptied_at + times.empty_hold
-        if reach.removals_wait_until is not None:
-            until = max(until, reach.removals_wait_until)
+        if connectivity.removals_wait_until is not None:
+            until = max(until, connectivity.removals_wait_until)
         if now < until:
             deadlines.append(until)
             served.update({a: _held(i) for a, i in good.items()})

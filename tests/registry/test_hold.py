@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.registry.hold import Memory, Outcome, Reach, Times, decide
+from controlplane.registry.hold import Connectivity, Memory, Outcome, Times, decide
 from controlplane.registry.types import Health, Instance
 
 TIMES = Times(empty_hold=300, reconnect_wait=60, former=120)
@@ -26,7 +26,7 @@ class Story:
 
     def __init__(self) -> None:
         self.memory = Memory()
-        self.reach = Reach()
+        self.connectivity = Connectivity()
         self.live: tuple[Instance, ...] = ()
         self.taken: set[int] = set()
 
@@ -37,7 +37,7 @@ class Story:
 
     def again(self, now: float) -> Outcome:
         outcome = decide(
-            self.memory, self.live, self.reach, now, TIMES, lambda address: address[1] in self.taken
+            self.memory, self.live, self.connectivity, now, TIMES, lambda address: address[1] in self.taken
         )
         self.memory = outcome.memory
         return outcome
@@ -89,7 +89,7 @@ def test_what_was_never_good_is_not_held() -> None:
 def test_an_unreachable_source_keeps_what_it_said() -> None:
     story = Story()
     story.at(0, base(1), gray(2))
-    story.reach = Reach(unreachable_since=5)
+    story.connectivity = Connectivity(unreachable_since=5)
     outcome = story.again(5)
     assert shown(outcome) == ["1h", "2g"]
     assert outcome.deadline is None
@@ -99,7 +99,7 @@ def test_an_unreachable_source_keeps_what_it_said() -> None:
 def test_removals_wait_after_a_reconnect_and_additions_do_not() -> None:
     story = Story()
     story.at(0, base(1), base(2), gray(3))
-    story.reach = Reach(removals_wait_until=100)
+    story.connectivity = Connectivity(removals_wait_until=100)
     assert shown(story.at(40)) == ["1h", "2h"]
     assert shown(story.at(41, gray(3))) == ["1h", "2h", "3g"]
     assert shown(story.at(42, base(1), base(4))) == ["1", "2h", "4"]
@@ -155,9 +155,9 @@ def test_properties_of_every_story(steps: list[tuple[float, list[Instance], str,
     for wait, live, event, taken in steps:
         now += wait
         if event == "lost":
-            story.reach = Reach(now, story.reach.removals_wait_until)
+            story.connectivity = Connectivity(now, story.connectivity.removals_wait_until)
         elif event == "back":
-            story.reach = Reach(None, now + TIMES.reconnect_wait)
+            story.connectivity = Connectivity(None, now + TIMES.reconnect_wait)
         story.taken = set(taken)
         good_before = {i.port for i in story.memory.good.values()}
         outcome = story.at(now, *live)
