@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from google.protobuf.message import Message
 
@@ -27,14 +26,25 @@ def resource(name: str, message: Message) -> Resource:
 class Change:
     """What one publication changes. `touched` services have other virtual hosts or clusters than before.
 
-    `keys` are the hosts and addresses that may belong to other services now. `came_or_went`: services did.
+    `keys` are the hosts and addresses that may belong to other services now, `reclaimed` the services that
+    have, or had, one of them. `came_or_went`: services did.
     `replaced` are the plans before and after, None for a service that was not there or is no more.
     """
 
     touched: frozenset[str]
     keys: frozenset[str]
+    reclaimed: frozenset[str]
     came_or_went: frozenset[str]
     replaced: tuple[tuple[ServicePlan | None, ServicePlan | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Clusters:
+    """The clusters of a service, and the part of its plan that they are made from."""
+
+    plan: ServicePlan
+    shape: tuple[object, ...]
+    built: tuple[Resource, ...]
 
 
 class Mesh:
@@ -44,7 +54,7 @@ class Mesh:
         self.services: Mapping[str, ServicePlan] = {}
         self.domains = Domains()
         self.resolve: Resolve = _nobody
-        self._clusters: dict[tuple[str, bool], tuple[Any, tuple[Resource, ...]]] = {}
+        self._clusters: dict[tuple[str, bool], _Clusters] = {}
         self._hosts: dict[str, dict[tuple[bool, tuple[str, ...]], Resource]] = {}
         self._shared: dict[tuple[str, bool], tuple[list[ServicePlan], Resource]] = {}
 
@@ -54,28 +64,37 @@ class Mesh:
         changed = [plan.id for plan in services.values() if before.get(plan.id) is not plan]
         gone = [service for service in before if service not in services]
         keys: set[str] = set()
+        reclaimed: set[str] = set(gone)
         for service in (*changed, *gone):
-            keys |= self.domains.update(before.get(service), services.get(service))
+            moved = self.domains.update(before.get(service), services.get(service))
+            if moved:
+                keys |= moved
+                reclaimed.add(service)
         for address, proxy in [at for at in self._shared if at[0] in keys]:
             del self._shared[address, proxy]
         for service in gone:
             for mirror in (True, False):
                 self._clusters.pop((service, mirror), None)
         came = [service for service in changed if service not in before]
-        touched = frozenset((*changed, *gone)) | self.domains.claimants(keys)
+        reclaimed |= self.domains.claimants(keys)
+        touched = frozenset((*changed, *gone, *reclaimed))
         for service in touched:
             self._hosts.pop(service, None)
         replaced = tuple((before.get(service), services.get(service)) for service in (*changed, *gone))
-        return Change(touched, frozenset(keys), frozenset((*came, *gone)), replaced)
+        return Change(touched, frozenset(keys), frozenset(reclaimed), frozenset((*came, *gone)), replaced)
 
     def clusters(self, plan: ServicePlan, mirror: bool = True) -> tuple[Resource, ...]:
         """Every cluster of a service: the same tuple until one of them changes."""
-        shape = (plan.protocol, plan.health_check, tuple(plan.targets))
         known = self._clusters.get((plan.id, mirror))
-        if known is None or known[0] != shape:
+        if known is not None and known.plan is plan:
+            return known.built
+        shape = (plan.protocol, plan.health_check, tuple(plan.targets))
+        if known is not None and known.shape == shape:
+            built = known.built
+        else:
             built = tuple(resource(c.name, c) for c in clusters.clusters(plan, mirror))
-            known = self._clusters[plan.id, mirror] = (shape, built)
-        return known[1]
+        self._clusters[plan.id, mirror] = _Clusters(plan, shape, built)
+        return built
 
     def host(self, plan: ServicePlan, proxy: bool, domains: tuple[str, ...]) -> Resource:
         """The service's own virtual host for these domains."""

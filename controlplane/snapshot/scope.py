@@ -94,13 +94,14 @@ class Scope:
 
     def update(self, change: Change, moved: frozenset[str]) -> None:
         """The mesh has changed; services that `moved` came into the scope or left it."""
-        touched, keys = change.touched, change.keys
+        touched, keys, reclaimed = change.touched, change.keys, change.reclaimed
         if self.members is not None:
             keys = keys.union(*(keys_of(self.mesh.services.get(service)) for service in moved))
-            rivals = self.mesh.domains.claimants(keys) if moved else frozenset[str]()
-            touched = moved | {service for service in touched | rivals if service in self.members}
+            if moved:
+                reclaimed = reclaimed | moved | self.mesh.domains.claimants(keys)
+            touched = moved | ((touched | reclaimed) & self.members)
         self._size = None
-        for service in touched:
+        for service in touched & reclaimed:
             self._domains.pop(service, None)
         for everything in self._everything.values():
             everything.update(touched, keys)

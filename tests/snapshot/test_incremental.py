@@ -5,7 +5,7 @@ of every role come, change and go in any order. After each publication every vie
 publisher which has only ever seen the present state: for a proxy that connects to another control plane, or
 to this one after a restart, nothing may change. At the end all is taken away, and nothing may be left.
 
-LANEWAY_SNAPSHOT_EXAMPLES makes a longer run (default: 60 sequences).
+LANEWAY_SNAPSHOT_EXAMPLES makes a longer run (default: 150 sequences).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from controlplane.translate.outbound import outbound_routes
 from controlplane.translate.sidecar import OwnService, Sidecar
 from controlplane.xds.resources import CLUSTER, LISTENER, VIRTUAL_HOST, Collection
 
-EXAMPLES = int(os.environ.get("LANEWAY_SNAPSHOT_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("LANEWAY_SNAPSHOT_EXAMPLES", "150"))
 EVERYTHING_ON_DEMAND, NOTHING_ON_DEMAND = -1, 1_000_000
 
 GATEWAYS, GROUPS, LANES, ROUTES = ("g1", "g2"), ("q1", "q2"), ("l1", "l2", "l3"), ("r1", "r2")
@@ -51,8 +51,8 @@ APPLICATIONS, TAGS = ("a", "b", "app"), ("t1", "t2")
 IDS = tuple(
     canonical_id(*parts) for parts in (("file", "", "", "a"), ("n", "x", "g", "b"), ("n", "y", "g", "b"))
 )
-NAMES = ("a", "b", "g/b", "x/g/b", "n/y/g/b", "file///a", "c")
-ADDRESSES = tuple((f"10.0.0.{host}", port) for host in (1, 2, 3) for port in (80, 81))
+NAMES = ("a", "b", "g/b", "x/g/b", "n/y/g/b", "c")
+ADDRESSES = (("10.0.0.1", 80), ("10.0.0.1", 81), ("10.0.0.2", 80))
 HOSTS = ("a", "a:80", "b", "n/x/g/b", "x.test", *(f"{address}:{port}" for address, port in ADDRESSES))
 
 few = st.sampled_from
@@ -67,20 +67,25 @@ instances = st.builds(
     protocol=few((Protocol.UNKNOWN, Protocol.UNKNOWN, Protocol.HTTP2)),
     held=st.booleans(),
 )
-services = st.builds(
-    lambda id_, found, former, protocol: Service(
-        id_,
-        id_.partition("/")[0],
-        id_.rpartition("/")[2],
-        tuple(found),
-        former=tuple(former),
-        protocol=protocol,
-    ),
-    few(IDS),
-    st.lists(instances, max_size=3, unique_by=lambda one: (one.address, one.port)),
-    st.lists(few(ADDRESSES), max_size=1),
-    few((Protocol.UNKNOWN, Protocol.UNKNOWN, Protocol.HTTP1, Protocol.TCP)),
-)
+
+
+def services_of(id_: str) -> st.SearchStrategy[Service]:
+    return st.builds(
+        lambda found, former, protocol: Service(
+            id_,
+            id_.partition("/")[0],
+            id_.rpartition("/")[2],
+            tuple(found),
+            former=tuple(former),
+            protocol=protocol,
+        ),
+        st.lists(instances, max_size=2, unique_by=lambda one: (one.address, one.port)),
+        st.lists(few(ADDRESSES), max_size=1),
+        few((Protocol.UNKNOWN, Protocol.UNKNOWN, Protocol.HTTP1, Protocol.TCP)),
+    )
+
+
+services = st.one_of(*map(services_of, IDS))
 gateways = st.builds(
     lambda port, **rest: Gateway(listeners=({"port": port},), **rest),
     name=few(GATEWAYS),
@@ -167,6 +172,24 @@ class Connected:
     asked: set[str] = field(default_factory=set)
 
 
+BEGINNING = (
+    Definitions()
+    .apply(
+        [
+            (Gateway(name="g1", listeners=({"port": 8080},)), None),
+            (Gateway(name="g2", listeners=({"port": 8081},)), None),
+            (Route(gateway="g1", name="r1", service="a"), None),
+            (Route(gateway="g2", name="r1", service="x/g/b"), None),
+            (LaneGroup(name="q1", gateway="g1", applications=("a", "app")), None),
+            (LaneGroup(name="q2", gateway="g2", applications=("a", "b")), None),
+            (Lane(group="q1", name="l1", tag="t1", rule=RULE), None),
+            (Lane(group="q2", name="l2", tag="t2", rule=RULE), None),
+        ]
+    )
+    .definitions
+)
+
+
 class Incremental(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -177,11 +200,28 @@ class Incremental(RuleBasedStateMachine):
         self.connected: list[Connected] = []
         self.published = True
 
-    @initialize(limit=few((EVERYTHING_ON_DEMAND, NOTHING_ON_DEMAND)))
-    def start(self, limit: int) -> None:
+    @initialize(
+        limit=few((EVERYTHING_ON_DEMAND, NOTHING_ON_DEMAND)),
+        found=st.tuples(*(services_of(id_) for id_ in IDS)),
+        here=st.lists(st.tuples(nodes, st.booleans()), min_size=2, max_size=5),
+        empty=few((True, False, False, False)),
+    )
+    def start(
+        self, limit: int, found: tuple[Service, ...], here: list[tuple[AnyNode, bool]], empty: bool
+    ) -> None:
+        """Begin where something is defined, deployed and registered, so that few steps meet each other."""
         self.limit = limit
         self.publisher = Publisher(limit)
+        if not empty:
+            self.definitions = BEGINNING
+            known = enabled_lanes(BEGINNING)
+            self.deployed = Deployed(known, frozenset(known))
+            self.services = {one.id: one for one in found}
         self.publish()
+        for node, incremental in here:
+            self.connect(node, incremental)
+            if self.connected[-1].view.on_demand:
+                self.ask_of(self.connected[-1], range(len(HOSTS)))
 
     def publish(self) -> None:
         self.names = ServiceNames(self.services)
@@ -263,7 +303,9 @@ class Incremental(RuleBasedStateMachine):
     @precondition(lambda self: any(one.view.on_demand for one in self.connected))
     @rule(data=st.data(), asked=st.lists(few(range(len(HOSTS))), min_size=1, max_size=3))
     def ask(self, data: st.DataObject, asked: list[int]) -> None:
-        one = data.draw(few([one for one in self.connected if one.view.on_demand]))
+        self.ask_of(data.draw(few([one for one in self.connected if one.view.on_demand])), asked)
+
+    def ask_of(self, one: Connected, asked: Iterable[int]) -> None:
         if isinstance(one.node, SidecarNode):
             names = {f"{outbound_routes(one.node.place.proxy)}/{HOSTS[number]}" for number in asked}
             one.view.wanted(VIRTUAL_HOST, names)
@@ -366,7 +408,7 @@ def census(root: object) -> dict[str, int]:
 TestIncremental = Incremental.TestCase
 TestIncremental.settings = settings(
     max_examples=EXAMPLES,
-    stateful_step_count=30,
+    stateful_step_count=40,
     deadline=None,
     suppress_health_check=[Unhealthy.too_slow, Unhealthy.data_too_large, Unhealthy.filter_too_much],
 )
