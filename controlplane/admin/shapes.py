@@ -10,8 +10,8 @@ from controlplane.admin import answers
 from controlplane.admin.control import ControlPlane
 from controlplane.model.documents import Condition
 from controlplane.plan.evaluate import ConditionOutcome, LaneOutcome
+from controlplane.plan.planner import overrides as overrides_of
 from controlplane.plan.preview import Explanation, Hop, ServiceMatch
-from controlplane.registry.names import ServiceNameError
 from controlplane.registry.types import Instance, Service, SourceStatus
 from controlplane.store.interface import Revision
 
@@ -30,14 +30,8 @@ def time_text(seconds: float) -> str | None:
 
 def overrides(control: ControlPlane) -> dict[str, str]:
     """Application by canonical service id, where a definition of kind Application decides."""
-    found: dict[str, str] = {}
-    for name, application in sorted(control.store.current.definitions.applications.items()):
-        for service in application.services:
-            try:
-                found.setdefault(control.resolve_service(service).id, name)
-            except ServiceNameError:
-                continue
-    return found
+    definitions = control.store.current.definitions
+    return overrides_of(definitions, lambda name: control.resolve_service(name).id)
 
 
 def sources(control: ControlPlane) -> list[answers.Source]:

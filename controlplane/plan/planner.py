@@ -100,9 +100,9 @@ class Planner:
             applications |= self._defined.update(meaning_of(definitions, name) for name in definitions.lanes)
             self._checks = checks
         if redefined or renamed:
-            overrides = _overrides(definitions, resolve)
-            changed |= _differing(self._overrides, overrides) & services.keys()
-            self._overrides = overrides
+            decided = overrides(definitions, resolve)
+            changed |= _differing(self._overrides, decided) & services.keys()
+            self._overrides = decided
         if redefined or renamed or deployed.coloured != self._deployed.coloured:
             self._gateways = {
                 name: plan_gateway(gateway, definitions, deployed.coloured, resolve)
@@ -146,15 +146,16 @@ class Planner:
                 del self._members[application]
 
 
-def _overrides(definitions: Definitions, resolve: Resolve) -> dict[str, str]:
-    overrides: dict[str, str] = {}
+def overrides(definitions: Definitions, resolve: Resolve) -> dict[str, str]:
+    """By canonical id of a service: the application that a definition of kind Application gives it."""
+    found: dict[str, str] = {}
     for application in sorted(definitions.applications.values(), key=lambda a: a.name):
         for name in application.services:
             try:
-                overrides.setdefault(resolve(name), application.name)
+                found.setdefault(resolve(name), application.name)
             except LookupError:
                 continue  # the registry may learn of it later
-    return overrides
+    return found
 
 
 def _differing(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:

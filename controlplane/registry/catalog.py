@@ -15,9 +15,9 @@ from types import MappingProxyType
 
 import structlog
 
+from controlplane.debounce import Debounce
 from controlplane.registry import hold
 from controlplane.registry.addresses import AddressIndex, Conflict
-from controlplane.registry.debounce import Debounce
 from controlplane.registry.last_known import LastKnown
 from controlplane.registry.metadata import DEFAULT_TAG_KEYS, Reading, read_service
 from controlplane.registry.source import RawService, Source
@@ -84,8 +84,7 @@ class Catalog:
         self._entries: dict[str, _Entry] = {}
         self._index = AddressIndex()
         self._deadlines = Deadlines(clock, self._wake)
-        self._dirty: set[str] = set()
-        self._debounce = Debounce(self._flush, quiet, at_most)
+        self._debounce: Debounce[str] = Debounce(self._flush, quiet=quiet, longest=at_most)
         self._callbacks: list[Callback] = []
         self.last_known = last_known
         self._unsaved = asyncio.Event()
@@ -198,8 +197,7 @@ class Catalog:
         self._touch((service_id,))
 
     def _touch(self, service_ids: Iterable[str]) -> None:
-        self._dirty.update(service_ids)
-        self._debounce.poke()
+        self._debounce.mark(*service_ids)
 
     def _touch_source(self, sink: SourceSink) -> None:
         self._touch(id_ for id_, entry in self._entries.items() if entry.source is sink)
@@ -214,11 +212,9 @@ class Catalog:
         """Decide and tell now what waits for the end of a burst."""
         self._debounce.now()
 
-    def _flush(self) -> None:
+    def _flush(self, dirty: set[str]) -> None:
         now = self._clock()
         changed: dict[str, Service | None] = {}
-        dirty = self._dirty
-        self._dirty = set()
         for service_id in sorted(dirty):
             entry = self._entries.get(service_id)
             if entry is None:

@@ -14,10 +14,10 @@ from pathlib import Path
 import structlog
 import watchfiles
 
+from controlplane.registry.fields import FieldError
 from controlplane.registry.file_documents import parse
 from controlplane.registry.names import canonical_id
 from controlplane.registry.source import RawService, Sink
-from controlplane.registry.strict_yaml import FieldError
 
 log = structlog.get_logger("laneway.registry.file")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from controlplane.registry.fields import FieldError, Value, documents
 from controlplane.registry.source import RawInstance, RawService
-from controlplane.registry.strict_yaml import FieldError, Value, documents
 from controlplane.registry.types import Health, Protocol
 
 _PROTOCOLS = tuple(Protocol)

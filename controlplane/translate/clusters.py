@@ -18,10 +18,11 @@ from envoy.type.v3 import http_pb2, percent_pb2
 from google.protobuf import wrappers_pb2
 
 from controlplane.model.documents import HealthCheck
+from controlplane.model.fields import seconds
 from controlplane.plan.services import ServicePlan, Target
 from controlplane.registry.types import Health, Instance, Protocol
 from controlplane.translate.hardening import CONNECTION_BUFFER, window_limits
-from controlplane.translate.messages import ADS, duration, pack, parse_duration, socket_address, struct
+from controlplane.translate.messages import ADS, duration, pack, socket_address, struct
 from controlplane.translate.names import base_cluster, lane_cluster, member_cluster
 
 CONNECT_TIMEOUT = 0.5
@@ -121,7 +122,7 @@ def eds_cluster(plan: ServicePlan, name: str, mirror: bool, target: Target | Non
 
 
 def _health_check(plan: ServicePlan, wanted: HealthCheck) -> health_check_pb2.HealthCheck:
-    interval = parse_duration(wanted.interval, 5.0)
+    interval = seconds(wanted.interval)
     http2 = plan.protocol in (Protocol.HTTP2, Protocol.GRPC)
     return health_check_pb2.HealthCheck(
         timeout=duration(min(interval, 2.0)),

@@ -13,6 +13,7 @@ from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from google.protobuf import wrappers_pb2
 
+from controlplane.model.fields import seconds
 from controlplane.plan.conditions import lifted_header
 from controlplane.plan.gateways import TOTAL_SLOTS, GatewayPlan, RoutePlan
 from controlplane.plan.services import ServicePlan
@@ -20,7 +21,7 @@ from controlplane.translate import matching
 from controlplane.translate.hardening import REPLAYED_BODY
 from controlplane.translate.lua import lifted_headers
 from controlplane.translate.matching import Matcher, OnMatch, Predicate
-from controlplane.translate.messages import header, parse_duration
+from controlplane.translate.messages import header
 from controlplane.translate.names import LANE_HEADER, PATH_HEADER, REST_HEADER, edge_routes
 from controlplane.translate.routes import (
     RouteAction,
@@ -59,8 +60,8 @@ class _RouteBuilder:
         self.service = service
 
     def forward(self) -> RouteAction:
-        idle = parse_duration(self.route.idle_timeout, -1.0)
-        return action("", parse_duration(self.route.timeout, 0.0), None if idle < 0 else idle)
+        idle = self.route.idle_timeout
+        return action("", seconds(self.route.timeout), None if idle is None else seconds(idle))
 
     def lane(self, lane: str) -> OnMatch:
         target = self.service.lanes.get(lane)

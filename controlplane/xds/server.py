@@ -21,6 +21,7 @@ from typing import Any
 import grpc
 import structlog
 
+from controlplane.debounce import Debounce
 from controlplane.net.lines import Lines, host_of
 from controlplane.rpc.transport import Call, CallEnd, MakeTransport
 
@@ -28,7 +29,6 @@ from .admission import TokenBucket
 from .bounds import Bounds
 from .connection import Connection
 from .csds import ClientStatus
-from .debounce import Debounce
 from .delta import DeltaSubscription
 from .messages import Message
 from .node import InvalidNode, Node, NotReady, from_message, known
