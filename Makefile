@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 600
 STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos fuzz bench bench-edge lint format types imports \
+.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos fuzz bench bench-edge lint format types imports picture \
         golden golden-check bootstraps compose-check constraints check clean
 
 help: ## List the tasks
@@ -80,6 +80,9 @@ types: setup ## Static types, strict for the cores; stubs of Envoy's messages ar
 
 imports: setup ## The direction of imports between packages
 	$(BIN)/lint-imports
+
+picture: setup ## Redraw the picture of the packages in docs/architecture.md from the imports
+	$(BIN)/python tools/package_picture.py
 
 golden: setup ## Regenerate the golden files of the translation
 	$(BIN)/pytest tests/translate -q --golden-update
