@@ -20,7 +20,6 @@ from .status import shortened
 from .transport import Call, CallEnd, Handler, Limits, Methods
 
 _EOF: Any = cast("Any", grpc.aio).EOF
-_IDENTITY_ONLY = 1  # of the bits of grpc_compression_algorithm
 _MOST_STREAMS = 1_000  # of one connection
 _LARGEST_METADATA = 16 << 10  # bytes of the headers of one request
 _PING_INTERVAL = 1.0  # seconds; a client that pings more often, again and again, is cut off
@@ -32,8 +31,6 @@ def options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),  # a second server on the port is a mistake that has to be seen
         ("grpc.max_receive_message_length", limits.largest_request),
         ("grpc.max_send_message_length", -1),
-        # The library unpacks a message whole before it looks at its size.
-        ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
         ("grpc.max_concurrent_streams", _MOST_STREAMS),
         ("grpc.max_metadata_size", _LARGEST_METADATA),
         ("grpc.absolute_max_metadata_size", _LARGEST_METADATA),
