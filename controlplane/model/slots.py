@@ -206,9 +206,11 @@ class _Gateway:
         for route in larger:
             usable &= self._held(route, lane) | self._base(route)
         # What the routes of this very share hold has to be in; then what the lane has or had on most routes.
-        votes = Counter(self._before.get(lane, ()))
+        had = self._before.get(lane, ())
+        votes = Counter(had)
+        holds = len(had) + 1
         for route in larger:
-            votes[self._held(route, lane)] += len(self._shares) * (2 if route in here else 1)
+            votes[self._held(route, lane)] += holds * (2 if route in here else 1)
         chosen: Bits = 0
 
         def room(group: Bits) -> int:
@@ -220,22 +222,24 @@ class _Gateway:
                     left.append(self._shares[route][lane].slots - (held | common | chosen).bit_count())
             return min(left)
 
-        ranked = _ranked(usable, votes)
-        for weight, group in ranked:
-            if weight:
+        unreserved = usable
+        for route in larger:
+            unreserved &= self._free(route) | self._held(route, lane)
+        for weight, group in _ranked(usable, votes):
+            if weight >= holds:
                 chosen |= bits.first([group], room(group))
-        # Of what the lane has nowhere: best what no lane has or had, so that it can have it everywhere.
-        unowned = next((group for weight, group in ranked if not weight), 0)
-        nowhere = unowned & ~self._ever
+        for _, group in _ranked(unreserved & bits.union(had) & ~chosen, Counter(had)):
+            chosen |= bits.first([group], room(group))
+        # Of what it never had: best what no lane has or had, so that it can have it everywhere.
+        nowhere = unreserved & ~self._ever
         for route in self._shares:
             nowhere &= self._free(route)
-        unreserved = unowned
-        for route in larger:
-            unreserved &= self._free(route)
         for group in (nowhere, unreserved):
-            chosen |= bits.take(group & ~chosen, room(group), common | chosen)
+            group &= ~chosen
+            chosen |= bits.take(group, room(group), common | chosen)
         # The last of a reserve: a lane that is enabled again finds the beginning of its slots.
-        return chosen | bits.last(unowned & ~chosen, room(unowned))
+        group = usable & ~chosen
+        return chosen | bits.last(group, room(group))
 
     def _fill(self, route: str, lane: str, others: list[str]) -> None:
         """Take what is still missing on one route: from base, and only then from what lanes had."""
