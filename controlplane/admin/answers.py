@@ -283,8 +283,9 @@ class Revisions(Answer):
 class Store(Answer):
     problem: Annotated[
         str | None,
-        Field(description="Why the store cannot be read now; the definitions known last are served"),
+        Field(description="Why the definitions that are served may not hold, or cannot be changed"),
     ]
+    read_only: Annotated[bool, Field(description="Whether changes are refused for that reason")]
 
 
 class Ready(Answer):

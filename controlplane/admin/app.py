@@ -19,6 +19,7 @@ from controlplane.admin.hosts import Hosts
 from controlplane.admin.logins import Logins
 from controlplane.admin.middleware import Guard
 from controlplane.admin.problems import ApiError, problem
+from controlplane.admin.read_only import ReadOnlyHeader
 from controlplane.admin.tokens import Tokens
 from controlplane.model.mistakes import meant, said
 from controlplane.model.problems import DefinitionError, Problem
@@ -59,6 +60,7 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
     operations.add_routes(app.router, control, settings.metrics)
     app.openapi = lambda: openapi.describe(app, settings.tokens is not None)  # type: ignore[method-assign]
     _handle_errors(app)
+    app.add_middleware(ReadOnlyHeader, status=control.store_status)
     app.add_middleware(
         Guard,
         tokens=settings.tokens,
@@ -84,7 +86,8 @@ def _handle_errors(app: FastAPI) -> None:
         if isinstance(error, OutcomeUnknown):
             changed = "The revisions will tell whether the change was made"
         detail = f"The store of definitions is unavailable: {error}. {changed}; proxies go on."
-        wrong = Problem("", "needs the store of definitions, which is unavailable", None, "try again later")
+        remedy = "try again later; if the reason stays, see docs/how-to/backup-and-recovery.md"
+        wrong = Problem("", "needs the store of definitions, which is unavailable", None, remedy)
         return problem(503, detail, [wrong], {"Retry-After": "5"})
 
     @app.exception_handler(RequestValidationError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -55,11 +56,27 @@ class ExplainRequest(BaseModel):
     ] = ()
 
 
+@dataclass(frozen=True)
+class StoreStatus:
+    """`problem`: why the definitions that are served may not hold, or cannot be changed; "" if all is well.
+    `read_only`: whether changes are refused for that reason.
+    """
+
+    problem: str = ""
+    read_only: bool = False
+
+
 class ControlPlane(Protocol):
     """The running control plane, as the admin API sees it. Nothing here blocks."""
 
     @property
-    def store(self) -> DefinitionStore: ...
+    def store(self) -> DefinitionStore:
+        """Raises StoreUnavailable until the definitions are loaded: none is not the same as not known."""
+        ...
+
+    def store_status(self) -> StoreStatus:
+        """How the store of definitions stands; also while it is not loaded."""
+        ...
 
     def services(self) -> Mapping[str, Service]:
         """Every service that the sources know, by canonical id."""

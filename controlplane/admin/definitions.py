@@ -173,14 +173,14 @@ def _add(routes: APIRouter, endpoints: Endpoints, kind: Kind) -> None:
     routes.add_api_route(
         collection, endpoints.list, methods=["GET"], operation_id=f"list{name}", summary=f"List {words}s",
         tags=tags, openapi_extra=_with_parameters(kind, False),
-        responses={200: openapi.answer(openapi.items(name), "All of them"), **openapi.failures(404)},
+        responses={200: openapi.answer(openapi.items(name), "All of them"), **openapi.failures(404, 503)},
     )  # fmt: skip
     routes.add_api_route(
         member, endpoints.get, methods=["GET"], operation_id=f"get{name}", summary=f"Get {kind.one}",
         tags=tags, openapi_extra=parameters,
         responses={
             200: openapi.answer(one, "The definition", ETag="Its entity tag"),
-            **openapi.failures(404),
+            **openapi.failures(404, 503),
         },
     )  # fmt: skip
     routes.add_api_route(
@@ -242,6 +242,6 @@ def _add_lane_actions(routes: APIRouter, control: ControlPlane) -> None:
         summary="Instances that would serve the lane", openapi_extra=parameters,
         responses={
             200: openapi.answer(openapi.reference("Matches"), "By application and service"),
-            **openapi.failures(404),
+            **openapi.failures(404, 503),
         },
     )  # fmt: skip

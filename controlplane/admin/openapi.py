@@ -67,7 +67,7 @@ WHY = {
     413: "The body is too large",
     415: "Neither JSON nor YAML",
     422: "The meaning is wrong",
-    503: "The store cannot be written now",
+    503: "The store is not loaded yet, or cannot be written now",
 }
 
 

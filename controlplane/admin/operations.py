@@ -75,7 +75,10 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         tags=["definitions"],
         summary="Every definition as one YAML stream",
         response_class=Response,
-        responses={200: openapi.answer({"type": "string"}, "What apply takes back", bodies.YAML)},
+        responses={
+            200: openapi.answer({"type": "string"}, "What apply takes back", bodies.YAML),
+            **openapi.failures(503),
+        },
     )
     async def get_export() -> Response:
         # A second for ten thousand definitions, in which the proxies are to be served.
@@ -90,7 +93,7 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         openapi_extra=openapi.body(openapi.reference("ExplainRequest"), "The request"),
         responses={
             200: openapi.answer(openapi.reference("Explained"), "The decision"),
-            **openapi.failures(400, 413, 415, 422),
+            **openapi.failures(400, 413, 415, 422, 503),
         },
     )
     async def explain(
@@ -167,7 +170,10 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
         operation_id="listServices",
         tags=["observed"],
         summary="What the registries say",
-        responses={200: openapi.answer(openapi.reference("Services"), "By canonical id")},
+        responses={
+            200: openapi.answer(openapi.reference("Services"), "By canonical id"),
+            **openapi.failures(503),
+        },
     )
     async def services() -> Response:
         decided = shapes.overrides(control)
@@ -185,7 +191,7 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
         openapi_extra={"parameters": [_path_parameter("service")]},
         responses={
             200: openapi.answer(openapi.reference("Service"), "Its instances"),
-            **openapi.failures(404, 409),
+            **openapi.failures(404, 409, 503),
         },
     )
     async def service(request: Request) -> Response:

@@ -40,8 +40,9 @@ def sources(control: ControlPlane) -> list[answers.Source]:
 
 
 def store(control: ControlPlane) -> answers.Store:
-    """`store` of /readyz: are the definitions that are served those that hold?"""
-    return answers.Store(problem=control.store.problem or None)
+    """`store` of /readyz: are the definitions that are served those that hold, and can they be changed?"""
+    status = control.store_status()
+    return answers.Store(problem=status.problem or None, read_only=status.read_only)
 
 
 def _source(one: SourceStatus) -> answers.Source:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
 from controlplane.admin.answers import Proxy
-from controlplane.admin.control import ExplainRequest
+from controlplane.admin.control import ExplainRequest, StoreStatus
 from controlplane.app import proxies
 from controlplane.model.definitions import Definitions
 from controlplane.model.parsing import parse_documents
@@ -49,7 +49,7 @@ class Laneway:
         lane_drain: float,
         trial_wait: float = 0.0,
     ) -> None:
-        self.store = store
+        self._store = store
         self.catalog = catalog
         self.publisher = Publisher()
         self.xds = XdsServer(self.publisher.classify, transport=transport, trial_wait=trial_wait)
@@ -58,6 +58,13 @@ class Laneway:
         self._loaded = False
         self._defined: tuple[Definitions, Services, Plan] | None = None
 
+    @property
+    def store(self) -> DefinitionStore:
+        """Raises StoreUnavailable until the definitions are loaded: none is not the same as not known."""
+        if not self._loaded:
+            raise StoreUnavailable(self._store.problem or "the definitions are not loaded yet")
+        return self._store
+
     # Life.
 
     async def load(self, seed: bytes | None = None) -> None:
@@ -65,23 +72,30 @@ class Laneway:
 
         Raises DefinitionError where the seed is wrong.
         """
-        waiting = False
+        store = self._store
+        await self._patiently(store.open)
+        if seed is not None and not any(store.current.definitions.documents()):
+            documents = parse_documents(seed)
+            await self._patiently(
+                lambda: store.change(lambda empty: empty.apply(documents).definitions, note="at start")
+            )
+        self._rollout.start_with(store.current.definitions)
+        store.subscribe(self._definitions_changed)
+        self._loaded = True
+        log.info("definitions are loaded", revision=store.current.revision)
+
+    async def _patiently(self, act: Callable[[], Awaitable[object]]) -> None:
+        """`act` on the store until that works; the log says what is waited for."""
+        said = ""
         while True:
             try:
-                await self.store.open()
-                break
+                await act()
+                return
             except StoreUnavailable as error:
-                if not waiting:
-                    log.warning("the store of definitions is unavailable; waiting for it", reason=str(error))
-                waiting = True
+                if str(error) != said:
+                    said = str(error)
+                    log.error("the definitions cannot be loaded; waiting", reason=said)
             await asyncio.sleep(STORE_RETRY)
-        if seed is not None and not any(self.store.current.definitions.documents()):
-            documents = parse_documents(seed)
-            await self.store.change(lambda empty: empty.apply(documents).definitions, note="at start")
-        self._rollout.start_with(self.store.current.definitions)
-        self.store.subscribe(self._definitions_changed)
-        self._loaded = True
-        log.info("definitions are loaded", revision=self.store.current.revision)
 
     async def run(self) -> None:
         """Follow sources and definitions until cancelled; proxies are let in when each source has synced."""
@@ -166,10 +180,13 @@ class Laneway:
             for conflict in self.catalog.conflicts(service_id)
         ]
 
+    def store_status(self) -> StoreStatus:
+        return StoreStatus(self._store.problem, self._store.read_only)
+
     def ready(self) -> list[str]:
         waiting: list[str] = []
         if not self._loaded:
-            reason = f": {self.store.problem}" if self.store.problem else ""
+            reason = f": {self._store.problem}" if self._store.problem else ""
             waiting.append(f"the store of definitions is not loaded{reason}")
         for status in self.catalog.status():
             if not status.synced:

@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from controlplane.model.kinds import KINDS
+from controlplane.store.interface import StoreUnavailable
 
 if TYPE_CHECKING:
     from controlplane.app.laneway import Laneway
@@ -95,8 +96,27 @@ class LanewayCollector(Collector):
         yield from (*families.values(), problem, refused)
 
     def _definitions(self) -> Iterable[Metric]:
-        stored = self._laneway.store.current
+        status = self._laneway.store_status()
+        yield GaugeMetricFamily(
+            "laneway_store_problem",
+            "1 while the definitions that are served may not hold or cannot be changed, see /readyz",
+            float(bool(status.problem)),
+        )
+        yield GaugeMetricFamily(
+            "laneway_store_read_only", "1 while changes of definitions are refused", float(status.read_only)
+        )
+        try:
+            store = self._laneway.store
+        except StoreUnavailable:
+            return  # not loaded yet: nothing would say that there is none
+        stored = store.current
         definitions = stored.definitions
+        if store.snapshot_revision is not None:
+            yield GaugeMetricFamily(
+                "laneway_snapshot_revision",
+                "Number of the change of definitions that the last snapshot has",
+                store.snapshot_revision,
+            )
         family = GaugeMetricFamily("laneway_definitions", "Definitions by kind", labels=["kind"])
         for kind in KINDS:
             family.add_metric([kind], len(definitions.table(kind)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from controlplane.app.settings import Settings
 from controlplane.registry.file import FileSource
 from controlplane.registry.last_known import LastKnown
@@ -9,9 +11,12 @@ from controlplane.registry.nacos import NacosConfig, NacosSource
 from controlplane.registry.source import Source
 from controlplane.rpc.choice import transport
 from controlplane.rpc.transport import Limits, MakeTransport
+from controlplane.store.fallback import FallbackStore
 from controlplane.store.interface import DefinitionStore
 from controlplane.store.memory import MemoryStore
 from controlplane.store.nacos import NacosStore
+from controlplane.store.nacos.store import GROUP
+from controlplane.store.snapshots import Snapshots, beside, within
 from controlplane.store.sqlite import SQLiteStore
 
 CONNECTION_AGE = 1800.0
@@ -19,12 +24,32 @@ CONNECTION_AGE = 1800.0
 
 
 def store_of(settings: Settings) -> DefinitionStore:
-    """The store that `settings.store` names, not yet open."""
+    """The store that `settings.store` names, not yet open, with its last snapshot."""
     if settings.store == "memory":
         return MemoryStore()
+    store = NacosStore(nacos_of(settings)) if settings.store == "nacos" else SQLiteStore(sqlite_of(settings))
+    snapshots = snapshots_of(settings)
+    return FallbackStore(store, snapshots) if snapshots.paths else store
+
+
+def sqlite_of(settings: Settings) -> Path:
+    """The file of a store `sqlite:PATH`."""
+    return Path(settings.store.removeprefix("sqlite:"))
+
+
+def snapshots_of(settings: Settings) -> Snapshots:
+    """Where the last snapshot of definitions is: beside the file, and in the state directory if there is one.
+
+    A directory may be lost as a whole, and so may a disk: both places are looked at.
+    """
     if settings.store == "nacos":
-        return NacosStore(nacos_of(settings))
-    return SQLiteStore(settings.store.removeprefix("sqlite:"))
+        name, paths = f"nacos:{settings.nacos_namespace}/{GROUP}", []
+    else:
+        path = sqlite_of(settings)
+        name, paths = f"sqlite:{path.absolute()}", [beside(path)]
+    if settings.state_dir is not None:
+        paths.append(within(settings.state_dir, name))
+    return Snapshots(name, paths)
 
 
 def sources_of(settings: Settings) -> list[Source]:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
 from controlplane.cli.options import Exit
-from controlplane.cli.output import console, fail, line
+from controlplane.cli.output import console, fail, line, notice
 
 if TYPE_CHECKING:
     import httpx
 
 YAML = "application/yaml"
 TIMEOUT_S = 30.0
+READ_ONLY = "x-laneway-read-only"
 
 
 def segment(name: str) -> str:
@@ -29,6 +30,7 @@ class Client:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         address = server if "://" in server else f"http://{server}"
         self._server = address
+        self._noticed = ""
         try:
             # The admin API is called directly: a proxy in the environment is for the applications' calls.
             self._http = httpx.Client(base_url=address, headers=headers, timeout=TIMEOUT_S, trust_env=False)
@@ -67,13 +69,18 @@ class Client:
         import httpx
 
         try:
-            return self._http.request(method, path, **arguments)
+            response = self._http.request(method, path, **arguments)
         except (httpx.TransportError, httpx.UnsupportedProtocol) as error:
             fail(
                 f"no answer from {self._server}: {error or type(error).__name__}\n"
                 "Is `laneway serve` running there? Say where it is with --server or LANEWAY_SERVER.",
                 Exit.UNREACHABLE,
             )
+        reason = response.headers.get(READ_ONLY, "")
+        if reason and reason != self._noticed and response.status_code < 400:  # errors say it themselves
+            self._noticed = reason
+            notice(f"the control plane is read-only: {reason}")
+        return response
 
     def checked(self, response: httpx.Response) -> httpx.Response:
         """`response` itself if it is a good one; else the command ends with its problem."""

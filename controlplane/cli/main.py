@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from controlplane.cli import bootstrap, change, demo, doctor, inspection, read, revisions, serve
+from controlplane.cli import bootstrap, change, demo, doctor, inspection, read, revisions, serve, store
 
 app = typer.Typer(
     name="laneway",
@@ -17,9 +17,14 @@ app = typer.Typer(
 )
 lane = typer.Typer(help="Switch lanes on and off.", no_args_is_help=True)
 doctors = typer.Typer(help="Check what Laneway depends on.", no_args_is_help=True)
+stores = typer.Typer(help="Check, recover and reset where definitions are kept.", no_args_is_help=True)
 bootstraps = typer.Typer(help="Write what an Envoy, or a gRPC client, is started with.", no_args_is_help=True)
 
 app.command("serve")(serve.serve)
+app.add_typer(stores, name="store")
+stores.command("check")(store.check)
+stores.command("recover")(store.recover)
+stores.command("reset")(store.reset)
 app.command("apply")(change.apply)
 app.command("get")(read.get)
 app.command("describe")(read.describe)

@@ -10,9 +10,39 @@ from collections.abc import Callable
 import structlog
 
 from controlplane.store.history import changes_between, diff_of, undoing
-from controlplane.store.interface import Revision, Stored, StoreUnavailable, Subscriber, Transform
+from controlplane.store.interface import Revision, Served, Stored, StoreUnavailable, Subscriber, Transform
 
 log = structlog.get_logger(__name__)
+
+
+class Subscribers:
+    """Who is told of changes."""
+
+    def __init__(self) -> None:
+        self._callbacks: list[Subscriber] = []
+
+    def add(self, callback: Subscriber) -> Callable[[], None]:
+        """Tell `callback` from now on. Returns a function that ends it."""
+        self._callbacks.append(callback)
+
+        def end() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return end
+
+    def tell(self, old: Stored, new: Stored) -> None:
+        """Call each of them."""
+        for subscriber in list(self._callbacks):
+            try:
+                subscriber(old, new)
+            except Exception:
+                # The change is durable: one deaf listener must not make it look refused.
+                log.exception("a subscriber of definitions failed", revision=new.revision)
+
+    def clear(self) -> None:
+        """Tell nobody any more."""
+        self._callbacks.clear()
 
 
 class BaseStore(ABC):
@@ -20,40 +50,35 @@ class BaseStore(ABC):
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.problem = ""
+        self.read_only = False
+        self.snapshot_revision: int | None = None
         self._clock = clock
         self._current = Stored()
-        self._subscribers: list[Subscriber] = []
+        self._subscribers = Subscribers()
 
     @property
     def current(self) -> Stored:
         return self._current
 
-    async def open(self) -> None:
+    async def open(self, served: Served | None = None) -> None:
+        """See DefinitionStore. `served` is what is remembered of this store.
+
+        Raises StoreDamaged where that cannot be what is there now.
+        """
+        self.problem = ""
         try:
-            await self._open()
+            await self._open(served)
         except StoreUnavailable as error:
             self.problem = str(error)
             raise
-        self.problem = ""
 
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
-        self._subscribers.append(callback)
-
-        def end() -> None:
-            if callback in self._subscribers:
-                self._subscribers.remove(callback)
-
-        return end
+        return self._subscribers.add(callback)
 
     def _advance(self, new: Stored) -> None:
         """`new`, which is durable, is current; the subscribers are told."""
         old, self._current = self._current, new
-        for subscriber in list(self._subscribers):
-            try:
-                subscriber(old, new)
-            except Exception:
-                # The change is durable: one deaf listener must not make it look refused.
-                log.exception("a subscriber of definitions failed", revision=new.revision)
+        self._subscribers.tell(old, new)
 
     async def undo(self, revision: int, author: str = "") -> Stored:
         return await self.change(
@@ -61,11 +86,19 @@ class BaseStore(ABC):
         )
 
     @abstractmethod
-    async def _open(self) -> None:
-        """Load the definitions. Raises StoreUnavailable."""
+    async def _open(self, served: Served | None) -> None:
+        """Load the definitions. Raises StoreUnavailable, StoreDamaged where `served` was more."""
 
     @abstractmethod
     async def change(self, transform: Transform, author: str = "", note: str = "") -> Stored:
+        """See DefinitionStore."""
+
+    @abstractmethod
+    async def revisions(self, limit: int = 100) -> list[Revision]:
+        """See DefinitionStore."""
+
+    @abstractmethod
+    async def close(self) -> None:
         """See DefinitionStore."""
 
     @abstractmethod

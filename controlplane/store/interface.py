@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from controlplane.model.definitions import Definitions, Key
@@ -20,6 +21,14 @@ class StoreUnavailable(Exception):
     """The store cannot be read or written now; what was answered before is kept, nothing is half-written."""
 
 
+class StoreInUse(StoreUnavailable):
+    """Another process has the store: what it holds may change at any time, and only that process knows."""
+
+
+class StoreDamaged(StoreUnavailable):
+    """What is there is not what was stored: somebody has to put it right, waiting alone does not help."""
+
+
 class OutcomeUnknown(StoreUnavailable):
     """A change was sent and no answer came: once the revisions can be read, they tell whether it was made."""
 
@@ -30,6 +39,25 @@ class Stored:
 
     definitions: Definitions = field(default_factory=Definitions)
     revision: int = 0
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is remembered of a store: that it existed, and what was served from it last.
+
+    `stored` is None where the memory itself cannot be read, for the reason in `problem`. `at` is in seconds
+    since the epoch, `path` where the memory is.
+    """
+
+    path: Path
+    stored: Stored | None
+    at: float = 0.0
+    problem: str = ""
+
+    @property
+    def revision(self) -> int:
+        """The revision that a store must have at least; 0: there is nothing to lose."""
+        return self.stored.revision if self.stored is not None else 1
 
 
 Subscriber = Callable[[Stored, Stored], None]
@@ -73,11 +101,21 @@ class DefinitionStore(Protocol):
 
     @property
     def problem(self) -> str:
-        """Why `current` may not be what holds, in words; "" while it is."""
+        """Why `current` may not be what holds, or cannot be changed, in words; "" while all is well."""
+        ...
+
+    @property
+    def read_only(self) -> bool:
+        """Whether changes are refused for now, for the reason that `problem` gives."""
+        ...
+
+    @property
+    def snapshot_revision(self) -> int | None:
+        """Revision of the snapshot that is served where the store cannot be opened; None: none is kept."""
         ...
 
     async def open(self) -> None:
-        """Load the definitions. To be awaited once, before anything else."""
+        """Load the definitions. To be awaited before anything else, again where it failed."""
         ...
 
     async def change(self, transform: Transform, author: str = "", note: str = "") -> Stored:

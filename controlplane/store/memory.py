@@ -6,7 +6,7 @@ from collections import deque
 
 from controlplane.store.base import LocalStore
 from controlplane.store.history import REVISIONS_KEPT
-from controlplane.store.interface import Revision, Stored
+from controlplane.store.interface import Revision, Served, Stored
 
 
 class MemoryStore(LocalStore):
@@ -16,7 +16,7 @@ class MemoryStore(LocalStore):
         super().__init__()
         self._revisions: deque[Revision] = deque(maxlen=REVISIONS_KEPT)
 
-    async def _open(self) -> None:
+    async def _open(self, served: Served | None) -> None:
         return
 
     async def close(self) -> None:

@@ -9,39 +9,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from controlplane.model.definitions import AnyKind, Definitions, SlotRange, key_of
-from controlplane.model.kinds import KINDS
+import structlog
+
+from controlplane.model.problems import DefinitionError, Problem
+from controlplane.store import sqlite_file
 from controlplane.store.base import LocalStore
-from controlplane.store.history import BYTES_KEPT, REVISIONS_KEPT, decode_changes, encode_changes
-from controlplane.store.interface import Revision, Stored, StoreUnavailable
+from controlplane.store.history import decode_changes
+from controlplane.store.interface import Revision, Served, Stored, StoreDamaged, StoreUnavailable
+
+log = structlog.get_logger("laneway.store")
 
 T = TypeVar("T")
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS documents (
-    kind TEXT NOT NULL, parent TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY (kind, parent, name)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS slots (
-    gateway TEXT NOT NULL, route TEXT NOT NULL, ranges TEXT NOT NULL, PRIMARY KEY (gateway, route)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS revisions (
-    number INTEGER PRIMARY KEY, at REAL NOT NULL, author TEXT NOT NULL, note TEXT NOT NULL,
-    changes TEXT NOT NULL, diff TEXT NOT NULL
-);
-"""
-BUSY_WAIT = 5.0  # seconds that a restart waits for the process before it to let go of the file
+BUSY_WAIT = 5.0
+"""Seconds that a restart waits for the process before it to let go of the file."""
+
+WRITE_RETRY = 2.0
+"""Seconds between looks whether a file that could not be written can be."""
 
 
 class SQLiteStore(LocalStore):
-    """A DefinitionStore in the file `path`, which is created if it is absent."""
+    """A DefinitionStore in the file `path`, which is made where none ever was.
+
+    A file that can be read but not written, on a full disk say, is served and `read_only`: a change is tried
+    and refused, and when there is room again the next one is taken.
+    """
 
     def __init__(self, path: Path | str, busy_wait: float = BUSY_WAIT) -> None:
         super().__init__()
@@ -49,11 +46,25 @@ class SQLiteStore(LocalStore):
         self._busy_wait = busy_wait
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="definitions")
         self._connection: sqlite3.Connection | None = None
+        self._probing: asyncio.Task[None] | None = None
 
-    async def _open(self) -> None:
-        self._current = await self._run(self._load)
+    async def _open(self, served: Served | None) -> None:
+        try:
+            self._current = await self._run(lambda: self._load(served))
+        except StoreDamaged as error:
+            raise StoreDamaged(f"{error}. `{self._command('check')}` says more") from error
+        try:
+            await self._run(lambda: sqlite_file.probe(self._connected()))
+        except StoreUnavailable as error:
+            self._not_writable(error)
+
+    def _command(self, name: str) -> str:
+        return f"laneway store {name} --store sqlite:{self._path}"
 
     async def close(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.wait({self._probing})
         async with self._lock:
             self._subscribers.clear()
             with contextlib.suppress(StoreUnavailable):
@@ -62,55 +73,72 @@ class SQLiteStore(LocalStore):
 
     async def revisions(self, limit: int = 100) -> list[Revision]:
         query = "SELECT * FROM revisions ORDER BY number DESC LIMIT ?"
-        return await self._run(lambda: [_revision(row) for row in self._connected().execute(query, (limit,))])
+        return await self._run(lambda: [_shown(row) for row in self._connected().execute(query, (limit,))])
 
     async def _revision(self, number: int) -> Revision | None:
         if not 0 <= number < 2**63:
             return None
         query = "SELECT * FROM revisions WHERE number = ?"
         found = await self._run(lambda: self._connected().execute(query, (number,)).fetchone())
-        return _revision(found) if found else None
+        if found is None:
+            return None
+        try:
+            return _revision(found)
+        except ValueError:
+            wrong = Problem("revision", "cannot be read", number, "change it back by hand")
+            raise DefinitionError(409, f"Revision {number} {wrong.message}", [wrong]) from None
 
     async def _write(self, old: Stored, new: Stored, revision: Revision) -> None:
-        await self._run(lambda: self._transaction(old.definitions, new.definitions, revision))
+        try:
+            await self._run(
+                lambda: sqlite_file.write(self._connected(), old.definitions, new.definitions, revision)
+            )
+        except StoreUnavailable as error:
+            if self._connection is not None:
+                self._not_writable(error)
+            raise
+        self._writable()
+
+    # Disks that cannot be written.
+
+    def _not_writable(self, error: StoreUnavailable) -> None:
+        if not self.read_only:
+            log.error("definitions can be read, but not changed", reason=str(error))
+        self.problem, self.read_only = f"{error}; changes are refused, the definitions hold", True
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe(), name="look for a writable store")
+
+    def _writable(self) -> None:
+        if self.read_only:
+            log.info("definitions can be changed again")
+        self.problem, self.read_only = "", False
+
+    async def _probe(self) -> None:
+        """Look from time to time whether the file can be written, until it can."""
+        while self.read_only:
+            await asyncio.sleep(WRITE_RETRY)
+            with contextlib.suppress(StoreUnavailable):
+                await self._run(lambda: sqlite_file.probe(self._connected()))
+                self._writable()
+
+    # In the thread.
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Run `work` in the store's thread. Raises StoreUnavailable for whatever SQLite or the disk says."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (sqlite3.Error, OSError) as error:
-            hint = " (is another control plane using it?)" if "locked" in str(error) else ""
-            raise StoreUnavailable(f"{self._path}: {error}{hint}") from error
+            raise sqlite_file.explained(self._path, error) from error
         except RuntimeError as error:  # the executor after close()
             raise StoreUnavailable(f"{self._path}: the store is closed") from error
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
-            raise sqlite3.OperationalError("the store is not open")
+            raise StoreUnavailable(f"{self._path}: the store is not open")
         return self._connection
 
-    def _load(self) -> Stored:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(
-            self._path, timeout=self._busy_wait, isolation_level=None, check_same_thread=False
-        )
-        try:
-            connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, SCHEMA_VERSION):
-                raise sqlite3.DatabaseError(f"was written by another version of Laneway (format {version})")
-            connection.execute("BEGIN IMMEDIATE")
-            for statement in SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-            connection.execute("COMMIT")
-            stored = _read(connection)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection = connection
+    def _load(self, served: Served | None) -> Stored:
+        self._connection, stored = sqlite_file.load(self._path, self._busy_wait, served)
         return stored
 
     def _disconnect(self) -> None:
@@ -118,86 +146,19 @@ class SQLiteStore(LocalStore):
             self._connection.close()
             self._connection = None
 
-    def _transaction(self, old: Definitions, new: Definitions, revision: Revision) -> None:
-        connection = self._connected()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            _write_documents(connection, old, new)
-            _write_slots(connection, old, new)
-            connection.execute(
-                "INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    revision.number,
-                    revision.at,
-                    revision.author,
-                    revision.note,
-                    encode_changes(revision.changes),
-                    revision.diff,
-                ),
-            )
-            _prune(connection, revision.number)
-            connection.execute("COMMIT")
-        except BaseException:
-            # After some errors (a full disk) SQLite has rolled back by itself.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-
-
-def _write_documents(connection: sqlite3.Connection, old: Definitions, new: Definitions) -> None:
-    before = {key_of(document): document for document in old.documents()}
-    after = {key_of(document): document for document in new.documents()}
-    connection.executemany(
-        "DELETE FROM documents WHERE kind = ? AND parent = ? AND name = ?",
-        [tuple(key) for key in before if key not in after],
-    )
-    connection.executemany(
-        "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)",
-        [
-            (*key, document.model_dump_json())
-            for key, document in after.items()
-            if before.get(key) is not document
-        ],
-    )
-
-
-def _write_slots(connection: sqlite3.Connection, old: Definitions, new: Definitions) -> None:
-    connection.executemany(
-        "DELETE FROM slots WHERE gateway = ? AND route = ?",
-        [key for key in old.slots if key not in new.slots],
-    )
-    connection.executemany(
-        "INSERT OR REPLACE INTO slots VALUES (?, ?, ?)",
-        [(*key, json.dumps(table)) for key, table in new.slots.items() if old.slots.get(key) != table],
-    )
-
-
-def _prune(connection: sqlite3.Connection, newest: int) -> None:
-    """Keep the last REVISIONS_KEPT, and of these what fits into BYTES_KEPT; the newest always stays."""
-    connection.execute("DELETE FROM revisions WHERE number <= ?", (newest - REVISIONS_KEPT,))
-    size = 0
-    query = "SELECT number, length(changes) + length(diff) FROM revisions ORDER BY number DESC"
-    for number, length in connection.execute(query).fetchall():
-        size += length
-        if size > BYTES_KEPT and number != newest:
-            connection.execute("DELETE FROM revisions WHERE number <= ?", (number,))
-            return
-
-
-def _read(connection: sqlite3.Connection) -> Stored:
-    rows = connection.execute("SELECT kind, body FROM documents").fetchall()
-    slots = {
-        (gateway, route): tuple(SlotRange(*entry) for entry in json.loads(ranges))
-        for gateway, route, ranges in connection.execute("SELECT gateway, route, ranges FROM slots")
-    }
-    try:
-        documents = [cast("AnyKind", KINDS[kind].model.model_validate_json(body)) for kind, body in rows]
-    except (ValueError, KeyError) as error:
-        raise sqlite3.DatabaseError(f"holds a definition that cannot be read: {error}") from error
-    number = connection.execute("SELECT max(number) FROM revisions").fetchone()[0] or 0
-    return Stored(Definitions.of(documents, slots), number)
-
 
 def _revision(row: tuple[Any, ...]) -> Revision:
+    """Raises ValueError where somebody changed the row by hand."""
     number, at, author, note, changes, diff = row
-    return Revision(number, at, author, note, decode_changes(changes), diff)
+    try:
+        return Revision(number, float(at), str(author), str(note), decode_changes(changes), str(diff))
+    except (TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _shown(row: tuple[Any, ...]) -> Revision:
+    """The revision; only its number where somebody changed the row by hand."""
+    try:
+        return _revision(row)
+    except ValueError:
+        return Revision(row[0], 0.0, "", "this revision cannot be read", (), "")

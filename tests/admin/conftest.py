@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.admin.answers import Proxy
 from controlplane.admin.app import AdminSettings, create_app
-from controlplane.admin.control import ExplainRequest
+from controlplane.admin.control import ExplainRequest, StoreStatus
 from controlplane.plan.evaluate import Decision
 from controlplane.plan.preview import Explanation, ServiceMatch
 from controlplane.registry.names import resolve
@@ -83,6 +83,9 @@ class SmallControl:
     store: MemoryStore
     waiting: list[str] = field(default_factory=list)
     source: SourceStatus = SOURCE
+
+    def store_status(self) -> StoreStatus:
+        return StoreStatus(self.store.problem, self.store.read_only)
 
     def services(self) -> Mapping[str, Service]:
         return SERVICES

@@ -104,12 +104,13 @@ async def test_health(client: httpx.AsyncClient, control: SmallControl) -> None:
 async def test_a_store_that_cannot_be_read_is_no_unreadiness(
     client: httpx.AsyncClient, control: SmallControl
 ) -> None:
-    assert (await client.get("/readyz")).json()["store"] == {"problem": None}
+    assert (await client.get("/readyz")).json()["store"] == {"problem": None, "read_only": False}
     control.store.problem = "Nacos does not answer"
     answer = await client.get("/readyz")
-    assert (answer.status_code, answer.json()["store"]) == (200, {"problem": "Nacos does not answer"})
+    told = {"problem": "Nacos does not answer", "read_only": False}
+    assert (answer.status_code, answer.json()["store"]) == (200, told)
     control.waiting.append("source file has not synced")
-    assert problem(await client.get("/readyz"), 503)["store"] == {"problem": "Nacos does not answer"}
+    assert problem(await client.get("/readyz"), 503)["store"] == told
 
 
 async def test_how_the_sources_stand(client: httpx.AsyncClient, control: SmallControl) -> None:

@@ -154,14 +154,14 @@ async def test_definitions_that_cannot_be_read_are_shown(guarded: NacosServer, t
         return lambda answer: text in (answer.json()["store"]["problem"] or "")
 
     def says_nothing(answer: httpx.Response) -> bool:
-        return answer.json()["store"] == {"problem": None}
+        return answer.json()["store"] == {"problem": None, "read_only": False}
 
     async with contextlib.AsyncExitStack() as stack:
         async with relay:
             served = await stack.enter_async_context(
                 serving(relay.address, tmp_path / "home", **login, **place)
             )
-            assert (await served.until("/readyz", ready))["store"] == {"problem": None}
+            assert (await served.until("/readyz", ready))["store"] == {"problem": None, "read_only": False}
             made = await served.http.put("/v1/gateways/edge", json={"listeners": [{"port": 8080}]})
             assert made.status_code == 201
         assert (await served.until("/readyz", says("Connection refused")))["ready"]

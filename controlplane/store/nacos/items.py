@@ -127,7 +127,13 @@ def encode_index(index: Index) -> str:
         "definitions": {_text_of(key): index.documents[key] for key in sorted(index.documents)},
         "revisions": index.revisions,
     }
-    return json.dumps(value, indent=0)
+    return json.dumps({**value, "check": _check_of(value)}, indent=0)
+
+
+def _check_of(value: Mapping[str, Any]) -> str:
+    """A hash of an index: half of one that was edited by hand would else be taken for the whole."""
+    text = json.dumps([value["revision"], value["definitions"], value["revisions"]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:HASH]
 
 
 def decode_index(text: str) -> Index:
@@ -136,6 +142,8 @@ def decode_index(text: str) -> Index:
         value = json.loads(text)
         if value["format"] != FORMAT:
             raise Unreadable(f"was written by another version of Laneway (format {value['format']!r})")
+        if value.get("check", _check_of(value)) != _check_of(value):  # earlier versions wrote none
+            raise Unreadable(f"the index of revision {value['revision']} was changed by someone else")
         revision, revisions = value["revision"], tuple(value["revisions"])
         documents = {_key(name): id for name, id in value["definitions"].items()}
         ids = [*documents.values(), *revisions]

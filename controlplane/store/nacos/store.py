@@ -22,13 +22,22 @@ from controlplane.model.parsing import Parsed
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.nacos import NacosConnection
 from controlplane.store.base import BaseStore
-from controlplane.store.interface import OutcomeUnknown, Revision, Stored, StoreUnavailable, Transform
+from controlplane.store.interface import (
+    OutcomeUnknown,
+    Revision,
+    Served,
+    Stored,
+    StoreDamaged,
+    StoreUnavailable,
+    Transform,
+)
 from controlplane.store.nacos import items
 from controlplane.store.nacos.api import ConfigApi
+from controlplane.store.nacos.expected import contradiction, lost
 from controlplane.store.nacos.items import INDEX, Attempt, Index, Unreadable
 from controlplane.store.nacos.pending import Pending, fail, run
 from controlplane.store.nacos.session import Forbidden, Session
-from controlplane.store.nacos.waiting import at_once, tries
+from controlplane.store.nacos.waiting import Lagging, at_once, tries
 
 log = structlog.get_logger("laneway.store.nacos")
 
@@ -84,16 +93,39 @@ class NacosStore(BaseStore):
         self._cleaners: set[asyncio.Task[None]] = set()
         self._until_sweep = 0
         self._others_wrote = float("-inf")  # on the event loop's clock
-        self._others_until = 0.0  # in the loop's time: others seem to write, too
         self._closed = False
 
-    async def _open(self) -> None:
+    async def _open(self, served: Served | None) -> None:
         async with self._lock, self._api.session() as session:
             await self._refresh(session)
-            if self._text is None and INDEX in await self._names():
-                raise StoreUnavailable("Nacos does not show the definitions yet that its database has")
+        await self._check(served)
         if self._watcher is None:
             self._watcher = asyncio.create_task(self._watch(), name="definitions in Nacos")
+
+    async def _check(self, served: Served | None) -> None:
+        """Raises StoreUnavailable where what was read cannot be what there was."""
+        if self._text is None:
+            names = await self._names()
+            if INDEX in names:
+                raise StoreUnavailable("Nacos does not show the definitions yet that its database has")
+            wrong = lost(names, served)
+        else:
+            wrong = contradiction(self._current, served)
+        if wrong:
+            raise StoreDamaged(f"definitions in Nacos: {wrong}")
+        if served is not None and (known := served.revision) > (found := self._current.revision):
+            log.warning("the definitions in Nacos are older than those served", revision=found, served=known)
+
+    async def restore(self, stored: Stored, note: str) -> Stored:
+        """Make `stored` what holds where there is no index, as the revision after its own."""
+        async with self._lock, self._api.session() as session:
+            await self._refresh(session)
+        if self._text is not None:
+            raise StoreUnavailable(
+                f"revision {self._current.revision} is in Nacos: change it by `laneway apply`"
+            )
+        self._index, self._current = Index(stored.revision), Stored(Definitions(), stored.revision)
+        return await self.change(lambda _: stored.definitions, note=note)
 
     async def close(self) -> None:
         self._closed = True
@@ -199,20 +231,20 @@ class NacosStore(BaseStore):
             try:
                 await self._take(session, text)
                 return True
-            except _Lagging as lagging:
+            except Lagging as lagging:
                 if last:
                     raise StoreUnavailable(str(lagging)) from None
         raise AssertionError
 
     async def _take(self, session: Session, text: str | None) -> None:
-        """Make the index `text`, and all that it names, current. Raises _Lagging, StoreUnavailable."""
+        """Make the index `text`, and all that it names, current. Raises Lagging, StoreUnavailable."""
         known = self._index.revision
         if text is None:
-            raise _Lagging(f"the item {INDEX} is gone; restore it from its history in Nacos")
+            raise Lagging(f"the item {INDEX} is gone; restore it from its history in Nacos")
         try:
             index = items.decode_index(text)
             if index.revision < known:
-                raise _Lagging(
+                raise Lagging(
                     f"Nacos has revision {index.revision}, but {known} was read before; if it was restored "
                     "from a backup, restart the control planes"
                 )
@@ -232,7 +264,7 @@ class NacosStore(BaseStore):
         async def load(name: str) -> tuple[str, Parsed]:
             text = await session.get(name)
             if text is None:
-                raise _Lagging(f"the item {name} is missing")
+                raise Lagging(f"the item {name} is missing")
             items.check(name, text)
             parsed = items.decode_document(names[name], text)
             known = self._current.definitions.get(names[name])
@@ -374,7 +406,3 @@ class NacosStore(BaseStore):
             task = asyncio.create_task(clean())
             self._cleaners.add(task)
             task.add_done_callback(self._cleaners.discard)
-
-
-class _Lagging(Exception):
-    """A server has not caught up with what is known already."""

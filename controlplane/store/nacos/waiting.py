@@ -15,6 +15,10 @@ AT_ONCE = 8
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
 
 
+class Lagging(Exception):
+    """A server has not caught up with what is known already."""
+
+
 async def tries(seconds: float) -> AsyncIterator[bool]:
     """A turn at once, and more with growing pauses between them; True for the last, after `seconds`."""
     loop = asyncio.get_running_loop()

@@ -1,0 +1,195 @@
+"""A store whose last snapshot is served, read-only, where the store itself cannot be opened.
+
+The snapshot follows every change by at most SNAPSHOT_WAIT. While the store cannot be opened, it is tried
+again, and takes over as soon as it can be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+
+from controlplane.store.base import BaseStore, Subscribers
+from controlplane.store.interface import (
+    Revision,
+    Served,
+    Stored,
+    StoreInUse,
+    StoreUnavailable,
+    Subscriber,
+    Transform,
+)
+from controlplane.store.snapshots import Snapshots, empty
+
+log = structlog.get_logger("laneway.store")
+
+SNAPSHOT_WAIT = 1.0
+"""Seconds between two snapshots: what comes meanwhile is in the second."""
+
+SNAPSHOT_RETRY = 10.0
+"""Seconds until a snapshot that could not be written is tried again."""
+
+FIRST_RETRY, LONGEST_RETRY = 1.0, 10.0
+"""Seconds between tries to open a store that cannot be opened."""
+
+
+class FallbackStore:
+    """A DefinitionStore: `store`, and `snapshots` of what it gave."""
+
+    def __init__(self, store: BaseStore, snapshots: Snapshots) -> None:
+        self._store = store
+        self._snapshots = snapshots
+        self._subscribers = Subscribers()
+        self._served: Stored | None = None  # what is served in place of the store
+        self._reason = ""
+        self._returning: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._kept: Stored | None = None
+        store.subscribe(self._store_changed)
+
+    @property
+    def current(self) -> Stored:
+        return self._served if self._served is not None else self._store.current
+
+    @property
+    def problem(self) -> str:
+        return self._reason or self._store.problem
+
+    @property
+    def read_only(self) -> bool:
+        return self._served is not None or self._store.read_only
+
+    @property
+    def snapshot_revision(self) -> int | None:
+        return self._kept.revision if self._kept is not None else None
+
+    async def open(self) -> None:
+        """Open the store, or serve its last snapshot. Raises StoreUnavailable where neither can be."""
+        served = await asyncio.to_thread(self._snapshots.read)
+        self._kept = served.stored if served is not None else None
+        try:
+            await self._store.open(served)
+        except StoreInUse as error:
+            # Whoever has it may change it at any time: what was served before would be wrong without a word.
+            self._reason = str(error)
+            raise
+        except StoreUnavailable as error:
+            if served is None:
+                self._reason = str(error)
+                raise
+            if served.stored is None:
+                self._reason = f"{error}; and its snapshot cannot be served: {served.problem}"
+                raise StoreUnavailable(self._reason) from error
+            self._fall_back(served.stored, served, error)
+            return
+        self._opened(served)
+
+    def _fall_back(self, stored: Stored, served: Served, error: StoreUnavailable) -> None:
+        self._served = stored
+        self._say(error)
+        log.error(
+            "the store cannot be opened; its last snapshot is served, read-only",
+            reason=str(error),
+            snapshot=str(served.path),
+            revision=stored.revision,
+        )
+        self._returning = asyncio.create_task(self._return(), name="return to the store")
+
+    def _say(self, error: StoreUnavailable) -> None:
+        assert self._served is not None
+        self._reason = f"{error}; revision {self._served.revision} of the last snapshot is served, read-only"
+
+    def _opened(self, served: Served | None) -> None:
+        self._reason = ""
+        if served is not None and served.problem:
+            log.warning("a snapshot cannot be read and is made anew", reason=served.problem)
+        self._keeping = asyncio.create_task(self._keep(), name="snapshots of definitions")
+        if not empty(self._store.current) and self._store.current != self._kept:
+            self._changed.set()
+
+    async def _return(self) -> None:
+        """Try to open the store until that works."""
+        pause = FIRST_RETRY
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_RETRY)
+            served = await asyncio.to_thread(self._snapshots.read)
+            before = self._reason
+            try:
+                await self._store.open(served)
+            except StoreUnavailable as error:
+                self._say(error)
+                if self._reason != before:
+                    log.error("the store can still not be opened", reason=str(error))
+                continue
+            old, self._served = self.current, None
+            self._opened(served)
+            log.info("the store is open again; changes are taken", revision=self.current.revision)
+            if old != self.current:
+                self._subscribers.tell(old, self.current)
+            return
+
+    # Snapshots.
+
+    def _store_changed(self, old: Stored, new: Stored) -> None:
+        self._changed.set()
+        if self._served is None:
+            self._subscribers.tell(old, new)
+
+    async def _keep(self) -> None:
+        """Write what is current whenever it changed."""
+        problem = ""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._write()
+                problem = ""
+                await asyncio.sleep(SNAPSHOT_WAIT)
+            except OSError as error:
+                self._changed.set()
+                if str(error) != problem:
+                    log.warning("the snapshot of definitions cannot be written", reason=str(error))
+                problem = str(error)
+                await asyncio.sleep(SNAPSHOT_RETRY)
+
+    async def _write(self) -> None:
+        stored = self._store.current
+        await asyncio.to_thread(self._snapshots.write, stored)
+        self._kept = stored
+
+    # The rest of a DefinitionStore.
+
+    async def change(self, transform: Transform, author: str = "", note: str = "") -> Stored:
+        self._refuse()
+        return await self._store.change(transform, author, note)
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        return self._subscribers.add(callback)
+
+    async def revisions(self, limit: int = 100) -> list[Revision]:
+        self._refuse()
+        return await self._store.revisions(limit)
+
+    async def undo(self, revision: int, author: str = "") -> Stored:
+        self._refuse()
+        return await self._store.undo(revision, author)
+
+    def _refuse(self) -> None:
+        if self._served is not None:
+            raise StoreUnavailable(self._reason)
+
+    async def close(self) -> None:
+        for task in (self._returning, self._keeping):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
+        await self._store.close()
+        if self._keeping is not None and self._store.current not in (self._kept, Stored()):
+            with contextlib.suppress(OSError):
+                await self._write()
+        self._subscribers.clear()

@@ -1,0 +1,42 @@
+"""Looking after definitions in Nacos from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+
+from controlplane.nacos import NacosConnection
+from controlplane.store.interface import Served, Stored, StoreUnavailable
+from controlplane.store.nacos.store import NacosStore
+from controlplane.store.recovery import NotRecovered
+
+
+def look(connection: NacosConnection, served: Served | None) -> tuple[Stored | None, str]:
+    """What a control plane would find (None where there is nothing yet), or what is wrong with it."""
+
+    async def opened() -> tuple[Stored | None, str]:
+        store = NacosStore(connection)
+        try:
+            await store.open(served)
+        except StoreUnavailable as error:
+            return None, str(error)
+        finally:
+            await store.close()
+        return (store.current if store.current.revision else None), ""
+
+    return asyncio.run(opened())
+
+
+def recover(connection: NacosConnection, stored: Stored, least: int, note: str) -> int:
+    """Make `stored` what holds where there is no index; returns its revision. Raises NotRecovered."""
+
+    async def made() -> int:
+        store = NacosStore(connection)
+        try:
+            base = Stored(stored.definitions, max(stored.revision, least))
+            return (await store.restore(base, note)).revision
+        except StoreUnavailable as error:
+            raise NotRecovered(str(error)) from error
+        finally:
+            await store.close()
+
+    return asyncio.run(made())

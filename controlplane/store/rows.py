@@ -1,0 +1,131 @@
+"""Definitions as rows of text, and back: whoever changed the text meanwhile, it is told what is wrong. Pure.
+
+A row is a document's key and its JSON; a row of slots is a gateway, a route, and the ranges of the lanes
+there. The store's file and its snapshots hold these.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from controlplane.model.definitions import AnyKind, Definitions, Key, key_of
+from controlplane.model.kinds import KINDS
+from controlplane.model.loading import load_json
+from controlplane.model.parsing import parse_document
+from controlplane.model.problems import DefinitionError, shortened
+from controlplane.model.slots import TOTAL, SlotRange
+
+Row = tuple[Any, Any, Any, Any]
+"""Kind, parent, name and body: texts, as far as nobody else wrote them."""
+
+SlotsRow = tuple[Any, Any, Any]
+"""Gateway, route and ranges: texts, likewise."""
+
+
+class Unreadable(ValueError):
+    """Rows are not what Laneway wrote. The text completes `PATH ...`."""
+
+
+def document_row(document: AnyKind) -> tuple[str, str, str, str]:
+    """The row of `document`."""
+    kind, parent, name = key_of(document)
+    return kind, parent, name, document.model_dump_json()
+
+
+def slots_row(key: tuple[str, str], table: Iterable[SlotRange]) -> tuple[str, str, str]:
+    """The row of the slots on one base route."""
+    return (*key, json.dumps(list(table)))
+
+
+def definitions_of(rows: Iterable[Row], slots_rows: Iterable[SlotsRow]) -> Definitions:
+    """The reverse of the two above. Every rule is checked as for a change. Raises Unreadable."""
+    documents: dict[Key, AnyKind] = {}
+    for row in rows:
+        document = _document(row)
+        if documents.setdefault(key_of(document), document) is not document:
+            raise Unreadable(f"holds {key_of(document)} twice")
+    slots = dict(map(_table, slots_rows))
+    given: dict[str, dict[str, list[tuple[int, int]]]] = {}
+    for (_, route), table in slots.items():
+        for start, end, lane in table:
+            given.setdefault(lane, {}).setdefault(route, []).append((start, end))
+    puts = [
+        (document, {route: tuple(parts) for route, parts in given.get(document.name, {}).items()})
+        if document.kind == "Lane"
+        else (document, None)
+        for document in documents.values()
+    ]
+    try:
+        definitions = Definitions().change(puts)
+    except DefinitionError as error:
+        raise Unreadable(f"holds definitions that break a rule: {error.title}") from error
+    for key in sorted({*slots, *definitions.slots}):
+        if slots.get(key, ()) != definitions.slots.get(key, ()):
+            gateway, route = key
+            raise Unreadable(
+                f"holds slots of route {shortened(route)} of gateway {shortened(gateway)} that do not fit "
+                "the shares of its lanes"
+            )
+    return definitions
+
+
+def _document(row: Row) -> AnyKind:
+    kind, parent, name, body = row
+    if not all(isinstance(part, str) for part in row):
+        raise Unreadable(f"holds a definition that is no text ({shortened(kind)}/{shortened(name)})")
+    label = shortened(f"{kind}/{name}")
+    if kind not in KINDS:
+        raise Unreadable(f"holds {label}, which is of no known kind")
+    try:
+        document: Any = KINDS[kind].model.model_validate_json(body, strict=True)
+    except ValidationError:
+        raise Unreadable(f"holds {label}, which cannot be read: {_mistake(body)}") from None
+    if key_of(document) != Key(kind, parent, name):
+        raise Unreadable(f"holds {shortened(str(key_of(document)))} in the place of {label}")
+    return document
+
+
+def _mistake(body: str) -> str:
+    try:
+        parse_document(load_json(body.encode(errors="surrogatepass")))
+    except DefinitionError as error:
+        return error.title
+    return "it is no definition"
+
+
+def _table(row: SlotsRow) -> tuple[tuple[str, str], tuple[SlotRange, ...]]:
+    gateway, route, text = row
+    if not all(isinstance(part, str) for part in row):
+        raise Unreadable("holds slots that are no text")
+    where = f"holds slots of route {shortened(route)} of gateway {shortened(gateway)}"
+    try:
+        entries = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Unreadable(f"{where} that are no JSON") from None
+    position = 0
+    table: list[SlotRange] = []
+    for entry in entries if isinstance(entries, list) else [None]:
+        if not (isinstance(entry, list) and [type(part) for part in entry] == [int, int, str]):
+            raise Unreadable(f"{where} that are not [[start, end, lane], ...]: {shortened(text)}")
+        start, end, lane = entry
+        if not 0 <= start < end <= TOTAL:
+            raise Unreadable(f"{where} that are out of range (0 to {TOTAL}): {shortened(entry)}")
+        if start < position:
+            raise Unreadable(f"{where} that overlap: {shortened(entry)} begins before {position}")
+        position = end
+        table.append(SlotRange(start, end, lane))
+    return (gateway, route), tuple(table)
+
+
+def rows_of(definitions: Definitions) -> Iterator[tuple[str, str, str, str]]:
+    """A row for each document."""
+    return map(document_row, definitions.documents())
+
+
+def slots_rows_of(definitions: Definitions) -> Iterator[tuple[str, str, str]]:
+    """A row for each base route with slots."""
+    return (slots_row(key, table) for key, table in sorted(definitions.slots.items()))

@@ -1,0 +1,315 @@
+"""The SQLite file of definitions: made, checked, read and written; blocking, for one thread.
+
+Nothing is taken on trust: the file may have been deleted, cut, overwritten, or edited by hand. What is wrong
+is told in one sentence that begins with the path, and what is wrong is never written to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from controlplane.model.definitions import Definitions, key_of
+from controlplane.store.history import BYTES_KEPT, REVISIONS_KEPT, encode_changes
+from controlplane.store.interface import (
+    Revision,
+    Served,
+    Stored,
+    StoreDamaged,
+    StoreInUse,
+    StoreUnavailable,
+)
+from controlplane.store.rows import Unreadable, definitions_of, document_row, slots_row
+
+SCHEMA_VERSION = 1
+TABLES = {
+    "documents": """CREATE TABLE documents (
+        kind TEXT NOT NULL, parent TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (kind, parent, name)
+    ) WITHOUT ROWID""",
+    "slots": """CREATE TABLE slots (
+        gateway TEXT NOT NULL, route TEXT NOT NULL, ranges TEXT NOT NULL, PRIMARY KEY (gateway, route)
+    ) WITHOUT ROWID""",
+    "revisions": """CREATE TABLE revisions (
+        number INTEGER PRIMARY KEY, at REAL NOT NULL, author TEXT NOT NULL, note TEXT NOT NULL,
+        changes TEXT NOT NULL, diff TEXT NOT NULL
+    )""",
+}
+
+
+def load(path: Path, busy_wait: float, served: Served | None = None) -> tuple[sqlite3.Connection, Stored]:
+    """Open the store at `path` for this process alone, and read it. A new one is made where none ever was.
+
+    `busy_wait`: seconds to wait for another process that has it; `served`: what was served from it last.
+    Raises StoreUnavailable, StoreInUse, StoreDamaged.
+    """
+    is_new = not holds_something(path, served)
+    try:
+        if is_new:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        connection = connect(path, busy_wait, create=is_new)
+    except (sqlite3.Error, OSError) as error:
+        raise explained(path, error) from error
+    try:
+        stored = _checked(connection, path, served)
+    except (sqlite3.Error, OSError) as error:
+        connection.close()
+        raise explained(path, error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection, stored
+
+
+def wal_of(path: Path) -> Path:
+    """SQLite's write-ahead log of the file `path`."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def holds_something(path: Path, served: Served | None) -> bool:
+    """Whether there is a file to read; False where a new one may be made.
+
+    SQLite would take a missing or an empty file as a new one, and delete the write-ahead log that is beside
+    it. Raises StoreUnavailable, StoreDamaged.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        found = None
+    except OSError as error:
+        raise explained(path, error) from error
+    if found is not None and not stat.S_ISREG(found.st_mode):
+        what = "a directory" if stat.S_ISDIR(found.st_mode) else "no regular file"
+        raise StoreDamaged(f"{path} is {what} where a file of definitions should be")
+    if found is not None and found.st_size:
+        return True
+    what = "is missing" if found is None else "is empty"
+    try:
+        if wal_of(path).stat().st_size:
+            raise StoreDamaged(f"{path} {what}, but its write-ahead log {wal_of(path).name} is there")
+    except FileNotFoundError:
+        pass
+    if served is not None and served.revision:
+        raise StoreDamaged(f"{path} {what}, although {remembered(served)}")
+    return False
+
+
+def remembered(served: Served) -> str:
+    """What a snapshot says, for an error."""
+    if served.stored is None:
+        return f"a snapshot of it is there ({served.path})"
+    return f"revision {served.revision} was served from it (snapshot {served.path})"
+
+
+def connect(path: Path, busy_wait: float, create: bool = False) -> sqlite3.Connection:
+    """A connection that nobody else can have at the same time, once it was used."""
+    mode = "rwc" if create else "rw"
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=busy_wait,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    return connection
+
+
+def _checked(connection: sqlite3.Connection, path: Path, served: Served | None) -> Stored:
+    if _is_blank(connection, path):
+        if served is not None and served.revision:
+            raise StoreDamaged(f"{path} holds nothing, although {remembered(served)}")
+        _create(connection)
+        return Stored()
+    stored = read(connection, path)
+    if served is not None and (wrong := contradiction(stored, served)):
+        raise StoreDamaged(f"{path} {wrong}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    return stored
+
+
+def _is_blank(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether nothing was ever written to it. Raises StoreDamaged where it is not of this format."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if version == 0:
+        if not tables:
+            return True
+        raise StoreDamaged(f"{path} is an SQLite file, but not one that Laneway made")
+    if version != SCHEMA_VERSION:
+        age = "a newer" if version > SCHEMA_VERSION else "an unknown"
+        raise StoreDamaged(
+            f"{path} was written by {age} version of Laneway (format {version}; this one reads "
+            f"{SCHEMA_VERSION}): use that version"
+        )
+    if missing := sorted(TABLES.keys() - tables):
+        raise StoreDamaged(f"{path} has lost its table {', '.join(missing)}")
+    return False
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    with transaction(connection):
+        for statement in TABLES.values():
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def read(connection: sqlite3.Connection, path: Path) -> Stored:
+    """What the file holds, every page and every rule checked. Raises StoreDamaged, sqlite3.Error."""
+    (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if said != "ok":
+        raise StoreDamaged(f"{path} is damaged: {' '.join(str(said).split())[:200]}")
+    rows = connection.execute("SELECT kind, parent, name, body FROM documents").fetchall()
+    slots = connection.execute("SELECT gateway, route, ranges FROM slots").fetchall()
+    number = connection.execute("SELECT max(number) FROM revisions").fetchone()[0] or 0
+    try:
+        definitions = definitions_of(rows, slots)
+    except Unreadable as error:
+        raise StoreDamaged(f"{path} {error}") from error
+    if number == 0 and definitions != Definitions():
+        raise StoreDamaged(f"{path} holds definitions, but none of the revisions that made them")
+    return Stored(definitions, number)
+
+
+def contradiction(stored: Stored, served: Served) -> str:
+    """Why `stored` cannot be what is left of `served`, or ""."""
+    if stored.revision < served.revision:
+        return f"is at revision {stored.revision}, although {remembered(served)}"
+    if served.stored is None or stored.revision > served.revision:
+        return ""
+    if stored.definitions == served.stored.definitions:
+        return ""
+    changed = _difference(stored.definitions, served.stored.definitions)
+    return (
+        f"was changed by something else than Laneway since {remembered(served)}: {changed} "
+        "is not as it was then"
+    )
+
+
+def _difference(one: Definitions, other: Definitions) -> str:
+    """The first definitions that differ, in words."""
+    first = {key_of(document): document for document in one.documents()}
+    second = {key_of(document): document for document in other.documents()}
+    keys = [
+        str(key) for key in [*first, *(second.keys() - first.keys())] if first.get(key) != second.get(key)
+    ]
+    if not keys:
+        return "a table of slots"
+    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+
+
+def explained(path: Path, error: sqlite3.Error | OSError) -> StoreUnavailable:
+    """`error` in words that say what is wrong with the file or the disk."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreInUse(f"{path} is locked (is another control plane using it?)")
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return StoreDamaged(f"{path} is damaged: {error}")
+    if name in ("SQLITE_ERROR", "SQLITE_MISMATCH", "SQLITE_SCHEMA") or (not name and _is_text(error)):
+        return StoreDamaged(f"{path} is not as Laneway made it: {error}")
+    if name == "SQLITE_FULL" or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return StoreUnavailable(f"{path} cannot be written: the disk is full")
+    if isinstance(error, OSError):
+        return StoreUnavailable(f"{path} cannot be used: {error.strerror}")
+    return StoreUnavailable(f"{path} cannot be used: {_obstacle(path) or error}")
+
+
+def _is_text(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "decode" in str(error)
+
+
+def _obstacle(path: Path) -> str:
+    """What keeps this process from the file, where SQLite only says that something does."""
+    at = path if path.exists() else path.parent
+    if not os.access(at, os.R_OK | (os.X_OK if at.is_dir() else 0)):
+        return f"user {os.geteuid()} is not allowed to read it"
+    if os.statvfs(at).f_flag & os.ST_RDONLY:
+        return "the file system is read-only"
+    if not os.access(at, os.W_OK) or not os.access(path.parent, os.W_OK):
+        return f"user {os.geteuid()} is not allowed to write it and its directory"
+    return ""
+
+
+# Writing.
+
+
+def probe(connection: sqlite3.Connection) -> None:
+    """Write what is there already. Raises sqlite3.Error where nothing can be written."""
+    with transaction(connection):
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All that is done within holds durably, or none of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        # After some errors (a full disk) SQLite has rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def write(connection: sqlite3.Connection, old: Definitions, new: Definitions, revision: Revision) -> None:
+    """Go from `old`, which is stored, to `new`, by `revision`: both or neither. Raises sqlite3.Error."""
+    with transaction(connection):
+        _write_documents(connection, old, new)
+        _write_slots(connection, old, new)
+        connection.execute(
+            "INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                revision.number,
+                revision.at,
+                revision.author,
+                revision.note,
+                encode_changes(revision.changes),
+                revision.diff,
+            ),
+        )
+        _prune(connection, revision.number)
+
+
+def _write_documents(connection: sqlite3.Connection, old: Definitions, new: Definitions) -> None:
+    before = {key_of(document): document for document in old.documents()}
+    after = {key_of(document): document for document in new.documents()}
+    connection.executemany(
+        "DELETE FROM documents WHERE kind = ? AND parent = ? AND name = ?",
+        [tuple(key) for key in before if key not in after],
+    )
+    connection.executemany(
+        "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)",
+        [document_row(document) for key, document in after.items() if before.get(key) is not document],
+    )
+
+
+def _write_slots(connection: sqlite3.Connection, old: Definitions, new: Definitions) -> None:
+    connection.executemany(
+        "DELETE FROM slots WHERE gateway = ? AND route = ?",
+        [key for key in old.slots if key not in new.slots],
+    )
+    connection.executemany(
+        "INSERT OR REPLACE INTO slots VALUES (?, ?, ?)",
+        [slots_row(key, table) for key, table in new.slots.items() if old.slots.get(key) != table],
+    )
+
+
+def _prune(connection: sqlite3.Connection, newest: int) -> None:
+    """Keep the last REVISIONS_KEPT, and of these what fits into BYTES_KEPT; the newest always stays."""
+    connection.execute("DELETE FROM revisions WHERE number <= ?", (newest - REVISIONS_KEPT,))
+    size = 0
+    query = "SELECT number, length(changes) + length(diff) FROM revisions ORDER BY number DESC"
+    for number, length in connection.execute(query).fetchall():
+        size += length
+        if size > BYTES_KEPT and number != newest:
+            connection.execute("DELETE FROM revisions WHERE number <= ?", (number,))
+            return
