@@ -35,17 +35,18 @@ def check(config: ConfigOption = None, store: StoreOption = None, state_dir: Sta
     settings, snapshots = _settings(config, store, state_dir)
     served = snapshots.read()
     stored, problem = _found(settings, served)
-    line = problem or (told(stored) if stored is not None else "no definitions yet; a start makes the store")
-    console().print(f"store {settings.store}: {line}", markup=False)
+    if not problem:
+        line = told(stored) if stored is not None else "no definitions yet; a start makes the store"
+        console().print(f"store {settings.store}: {line}", markup=False)
     for path in snapshots.paths:
         console().print(f"snapshot {path}: {_snapshot(path)}", markup=False)
     if not problem:
         return
     if served is not None and served.stored is not None:
-        remedy = "serve gives the snapshot, read-only. `laneway store recover` makes a store of it"
+        remedy = "serve gives the snapshot, read-only; `laneway store recover` makes a store of it"
     else:
-        remedy = "serve waits. `laneway store recover --from FILE` makes a store of a backup or an export"
-    fail(f"the store cannot be used: {remedy}; `laneway store reset` begins anew.")
+        remedy = "serve waits; `laneway store recover --from FILE` makes a store of a backup or an export"
+    fail(f"{problem}\n{remedy}; `laneway store reset` begins anew")
 
 
 def recover(
@@ -84,10 +85,8 @@ def recover(
         number = _made(settings, stored, least, f"recovered from {source}")
     except recovery.NotRecovered as error:
         fail(str(error))
-    console().print(
-        f"made {settings.store} of {source}: {told(stored)}; it is revision {number} now", markup=False
-    )
-    console().print("a control plane that runs on it takes over within 10 s", markup=False)
+    console().print(f"made {settings.store} of {source}: {told(stored)}", markup=False)
+    console().print(f"it is revision {number} now; a control plane that waits for it takes it within 10 s")
 
 
 def reset(config: ConfigOption = None, store: StoreOption = None, state_dir: StateOption = None) -> None:
@@ -117,11 +116,13 @@ def told(stored: Stored) -> str:
 
 
 def _settings(config: Path | None, store: str | None, state_dir: Path | None) -> tuple[Settings, Snapshots]:
+    from controlplane.app import logs
     from controlplane.app.parts import snapshots_of
 
     settings = load_or_fail(config, {"store": store, "state_dir": state_dir})
     if settings.store == "memory":
         fail("the store memory keeps nothing", Exit.USAGE)
+    logs.configure(settings.log_format, "warning")
     return settings, snapshots_of(settings)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -52,14 +53,17 @@ class SQLiteStore(LocalStore):
         try:
             self._current = await self._run(lambda: self._load(served))
         except StoreDamaged as error:
-            raise StoreDamaged(f"{error}. `{self._command('check')}` says more") from error
+            store = shlex.quote(f"sqlite:{self._path}")
+            raise StoreDamaged(
+                f"{error}. `laneway store recover --store {store}` puts the last snapshot or a backup in its "
+                "place"
+            ) from error
+        if not self._current.revision:
+            log.info("the store of definitions is empty", path=str(self._path))
         try:
             await self._run(lambda: sqlite_file.probe(self._connected()))
         except StoreUnavailable as error:
             self._not_writable(error)
-
-    def _command(self, name: str) -> str:
-        return f"laneway store {name} --store sqlite:{self._path}"
 
     async def close(self) -> None:
         if self._probing is not None:

@@ -27,6 +27,9 @@ from controlplane.store.interface import (
 from controlplane.store.rows import Unreadable, definitions_of, document_row, slots_row
 
 SCHEMA_VERSION = 1
+SMALLEST = 512
+"""Bytes of the smallest SQLite file; what is smaller SQLite takes for a new one."""
+
 TABLES = {
     "documents": """CREATE TABLE documents (
         kind TEXT NOT NULL, parent TEXT NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
@@ -71,6 +74,14 @@ def wal_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where it is not there, or not to be seen."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def holds_something(path: Path, served: Served | None) -> bool:
     """Whether there is a file to read; False where a new one may be made.
 
@@ -87,13 +98,12 @@ def holds_something(path: Path, served: Served | None) -> bool:
         what = "a directory" if stat.S_ISDIR(found.st_mode) else "no regular file"
         raise StoreDamaged(f"{path} is {what} where a file of definitions should be")
     if found is not None and found.st_size:
+        if found.st_size < SMALLEST:
+            raise StoreDamaged(f"{path} is damaged: only {found.st_size} bytes are left of it")
         return True
     what = "is missing" if found is None else "is empty"
-    try:
-        if wal_of(path).stat().st_size:
-            raise StoreDamaged(f"{path} {what}, but its write-ahead log {wal_of(path).name} is there")
-    except FileNotFoundError:
-        pass
+    if _size(wal_of(path)):
+        raise StoreDamaged(f"{path} {what}, but its write-ahead log {wal_of(path).name} is there")
     if served is not None and served.revision:
         raise StoreDamaged(f"{path} {what}, although {remembered(served)}")
     return False
@@ -164,6 +174,10 @@ def _create(connection: sqlite3.Connection) -> None:
 
 def read(connection: sqlite3.Connection, path: Path) -> Stored:
     """What the file holds, every page and every rule checked. Raises StoreDamaged, sqlite3.Error."""
+    (page,) = connection.execute("PRAGMA page_size").fetchone()
+    if path.stat().st_size % page and not _size(wal_of(path)):
+        # SQLite would take zeros for what is cut off, unless its log has the page.
+        raise StoreDamaged(f"{path} is damaged: it ends in the middle of a page")
     (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if said != "ok":
         raise StoreDamaged(f"{path} is damaged: {' '.join(str(said).split())[:200]}")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from controlplane.store import snapshots
 from controlplane.store.sqlite import SQLiteStore
 
 WRITER = Path(__file__).with_name("writer.py")
@@ -14,7 +15,7 @@ WRITER = Path(__file__).with_name("writer.py")
 async def test_kill_9_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     path = tmp_path / "d.db"
     before = 0
-    for answers in (3, 40, 17):
+    for answers in (30, 40, 17):
         with subprocess.Popen(  # noqa: ASYNC220 - nothing else runs in this loop
             [sys.executable, str(WRITER), str(path)], stdout=subprocess.PIPE, text=True
         ) as writer:
@@ -24,8 +25,12 @@ async def test_kill_9_loses_nothing_that_was_answered(tmp_path: Path) -> None:
             writer.kill()
             answered = [int(line) for line in writer.stdout.read().split("\n") if line]
             last = max([before + answers, *answered])
+        kept = snapshots.read(snapshots.beside(path))
+        assert kept is not None
+        assert kept.stored is not None, kept.problem
         store = SQLiteStore(path)
-        await store.open()
+        await store.open(kept)
+        assert kept.revision <= store.current.revision
         # One more may be durable without having been answered.
         assert last <= store.current.revision <= last + 1
         names = set(store.current.definitions.applications)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
+
+import structlog
 
 from controlplane.model.documents import Application
+from controlplane.store import fallback
+from controlplane.store.fallback import FallbackStore
+from controlplane.store.snapshots import Snapshots, beside
 from controlplane.store.sqlite import SQLiteStore
 
 
 async def main() -> None:
-    store = SQLiteStore(sys.argv[1])
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    fallback.SNAPSHOT_WAIT = 0.0  # a snapshot is being written at all times
+    path = Path(sys.argv[1])
+    store = FallbackStore(SQLiteStore(path), Snapshots("", [beside(path)]))
     await store.open()
     number = store.current.revision
     while True:

@@ -13,12 +13,15 @@ from functools import partial
 from typing import TypeVar
 
 import httpx
+import structlog
 
 from controlplane.nacos import NacosConnection, http
 from controlplane.store.interface import StoreUnavailable
 from controlplane.store.nacos.dialects import Call, NotServed, Version1, Version3, said
 from controlplane.store.nacos.identity import Identity
 from controlplane.store.nacos.session import Forbidden, NotSent, Session, connected
+
+log = structlog.get_logger("laneway.store.nacos")
 
 T = TypeVar("T")
 Dialect = Version1 | Version3
@@ -43,6 +46,14 @@ class ConfigApi:
     async def names(self) -> set[str]:
         """The ids of all items, out of the database. Not every server lets everybody ask for that."""
         return await self._try(lambda dialect: dialect.names())
+
+    async def names_if_told(self) -> set[str]:
+        """The ids of all items; none where Nacos does not let us list them."""
+        try:
+            return await self.names()
+        except StoreUnavailable as error:
+            log.info("the items in Nacos cannot be listed", why=str(error))
+            return set()
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:

@@ -105,7 +105,7 @@ class NacosStore(BaseStore):
     async def _check(self, served: Served | None) -> None:
         """Raises StoreUnavailable where what was read cannot be what there was."""
         if self._text is None:
-            names = await self._names()
+            names = await self._api.names_if_told()
             if INDEX in names:
                 raise StoreUnavailable("Nacos does not show the definitions yet that its database has")
             wrong = lost(names, served)
@@ -121,9 +121,7 @@ class NacosStore(BaseStore):
         async with self._lock, self._api.session() as session:
             await self._refresh(session)
         if self._text is not None:
-            raise StoreUnavailable(
-                f"revision {self._current.revision} is in Nacos: change it by `laneway apply`"
-            )
+            raise StoreUnavailable(f"revision {self._current.revision} is in Nacos: use `laneway apply`")
         self._index, self._current = Index(stored.revision), Stored(Definitions(), stored.revision)
         return await self.change(lambda _: stored.definitions, note=note)
 
@@ -382,15 +380,7 @@ class NacosStore(BaseStore):
             self._until_sweep -= 1
             return set()
         self._until_sweep = SWEEP
-        return {name for name in await self._names() if items.is_ours(name)}
-
-    async def _names(self) -> set[str]:
-        """The names of all items; none where Nacos does not let us list them."""
-        try:
-            return await self._api.names()
-        except StoreUnavailable as error:
-            log.info("the items in Nacos cannot be listed", why=str(error))
-            return set()
+        return {name for name in await self._api.names_if_told() if items.is_ours(name)}
 
     def _clean(self, names: Iterable[str]) -> None:
         """Delete items behind the caller's back; what is left over, a later search finds."""
