@@ -7,7 +7,8 @@ there. The store's file and its snapshots hold these.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,7 +18,8 @@ from controlplane.model.kinds import KINDS
 from controlplane.model.loading import load_json
 from controlplane.model.parsing import parse_document
 from controlplane.model.problems import DefinitionError, shortened
-from controlplane.model.slots import TOTAL, SlotRange
+from controlplane.model.shares import by_route
+from controlplane.model.slots import TOTAL, Share, SlotRange
 
 Row = tuple[Any, Any, Any, Any]
 """Kind, parent, name and body: texts, as far as nobody else wrote them."""
@@ -63,14 +65,26 @@ def definitions_of(rows: Iterable[Row], slots_rows: Iterable[SlotsRow]) -> Defin
         definitions = Definitions().change(puts)
     except DefinitionError as error:
         raise Unreadable(f"holds definitions that break a rule: {error.title}") from error
+    shares = by_route(definitions)
     for key in sorted({*slots, *definitions.slots}):
-        if slots.get(key, ()) != definitions.slots.get(key, ()):
+        if not _fits(slots.get(key, ()), shares.get(key, {})):
             gateway, route = key
             raise Unreadable(
                 f"holds slots of route {shortened(route)} of gateway {shortened(gateway)} that do not fit "
                 "the shares of its lanes"
             )
-    return definitions
+    return Definitions.of(definitions.documents(), slots)
+
+
+def _fits(table: tuple[SlotRange, ...], shares: Mapping[str, Share]) -> bool:
+    """Whether the lanes have what is theirs: all of it if enabled, no more if not."""
+    owned: Counter[str] = Counter()
+    for start, end, lane in table:
+        owned[lane] += end - start
+    return owned.keys() <= shares.keys() and all(
+        owned[lane] == share.slots or (not share.enabled and owned[lane] < share.slots)
+        for lane, share in shares.items()
+    )
 
 
 def _document(row: Row) -> AnyKind:
