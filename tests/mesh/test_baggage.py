@@ -1,15 +1,16 @@
 """Members of `baggage` that agents read as the lane's (rule 7): none of a client's gets past an edge, however
 its name is spelt, and everything else arrives byte for byte.
 
-LANEWAY_SPELLINGS is how many headers are tried at random (default: 1,000), LANEWAY_SPELLINGS_SEED repeats a
-run.
+LANEWAY_SPELLINGS is how many headers are tried at random (default: 1,000; with all agents eight times that),
+LANEWAY_SPELLINGS_SEED repeats a run.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from controlplane.plan.baggage import canonical_name, lane_of
 from tests import spellings
+from tests.agents.agents import Agent, Python, go, java, node
 from tests.mesh.client import Address, Answer, Client, Header, until
 from tests.mesh.documents import group, header, lane, route, rule
 from tests.mesh.harness import Mesh, listening
@@ -236,3 +238,68 @@ def test_what_is_too_long_is_cut_between_members(mesh: Mesh) -> None:
     for inbound in (True, False):
         answer = through(mesh, inbound, ("x-lane", "gray"), ("baggage", forged))
         assert lines_of(answer) == [line]
+
+
+@pytest.fixture
+def agents(tmp_path: Path) -> Iterator[list[Agent]]:
+    """Python, Java, JavaScript, Go; Micrometer with Brave as Spring Boot 3 has it; an older one for Java."""
+    made: list[Agent] = [Python()]
+    try:
+        made += [java("opentelemetry"), java("brave"), node(), go(tmp_path), java("opentelemetry", "1.60.0")]
+        yield made
+    finally:
+        for agent in made:
+            agent.close()
+
+
+def travel(
+    mesh: Mesh, egress: Client, agents: Sequence[Agent], pick: random.Random, lines: list[bytes]
+) -> None:
+    """What each agent reads of a request with these lines behind the edge; and what some of them, one behind
+    the other with a sidecar after each, make of it.
+    """
+    for chosen, headers in ((None, []), ("gray", [CANARY])):
+        received = lines_of(mesh.edge.get("/a", *headers, *sent(lines)))
+        what = f"seed {SEED}: {lines!r} in lane {chosen}"
+        for agent in agents:
+            for charset in ("latin-1", "utf-8"):
+                lane = named(agent, received, charset)
+                assert lane == chosen or (lane is None and agent.forgets), (agent.name, what)
+        for agent in pick.choices([agent for agent in agents if not agent.forgets], k=3):
+            written = agent.read(received, "latin-1").written
+            answer = egress.request(
+                "GET", "http://sc-A/a", [("baggage", written)] if written else [], host="sc-A"
+            )
+            assert answer.json["name"] == f"A{chosen or ''}", (agent.name, what)
+            assert answer.received("x-lane") == ([chosen] if chosen else []), (agent.name, what)
+            received = lines_of(answer)
+            assert named(agent, received, "latin-1") == chosen, (agent.name, what)
+
+
+def named(agent: Agent, lines: Sequence[bytes], charset: str) -> str | None:
+    return agent.read(lines, charset).members.get("lane")
+
+
+def travel_at_random(mesh: Mesh, agents: Sequence[Agent], count: int) -> None:
+    pick = random.Random(SEED)
+    with Client((mesh.pods["B"].address, 15001)) as egress:
+        for member in SPELT:
+            travel(mesh, egress, agents, pick, [b"a=1," + member, member + b",b=2"])
+        for _ in range(count):
+            make = pick.choice(
+                [lambda: spellings.header(pick, NAMES, b"red")] * 9 + [lambda: spellings.heavy(pick)]
+            )
+            travel(mesh, egress, agents, pick, make())
+
+
+def test_what_the_agent_for_python_reads(mesh: Mesh) -> None:
+    travel_at_random(mesh, [Python()], COUNT)
+
+
+@pytest.mark.mesh
+@pytest.mark.timeout(1200)
+def test_what_all_agents_read(mesh: Mesh, agents: list[Agent], capsys: pytest.CaptureFixture[str]) -> None:
+    travel_at_random(mesh, agents, 8 * COUNT)
+    with capsys.disabled():
+        names = ", ".join(agent.name for agent in agents)
+        print(f"\nbaggage: seed {SEED}, {8 * COUNT + len(SPELT)} headers, none got through: {names}")
