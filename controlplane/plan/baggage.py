@@ -51,7 +51,7 @@ def _carried(member: bytes, names: Collection[bytes]) -> tuple[bytes | None, byt
     if own in names:
         return own, value
     pairs = member if member.lstrip(b" \t").startswith(b";") else member.partition(b";")[0]
-    pieces = pairs.split(b"=")  # Micrometer with Brave takes two and two
+    pieces = pairs.split(b"=")  # Micrometer's bridge to Brave takes two and two
     for index in range(2, len(pieces) - 1, 2):
         own = canonical_name(pieces[index])
         if own in names:

@@ -69,7 +69,7 @@ local function carried(member)
     own = name ~= before and known(trimmed(name, "[^; \t]"))
     if own then return own, string.sub(member, from) end
   end
-  -- Micrometer with Brave reads `a=1=b=2` as two members, up to a `;` that is not the first.
+  -- Micrometer's bridge to Brave, in Spring Boot 3, reads `a=1=b=2` as two members, up to a `;` that is not the first.
   local equal = string.find(member, "=", from, true)
   if not equal then return end
   if not string.find(member, "^[ \t]*;") then member = string.match(member, "^[^;]*") end

@@ -29,7 +29,10 @@ function envoy_on_request(handle)
   local baggage = headers:get("baggage")
   if baggage then
     local changed = #baggage > LIMIT
-    if changed then baggage = string.match(string.sub(baggage, 1, LIMIT + 1), "^(.*),") or "" end
+    if changed then
+      baggage = string.match(string.sub(baggage, 1, LIMIT + 1), "^(.*),") or ""
+      handle:streamInfo():dynamicMetadata():set("laneway", "cut", true)
+    end
     local members, names, lanes = read_baggage(baggage)
     local others = {}
     for index, member in ipairs(members) do

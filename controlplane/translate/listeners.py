@@ -74,22 +74,27 @@ def _manager(prefix: str) -> Hcm:
 
 def _counting_fallbacks() -> accesslog_pb2.AccessLog:
     """The counter `laneway.fallback` by service and lane: answers that base gave in place of the lane."""
+    return _counting("fallback", "fallback", **{"laneway.service": "fallback", "laneway.lane": "lane"})
+
+
+def _counting(name: str, key: str, **tags: str) -> accesslog_pb2.AccessLog:
+    """The counter `laneway.<name>`: requests of which Lua noted `key`; `tags` are labels and notes."""
     found = metadata_pb2.MetadataMatcher(
         filter="laneway",
-        path=[metadata_pb2.MetadataMatcher.PathSegment(key="fallback")],
+        path=[metadata_pb2.MetadataMatcher.PathSegment(key=key)],
         value=value_pb2.ValueMatcher(present_match=True),
     )
     config = stats_pb2.Config
-    tags = [
-        config.Tag(name=name, value_format=f"%DYNAMIC_METADATA(laneway:{key})%")
-        for name, key in (("laneway.service", "fallback"), ("laneway.lane", "lane"))
+    labels = [
+        config.Tag(name=label, value_format=f"%DYNAMIC_METADATA(laneway:{note})%")
+        for label, note in tags.items()
     ]
     counter = config.Counter(
-        stat=config.Stat(name="fallback", tags=tags), value_fixed=wrappers_pb2.UInt64Value(value=1)
+        stat=config.Stat(name=name, tags=labels), value_fixed=wrappers_pb2.UInt64Value(value=1)
     )
     packed = pack(config(counters=[counter]))
     return accesslog_pb2.AccessLog(
-        name="fallbacks",
+        name=f"{name}s",
         filter=accesslog_pb2.AccessLogFilter(
             metadata_filter=accesslog_pb2.MetadataFilter(
                 matcher=found, match_if_key_not_found=wrappers_pb2.BoolValue(value=False)
@@ -131,6 +136,7 @@ def edge_listener(plan: GatewayPlan, address: str, port: int) -> listener_pb2.Li
         hcm_pb2.LocalReplyConfig(mappers=[_unreached("local", ["UH", "UF", "NC", "UC"])])
     )
     manager.access_log.append(_counting_fallbacks())
+    manager.access_log.append(_counting("baggage_cut", "cut"))
     manager.http_filters.append(discovered("edge-request"))
     manager.http_filters.append(fixed_filter("reply"))
     manager.http_filters.append(underscore_filter(plan))

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import pytest
 from opentelemetry.baggage import get_all
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 
+from tests import require
 from tests.golang import build
 
 HERE = Path(__file__).parent
@@ -117,15 +117,15 @@ def _run(*command: str | Path, cwd: Path | None = None) -> None:
     assert built.returncode == 0, f"{command}:\n{built.stdout}\n{built.stderr}"
 
 
-def _need(*tools: str) -> None:
+def _need(need: str, *tools: str) -> None:
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing:
-        pytest.skip(f"{', '.join(missing)}: not installed here, and needed for this agent")
+        require.lacking(need, f"{', '.join(missing)}: not installed here, so this agent cannot be asked")
 
 
 def java(agent: str, version: str = "") -> Program:
     """`opentelemetry`, or an older version of it, before 1.64; or `brave`, of Micrometer's bridge."""
-    _need("java", "javac", "mvn")
+    _need("java", "java", "javac", "mvn")
 
     def make(root: Path) -> None:
         options = [f"-Dopentelemetry.version={version}"] if version else []
@@ -157,7 +157,7 @@ def java(agent: str, version: str = "") -> Program:
 
 
 def node() -> Program:
-    _need("node", "npm")
+    _need("node", "node", "npm")
 
     def make(root: Path) -> None:
         for source in (HERE / "node").iterdir():

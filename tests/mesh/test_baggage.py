@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from controlplane.cli.processes import Child
 from controlplane.plan.baggage import canonical_name, lane_of
 from tests import spellings
 from tests.agents.agents import Agent, Python, go, java, node
@@ -224,6 +225,7 @@ def test_what_is_too_long_is_cut_between_members(mesh: Mesh) -> None:
     """W3C and agents have 8192 bytes: some drop all of a longer header, some forget its end."""
     many = [b"k%04d=%s" % (n, b"v" * 93) for n in range(500)]  # 100 bytes each, with the comma
     forged = b",".join([*many, b"%6Cane=red", b"lane=red"])
+    before = mesh.stats(mesh.edge_admin, "laneway.baggage_cut")
     plain = mesh.edge.get("/a", ("baggage", forged))
     assert (plain.json["name"], lines_of(plain)) == ("A", [b",".join(many[:81])])
     coloured = mesh.edge.get("/a", CANARY, ("baggage", forged))
@@ -233,11 +235,56 @@ def test_what_is_too_long_is_cut_between_members(mesh: Mesh) -> None:
     whole = b"a=" + b"x" * 8190
     assert lines_of(mesh.edge.get("/a", ("baggage", whole))) == [whole]
     assert lines_of(mesh.edge.get("/a", ("baggage", whole + b"x"))) == []
+    until(
+        lambda: mesh.stats(mesh.edge_admin, "laneway.baggage_cut") == before + 3,
+        10,
+        "the count of cut headers",
+    )
     nearly = b"a=" + b"x" * 7990
     assert lines_of(mesh.edge.get("/a", CANARY, ("baggage", nearly))) == [b"lane=gray," + nearly]
     for inbound in (True, False):
         answer = through(mesh, inbound, ("x-lane", "gray"), ("baggage", forged))
         assert lines_of(answer) == [line]
+
+
+HOSTILE = (
+    b"%41,",
+    b"a,",
+    b"lane=1,",
+    b"+lane=1,",
+    b"%25",
+    b" ",
+    b"+",
+    b"=",
+    b"+==+",
+    b";",
+    b"%20",
+    b"%E2%80%8B",
+    b"/",
+)
+
+
+def busy(child: Child | None) -> float:
+    """Seconds that all threads of a process have been on a processor."""
+    assert child is not None
+    tasks = Path(f"/proc/{child.process.pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_time_is_in_proportion_to_bytes(mesh: Mesh, unit: bytes) -> None:
+    """At the sidecar, which reads all; the edge reads 8192 bytes."""
+
+    def cost(size: int) -> float:
+        value = b"a" + unit * (size // len(unit)) + b"b=1"
+        began = busy(mesh.pods["B"].envoy)
+        for _ in range(3):
+            assert through(mesh, True, ("x-lane", "gray"), ("baggage", value)).status == 200
+        return busy(mesh.pods["B"].envoy) - began
+
+    cost(1000)
+    rounds = [(cost(12_000), cost(48_000)) for _ in range(3)]
+    assert min(large / small for small, large in rounds) < 8, rounds
 
 
 @pytest.fixture
