@@ -115,7 +115,6 @@ class Sidecars:
     def view(self, node: SidecarNode, incremental: bool) -> SidecarView:
         """The view of a sidecar that connects. `incremental`: it speaks the delta variant."""
         place = node.place
-        scope = self._scopes.enter(node.calls)
         filters = Collection(EXTENSION_CONFIG)
         own = Collection(CLUSTER, [resource(x.name, x) for x in sidecar.clusters(place)])
         collections = {
@@ -125,6 +124,7 @@ class Sidecars:
             ROUTE: [self._routes[place.proxy]],
             EXTENSION_CONFIG: [self._inbound, filters],
         }
+        scope = self._scopes.enter(node.calls)
         demand = None
         if incremental and scope.size() > self._sent_at_once:
             demand = OnDemand(scope, place.proxy, own)
