@@ -21,6 +21,7 @@ from .transport import Call, CallEnd, Handler, Limits, Methods
 
 _EOF: Any = cast("Any", grpc.aio).EOF
 _MOST_STREAMS = 1_000  # of one connection
+_MOST_WAITING = 20_000  # calls that the event loop has not taken yet, of all clients
 _LARGEST_METADATA = 16 << 10  # bytes of the headers of one request
 _PING_INTERVAL = 1.0  # seconds; a client that pings more often, again and again, is cut off
 
@@ -32,6 +33,9 @@ def options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", limits.largest_request),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_concurrent_streams", _MOST_STREAMS),
+        # Else calls are cancelled by chance from a thousand on: a fleet that comes back is larger.
+        ("grpc.server.max_pending_requests", _MOST_WAITING),
+        ("grpc.server.max_pending_requests_hard_limit", _MOST_WAITING),
         ("grpc.max_metadata_size", _LARGEST_METADATA),
         ("grpc.absolute_max_metadata_size", _LARGEST_METADATA),
         # Windows stay as they are: those that are made to fit the line grow to 16 MiB a stream.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import grpc
 import pytest
@@ -14,6 +16,7 @@ from controlplane.rpc.choice import TransportName, transport
 from controlplane.rpc.frames import rst_stream
 from controlplane.rpc.transport import Call, CallEnd, Limits
 from tests import require
+from tests.rpc.pair import HELLO
 from tests.rpc.wire import PATIENCE, Echo, Service, call, message, raw, serving
 
 Status = grpc.StatusCode
@@ -51,6 +54,7 @@ async def ended(echo: Echo) -> grpc.StatusCode | None:
     return end and end.code
 
 
+WIDE = frames.window_update(0, 1 << 24)
 GONE = (None, Status.OK)  # see Handler.half_closed
 
 
@@ -273,6 +277,20 @@ async def test_a_call_may_end_while_it_is_paused(channel: grpc.aio.Channel, serv
             stream.cancel()
         assert await ended(echo) in ((Status.ABORTED,) if end == "finish" else GONE)
         echo.call.resume()
+
+
+async def test_many_calls_at_once_to_a_busy_loop_are_all_served(service: Service) -> None:
+    """As when a fleet comes back."""
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(raw(service.port, HELLO + WIDE)) for _ in range(3)]
+        for client in clients:
+            client.write(*(call(n) + message(n, b"x", end=True) for n in range(1, 1_800, 2)))
+        deadline = time.monotonic() + 1  # in which they arrive, and nothing takes them
+        while time.monotonic() < deadline:
+            pass
+        for client in clients:
+            for _ in range(900):
+                assert await client.status() == (0, "")
 
 
 async def test_a_deadline_ends_the_call(name: TransportName) -> None:
