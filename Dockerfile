@@ -42,8 +42,8 @@ RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iptables >/dev/null \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/* /usr/share/doc /usr/share/man /usr/share/locale
 COPY --chmod=755 compose/init.sh /usr/local/bin/laneway-init
-# Every pod's init step writes here, as root or not.
-RUN mkdir -m 777 /bootstrap
+# Every pod's init step writes here: as root without capabilities (by the group), or as nobody. Others only read.
+RUN install -d -o 65534 -g 0 -m 775 /bootstrap
 ENTRYPOINT ["laneway-init"]
 
 FROM runtime AS control-plane

@@ -19,7 +19,7 @@ T = TypeVar("T")
 JSON = "application/json"
 YAML = "application/yaml"
 YAML_TYPES = (YAML, "application/x-yaml", "text/yaml", "text/x-yaml")
-INLINE_LIMIT = 64 << 10  # bytes; larger bodies are read in a thread, so that other requests go on
+INLINE_LIMIT = 16 << 10  # bytes; larger bodies are read in a thread, so that other requests go on
 
 
 async def read(request: Request, most: int = SIZE_LIMIT) -> tuple[bytes, bool]:
@@ -42,15 +42,17 @@ async def read(request: Request, most: int = SIZE_LIMIT) -> tuple[bytes, bool]:
     return bytes(data), media != JSON
 
 
-async def _run(request: Request, work: Callable[[], T], size: int) -> T:
-    """What `work` on `size` bytes gives: at once, or in a thread, one of them at a time.
-
-    Several threads would take the interpreter from the event loop, and with it from the proxies.
+async def in_thread(request: Request, work: Callable[[], T]) -> T:
+    """What `work` gives, in a thread, one at a time: several would take the interpreter from the event loop,
+    and with it from the proxies.
     """
-    if size <= INLINE_LIMIT:
-        return work()
     async with request.app.state.heavy:
         return await asyncio.to_thread(work)
+
+
+async def _run(request: Request, work: Callable[[], T], size: int) -> T:
+    """What `work` on `size` bytes gives: a little is done at once."""
+    return work() if size <= INLINE_LIMIT else await in_thread(request, work)
 
 
 async def value(request: Request, most: int = SIZE_LIMIT) -> Any:

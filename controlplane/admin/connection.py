@@ -33,6 +33,8 @@ CHUNK_BYTES = 512
 """A body may have SMALL_CHUNKS chunks, and more only if they have CHUNK_BYTES bytes on average: a chunk costs
 what some hundred bytes do, and a body of single bytes held the event loop for seconds.
 """
+UNREAD_BYTES = 32 << 20
+"""Of answers that clients have not taken, over all connections. One client alone may have more."""
 LOG_INTERVAL = 10.0
 """Seconds between two lines that tell how many connections were ended."""
 
@@ -71,6 +73,17 @@ class Port:
     def interval(self) -> float:
         """Seconds between two sweeps."""
         return min(1.0, self.limits.header_time / 4, self.limits.body_time / 4, self.limits.answer_time / 4)
+
+    def shed(self, latest: Connection) -> None:
+        """Cut off who has waited longest to take an answer, until the rest has room for that of `latest`."""
+        unread = sum(one.transport.get_write_buffer_size() for one in self.open)
+        slow = [one for one in self.open if one is not latest and one.reads_late]
+        for one in sorted(slow, key=lambda one: one.since):
+            if unread <= UNREAD_BYTES:
+                return
+            unread -= one.transport.get_write_buffer_size()
+            self.counters["answers_cut"] += 1
+            one.transport.abort()
 
     def sweep(self, now: float) -> None:
         """Look at every connection's times, and tell of those that were ended."""
@@ -155,6 +168,7 @@ class Connection(H11Protocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._follow(_Phase.QUIET)
+        self._port.shed(self)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -172,6 +186,16 @@ class Connection(H11Protocol):
         self._refuse(400, f"This is no HTTP/1.1 request within the bounds ({bounds}).")
 
     # The port's side.
+
+    @property
+    def reads_late(self) -> bool:
+        """Whether the client has not taken all of an answer that is given."""
+        return self._phase is _Phase.ANSWER or self.transport.is_closing()
+
+    @property
+    def since(self) -> float:
+        """When its phase began, or it last took some of its answer."""
+        return self._since
 
     def check(self, now: float) -> None:
         """End the connection if its time is over."""

@@ -79,7 +79,11 @@ class Endpoints:
         definitions = self._control.store.current.definitions
         key = self._key(request)
         check_parent(definitions, key)
-        return JSONResponse({"items": [shown(definitions, one) for one in _collection(definitions, key)]})
+
+        def listed() -> Response:
+            return JSONResponse({"items": [shown(definitions, one) for one in _collection(definitions, key)]})
+
+        return await bodies.in_thread(request, listed)
 
     async def get(self, request: Request) -> Response:
         definitions = self._control.store.current.definitions

@@ -40,6 +40,7 @@ class AdminCollector(Collector):
         )
         ended.add_metric(["displaced"], crowd.displaced)
         ended.add_metric(["refused"], crowd.refused)
+        ended.add_metric(["answer not taken"], counted["answers_cut"])
         for what in TIMED_OUT:
             ended.add_metric([f"{what} timed out"], counted[f"timed_out_{what}"])
         yield ended

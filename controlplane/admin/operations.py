@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -19,7 +18,7 @@ from controlplane.model.parsing import validate
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.registry.names import AmbiguousService, UnknownService
 
-EXPLAIN_BYTES = 512 << 10  # the largest request that ExplainRequest takes, with escapes in JSON
+EXPLAIN_BYTES = 512 << 10  # eight times the headers that an edge takes
 LAST_REVISION = 2**53  # what every JSON reader holds exactly
 
 
@@ -80,9 +79,10 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             **openapi.failures(503),
         },
     )
-    async def get_export() -> Response:
+    async def get_export(request: Request) -> Response:
         # A second for ten thousand definitions, in which the proxies are to be served.
-        text = await asyncio.to_thread(export, control.store.current.definitions)
+        definitions = control.store.current.definitions
+        text = await bodies.in_thread(request, lambda: export(definitions))
         return Response(text, media_type=bodies.YAML)
 
     @routes.post(
@@ -175,13 +175,18 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
             **openapi.failures(503),
         },
     )
-    async def services() -> Response:
-        decided = shapes.overrides(control)
-        items = [
-            shapes.service(one, decided.get(name), control.conflicts(name))
+    async def services(request: Request) -> Response:
+        decided, sources = shapes.overrides(control), shapes.sources(control)
+        known = [
+            (one, decided.get(name), control.conflicts(name))
             for name, one in sorted(control.services().items())
         ]
-        return answers.Services(items=items, sources=shapes.sources(control)).response()
+
+        def listed() -> Response:
+            items = [shapes.service(*one) for one in known]
+            return answers.Services(items=items, sources=sources).response()
+
+        return await bodies.in_thread(request, listed)
 
     @routes.get(
         "/v1/services/{service:path}",
@@ -217,8 +222,9 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
         summary="The connected Envoys",
         responses={200: openapi.answer(openapi.reference("Proxies"), "One item a stream")},
     )
-    async def proxies() -> Response:
-        return answers.Proxies(items=control.proxies()).response()
+    async def proxies(request: Request) -> Response:
+        found = control.proxies()
+        return await bodies.in_thread(request, lambda: answers.Proxies(items=found).response())
 
     @routes.get(
         "/v1/proxies/{node:path}",
@@ -237,7 +243,7 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
         if not found:
             wrong = Problem("node", "is not the id of a connected proxy", node, "see /v1/proxies")
             raise ApiError(404, f"No proxy with the node id {node[:200]} is connected.", wrong)
-        return answers.Proxies(items=found).response()
+        return await bodies.in_thread(request, lambda: answers.Proxies(items=found).response())
 
 
 def _path_parameter(name: str) -> dict[str, Any]:

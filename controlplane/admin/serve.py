@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from controlplane.admin.connection import Connection, Limits, Port
 from controlplane.admin.tokens import Tokens, check_exposure
 
+SEND_BUFFER = 128 << 10  # bytes, which Linux doubles
 GRACE = 3  # seconds that requests under way have at the end
 
 
@@ -104,6 +105,8 @@ def _bound(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit it: else the kernel keeps megabytes of each answer that nobody takes.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         listening.bind(address)
         listening.listen(512)
         listening.setblocking(False)

@@ -13,9 +13,15 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.media_types import YAML_MEDIA_TYPES
 
 from controlplane.admin.app import AdminSettings, create_app
+from controlplane.admin.control import ExplainRequest
 from controlplane.admin.hosts import Hosts
 from controlplane.model.loading import load_yaml
 from controlplane.model.parsing import parse_document
+from controlplane.plan.lanes import enabled_lanes
+from controlplane.plan.planner import Planner
+from controlplane.plan.preview import Explanation, explain
+from controlplane.plan.request import Request
+from controlplane.plan.rollout import Deployed
 from controlplane.store.memory import MemoryStore
 from tests.admin.conftest import GATEWAY, GROUP, LANE, ROUTE, SmallControl
 
@@ -39,6 +45,17 @@ CONFIG = SchemathesisConfig.from_dict(
 )
 
 
+class Explaining(SmallControl):
+    """Explains as the running control plane does."""
+
+    async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
+        definitions = self.store.current.definitions
+        lanes = enabled_lanes(definitions)
+        plan = Planner().plan(definitions, Deployed(lanes, frozenset(lanes)), {}, lambda name: name)
+        asked = Request(request.method, request.host, request.path, request.headers)
+        return explain(plan, request.gateway, asked)
+
+
 def some_control() -> SmallControl:
     store = MemoryStore()
 
@@ -53,7 +70,7 @@ def some_control() -> SmallControl:
             await store.change(lambda now, document=document: now.put(document))
 
     asyncio.run(fill())
-    return SmallControl(store)
+    return Explaining(store)
 
 
 app = create_app(
@@ -125,3 +142,16 @@ def test_documents_of_the_description_refuse_unknown_fields() -> None:
 
 # A thousand requests for a large schema take seconds, and a minute or two where other tests have the cores.
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(600)]
+
+
+@schema.include(path="/v1/explain").parametrize()
+@settings(
+    max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+def test_explain_answers_whatever_is_asked(case: Any) -> None:
+    """Of the gateway that is there: the ones above mostly ask for one that is not."""
+    if isinstance(case.body, dict) and isinstance(case.body.get("gateway"), str):
+        case.body["gateway"] = "edge"
+        answer = case.call()
+        assert answer.status_code < 500
+        assert len(answer.content) < 100_000

@@ -98,8 +98,10 @@ def served(
 class Crowd:
     """Connections of one hostile client, opened at once."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, receive_buffer: int = 0) -> None:
+        """`receive_buffer`: bytes that the kernel keeps for each of them, if not 0."""
         self._port = port
+        self._buffer = receive_buffer
         self.sockets: list[socket.socket] = []
 
     def __enter__(self) -> Crowd:
@@ -115,6 +117,8 @@ class Crowd:
         for _ in range(number):
             one = socket.socket()
             one.settimeout(5)
+            if self._buffer:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer)
             try:
                 one.connect(("127.0.0.1", self._port))
                 if send:

@@ -21,6 +21,7 @@ HALF = b"GET /v1/gateways HTTP/1.1\r\nHost: localhost\r\nx-slow: "
 BODY = b"POST /v1/apply HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 CHUNKED = BODY + b"Transfer-Encoding: chunked\r\n\r\n"
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # the preface and empty SETTINGS
+CUT = 'laneway_admin_connections_ended_total{reason="answer not taken"}'
 TOKEN = "right-token-of-alice"
 SERVICES = """
 services:
@@ -242,14 +243,31 @@ def test_explain_answers_within_bounds(tmp_path: Path):
                        LANEWAY_SERVER=f"http://127.0.0.1:{one.admin}")  # fmt: skip
         assert "50000 bytes in all" in text
         assert f"{body['evaluated_left_out']} more lanes" in text
-        for headers in ([["canary", "v" * 70_000]], [["a", "b"]] * 101):
+        refused = one.http.post("/v1/explain", json=question | {"headers": [["canary", "v" * 70_000]]})
+        assert "the edge answers 431" in refused.json()["reason"]
+        for headers, wanted in (([["a", "b"]] * 1001, 422), ([["a", "b" * 600_000]], 413)):
             refused = one.http.post("/v1/explain", json=question | {"headers": headers})
-            assert refused.status_code == 422, refused.text
-            assert refused.json()["errors"][0]["field"] == "headers"
-        assert (
-            one.http.post("/v1/explain", json=question | {"headers": [["a", "b" * 600_000]]}).status_code
-            == 413
-        )
+            assert refused.status_code == wanted
+
+
+def test_answers_that_nobody_takes_have_a_bound(tmp_path: Path):
+    """Forty clients ask for 5 MB each and read nothing; another one is served."""
+    with served(tmp_path, LANEWAY_ADMIN_CONNECTIONS_PER_ADDRESS="128") as one:
+        documents = lanes(2000)
+        long = {"source": "header", "name": "x", "operator": "==", "value": "v" * 2000}
+        for lane in documents[3:]:
+            lane["rule"] = {"conditions": [long]}
+        for start in range(0, len(documents), 700):
+            assert one.http.post("/v1/apply", json=documents[start : start + 700]).status_code == 200
+        listing = "/v1/lane-groups/g/lanes"
+        assert len(one.http.get(listing).content) > 4 << 20
+        before = one.memory()
+        one.forget_peak()
+        with Crowd(one.admin, receive_buffer=4096) as crowd:
+            crowd.connect(40, f"GET {listing} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            wait_for(lambda: one.metric(CUT) > 0, one.process, 60)
+            assert one.http.get(listing).status_code == 200
+        assert one.peak() - before < 160
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,10 @@ def bootstraps(stack: Stack, table: Table) -> None:
     envoy = ["docker", "run", "--rm", "--volume", volume, "envoyproxy/envoy:v1.40.0", "--mode", "validate"]
     names = ("edge", "a", "a-gray")
     said = {name: run([*envoy, "-c", f"/bootstrap/{name}.yaml"]) for name in names}
-    admin = run(["docker", "run", "--rm", "--volume", volume, "laneway-demo-app", "bash", "-c", ADMIN])
+    look = ["docker", "run", "--rm", "--volume", volume, "laneway-demo-app", "bash", "-c"]
+    admin = run([*look, ADMIN])
+    mode = run([*look, "stat -c %a /bootstrap"]).strip()
+    table.row("not everybody writes to the directory of bootstraps", mode == "775", mode)
     table.row(
         "bootstraps pass envoy --mode validate, admin on loopback",
         all("OK" in text for text in said.values()) and set(admin.split()) == {"127.0.0.1"},
