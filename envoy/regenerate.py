@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from controlplane.cli.envoy_config import bootstrap, edge_metadata, sidecar_metadata
+from controlplane.cli.envoy_config import EdgeLimits, bootstrap, edge_metadata, sidecar_metadata
 
 HERE = Path(__file__).parent
 XDS = ("127.0.0.1", 18000)
@@ -24,7 +24,7 @@ def samples() -> dict[str, tuple[str, dict]]:
     return {
         "edge.yaml": (
             "laneway bootstrap edge --gateway edge --node-id edge-1",
-            bootstrap("edge-1", "edge", edge_metadata(), XDS, ADMIN),
+            bootstrap("edge-1", "edge", edge_metadata(), XDS, ADMIN, EdgeLimits()),
         ),
         "sidecar-proxy.yaml": (
             f"{start} --service sc-A:20001:30001",

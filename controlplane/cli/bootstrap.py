@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from controlplane.cli.envoy_config import bootstrap, edge_metadata, sidecar_metadata
+from controlplane.cli.envoy_config import EdgeLimits, bootstrap, edge_metadata, sidecar_metadata
 from controlplane.cli.grpc_config import grpc_bootstrap
 from controlplane.cli.options import Exit
 from controlplane.cli.output import fail
@@ -50,6 +50,13 @@ def edge(
     xds: Xds = DEFAULT_XDS,
     admin_port: AdminPort = 15000,
     admin_address: AdminAddress = "127.0.0.1",
+    max_connections: Annotated[
+        int,
+        typer.Option(min=1, max=10_000_000, help="Connections of clients; keep it below `ulimit -Hn`."),
+    ] = EdgeLimits().connections,
+    max_heap: Annotated[
+        int, typer.Option(min=64, max=1_048_576, help="MiB of memory; near it, requests are refused.")
+    ] = EdgeLimits().heap,
     output: Form = Encoding.YAML,
     file: File = None,
 ) -> None:
@@ -58,9 +65,9 @@ def edge(
     Start it with: envoy -c FILE --disable-hot-restart --concurrency 2
     """
     node = node_id or f"edge~{gateway}~{socket.gethostname()}"
-    _write(
-        bootstrap(node, gateway, edge_metadata(), _endpoint(xds), (admin_address, admin_port)), output, file
-    )
+    limits = EdgeLimits(max_connections, max_heap)
+    config = bootstrap(node, gateway, edge_metadata(), _endpoint(xds), (admin_address, admin_port), limits)
+    _write(config, output, file)
 
 
 def sidecar(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controlplane.cli.envoy_config import bootstrap, edge_metadata, sidecar_metadata
+from controlplane.cli.envoy_config import EdgeLimits, bootstrap, edge_metadata, sidecar_metadata
 
 GATEWAY = "edge"
 GROUP = "order-flow"
@@ -110,7 +110,7 @@ def definitions(edge_port: int, edge_address: str, all_pods: list[Pod]) -> list[
 
 
 def edge_bootstrap(xds: tuple[str, int], admin_port: int) -> dict[str, Any]:
-    return bootstrap("edge-1", GATEWAY, edge_metadata(), xds, ("127.0.0.1", admin_port))
+    return bootstrap("edge-1", GATEWAY, edge_metadata(), xds, ("127.0.0.1", admin_port), EdgeLimits())
 
 
 def sidecar_bootstrap(pod: Pod, xds: tuple[str, int]) -> dict[str, Any]:

@@ -7,10 +7,12 @@ that every Envoy of a mesh wants: statistics with labels, a regex limit that rul
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import dataclass
 from typing import Any
 
 XDS_CLUSTER = "laneway-xds"
 
+_TIMERS = "envoy.config.overload.v3.ScaleTimersOverloadActionConfig"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 # First words of Envoy's cluster statistics: they tell where a cluster's name, which may hold dots, ends.
@@ -51,18 +53,93 @@ UNUSED_STATS = (
 )
 
 
+_MONITORS = "envoy.resource_monitors"
+_ACTIONS = "envoy.overload_actions"
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLimits:
+    """What all clients together may cost an edge; docs/reference/edge-hardening.md.
+
+    `connections` is a number for the whole process and must stay below its limit of open files. `heap` is
+    in MiB.
+    """
+
+    connections: int = 50_000
+    heap: int = 2048
+
+
 def bootstrap(
     node_id: str,
     cluster: str,
     metadata: dict[str, Any],
     xds: tuple[str, int],
     admin: tuple[str, int],
+    limits: EdgeLimits | None = None,
 ) -> dict[str, Any]:
     """A whole bootstrap in Envoy's proto3 JSON form.
 
     `cluster` is the gateway's name for an edge, the application for a sidecar. `xds` and `admin` are host and
-    port; a host of `xds` that is no address is resolved by DNS.
+    port; a host of `xds` that is no address is resolved by DNS. `limits` are for an edge.
     """
+    written = _bootstrap(node_id, cluster, metadata, xds, admin)
+    if limits is not None:
+        # The admin interface answers also when clients have taken every connection.
+        written["admin"]["ignore_global_conn_limit"] = True
+        written["overload_manager"] = _overload_manager(limits)
+    return written
+
+
+def _overload_manager(limits: EdgeLimits) -> dict[str, Any]:
+    def monitor(name: str, message: str, **fields: int) -> dict[str, Any]:
+        kind = f"type.googleapis.com/envoy.extensions.resource_monitors.{message}"
+        return {"name": f"{_MONITORS}.{name}", "typed_config": {"@type": kind, **fields}}
+
+    def action(name: str, trigger: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {
+            "name": f"{_ACTIONS}.{name}",
+            "triggers": [{"name": f"{_MONITORS}.fixed_heap", **trigger}],
+            **more,
+        }
+
+    timers = f"type.googleapis.com/{_TIMERS}"
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            monitor(
+                "fixed_heap", "fixed_heap.v3.FixedHeapConfig", max_heap_size_bytes=limits.heap * 1024 * 1024
+            ),
+            monitor(
+                "global_downstream_max_connections",
+                "downstream_connections.v3.DownstreamConnectionsConfig",
+                max_active_downstream_connections=limits.connections,
+            ),
+        ],
+        "actions": [
+            # First go connections that do nothing: from an hour of idleness down to two seconds.
+            action(
+                "reduce_timeouts",
+                {"scaled": {"scaling_threshold": 0.85, "saturation_threshold": 0.95}},
+                typed_config={
+                    "@type": timers,
+                    "timer_scale_factors": [
+                        {"timer": "HTTP_DOWNSTREAM_CONNECTION_IDLE", "min_timeout": "2s"}
+                    ],
+                },
+            ),
+            action("shrink_heap", {"threshold": {"value": 0.95}}),
+            action("stop_accepting_requests", {"threshold": {"value": 0.98}}),
+        ],
+    }
+
+
+def _bootstrap(
+    node_id: str,
+    cluster: str,
+    metadata: dict[str, Any],
+    xds: tuple[str, int],
+    admin: tuple[str, int],
+) -> dict[str, Any]:
     return {
         "node": {"id": node_id, "cluster": cluster, "metadata": metadata},
         "admin": {"address": _socket(*admin)},

@@ -16,14 +16,22 @@ from google.protobuf import wrappers_pb2
 from controlplane.model.fields import seconds
 from controlplane.plan.conditions import lifted_header
 from controlplane.plan.gateways import TOTAL_SLOTS, GatewayPlan, RoutePlan
-from controlplane.plan.services import ServicePlan
+from controlplane.plan.services import ServicePlan, Target
 from controlplane.translate import matching
-from controlplane.translate.hardening import REPLAYED_BODY
+from controlplane.translate.hardening import BODY_IDLE, REPLAYED_BODY, STREAM_IDLE
 from controlplane.translate.lua import lifted_headers
 from controlplane.translate.matching import Matcher, OnMatch, Predicate
-from controlplane.translate.messages import header
-from controlplane.translate.names import LANE_HEADER, PATH_HEADER, REST_HEADER, edge_routes
+from controlplane.translate.messages import everything, header
+from controlplane.translate.names import (
+    FIRST_PHASE,
+    LANE_HEADER,
+    PATH_HEADER,
+    PHASE_HEADER,
+    REST_HEADER,
+    edge_routes,
+)
 from controlplane.translate.routes import (
+    Route,
     RouteAction,
     act,
     action,
@@ -42,6 +50,24 @@ def _problem(title: str, status: int, detail: str) -> str:
 def _no_route() -> OnMatch:
     body = _problem("No route", 404, "No route of this gateway matches the request's host and path.")
     return act(direct("no-route", 404, body))
+
+
+def _by_phase(whole: Matcher) -> Matcher:
+    """`whole` decides where a request goes; before and after that, routes say how long it may be silent.
+
+    They lead nowhere: only their idle times are used, see receive.lua. `first` is what Envoy looks up by
+    itself before any filter. Zero stops the time that runs already: from then on the retry policy bounds the
+    silence.
+    """
+
+    def phase(name: str, idle: float | None) -> OnMatch:
+        return act(Route(name=name, match=everything(), route=action("~phase", idle_timeout=idle)))
+
+    phases = {FIRST_PHASE: phase(FIRST_PHASE, None), "receiving": phase("receiving", BODY_IDLE)}
+    matcher = matching.exact_tree(PHASE_HEADER, phases)
+    whole.on_no_match.CopyFrom(phase("answering", 0))
+    matcher.on_no_match.CopyFrom(matching.nested(whole))
+    return matcher
 
 
 def _colours(plan: GatewayPlan, lane: str) -> list[base_pb2.HeaderValueOption]:
@@ -63,14 +89,20 @@ class _RouteBuilder:
         idle = self.route.idle_timeout
         return action("", seconds(self.route.timeout), None if idle is None else seconds(idle))
 
+    def _route(self, name: str, lane: str, target: Target | None) -> route_components_pb2.Route:
+        route = lane_route(name, self.service.id, lane, target, self.forward())
+        if self.route.idle_timeout is not None:
+            route.route.retry_policy.CopyFrom(retry_policy())
+        return route
+
     def lane(self, lane: str) -> OnMatch:
         target = self.service.lanes.get(lane)
-        route = lane_route(f"{self.route.name}/{lane}", self.service.id, lane, target, self.forward())
+        route = self._route(f"{self.route.name}/{lane}", lane, target)
         route.request_headers_to_add.extend(_colours(self.plan, lane))
         return act(route)
 
     def base(self) -> OnMatch:
-        route = lane_route(self.route.name, self.service.id, "", None, self.forward())
+        route = self._route(self.route.name, "", None)
         if self.route.ratio is not None:
             self._split(route)
         return act(route)
@@ -90,7 +122,7 @@ class _RouteBuilder:
             entry.weight.value = slots
             if lane:
                 entry.request_headers_to_add.extend(_colours(self.plan, lane))
-                mark(entry, lane, target)
+                mark(entry, lane, target, self.route.idle_timeout is not None)
 
         for slot in ratio.ranges:
             add(None, slot.start - position)
@@ -133,7 +165,7 @@ class _RouteBuilder:
                 uncoloured = matching.negated(matching.present(LANE_HEADER))
                 steps.append((uncoloured, matching.nested(rules)))
         if self.plan.trusted is not None and self.route.ratio is not None:
-            plain = lane_route(self.route.name, self.service.id, "", None, self.forward())
+            plain = self._route(self.route.name, "", None)
             steps.append((matching.present(LANE_HEADER), act(plain)))
         steps.append((always, self.base()))
         return steps
@@ -192,11 +224,10 @@ def route_configuration(
         virtual_host = configuration.virtual_hosts.add()
         virtual_host.name = host
         virtual_host.domains.append(host)
-        virtual_host.retry_policy.CopyFrom(retry_policy())
+        virtual_host.retry_policy.CopyFrom(retry_policy(STREAM_IDLE))
         virtual_host.request_body_buffer_limit.value = REPLAYED_BODY
         always = matching.present(PATH_HEADER)
         steps = [(always, m) for level in plan.chain(host) for m in _level(plan, level, services)]
-        matcher = matching.in_order(steps) if steps else Matcher()
-        matcher.on_no_match.CopyFrom(_no_route())
-        virtual_host.matcher.CopyFrom(matcher)
+        steps.append((always, _no_route()))
+        virtual_host.matcher.CopyFrom(_by_phase(matching.in_order(steps)))
     return configuration

@@ -12,17 +12,24 @@ from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.http.upstream_codec.v3 import upstream_codec_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
+    header_mutation_pb2 as early_mutation_pb2,
+)
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from google.protobuf import wrappers_pb2
 
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.request import MAX_HEADERS, MAX_HEADERS_KIB, confusable
-from controlplane.translate.messages import duration, pack
-from controlplane.translate.names import MARK_PREFIX, UNREACHED_HEADER
+from controlplane.translate.messages import duration, extension, header, pack
+from controlplane.translate.names import FIRST_PHASE, MARK_PREFIX, PHASE_HEADER, UNREACHED_HEADER
 
 Hcm = hcm_pb2.HttpConnectionManager
 HEADERS_TIMEOUT = 10.0
 """Seconds from a request's first byte until its headers are whole."""
+BODY_IDLE = 30.0
+"""Seconds for which a request whose body is not whole may be silent; gRPC and upgrades excepted."""
+STREAM_IDLE = 3600.0
+"""Seconds for which any other stream may be silent."""
 FLUSH_TIMEOUT = 300.0
 """Seconds for which a client may take nothing of an answer that is ready."""
 STREAMS = 100
@@ -48,6 +55,10 @@ def window_limits() -> protocol_pb2.Http2ProtocolOptions:
 
 def harden(manager: Hcm) -> None:
     """Set the bounds of an edge's connection manager."""
+    first = mutation_rules_pb2.HeaderMutation(append=header(PHASE_HEADER, FIRST_PHASE))
+    manager.early_header_mutation_extensions.append(
+        extension("phase", early_mutation_pb2.HeaderMutation(mutations=[first]))
+    )
     manager.request_headers_timeout.CopyFrom(duration(HEADERS_TIMEOUT))
     manager.stream_flush_timeout.CopyFrom(duration(FLUSH_TIMEOUT))
     manager.max_request_headers_kb.CopyFrom(_number(MAX_HEADERS_KIB))

@@ -27,14 +27,13 @@ from envoy.type.matcher.v3 import metadata_pb2, string_pb2, value_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
 from controlplane.plan.gateways import GatewayPlan
-from controlplane.translate.hardening import CONNECTION_BUFFER, harden, router, underscore_filter
+from controlplane.translate.hardening import CONNECTION_BUFFER, STREAM_IDLE, harden, router, underscore_filter
 from controlplane.translate.lua import discovered, fixed_filter
 from controlplane.translate.messages import ADS, duration, extension, header, pack, socket_address
 from controlplane.translate.names import ORIGINAL_HEADER, PASS_THROUGH, UNREACHED_HEADER, edge_routes
 
 Hcm = hcm_pb2.HttpConnectionManager
 TRUE = wrappers_pb2.BoolValue(value=True)
-STREAM_IDLE = 3600.0
 # `stats_scope: {prefix: laneway}` (field 6; prefix is field 5 of envoy.type.v3.Scope): the generated messages
 # know only `stat_prefix`, which Envoy 1.40 warns of as deprecated.
 _STATS_SCOPE = b"\x32\x09\x2a\x07laneway"
@@ -138,7 +137,7 @@ def edge_listener(plan: GatewayPlan, address: str, port: int) -> listener_pb2.Li
     manager.access_log.append(_counting_fallbacks())
     manager.access_log.append(_counting("baggage_cut", "cut"))
     manager.http_filters.append(discovered("edge-request"))
-    manager.http_filters.append(fixed_filter("reply"))
+    manager.http_filters.append(fixed_filter("reply", after="receive"))
     manager.http_filters.append(underscore_filter(plan))
     manager.http_filters.append(router(trusted_mark=True))
     return listener_pb2.Listener(

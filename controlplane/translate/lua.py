@@ -132,13 +132,19 @@ def discovered(name: str) -> hcm_pb2.HttpFilter:
     )
 
 
-def fixed_filter(name: str) -> hcm_pb2.HttpFilter:
-    """A filter whose code stands in the listener: `reply`, `destination`, `host`, `elsewhere`."""
-    code = lua_pb2.Lua(default_source_code=base_pb2.DataSource(inline_string=_source(name)))
+def fixed_filter(name: str, after: str = "") -> hcm_pb2.HttpFilter:
+    """A filter whose code stands in the listener: `reply`, `destination`, `host`, `elsewhere`.
+
+    `after` is code that stands before that of `name`.
+    """
+    source = f"{_source(after)}\n{_source(name)}" if after else _source(name)
+    code = lua_pb2.Lua(default_source_code=base_pb2.DataSource(inline_string=source))
     # They say themselves when the route is to be looked for again: a changed header alone must not.
     code.clear_route_cache.value = False
     return hcm_pb2.HttpFilter(name=name, typed_config=pack(code))
 
 
-def strict_context(lane: str) -> lua_pb2.LuaPerRoute:
-    return lua_pb2.LuaPerRoute(filter_context=struct({"strict": lane}))
+def reply_context(lane: str, own_idle: bool) -> lua_pb2.LuaPerRoute:
+    """What `reply` knows of a route: the lane if it does not fall back, and whether it has an idle time."""
+    said = {"strict": lane} if lane else {}
+    return lua_pb2.LuaPerRoute(filter_context=struct(said | ({"idle": True} if own_idle else {})))

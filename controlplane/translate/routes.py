@@ -13,7 +13,7 @@ from google.protobuf import wrappers_pb2
 from xds.core.v3 import extension_pb2 as xds_extension_pb2
 
 from controlplane.plan.services import Target
-from controlplane.translate.lua import strict_context
+from controlplane.translate.lua import reply_context
 from controlplane.translate.matching import OnMatch
 from controlplane.translate.messages import duration, everything, header, pack
 from controlplane.translate.names import SERVED_HEADER, UNREACHED_HEADER, base_cluster, lane_cluster
@@ -25,15 +25,17 @@ assert extension_pb2  # the generated modules register their types when imported
 
 
 @lru_cache
-def retry_policy() -> route_components_pb2.RetryPolicy:
+def retry_policy(silence: float | None = None) -> route_components_pb2.RetryPolicy:
     """Retries first in the lane, then in base (previous_priorities), for what cannot have been executed.
 
+    `silence` are the seconds for which an instance that has the whole request may send nothing.
     Requests of idempotent methods add `reset` by a header (see edge.lua, sidecar.lua).
     """
     policy = route_components_pb2.RetryPolicy
     return policy(
         retry_on="connect-failure,refused-stream,reset-before-request,retriable-headers",
         num_retries=wrappers_pb2.UInt32Value(value=3),
+        per_try_idle_timeout=None if silence is None else duration(silence),
         retry_back_off=policy.RetryBackOff(base_interval=duration(0.005), max_interval=duration(0.02)),
         host_selection_retry_max_attempts=3,
         retry_host_predicate=[
@@ -70,18 +72,24 @@ def lane_route(name: str, service: str, lane: str, target: Target | None, forwar
     """A route of `lane`; a target that is None is served by base and keeps its colour."""
     forward.cluster = target_cluster(service, target)
     route = Route(name=name, match=everything(), route=forward)
-    mark(route, lane, target)
+    own_idle = forward.HasField("idle_timeout")
+    if own_idle:
+        route.typed_per_filter_config["reply"].CopyFrom(pack(reply_context("", own_idle)))
+    mark(route, lane, target, own_idle)
     return route
 
 
 def mark(
-    route: Route | route_components_pb2.WeightedCluster.ClusterWeight, lane: str, target: Target | None
+    route: Route | route_components_pb2.WeightedCluster.ClusterWeight,
+    lane: str,
+    target: Target | None,
+    own_idle: bool,
 ) -> None:
     """Tell the reply's filter of the lane: to count fallbacks, or to say why there is none."""
     if target is None:
         return
     if target.strict:
-        route.typed_per_filter_config["reply"].CopyFrom(pack(strict_context(lane)))
+        route.typed_per_filter_config["reply"].CopyFrom(pack(reply_context(lane, own_idle)))
     else:
         served = header(SERVED_HEADER, f"{lane} %UPSTREAM_METADATA(lane:base)%")
         route.response_headers_to_add.append(served)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from controlplane.cli.envoy_config import bootstrap, edge_metadata, sidecar_metadata
+from controlplane.cli.envoy_config import EdgeLimits, bootstrap, edge_metadata, sidecar_metadata
 from controlplane.cli.processes import Child, Supervisor
 from tests.mesh.client import Address, Answer, Client, Load, Rest, fetch, until
 
@@ -102,6 +102,7 @@ class Mesh:
         directory.mkdir(parents=True, exist_ok=True)
         self.network = own_network or network()
         self.drain = drain
+        self.limits = EdgeLimits()
         self.store = store
         self.pods: dict[str, Pod] = {}
         self.environment: dict[str, str] = {}
@@ -164,7 +165,9 @@ class Mesh:
         return False
 
     def start_edge(self) -> Child:
-        config = bootstrap(f"edge~edge~{self.network}", "edge", edge_metadata(), self.xds, self.edge_admin)
+        config = bootstrap(
+            f"edge~edge~{self.network}", "edge", edge_metadata(), self.xds, self.edge_admin, self.limits
+        )
         self.edge_envoy = self.start_envoy("edge", config)
         return self.edge_envoy
 
