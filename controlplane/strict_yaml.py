@@ -79,7 +79,7 @@ def nodes(text: str, limit: int, *, aliases: bool) -> Iterator[AnyNode]:
         reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         remedy = "check the indentation, and quote texts with special characters"
-        raise Fault(f"is no YAML: {reason}", remedy, line, column) from None
+        raise Fault(f"is not YAML: {reason}", remedy, line, column) from None
 
 
 class _Builder:
@@ -164,7 +164,7 @@ class _Builder:
         return bool(self._frames) and isinstance(self._frames[-1][0], Fields) and not self._frames[-1][1]
 
     def _refuse_key(self, event: yaml.Event) -> NoReturn:
-        self._refuse(event, "is a key that is no text", "write names of fields as keys", path=True)
+        self._refuse(event, "is a key that is not text", "write names of fields as keys", path=True)
 
     def _refuse_tag(self, event: Any) -> None:
         if event.tag not in (None, "!", "tag:yaml.org,2002:str"):

@@ -143,7 +143,7 @@ class Guard:
         return problem(
             401,
             "A token is needed: send `Authorization: Bearer TOKEN`.",
-            [Problem("Authorization", "is no known token", None, "send `Bearer TOKEN`")],
+            [Problem("Authorization", "is not a known token", None, "send `Bearer TOKEN`")],
             headers={"WWW-Authenticate": 'Bearer realm="laneway"'},
         )
 

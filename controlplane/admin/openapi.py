@@ -66,7 +66,7 @@ WHY = {
     412: "If-Match or If-None-Match does not hold",
     413: "The body is too large",
     415: "Neither JSON nor YAML",
-    422: "The meaning is wrong",
+    422: "The body can be read, but a field of it cannot be used",
     503: "The store is not loaded yet, or cannot be written now",
 }
 

@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for one in value:
             if name_of(one) is None or "*" in one:
-                raise ValueError(f"{one!r} is no name of a host: write laneway.example.com")
+                raise ValueError(f"{one!r} is not the name of a host: write laneway.example.com")
         return value
 
     @field_validator("store")
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
         try:
             ssl.create_default_context(cafile=str(value) if value is not None else None)
         except OSError as error:  # ssl.SSLError is one
-            raise ValueError(f"{value} is no file of certificates (PEM): {error}") from None
+            raise ValueError(f"{value} is not a file of certificates (PEM): {error}") from None
         return value
 
     @model_validator(mode="after")

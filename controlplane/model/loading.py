@@ -123,7 +123,9 @@ def check_tree(value: Any) -> None:
                     one.encode()
                 except UnicodeEncodeError:
                     _syntax(
-                        "holds half a surrogate pair, which is no character", "check the escapes", value=one
+                        "holds half of a surrogate pair, which is not a character",
+                        "check the escapes",
+                        value=one,
                     )
         if not following:
             return

@@ -55,7 +55,7 @@ def decide(plan: GatewayPlan, request: Request) -> Decision:
         lane = named.decode(errors="replace")
         if plan.trusted and lane in plan.trusted:
             return Decision(route, lane, "the client named the lane, and this gateway trusts its clients")
-        return Decision(route, None, f"the client named {lane[:100]!r}, which is no enabled lane: base")
+        return Decision(route, None, f"the client named {lane[:100]!r}, which is not an enabled lane: base")
     values = carried_values(plan, request)
     evaluated: list[LaneOutcome] = []
     for lane in route.content:

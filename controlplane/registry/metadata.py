@@ -89,9 +89,9 @@ def _environment_tags(text: str) -> list[str]:
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError):
-        raise MetadataError(f"{_ENVIRONMENT_KEY} is no JSON: {_short(text)}") from None
+        raise MetadataError(f"{_ENVIRONMENT_KEY} is not JSON: {_short(text)}") from None
     if not isinstance(entries, list) or not entries or not all(isinstance(e, dict) for e in entries):
-        raise MetadataError(f"{_ENVIRONMENT_KEY} is no JSON array of objects with `tag`: {_short(text)}")
+        raise MetadataError(f"{_ENVIRONMENT_KEY} is not a JSON array of objects with `tag`: {_short(text)}")
     tags: list[str] = []
     for entry in entries:
         tag = entry.get("tag")
@@ -122,11 +122,11 @@ def read_address(text: str) -> str:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        raise MetadataError(f"{_short(text)} is no IP address; host names are not resolved") from None
+        raise MetadataError(f"{_short(text)} is not an IP address; host names are not resolved") from None
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id:
         raise MetadataError(f"{text} has a zone; that means something on one machine only")
     if address.is_unspecified or address.is_multicast:
-        raise MetadataError(f"{text} is no address of one machine")
+        raise MetadataError(f"{text} is not the address of one machine")
     return str(address)
 
 
@@ -152,7 +152,7 @@ def read_instance(raw: RawInstance, service: str, keys: Sequence[str]) -> tuple[
     if not 1 <= raw.port <= 65535:
         raise MetadataError(f"port {raw.port} is not between 1 and 65535")
     if not math.isfinite(raw.weight) or raw.weight < 0:
-        raise MetadataError(f"weight {raw.weight} is no number from 0")
+        raise MetadataError(f"weight {raw.weight} is not a number of 0 or more")
     try:
         "".join((*raw.metadata, *raw.metadata.values())).encode()
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell: no proxy could be told of it

@@ -39,7 +39,7 @@ def seconds(timeout: str) -> float:
     """A grpc-timeout in seconds. Raises CallEnd."""
     digits, unit = timeout[:-1], timeout[-1:]
     if unit not in _UNITS or not digits.isdecimal() or len(digits) > 8:
-        raise CallEnd(grpc.StatusCode.INTERNAL, f"grpc-timeout {timeout!r} is no duration")
+        raise CallEnd(grpc.StatusCode.INTERNAL, f"grpc-timeout {timeout!r} is not a duration")
     return int(digits) * _UNITS[unit]
 
 

@@ -109,7 +109,7 @@ def request(fields: Fields) -> RequestHead:
             raise _malformed(f"the pseudo-header {required!r} is missing")
     length = others.get("content-length")
     if length is not None and not (length.isdecimal() and len(length) < 16):
-        raise _malformed(f"content-length {length!r} is no length")
+        raise _malformed(f"content-length {length!r} is not a number of bytes")
     authority = pseudo.get(b":authority", others.get("host", ""))
     return RequestHead(pseudo[b":method"], pseudo[b":path"], authority, others)
 
@@ -124,9 +124,9 @@ def check_trailers(fields: Iterable[tuple[bytes, bytes]]) -> None:
 
 def _check(name: bytes, value: str) -> None:
     if not name or not _NAME.issuperset(name):
-        raise _malformed(f"{name!r} is no header name")
+        raise _malformed(f"{name!r} is not a header name")
     if name in _CONNECTION_SPECIFIC or (name == b"te" and value != "trailers"):
-        raise _malformed(f"the header {name!r} does not belong into HTTP/2")
+        raise _malformed(f"HTTP/2 does not allow the header {name!r}")
 
 
 def _malformed(text: str) -> StreamFault:

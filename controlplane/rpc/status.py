@@ -35,7 +35,7 @@ def shortened(text: str) -> str:
 
 
 def refusal(method: str, content_type: str) -> Fields | None:
-    """The response to a request that is no gRPC call; None for one that is."""
+    """The response to a request that is not a gRPC call; None for a gRPC call."""
     if method != "POST":
         return ((":status", "405"), ("allow", "POST"))
     kind = content_type.removeprefix("application/grpc")

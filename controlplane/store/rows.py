@@ -90,7 +90,7 @@ def _fits(table: tuple[SlotRange, ...], shares: Mapping[str, Share]) -> bool:
 def _document(row: Row) -> AnyKind:
     kind, parent, name, body = row
     if not all(isinstance(part, str) for part in row):
-        raise Unreadable(f"holds a definition that is no text ({shortened(kind)}/{shortened(name)})")
+        raise Unreadable(f"holds a definition that is not text ({shortened(kind)}/{shortened(name)})")
     label = shortened(f"{kind}/{name}")
     if kind not in KINDS:
         raise Unreadable(f"holds {label}, which is of no known kind")
@@ -108,7 +108,7 @@ def _mistake(body: str) -> str:
         parse_document(load_json(body.encode(errors="surrogatepass")))
     except DefinitionError as error:
         return error.title
-    return "it is no definition"
+    return "it is not a definition"
 
 
 def _table(row: SlotsRow) -> tuple[tuple[str, str], tuple[SlotRange, ...]]:

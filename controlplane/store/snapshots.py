@@ -107,7 +107,7 @@ def _header(line: bytes) -> dict[str, Any]:
             return {"format": None, **header}
     except (ValueError, TypeError, KeyError, RecursionError):
         pass
-    raise Unreadable("is no snapshot of Laneway, or its beginning is damaged")
+    raise Unreadable("is not a snapshot of Laneway, or its beginning is damaged")
 
 
 def read(path: Path) -> Served | None:

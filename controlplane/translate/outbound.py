@@ -31,7 +31,7 @@ from controlplane.translate.routes import Route, act, action, lane_route, retry_
 VirtualHost = route_components_pb2.VirtualHost
 
 ELSEWHERE = "~elsewhere"
-"""The route and the virtual host of what is no service: no lane and no service has such a name."""
+"""Name of the route and the virtual host for hosts that mean no service. No lane or service can have it."""
 
 
 def outbound_routes(proxy: bool) -> str:
@@ -111,7 +111,10 @@ def shared_address(plans: Sequence[ServicePlan], address: str, proxy: bool) -> V
 
 
 def elsewhere(proxy: bool, asked_first: bool) -> VirtualHost:
-    """What is no service passes. `asked_first`: only once the control plane was asked for it."""
+    """Requests to hosts that mean no service pass as they came.
+
+    asked_first: only after the control plane was asked for a virtual host of that name.
+    """
     host = VirtualHost(name=host_name(proxy, ELSEWHERE), domains=["*"])
     # Not ours to judge: a stream there may be silent for as long as it likes, such as a registry's.
     forward = action(FORWARD_PROXY) if proxy else action(PASS_THROUGH, idle_timeout=0)

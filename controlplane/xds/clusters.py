@@ -10,7 +10,8 @@ from .messages import Cluster
 def endpoints_of(name: str, body: bytes) -> str:
     """The EDS resource of a serialised cluster: `eds_cluster_config.service_name`, else the cluster's name.
 
-    A body that is no cluster has no endpoints of another name; that it is wrong is for the client to say.
+    A body that cannot be parsed as a cluster counts as one without a service name: the client that gets it
+    says what is wrong with it.
     """
     try:
         cluster = Cluster.FromString(body)

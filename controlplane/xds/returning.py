@@ -99,8 +99,8 @@ _returned: Said[Asked] = Said()  # requests without their versions
 def asked(request: Message) -> Asked:
     """What a first request of a type says; its versions are taken out of it.
 
-    It names no node any more: that would make it one of its kind. Versions that are said twice count twice,
-    so a client that does that may be taken for one that has more; it could say that as well.
+    The node was taken out before, or no two requests would be equal. A version that is given twice counts
+    twice: such a client may be taken for one that has more resources, which it could also claim outright.
     """
     if isinstance(request, DeltaRequest):  # one that was not read from the wire
         request = OpaqueDeltaRequest.FromString(request.SerializeToString())

@@ -57,7 +57,7 @@ services:
         ("services:\n- {name: a, protocol: http3}\n", 2, "services[0].protocol", "http1 or http2"),
         ("services: {}\n", 1, "services", "list"),
         ("other: 1\n", 1, "other", "unknown"),
-        ("services: [\n", 2, "", "no YAML"),
+        ("services: [\n", 2, "", "not YAML"),
         (
             "services: [{name: a, instances: [{address: x}]}]",
             1,

@@ -184,7 +184,7 @@ KINDS: dict[str, tuple[Damage, str]] = {
         "Road/a, which is of no known kind",
     ),
     "wrong-type": (replaced('"percent":30', '"percent":"much"', "name = 'red'"), "must be a number"),
-    "no-text": (edits("UPDATE documents SET body = x'00ff' WHERE name = 'red'"), "that is no text"),
+    "no-text": (edits("UPDATE documents SET body = x'00ff' WHERE name = 'red'"), "that is not text"),
     "moved": (edits("UPDATE documents SET name = 'b' WHERE kind = 'Route'"), "in the place of Route/b"),
     "slots-overlap": (slots([[0, 2000, "blue"], [1000, 4000, "red"]]), "that overlap"),
     "slots-outside": (slots([[0, 2000, "blue"], [9000, 12000, "red"]]), "out of range"),

@@ -90,7 +90,7 @@ def test_what_can_be_recovered_from(good: Path, home: Path, tmp_path: Path, what
         (None, "No such file or directory"),
         (b"kind: Road\nname: x\n", "is not a known kind"),
         (b"\xff\xfe", "is not UTF-8"),
-        (b'{"about": 1}\n', "is no snapshot of Laneway"),
+        (b'{"about": 1}\n', "is not a snapshot of Laneway"),
         (b"SQLite format 3\x00" + bytes(2000), "is damaged"),
     ],
 )
@@ -173,7 +173,7 @@ def test_a_damaged_snapshot_is_made_anew(good: Path, home: Path) -> None:
     with serving(home) as served:
         assert served.ready() == {"problem": None, "read_only": False}
         served.until(lambda _: served.metric("laneway_snapshot_revision") == 2)
-        assert "is no snapshot of Laneway" in served.log.read_text()
+        assert "is not a snapshot of Laneway" in served.log.read_text()
     assert snapshots.decode(beside(db(home)).read_bytes())[0].revision == 2
 
 
@@ -183,6 +183,6 @@ def test_a_damaged_snapshot_still_says_that_there_was_a_store(home: Path) -> Non
     with serving(home) as served:
         said = served.waiting()
         assert "is missing, although a snapshot of it is there" in said
-        assert "is no snapshot of Laneway" in said
+        assert "is not a snapshot of Laneway" in said
         assert served.http.get("/v1/export").status_code == 503
         assert served.metric("laneway_definitions") is None

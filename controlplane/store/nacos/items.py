@@ -90,7 +90,7 @@ def _text_of(key: Key) -> str:
 def _key(text: str) -> Key:
     kind, *names = text.split(":")
     if kind not in KINDS or len(names) != (2 if KINDS[kind].parent else 1) or not all(names):
-        raise Unreadable(f"{text[:200]!r} is no definition's name")
+        raise Unreadable(f"{text[:200]!r} is not the name of a definition")
     return Key(kind, *names) if len(names) == 2 else Key(kind, "", names[0])
 
 

@@ -29,7 +29,7 @@ class Pending:
             return
         if isinstance(outcome, Exception):
             self.result.set_exception(outcome)
-            self.result.exception()  # who asked may be gone: then nobody else looks at it
+            self.result.exception()  # the caller may have been cancelled: then nobody else retrieves it
         else:
             self.result.set_result(outcome)
 
