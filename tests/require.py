@@ -1,8 +1,7 @@
 """What a machine may lack. Tests that need it are skipped there, unless the machine is said to have it.
 
-LANEWAY_TEST_REQUIRE is a comma separated list of `go`, `java`, `node`, `iptables`, `ipv6` and `nacos`, or
-`all`. Where it names what is lacking, the tests fail: `.ci/run` names everything, so that nothing is skipped
-in silence.
+LANEWAY_TEST_REQUIRE is a comma separated list of names of NEEDS, or `all`. Where it names what is lacking,
+the tests fail: `.ci/run` says `all`, so that nothing is skipped in silence.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 VARIABLE = "LANEWAY_TEST_REQUIRE"
-NEEDS = ("go", "java", "node", "iptables", "ipv6", "nacos")
+NEEDS = ("chromium", "go", "iptables", "ipv6", "java", "mounts", "nacos", "node", "root")
 
 
 def required() -> frozenset[str]:

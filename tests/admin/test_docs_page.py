@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 import httpx
-import pytest
 
 from controlplane.admin.app import create_app
 from controlplane.admin.serve import AdminServer
+from tests import require
 from tests.admin.conftest import SmallControl
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -48,13 +48,13 @@ async def test_every_answer_has_the_headers_of_safety(client: httpx.AsyncClient)
         assert headers["content-security-policy"].startswith("default-src 'none'")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
 async def test_a_real_browser_shows_it(control: SmallControl, tmp_path: Path) -> None:
     import asyncio
 
+    if CHROMIUM is None:
+        require.lacking("chromium", "needs Chromium (Debian: chromium)")
     server = AdminServer(create_app(control), "127.0.0.1", 0)
     await server.start()
-    assert CHROMIUM is not None
     log = tmp_path / "net.json"
     command = [
         CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",

@@ -48,7 +48,7 @@ def test_an_envoy_shows_the_version_that_the_control_plane_shows(mesh: Mesh) -> 
     """In its statistics, and in its config dump."""
 
     def versions() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-        (edge,) = (p for p in fetch(mesh.admin, "/v1/proxies").json["items"] if p["role"] == "edge")
+        (edge,) = (p for p in mesh.rest.get("/v1/proxies")["items"] if p["role"] == "edge")
         known = {kind: {edge["types"][kind]["acked"]} for kind in ("cluster", "listener")}
         texts = fetch(mesh.edge_admin, "/stats?type=TextReadouts&filter=version_text").body.decode()
         shown = {name: value.strip('"') for name, _, value in (x.partition(": ") for x in texts.splitlines())}

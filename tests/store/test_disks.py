@@ -11,16 +11,29 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import require
 from tests.store import disks
 from tests.store.disks import Disk
 from tests.store.serving import CHANGE, Served, serving
 
-needs_mounts = pytest.mark.skipif(bool(disks.missing()), reason=disks.missing() or "can mount")
+needs_mounts = pytest.mark.usefixtures("mounts")
 NOBODY = 65534
 
 
+@pytest.fixture(scope="module")
+def mounts() -> None:
+    if why_not := disks.missing():
+        require.lacking("mounts", why_not)
+
+
+@pytest.fixture(scope="module")
+def root() -> None:
+    if os.geteuid() != 0:
+        require.lacking("root", "needs root, to become somebody else")
+
+
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Disk]:
+def small(mounts: None, tmp_path: Path) -> Iterator[Disk]:
     with disks.disk(tmp_path / "disk") as made:
         yield made
 
@@ -141,7 +154,7 @@ def test_a_first_start_on_a_full_disk(small: Disk, tmp_path: Path) -> None:
         assert "name: x" in served.export()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+@pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("mode", [0o000, 0o444], ids=["unreadable", "not-writable"])
 def test_a_file_of_somebody_else(public: Path, mode: int) -> None:
     """Root may read everything: the control plane runs as nobody."""
