@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+PUBLIC = "public"
+
 
 @dataclass(frozen=True, slots=True)
 class NacosConnection:
@@ -15,7 +17,7 @@ class NacosConnection:
     """
 
     server_addresses: tuple[str, ...]
-    namespace: str = "public"
+    namespace: str = PUBLIC
     username: str = ""
     password: str = field(default="", repr=False)
     access_key: str = ""
@@ -24,6 +26,19 @@ class NacosConnection:
     ca_file: Path | None = None
     context_path: str = "/nacos"
     request_timeout: float = 4.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "namespace", named(self.namespace))
+
+    @property
+    def tenant(self) -> str:
+        """The namespace as Nacos 2 and the gRPC protocol have it: empty for the public one."""
+        return "" if self.namespace == PUBLIC else self.namespace
+
+
+def named(namespace: str | None) -> str:
+    """A namespace by the id that users write: the public one, which has none, is `public`."""
+    return namespace or PUBLIC
 
 
 def split_address(address: str) -> tuple[str, int]:

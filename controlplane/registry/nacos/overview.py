@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from controlplane.nacos import NacosConnection, http
+from controlplane.nacos.connection import named
 
 _SERVICES = ("/v3/admin/ns/service/list", "/v1/ns/catalog/services")
 _NAMESPACES = ("/v3/admin/core/namespace/list", "/v1/console/namespaces")
@@ -16,9 +17,7 @@ _NAMESPACES = ("/v3/admin/core/namespace/list", "/v1/console/namespaces")
 
 async def groups(config: NacosConnection, address: str) -> Counter[str]:
     """How many services each group of the namespace has, of the first 1,000. Empty if that is not told."""
-    query = {"namespaceId": config.namespace, "pageNo": "1", "pageSize": "1000", "withInstances": "false"}
-    if config.namespace == "public":
-        query["namespaceId"] = ""
+    query = {"namespaceId": config.tenant, "pageNo": "1", "pageSize": "1000", "withInstances": "false"}
     found = await _first(config, address, _SERVICES, query)
     data = found.get("data", found)
     listed = data.get("pageItems") or data.get("serviceList") or []
@@ -28,7 +27,7 @@ async def groups(config: NacosConnection, address: str) -> Counter[str]:
 async def namespaces(config: NacosConnection, address: str) -> list[str]:
     """The ids of the namespaces that were made on the server; empty where that cannot be told."""
     found = await _first(config, address, _NAMESPACES, {})
-    return sorted(str(one.get("namespace") or "public") for one in found.get("data") or [])
+    return sorted(named(one.get("namespace")) for one in found.get("data") or [])
 
 
 async def _first(

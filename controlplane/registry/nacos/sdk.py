@@ -76,7 +76,7 @@ def client_config(sdk: Any, config: NacosConfig) -> Any:
     builder = (
         sdk.ClientConfigBuilder()
         .server_address(",".join(base_url(config, one) for one in config.server_addresses))
-        .namespace_id("" if config.namespace == "public" else config.namespace)
+        .namespace_id(config.tenant)
         .context_path(config.context_path)
         .log_level(logging.WARNING)
         .log_dir(str(directory / "log"))

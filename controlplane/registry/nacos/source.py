@@ -172,7 +172,7 @@ class NacosSource:
         return turn
 
     def _id(self, key: Key) -> str:
-        return canonical_id(self.name, self._config.namespace or "public", *key)
+        return canonical_id(self.name, self._config.namespace, *key)
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

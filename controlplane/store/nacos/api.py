@@ -33,7 +33,7 @@ class ConfigApi:
     def __init__(self, connection: NacosConnection, group: str) -> None:
         self._connection = connection
         self._group = group
-        namespace = "" if connection.namespace == "public" else connection.namespace
+        namespace = connection.tenant
         self._dialects = (Version1(self._send, namespace, group), Version3(self._send, namespace, group))
         self._identity = Identity(connection, group)
         self._servers = list(connection.server_addresses)  # the one that answered last is the first

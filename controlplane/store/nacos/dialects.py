@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from controlplane.nacos.connection import named
 from controlplane.store.interface import StoreUnavailable
 
 WAIT = 10.0
@@ -82,7 +83,7 @@ class Version3:
     def __init__(self, send: Send, namespace: str, group: str) -> None:
         self._send = send
         self._group = group
-        self._place = {"groupName": group, "namespaceId": namespace or "public"}
+        self._place = {"groupName": group, "namespaceId": named(namespace)}
 
     async def wait(self, item: str, md5: str) -> bool:
         await asyncio.sleep(POLL)

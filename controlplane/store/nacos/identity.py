@@ -43,7 +43,7 @@ class Identity:
 
 def signature(connection: NacosConnection, group: str, now: str) -> dict[str, str]:
     """The headers by which an access key signs, as Nacos's own clients do; `now` in milliseconds."""
-    namespace = "" if connection.namespace == "public" else f"{connection.namespace}+"
+    namespace = f"{connection.tenant}+" if connection.tenant else ""
     signed = hmac.new(
         connection.secret_key.encode(), f"{namespace}{group}+{now}".encode(), hashlib.sha1
     ).digest()

@@ -129,7 +129,7 @@ async def connected(
     connection: NacosConnection, group: str, address: str, identity: Identity
 ) -> AsyncIterator[Session]:
     """A session with the server at `address`. Raises NotSent where none can be had."""
-    namespace = "" if connection.namespace == "public" else connection.namespace
+    namespace = connection.tenant
     async with _channel(connection, address) as channel:
         codec = {
             "request_serializer": Payload.SerializeToString,
