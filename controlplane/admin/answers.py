@@ -144,13 +144,14 @@ class TypeState(Answer):
 
 
 class HeldChange(Answer):
-    """A change that a proxy does not get because another one, `node`, rejected it."""
+    """A change that a proxy does not get because `node` rejected it first, and then those of `confirmed`."""
 
     type: str
     name: str
     version: str
     node: str
     nack: Nack | None
+    confirmed: list[str]
 
 
 class Drift(Answer):
@@ -173,6 +174,10 @@ class Proxy(Answer):
     variant: str
     connected: str
     types: dict[str, TypeState]
+    standing: Annotated[
+        Literal["proved", "new", "rejecting", "outvoted", "slow", "silent"],
+        Field(description="Whether it has shown that it works, and whether it is waited for"),
+    ]
     held: list[HeldChange]
     warnings: list[str]
     drift: Annotated[list[Drift] | None, Field(description="Only where one node is asked for")] = None

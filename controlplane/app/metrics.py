@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from controlplane.model.kinds import KINDS
 from controlplane.store.interface import StoreUnavailable
+from controlplane.xds.standing import STATES
 
 if TYPE_CHECKING:
     from controlplane.app.laneway import Laneway
@@ -46,11 +47,30 @@ class LanewayCollector(Collector):
         for name, text in COUNTERS.items():
             yield CounterMetricFamily(f"laneway_xds_{name}", text, counters[name])
         trials = CounterMetricFamily(
-            "laneway_xds_trials", "Changes that went to one proxy first, by result", labels=["result"]
+            "laneway_xds_trials", "Changes that went to two proxies first, by result", labels=["result"]
         )
         for result in ("accepted", "rejected", "timed_out", "overtaken"):
             trials.add_metric([result], counters[f"trials_{result}"])
         yield trials
+        yield CounterMetricFamily(
+            "laneway_xds_retried_changes",
+            "Held changes that were tried again, because a proxy that rejected them left",
+            counters["trials_retried"],
+        )
+        yield CounterMetricFamily(
+            "laneway_xds_outvoted",
+            "Proxies that rejected a change which others accepted",
+            counters["trials_outvoted"],
+        )
+        standings = self._laneway.xds.standings()
+        clients = GaugeMetricFamily(
+            "laneway_xds_clients",
+            "Open xDS streams by how far their clients are believed and waited for",
+            labels=["standing"],
+        )
+        for standing in STATES:
+            clients.add_metric([standing], standings[standing])
+        yield clients
         held = len(self._laneway.xds.held())
         yield GaugeMetricFamily("laneway_xds_held_changes", "Changes held back, see GET /v1/proxies", held)
         ended = CounterMetricFamily(

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 from controlplane.admin import answers
 from controlplane.snapshot.view import NodeView
+from controlplane.xds.held import Held
 from controlplane.xds.resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST
 from controlplane.xds.server import ConnectedProxy, TypeState
 from controlplane.xds.status import ResourceStatus
 from controlplane.xds.subscription import Nack
-from controlplane.xds.trial import Held
 
 TYPE_NAMES = {
     CLUSTER: "cluster",
@@ -50,6 +50,7 @@ def _held(held: Held) -> answers.HeldChange:
         version=held.resource.version,
         node=held.node,
         nack=_nack(held.nack),
+        confirmed=list(held.confirmed),
     )
 
 
@@ -67,6 +68,7 @@ def shown(connected: ConnectedProxy) -> answers.Proxy:
         variant=connected.variant,
         connected=datetime.fromtimestamp(connected.connected, UTC).isoformat(),
         types=types,
+        standing=connected.standing,
         held=[_held(one) for one in connected.held],
         warnings=list(view.warnings()) if isinstance(view, NodeView) else [],
         drift=None if connected.drift is None else [_drift(found) for found in connected.drift],

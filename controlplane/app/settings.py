@@ -84,8 +84,8 @@ class Settings(BaseSettings):
     trial_wait: float = Field(
         0.5,
         ge=0,
-        description="how long a changed listener or route configuration waits for the answer of the first "
-        "proxy; 0: it goes to all at once",
+        description="how long a changed listener or route configuration waits for the answers of the two "
+        "proxies that get it first, before others are asked; 0: it goes to all at once",
     )
     tag_keys: Names = Field(
         (), description="metadata keys that hold the tag, in order; empty: the built-in ones"

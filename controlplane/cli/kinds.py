@@ -198,6 +198,8 @@ def _proxy(item: Item) -> dict[str, str]:
         state = f"last good {', '.join(held)}"
     else:
         state = f"waits for {', '.join(waiting)}" if waiting else "acked"
+    if item.get("standing") in ("outvoted", "slow", "silent"):
+        state += f" ({item['standing']})"
     return {
         "node": item["node"],
         "cluster": item.get("cluster", ""),

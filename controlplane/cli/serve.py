@@ -54,7 +54,7 @@ def serve(
     trial_wait: Annotated[
         float | None,
         typer.Option(
-            help="Seconds that changed listeners and routes wait for the first proxy's answer; 0: not. "
+            help="Seconds that changed listeners and routes wait for the first proxies' answers; 0: not. "
             "[default: 0.5]"
         ),
     ] = None,

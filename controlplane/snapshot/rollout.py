@@ -18,6 +18,9 @@ from controlplane.xds.resources import View
 log = structlog.get_logger(__name__)
 
 ACKNOWLEDGE_WAIT = 2.0
+"""Seconds. Those that left what they were sent without an answer for as long before are not waited for at all
+(`controlplane.xds.standing`): such a sidecar may take a new lane for base, as one that is late could before.
+"""
 
 Publish = Callable[[Deployed, bool], None]
 """(what is deployed, whether it goes to every proxy at once)."""

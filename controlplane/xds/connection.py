@@ -13,12 +13,15 @@ from typing import Any, Protocol
 import grpc
 from google.protobuf.message import DecodeError
 
+from controlplane.net.crowd import sender
+from controlplane.net.lines import host_of
 from controlplane.rpc.transport import Call, CallEnd
 
 from .delta import DeltaSubscription
 from .messages import Message, OpaqueDeltaRequest, SotwRequest
 from .node import Node
 from .resources import Overrun, View
+from .standing import Standing
 from .stream import StreamState, TooManyTypes
 from .subscription import Sent, TooManyNames
 from .texts import LONGEST_ID
@@ -67,16 +70,21 @@ class Owner(Protocol):
 
 
 class Connection:
-    """One stream: the handler of a call of discovery. It has a node, a view and a state once it has begun."""
+    """One stream: the handler of a call of discovery. It has a node, a view and a state once it has begun.
+
+    `address` is what counts as one sender (see `net.crowd.sender`).
+    """
 
     __slots__ = (
         "_loop",
         "_only",
         "_owner",
         "_timer",
+        "address",
         "call",
         "connected",
         "node",
+        "standing",
         "state",
         "variant",
         "view",
@@ -85,6 +93,7 @@ class Connection:
     node: Node
     view: View
     state: StreamState[Any]
+    standing: Standing
 
     def __init__(
         self,
@@ -101,6 +110,7 @@ class Connection:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = loop.call_later(patience, self._silent)
         self.call = call
+        self.address = sender(host_of(call.peer))
         self.variant = variant
         self.connected = time.time()
 
@@ -118,6 +128,7 @@ class Connection:
         try:
             reply = self.state.receive(request)
             if reply is not None:
+                self.standing.answered(self._loop.time(), reply.at, self.state.subscriptions.values())
                 self._owner.answered(self, request, reply)
             if self.state.asked():
                 # At once: what a client that comes back has sent is large, and in the processor's cache.
@@ -136,12 +147,15 @@ class Connection:
             except Overrun:
                 raise _overrun() from None
             if response is None:
+                self.standing.taking()
                 at = self.state.wake_at()
                 if at is not None:
                     self._timer = self._loop.call_at(at, self.wake)
                 return
             self._owner.sent(len(response))
+            self.standing.taking()
             self.call.send(response)
+        self.standing.blocked(self._loop.time())
 
     # The call's side.
 

@@ -77,10 +77,11 @@ class DeltaSubscription(Subscription):
                 self.names, self.unshared = share(self.names), 0
         return answered
 
-    def compose(self, *, hold: bool = False, asked_only: bool = False) -> bytes | None:
+    def compose(self, *, hold: bool = False, asked_only: bool = False, now: float = 0.0) -> bytes | None:
         """The next reply, None if there is nothing to say.
 
-        hold: keep removals back (see `release`). asked_only: answer requests, but push no changes.
+        hold: keep removals back (see `release`). asked_only: answer requests, but push no changes. now:
+        seconds, for `Sent.at`.
         """
         before = self.cursor
         changed = (
@@ -119,9 +120,9 @@ class DeltaSubscription(Subscription):
             if returning:  # with everything that there is: nothing is sent, and it counts as acknowledged
                 self.sent = self.acked = self.view.version(self.type_url)
             return None
-        return self._encode(bodies, removed, before, want, bool(asked) or due)
+        return self._encode(bodies, removed, before, want, bool(asked) or due, now)
 
-    def release(self) -> bytes | None:
+    def release(self, now: float = 0.0) -> bytes | None:
         """The reply that tells of the removals which were held, as far as they still are true."""
         gone = [
             name
@@ -129,7 +130,7 @@ class DeltaSubscription(Subscription):
             if (self.wildcard or name in self.names) and not any(name in part for part in self.parts)
         ]
         self.held.clear()
-        return self._encode([], set(gone), self.cursor, frozenset(gone), False) if gone else None
+        return self._encode([], set(gone), self.cursor, frozenset(gone), False, now) if gone else None
 
     def _start(self, request: Message) -> None:
         self.started = True
@@ -252,10 +253,16 @@ class DeltaSubscription(Subscription):
                 removed.add(former.name if former is not None else name)
 
     def _encode(
-        self, bodies: list[bytes], removed: set[str], before: int, names: frozenset[str] | None, asked: bool
+        self,
+        bodies: list[bytes],
+        removed: set[str],
+        before: int,
+        names: frozenset[str] | None,
+        asked: bool,
+        now: float,
     ) -> bytes:
         version = self.view.version(self.type_url)
-        nonce = self._remember(version, before, names, asked)
+        nonce = self._remember(version, before, names, asked, now)
         return b"".join(
             [
                 *bodies,

@@ -20,12 +20,6 @@ class Subscriber(Protocol):
     @property
     def names(self) -> Set[str]: ...
 
-    @property
-    def pending(self) -> Set[str]: ...
-
-    @property
-    def pending_all(self) -> bool: ...
-
 
 class Gate(Protocol[C]):
     """What is asked before a resource changes, and before the change is pushed: see `trial`."""
@@ -35,7 +29,7 @@ class Gate(Protocol[C]):
         ...
 
     def keeps_from(self, collection: C, subscriber: Subscriber) -> bool:
-        """Whether this subscriber has to wait for what has changed."""
+        """Whether this subscriber has to wait for what has changed, also if it asks for it."""
         ...
 
     def withholds(self, collection: C) -> bool:

@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc
 import structlog
 
-from controlplane.debounce import Debounce
 from controlplane.net.lines import Lines, host_of
 from controlplane.rpc.transport import Call, CallEnd, MakeTransport
 
@@ -30,16 +29,17 @@ from .bounds import Bounds
 from .connection import Connection
 from .csds import ClientStatus
 from .delta import DeltaSubscription
+from .held import Held
 from .messages import Message
 from .node import InvalidNode, Node, NotReady, from_message, known
-from .resources import TRIED, Clock, Collection, Overrun, View
+from .resources import View
 from .services import methods
+from .standing import Standing, State, standing_of
 from .status import ConnectedProxy, TypeState, describe
 from .stream import StreamState
+from .streams import Streams
 from .subscription import Nack, Sent
 from .texts import LONGEST_ID, shown
-from .trial import Held, Trials
-from .waiter import Waiter
 
 __all__ = [
     "ConnectedProxy",
@@ -64,9 +64,8 @@ class XdsServer:
     authorise: called before anything is read of a stream, with its peer and its metadata; raises InvalidNode
     to
         refuse it with PERMISSION_DENIED.
-    trial_wait: seconds until a changed listener or route configuration goes to all although the one that got
-    it
-        first has not answered (see Trials); 0 for to all at once.
+    trial_wait: seconds that a changed listener or route configuration waits for those that get it first (see
+        Trials), at most three times; 0 for to all at once.
     debounce_quiet, debounce_max, removal_wait, warming_wait: seconds (see Debounce and StreamState).
     bounds: what one client may cost.
     """
@@ -93,28 +92,15 @@ class XdsServer:
         self._transport = transport({**methods(self._serve), **self._client_status.methods()})
         self._bucket = TokenBucket(bounds.stream_rate, bounds.stream_burst)
         self._lines = Lines()
-        self._debounce: Debounce[Collection] = Debounce(
-            self._push, quiet=debounce_quiet, longest=debounce_max
-        )
-        self._streams: dict[Connection, None] = {}
         self._waiting: dict[Connection, Message] = {}
         self._waiting_bytes = 0
         self._awake: dict[Connection, None] = {}
         self._per_node: Counter[str] = Counter()
-        self._by_collection: dict[Collection, dict[Connection, None]] = {}
-        self._tried = TRIED if trial_wait else frozenset[str]()
-        self._trials = Trials(
-            trial_wait,
-            clients=lambda collection: self._by_collection.get(collection, ()),
-            later=lambda seconds, what: asyncio.get_running_loop().call_later(seconds, what),
-            over=self._over,
-            count=self._count,
-        )
-        self._waiters: list[Waiter[Connection]] = []
         self._ready = False
         self._stopping = False
         #: Sums since the start; "streams" alone is the number of open streams.
         self.counters: Counter[str] = Counter()
+        self._streams = Streams(self.counters, trial_wait, debounce_quiet, debounce_max)
 
     async def start(self, address: str) -> int:
         """Listen on host:port, port 0 for one that the system gives. Returns the port. Raises OSError."""
@@ -123,9 +109,8 @@ class XdsServer:
     async def stop(self, grace: float = 1.0) -> None:
         """End all streams with UNAVAILABLE, after GOAWAY, and stop. grace: seconds until the rest is cut."""
         self._stopping = True
-        self._debounce.close()
-        self._trials.close()
-        for connection in (*self._streams, *self._waiting):
+        self._streams.close()
+        for connection in (*self._streams.open, *self._waiting):
             connection.call.finish(grpc.StatusCode.UNAVAILABLE, "the server stops")
         await self._transport.stop(grace)
 
@@ -144,25 +129,31 @@ class XdsServer:
 
     def proxies(self, node: str | None = None) -> list[ConnectedProxy]:
         """All open streams; or those of one node id, with their drift."""
+        now = self._streams.now()
         return [
             describe(
                 stream.node,
                 stream.state,
                 stream.connected,
-                self._trials.held_from(stream.state),
+                self._streams.trials.held_from(stream.state),
+                standing_of(stream, now),
                 with_drift=node is not None,
             )
-            for stream in self._streams
+            for stream in self._streams.open
             if node in (None, stream.node.id)
         ]
 
     def at_once(self) -> AbstractContextManager[None]:
         """Changes that are made within it go to everyone at once, past the trial."""
-        return self._trials.at_once()
+        return self._streams.trials.at_once()
 
     def held(self) -> list[Held]:
-        """The changes that one client has rejected and no other has got."""
-        return self._trials.held()
+        """The changes that some clients have rejected and others do not get."""
+        return self._streams.trials.held()
+
+    def standings(self) -> Counter[State]:
+        """How many clients stand how (see `standing`)."""
+        return self._streams.standings()
 
     async def acknowledged(
         self,
@@ -171,21 +162,11 @@ class XdsServer:
     ) -> list[str]:
         """Wait until the streams that `where` picks have answered everything that their views hold now.
 
-        ACK, NACK and disconnecting are answers. Returns the ids of the nodes that did not within `timeout`
-        seconds.
+        ACK, NACK and disconnecting are answers. Those that leave what they are sent without an answer are
+        not waited for, nor are those that answer late, as long as they are the fewer (see `standing`).
+        Returns the ids of the nodes that were waited for and did not answer within `timeout` seconds.
         """
-        mark = Clock.now
-        waiter = Waiter(mark, [stream for stream in self._streams if where(stream.node, stream.view)])
-        waiter.check()
-        if waiter.streams:
-            self._waiters.append(waiter)
-            try:
-                await asyncio.wait_for(waiter.done.wait(), timeout)
-            except TimeoutError:
-                pass
-            finally:
-                self._waiters.remove(waiter)
-        return sorted({stream.node.id for stream in waiter.streams})
+        return await self._streams.acknowledged(where, timeout)
 
     # One stream.
 
@@ -269,7 +250,8 @@ class XdsServer:
             names=self._bounds.names,
             name_bytes=self._bounds.name_bytes,
         )
-        self._attach(connection)
+        connection.standing = Standing(self._streams.now())
+        self._streams.attach(connection)
         connection.receive(request)
 
     def _wait(self, connection: Connection, request: Message) -> None:
@@ -301,7 +283,7 @@ class XdsServer:
         if not self._per_node[node.id]:
             del self._per_node[node.id]
         if connection.begun:
-            self._detach(connection)
+            self._streams.detach(connection)
             connection.view.release()
 
     def awake(self, connection: Connection) -> None:
@@ -314,59 +296,6 @@ class XdsServer:
         awake, self._awake = self._awake, {}
         for connection in awake:
             connection.call.attempt(connection.write)
-
-    def _attach(self, stream: Connection) -> None:
-        self._streams[stream] = None
-        self.counters["streams_opened"] += 1
-        self.counters["streams"] += 1
-        for collection in _collections(stream.view):
-            streams = self._by_collection.get(collection)
-            if streams is None:
-                streams = self._by_collection[collection] = {}
-                collection.watch(self._debounce.mark)
-            streams[stream] = None
-            if collection.type_url in self._tried:
-                collection.gate = self._trials
-
-    def _detach(self, stream: Connection) -> None:
-        self._streams.pop(stream, None)
-        self.counters["streams"] -= 1
-        for collection in _collections(stream.view):
-            streams = self._by_collection[collection]
-            streams.pop(stream, None)
-            if not streams:
-                del self._by_collection[collection]
-                collection.unwatch(self._debounce.mark)
-        self._trials.left(stream)
-        for waiter in self._waiters:
-            waiter.drop(stream)
-
-    # What happens to many streams.
-
-    def _push(self, collections: set[Collection]) -> None:
-        """Wake the streams which the changes of these collections concern."""
-        for collection in collections:
-            if collection.gate is not None:
-                self._trials.choose(collection)
-            for stream in self._by_collection.get(collection, ()):
-                try:
-                    if stream.state.touched(collection):
-                        stream.wake()
-                except Overrun:
-                    stream.wake()  # the writer meets it too, and ends the stream
-        self.counters["flushes"] += 1
-        for waiter in tuple(self._waiters):
-            waiter.check()
-
-    def _over(self, collection: Collection) -> None:
-        """Streams that waited for what is tried of that collection may go on."""
-        for stream in self._by_collection.get(collection, ()):
-            stream.wake()
-        for waiter in tuple(self._waiters):
-            waiter.check()
-
-    def _count(self, what: str, number: int) -> None:
-        self.counters[what] += number
 
     def sent(self, size: int) -> None:
         """Count a response."""
@@ -390,21 +319,8 @@ class XdsServer:
             )
         else:
             self.counters["acks"] += 1
-        for held in self._trials.answered(connection, request.type_url, reply, nack):
-            _log.warning(
-                "a change is held: the first proxy that got it rejected it",
-                type=held.type_url,
-                name=held.resource.name,
-                version=held.resource.version,
-                node=held.node,
-            )
-        for waiter in tuple(self._waiters):
-            waiter.check_one(connection)
+        self._streams.trials.answered(connection, request.type_url, reply, nack)
+        self._streams.answered(connection)
 
     def _client_streams(self) -> list[tuple[Node, StreamState[Any]]]:
-        return [(stream.node, stream.state) for stream in self._streams]
-
-
-def _collections(view: View) -> Iterable[Collection]:
-    for parts in view.collections.values():
-        yield from parts
+        return [(stream.node, stream.state) for stream in self._streams.open]

@@ -70,7 +70,7 @@ class SotwSubscription(Subscription):
             self.wildcard = wildcard
         return answered
 
-    def compose(self, *, hold: bool = False, asked_only: bool = False) -> bytes | None:
+    def compose(self, *, hold: bool = False, asked_only: bool = False, now: float = 0.0) -> bytes | None:
         """The next reply, None if there is nothing to say. The arguments are those of DeltaSubscription."""
         before = self.cursor
         changed = NOTHING if asked_only else self.changes()
@@ -105,7 +105,7 @@ class SotwSubscription(Subscription):
         elif not found:
             return None  # a client that asked for what is not there waits for it
         version = self._label() or version_of(weight if full else self._weigh())
-        nonce = self._remember(version, before, want, bool(asked) or everything or due)
+        nonce = self._remember(version, before, want, bool(asked) or everything or due, now)
         return b"".join(
             [
                 *bodies,
@@ -115,13 +115,13 @@ class SotwSubscription(Subscription):
             ]
         )
 
-    def release(self) -> bytes | None:
+    def release(self, now: float = 0.0) -> bytes | None:
         """The full set without the removed resources that were kept in it."""
         if not self.held:
             return None
         self.held.clear()
         self.owed = True
-        return self.compose()
+        return self.compose(now=now)
 
     def _full(self) -> bool:
         return self.wildcard or self.type_url in LEGACY_WILDCARD

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .delta import DeltaSubscription
+from .held import Held
 from .node import Node
 from .resources import Overrun, Resource, View
+from .standing import State
 from .stream import StreamState
 from .subscription import Nack, Subscription
-from .trial import Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,21 @@ class ConnectedProxy:
     node: Node
     view: View
     held: tuple[Held, ...]
-    """Changes that it does not get because another client rejected them."""
+    """Changes that it does not get because other clients rejected them."""
+    standing: State
+    """See `standing`."""
     drift: tuple[ResourceStatus, ...] | None = None
     """What the client does not have as the snapshot has it; None where nobody asked."""
 
 
 def describe(
-    node: Node, state: StreamState[Any], connected: float, held: tuple[Held, ...], *, with_drift: bool = False
+    node: Node,
+    state: StreamState[Any],
+    connected: float,
+    held: tuple[Held, ...],
+    standing: State,
+    *,
+    with_drift: bool = False,
 ) -> ConnectedProxy:
     """The present state of a stream. Drift costs as much as there are resources."""
     return ConnectedProxy(
@@ -82,6 +91,7 @@ def describe(
         node=node,
         view=state.view,
         held=held,
+        standing=standing,
         drift=drift(state) if with_drift else None,
     )
 

@@ -138,10 +138,14 @@ class StreamState(Generic[S]):
             if not subscription.dirty() or (gated and type_url == VIRTUAL_HOST):
                 # A virtual host that is asked for comes with its clusters: they go first, warm.
                 continue
-            waits = type_url in TRIED and subscription.waits()
+            if type_url in TRIED and subscription.waits():
+                # Who asks waits, too: a change on trial is neither for whoever connects in time to reject it,
+                # nor for an Envoy that starts and would have nothing if it rejects it.
+                continue
             response = subscription.compose(
                 hold=holding and type_url in _BREAKING,
-                asked_only=waits or (gated and type_url in _REFERRING),
+                asked_only=gated and type_url in _REFERRING,
+                now=now,
             )
             if type_url == CLUSTER:
                 self._clusters_pushed(subscription, now)
@@ -223,7 +227,7 @@ class StreamState(Generic[S]):
         for kind in _BREAKING:
             subscription = self.subscriptions.get(kind)
             if subscription is not None and subscription.held:
-                response = subscription.release()
+                response = subscription.release(now)
                 if response is not None:
                     return response
         self._hold_until = None

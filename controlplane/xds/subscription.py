@@ -20,7 +20,7 @@ WILDCARD = "*"
 #: The types for which no names in the first request means all, for historical reasons ("How the client
 #: specifies what resources to return"), and whose state-of-the-world replies carry the full set.
 LEGACY_WILDCARD = frozenset({CLUSTER, LISTENER})
-_MOST_OUTSTANDING = 64  # replies that a client may leave unacknowledged before the oldest is forgotten
+MOST_OUTSTANDING = 64  # replies that a client may leave unacknowledged before the oldest is forgotten
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -95,6 +95,8 @@ class Sent:
     names: frozenset[str] | None
     asked: bool
     """It answers a request and does not only carry changes."""
+    at: float
+    """When it was composed, in seconds of the clock of `StreamState.next`."""
 
 
 @dataclass(slots=True)
@@ -116,7 +118,7 @@ class Subscription:
     """An answer is due even if it is empty: the first, which ends the client's wait."""
     cursor: int = 0
     nonce: int = 0
-    outstanding: deque[Sent] = field(default_factory=lambda: deque(maxlen=_MOST_OUTSTANDING))
+    outstanding: deque[Sent] = field(default_factory=lambda: deque(maxlen=MOST_OUTSTANDING))
     sent: str = ""
     acked: str = ""
     nack: Nack | None = None
@@ -195,10 +197,12 @@ class Subscription:
             self.rejected = reply.names
         return reply
 
-    def _remember(self, version: str, before: int, names: frozenset[str] | None, asked: bool) -> bytes:
+    def _remember(
+        self, version: str, before: int, names: frozenset[str] | None, asked: bool, now: float
+    ) -> bytes:
         """Number the reply that is being composed; the nonce's bytes."""
         self.nonce += 1
         nonce = str(self.nonce)
         self.sent = version
-        self.outstanding.append(Sent(nonce, version, before, self.cursor, names, asked))
+        self.outstanding.append(Sent(nonce, version, before, self.cursor, names, asked, now))
         return nonce.encode()

@@ -1,92 +1,75 @@
-"""A change of configuration is tried first: it goes to one of the clients that use it before the others.
+"""A change of configuration is tried: it goes to two of the clients that use it before the others.
 
 A listener or a route configuration that one Envoy rejects is rejected by every Envoy, and each is then in
 another state than the control plane means it to be. So a change of one that several nodes subscribe to goes
-to one of them, and the others wait (`Gate.keeps_from`) until that one has accepted it or `wait` seconds are
-over. When it is rejected, the collection goes back to the last good state, which all others have, and the
-change is held until there is another one.
+to `QUORUM` of them, and the others wait (`Gate.keeps_from`). Two that accept it let it go to all. Two that
+reject it hold it: the collection goes back to the last good state, which all others have. One of each is
+decided by a third. Who was alone in rejecting is outvoted.
 
-What is new or removed is not tried, nor is what only one node uses, nor what is put within `at_once`. A
-client that connects or asks during a trial is answered with the change. While a change is on trial or held,
-clients keep the removed clusters that the last good state may use (`Gate.withholds`).
+Anyone may be a client, so those that were in sync for a while are asked first, those for the longest time
+before others; who has rejected something of late only confirms a rejection; who is silent is not asked (see
+`standing`). All clients of one address have one vote together, unless all are of one address: then each node
+has one. A held change is tried again, with clients that have not had it, when those that rejected it leave.
 
-No I/O. Everything belongs to the event loop's thread; time comes by `later`.
+What is new or removed is not tried, nor is what only one node uses, nor what is put within `at_once`. While
+a change is on trial or held, clients keep the removed clusters that the last good state may use
+(`Gate.withholds`).
+
+No I/O. Everything belongs to the event loop's thread; time comes by `Owner.now` and `Owner.later`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-from weakref import WeakKeyDictionary
+from typing import Any
 
 from .gate import Subscriber
-from .node import Node
+from .held import Held, Holds
+from .jury import (
+    QUORUM,
+    Case,
+    Client,
+    Event,
+    Owner,
+    Result,
+    Vote,
+    candidates,
+    covers,
+    had,
+    lags,
+    of,
+    several_addresses,
+    uses,
+    waits_for_an_answer,
+)
 from .resource import Resource, identity
-from .resources import Clock, Collection, Overrun
+from .resources import Clock, Collection
 from .stream import StreamState
-from .subscription import Nack, Sent, Subscription
+from .subscription import Nack, Sent
 
-
-class Client(Protocol):
-    """A stream and who is at its end."""
-
-    @property
-    def node(self) -> Node: ...
-
-    @property
-    def state(self) -> StreamState[Any]: ...
-
-
-class Timer(Protocol):
-    def cancel(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A change to `resource` that is held because the client `node` rejected it."""
-
-    resource: Resource
-    type_url: str
-    node: str
-    nack: Nack
+ROUNDS = 3
+"""Times that a trial waits for answers, each time for those of other clients as well."""
 
 
 @dataclass(eq=False, slots=True)
 class _Trial:
-    """Changes of one collection that not everyone may have yet: `good` is what was before them, by name."""
+    """The changes of one collection that not everyone may have yet, by name."""
 
-    timer: Timer
-    good: dict[str, Resource] = field(default_factory=dict)
-    clients: list[Client] = field(default_factory=list)
-    """Those that get the changes first."""
+    cases: dict[str, Case] = field(default_factory=dict)
+    clients: dict[Client, None] = field(default_factory=dict)
+    """Those that get the changes first: all of them, for a stream has one cursor for a type."""
 
 
 class Trials:
-    """The gate of all collections whose changes are tried.
+    """The gate of all collections whose changes are tried. wait: seconds of one round."""
 
-    wait: seconds after which a change goes to everyone although nobody answered. clients: the streams that
-    have a collection. later: call something after so many seconds. over: is told of a collection whose
-    clients may go on. count: is told what has become of how many changes.
-    """
-
-    def __init__(
-        self,
-        wait: float,
-        *,
-        clients: Callable[[Collection], Iterable[Client]],
-        later: Callable[[float, Callable[[], None]], Timer],
-        over: Callable[[Collection], None],
-        count: Callable[[str, int], None],
-    ) -> None:
+    def __init__(self, wait: float, owner: Owner) -> None:
         self._wait = wait
-        self._clients = clients
-        self._later = later
-        self._over = over
-        self._count = count
+        self._owner = owner
         self._trials: dict[Collection, _Trial] = {}
-        self._held: WeakKeyDictionary[Collection, dict[str, Held]] = WeakKeyDictionary()
+        self._holds = Holds(owner, self._again)
         self._open = False
 
     @contextmanager
@@ -100,180 +83,231 @@ class Trials:
 
     def held(self) -> list[Held]:
         """The changes that are held."""
-        return [one for held in self._held.values() for one in held.values()]
+        return self._holds.all()
 
     def held_from(self, state: StreamState[Any]) -> tuple[Held, ...]:
         """Those of what a client subscribes to."""
-        return tuple(
-            one
-            for subscription in state.subscriptions.values()
-            for part in subscription.parts
-            for name, one in self._held.get(part, {}).items()
-            if _uses(subscription, name)
-        )
+        return self._holds.of(state)
 
     # What collections and subscriptions ask.
 
     def allows(self, collection: Collection, before: Resource | None, after: Resource | None) -> bool:
-        held = self._held.get(collection)
-        if held:
-            name = after.name if after is not None else before.name if before is not None else ""
-            if name in held and after is not None and identity(held[name].resource) == identity(after):
+        if collection in self._holds:
+            if after is not None and self._holds.has(collection, after):
                 return False
-            if held.pop(name, None) is not None and not held:
-                del self._held[collection]
-                self._over(collection)
+            changed = after if after is not None else before
+            if changed is not None and self._holds.let_go(collection, changed.name):
+                self._owner.over(collection)
         if identity(before) == identity(after):
             return True
         if before is None or after is None:
             if before is not None:
                 self._settle(collection, [before.name])
         elif self._open:
-            self._end(collection, "trials_overtaken")
+            self._settle(collection, self.names(collection), "overtaken")
         else:
             self._try(collection, before, after)
         return True
 
     def keeps_from(self, collection: Collection, subscriber: Subscriber) -> bool:
         trial = self._trials.get(collection)
-        if trial is None or not (subscriber.wildcard or not subscriber.names.isdisjoint(trial.good)):
+        if trial is None or not (subscriber.wildcard or not subscriber.names.isdisjoint(trial.cases)):
             return False
-        if subscriber.pending_all or not subscriber.pending.isdisjoint(trial.good):
-            return False  # it asks, and would wait
-        return not any(_of(client, collection) is subscriber for client in trial.clients)
+        return not any(of(client, collection) is subscriber for client in trial.clients)
 
     def withholds(self, collection: Collection) -> bool:
-        return collection in self._trials or collection in self._held
+        return collection in self._trials or collection in self._holds
 
     # What happens to clients.
 
     def choose(self, collection: Collection) -> None:
         """Choose those that get the changes first; called before changes are pushed."""
-        trial = self._trials.get(collection)
-        if trial is None:
-            return
-        present = [_of(client, collection) for client in trial.clients]
-        left = {name for name in trial.good if not any(_uses(one, name) for one in present)}
-        first: dict[str, Client] = {}
-        for client in sorted(self._clients(collection), key=lambda client: _busy(client, collection)):
-            if not left:
-                break
-            subscription = _of(client, collection)
-            for name in [name for name in left if _uses(subscription, name)]:
-                if name not in first:
-                    first[name] = client
-                elif first[name].node.id != client.node.id:
-                    left.discard(name)
-                    if first[name] not in trial.clients:
-                        trial.clients.append(first[name])
-        self._settle(collection, left)  # one node or nobody uses it
+        for name in self.names(collection):
+            self._judge(collection, name)
 
-    def answered(self, client: Client, type_url: str, reply: Sent, nack: Nack | None) -> list[Held]:
-        """A client has answered a reply. Returns what is held because of that."""
+    def answered(self, client: Client, type_url: str, reply: Sent, nack: Nack | None) -> None:
+        """A client has answered a reply. Of those that are asked, that is a vote."""
         subscription = client.state.subscriptions.get(type_url)
         if not self._trials or subscription is None:
-            return []
-        found: list[Held] = []
+            return
         for collection in subscription.parts:
             trial = self._trials.get(collection)
-            if trial is None:
+            if trial is None or client not in trial.clients:
                 continue
+            names = [name for name in trial.cases if uses(subscription, name)]
             if nack is not None:
-                names = [
-                    name
-                    for name in trial.good
-                    if (reply.names is None or name in reply.names)
-                    and collection.changed(name) <= reply.after
-                    and _uses(subscription, name)
-                ]
-                if names:
-                    found += self._refuse(collection, client, names, reply, nack)
-            elif not subscription.outstanding and not _lags(subscription):
-                accepted = [name for name in trial.good if _uses(subscription, name)]
-                self._settle(collection, accepted, "trials_accepted")
-        return found
+                names = [name for name in names if covers(reply, collection, name)]
+            elif subscription.outstanding or lags(subscription):
+                continue
+            else:
+                rejected = {name for name in names if client in trial.cases[name].rejections()}
+                names = [one for one in names if one not in rejected or covers(reply, collection, one)]
+            now = self._owner.now()
+            if now - reply.at > self._wait / 2:
+                client.standing.demote(now)
+            for name in names:
+                trial.cases[name].votes[client] = Vote(nack, reply)
+                self._judge(collection, name)
 
     def left(self, client: Client) -> None:
-        """A stream has ended: what it was to try is tried by another, in what is left of the time."""
-        for collection in [one for one, trial in self._trials.items() if client in trial.clients]:
-            self._trials[collection].clients.remove(client)
-            self.choose(collection)
-            self._over(collection)
+        """A stream has ended: it has no vote any more."""
+        for collection, trial in tuple(self._trials.items()):
+            if client in trial.clients or any(client in case.votes for case in trial.cases.values()):
+                trial.clients.pop(client, None)
+                for case in trial.cases.values():
+                    case.votes.pop(client, None)
+                    case.passed_over.discard(client)
+                self.choose(collection)
+        self._holds.left(client)
 
     def close(self) -> None:
         for trial in self._trials.values():
-            trial.timer.cancel()
+            for case in trial.cases.values():
+                case.timer.cancel()
         self._trials.clear()
+        self._holds.close()
+
+    # What is on trial.
+
+    def names(self, collection: Collection) -> list[str]:
+        """What is on trial of a collection."""
+        trial = self._trials.get(collection)
+        return [] if trial is None else list(trial.cases)
+
+    def _users(self, collection: Collection, name: str) -> list[Client]:
+        return [one for one in self._owner.clients(collection) if uses(of(one, collection), name)]
 
     def _try(self, collection: Collection, before: Resource, after: Resource) -> None:
         trial = self._trials.get(collection)
-        if trial is None:
-            if len({client.node.id for client in self._clients(collection)}) < 2:
-                return
-            timer = self._later(self._wait, lambda: self._end(collection, "trials_timed_out"))
-            trial = self._trials[collection] = _Trial(timer)
-        good = trial.good.setdefault(before.name, before)
-        if identity(good) == identity(after):
+        case = None if trial is None else trial.cases.get(before.name)
+        if case is None:
+            if len({client.node.id for client in self._owner.clients(collection)}) > 1:
+                self._begin(collection, before)
+        elif identity(case.good) == identity(after):
             self._settle(collection, [before.name])
+        else:
+            case.votes.clear()  # they were for something else; the time goes on, or it might never end
 
-    def _refuse(
-        self, collection: Collection, client: Client, names: list[str], reply: Sent, nack: Nack
-    ) -> list[Held]:
-        """Take back what a client rejected in a reply."""
-        good = self._trials[collection].good
-        subscription = client.state.subscriptions[collection.type_url]
-        had_all = not _lags(subscription)
-        found: list[Held] = []
-        for name in names:
-            tried = collection.get(name)
-            assert tried is not None  # what is removed is on trial no more
-            found.append(Held(tried, collection.type_url, client.node.id, nack))
-            collection.restore(good[name])
-        if had_all and not reply.asked and collection.changes_since(reply.before).isdisjoint(names):
-            # It had the last good state and has kept it, as the protocol wants it: it is not sent it again.
-            subscription.cursor = Clock.now
-        self._held.setdefault(collection, {}).update({one.resource.name: one for one in found})
-        self._settle(collection, names, "trials_rejected")
-        return found
+    def _begin(self, collection: Collection, good: Resource) -> Case:
+        case = Case(good, self._owner.later(self._wait, lambda: self._late(collection, good.name, case)))
+        self._trials.setdefault(collection, _Trial()).cases[good.name] = case
+        return case
 
-    def _settle(self, collection: Collection, names: Iterable[str], how: str = "") -> None:
+    def _late(self, collection: Collection, name: str, case: Case) -> None:
+        """A round is over."""
+        now = self._owner.now()
+        for client in self._trials[collection].clients:
+            if client not in case.votes and uses(of(client, collection), name):
+                case.passed_over.add(client)
+                client.standing.demote(now)
+        if case.rounds == ROUNDS:
+            self._settle(collection, [name], "timed_out")
+            return
+        case.rounds += 1
+        case.timer = self._owner.later(self._wait, lambda: self._late(collection, name, case))
+        self._judge(collection, name)
+
+    def _judge(self, collection: Collection, name: str) -> None:
+        """Decide a case, or ask as many clients as it takes."""
+        case = self._trials[collection].cases[name]
+        if case.by_address is None:
+            users = self._users(collection, name)
+            if len({client.node.id for client in users}) < 2:
+                self._settle(collection, [name])  # one node or nobody uses it
+                return
+            case.by_address = several_addresses(users, self._owner.now())
+        accepted, rejected = case.tally()
+        if len(rejected) >= QUORUM:
+            self._hold(collection, name)
+        elif len(accepted) >= QUORUM:
+            self._accept(collection, name)
+        elif not self._ask(collection, name, case):
+            if accepted:
+                self._accept(collection, name)
+            elif not rejected:
+                self._settle(collection, [name], "timed_out" if case.passed_over else None)
+            elif not case.passed_over or any(
+                waits_for_an_answer(of(one, collection)) for one in self._users(collection, name)
+            ):
+                # Nobody else is there, or only those that come with it: it is tried again with them, when
+                # they have the last good state.
+                self._hold(collection, name)
+
+    def _ask(self, collection: Collection, name: str, case: Case) -> bool:
+        """Let as many clients have a change as can decide it. False if no answer is waited for."""
+        clients = self._trials[collection].clients
+        asked = [client for client in clients if uses(of(client, collection), name)]
+        accepted, rejected = case.tally()
+        known = accepted | rejected
+        known |= {case.key(one) for one in asked if one not in case.votes and one not in case.passed_over}
+        missing = QUORUM - max(len(accepted), len(rejected))
+        if len(known) - len(accepted | rejected) < missing:
+            late = {case.key(client) for client in case.passed_over}
+            users, now = self._users(collection, name), self._owner.now()
+            found = candidates(collection, users, now, outvoted=not asked)
+            for client in sorted(found, key=lambda client: case.key(client) in late):
+                if len(known) - len(accepted | rejected) == missing:
+                    break
+                if client not in clients and case.key(client) not in known:
+                    clients[client] = None
+                    known.add(case.key(client))
+                    self._owner.ask(client)
+        return len(known) > len(accepted | rejected)
+
+    def _accept(self, collection: Collection, name: str) -> None:
+        case = self._trials[collection].cases[name]
+        accepted, rejected = case.tally()
+        for client in case.rejections():
+            if len(accepted) >= QUORUM and case.key(client) in rejected:  # else nobody knows who is right
+                client.standing.outvote(self._owner.now())
+                nodes = (client.node.id,)
+                self._owner.tell(Event("outvoted", collection.type_url, collection.get(name), nodes))
+        self._settle(collection, [name], "accepted")
+
+    def _hold(self, collection: Collection, name: str) -> None:
+        """Take a change back."""
+        case = self._trials[collection].cases[name]
+        tried = collection.get(name)
+        assert tried is not None  # what is removed is on trial no more
+        votes = case.rejections()
+        caught_up = [client for client in votes if not lags(of(client, collection))]
+        collection.restore(case.good)
+        for client in caught_up:
+            reply = votes[client].reply
+            if not reply.asked and had(collection, name, reply.before):
+                # It had the last good state and has kept it, as the protocol wants it: it is not sent again.
+                client.state.subscriptions[collection.type_url].cursor = Clock.now
+        self._settle(collection, [name], "rejected", tried)
+        self._holds.add(collection, tried, votes)
+
+    def _settle(
+        self,
+        collection: Collection,
+        names: Iterable[str],
+        result: Result | None = None,
+        tried: Resource | None = None,
+    ) -> None:
         """Nobody waits for these names any more."""
         trial = self._trials.get(collection)
-        settled = [name for name in names if trial is not None and trial.good.pop(name, None) is not None]
-        if trial is None or not settled:
+        if trial is None:
             return
-        if not trial.good:
-            trial.timer.cancel()
+        settled = {name: case for name in names if (case := trial.cases.pop(name, None)) is not None}
+        if not trial.cases:
             del self._trials[collection]
-        if how:
-            self._count(how, len(settled))
-        self._over(collection)
+        for name, case in settled.items():
+            case.timer.cancel()
+            if result is not None:
+                nodes = tuple(sorted({client.node.id for client in case.rejections()}))
+                self._owner.tell(Event(result, collection.type_url, tried or collection.get(name), nodes))
+        if settled:
+            self._owner.over(collection)
 
-    def _end(self, collection: Collection, how: str) -> None:
-        trial = self._trials.get(collection)
-        if trial is not None:
-            self._settle(collection, list(trial.good), how)
-
-
-def _of(client: Client, collection: Collection) -> Subscription | None:
-    return client.state.subscriptions.get(collection.type_url)
-
-
-def _uses(subscription: Subscription | None, name: str) -> bool:
-    return (
-        subscription is not None
-        and subscription.started
-        and (subscription.wildcard or name in subscription.names)
-    )
-
-
-def _busy(client: Client, collection: Collection) -> bool:
-    subscription = _of(client, collection)
-    return subscription is None or bool(subscription.outstanding)
-
-
-def _lags(subscription: Subscription) -> bool:
-    try:
-        return subscription.dirty()
-    except Overrun:
-        return True
+    def _again(self, collection: Collection, held: Held, votes: dict[Client, Vote], by_address: bool) -> None:
+        """Try a held change again; `votes` are those against it."""
+        good = collection.get(held.resource.name)
+        assert good is not None  # what is removed is not held
+        case = self._begin(collection, good)
+        case.by_address = by_address
+        case.votes.update(votes)
+        collection.restore(held.resource)
+        self._owner.tell(Event("retried", collection.type_url, held.resource))

@@ -53,6 +53,7 @@ HELD = {
     "version": "34cd",
     "node": "edge/2",
     "nack": {"version": "56ef", "message": "no such filter", "at": "2026-01-01T00:00:00+00:00"},
+    "confirmed": ["edge/3"],
 }
 PROXY = {
     "node": "edge/1",
@@ -62,6 +63,7 @@ PROXY = {
     "variant": "delta",
     "connected": "2026-01-01T00:00:00+00:00",
     "types": {},
+    "standing": "proved",
     "held": [HELD],
     "warnings": [],
 }

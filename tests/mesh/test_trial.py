@@ -1,5 +1,5 @@
-"""Two edges of one gateway, of which one rejects a changed route: the other, an Envoy, goes on with the last
-good one, and lanes are switched off all the same.
+"""Edges of one gateway, of which some are no Envoys: one that rejects a changed route holds nothing back; two
+do, until they leave. Lanes are switched off all the same.
 """
 
 from __future__ import annotations
@@ -24,16 +24,12 @@ from tests.xds.client import DELTA
 
 ROUTES = edge_routes("edge")
 GRAY = ("canary", "gray")
-NODE = json_format.ParseDict(
-    {"id": "picky", "cluster": "edge", "metadata": {"role": "edge"}},
-    discovery_pb2.DeltaDiscoveryRequest().node,
-)
 
 
 class PickyEdge:
     """A client that takes the part of an edge and rejects changed routes when it is told to."""
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, node: str) -> None:
         self.text = ""
         self.ended: grpc.RpcError | None = None
         self.have: set[str] = set()
@@ -45,7 +41,9 @@ class PickyEdge:
             response_deserializer=messages.DeltaResponse.FromString,
         )
         first = messages.DeltaRequest(type_url=CLUSTER)
-        first.node.MergeFromString(NODE.SerializeToString())
+        described = {"id": node, "cluster": "edge", "metadata": {"role": "edge"}}
+        message = json_format.ParseDict(described, discovery_pb2.DeltaDiscoveryRequest().node)
+        first.node.MergeFromString(message.SerializeToString())
         for request in (
             first,
             messages.DeltaRequest(type_url=LISTENER),
@@ -83,14 +81,18 @@ def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
 
 
 @pytest.fixture(scope="module")
-def picky(mesh: Mesh) -> Iterator[PickyEdge]:
-    edge = PickyEdge(mesh)
-    until(lambda: ROUTES in edge.have, 10, "the picky edge has routes")
+def picky(mesh: Mesh) -> Iterator[list[PickyEdge]]:
+    """Two that connect before the Envoy does."""
+    edges: list[PickyEdge] = []
+    for node in ("picky-1", "picky-2"):
+        edges.append(PickyEdge(mesh, node))
+        until(lambda: ROUTES in edges[-1].have, 10, "the picky edge has routes")
     mesh.start_edge()
     mesh.wait_ready()
     until(lambda: mesh.edge.get("/a", GRAY).lane == "gray", 30, "the lane")
-    yield edge
-    edge.close()
+    yield edges
+    for edge in edges:
+        edge.close()
 
 
 def proxies(mesh: Mesh) -> dict[str, Any]:
@@ -103,29 +105,62 @@ def trials(mesh: Mesh, result: str) -> float:
     return float(found.partition("\n")[0])
 
 
-def test_an_accepted_change_reaches_the_other_edge(mesh: Mesh, picky: PickyEdge) -> None:
+def metric(mesh: Mesh, line: str) -> float:
+    found = mesh.rest.call("GET", "/metrics").body.decode().partition(f"\n{line} ")[2]
+    return float(found.partition("\n")[0])
+
+
+def test_an_accepted_change_reaches_the_other_edge(mesh: Mesh, picky: list[PickyEdge]) -> None:
     mesh.apply(route("b", "sc-A", {"prefix": "/b"}))
     until(lambda: mesh.edge.get("/b").status == 200, 10, "the new route")
     assert trials(mesh, "accepted") == 1
     assert all(not one["held"] for one in proxies(mesh).values())
 
 
-def test_a_rejected_change_is_held_and_a_lane_is_switched_off(mesh: Mesh, picky: PickyEdge) -> None:
-    picky.text = "I am picky"
+def test_what_two_reject_is_held_and_a_lane_is_switched_off(mesh: Mesh, picky: list[PickyEdge]) -> None:
+    for edge in picky:
+        edge.text = "I am picky"
     mesh.apply(route("c", "sc-A", {"prefix": "/c"}))
-    until(lambda: proxies(mesh)["picky"]["types"]["route"]["nack"], 10, "the rejection")
-    for one in proxies(mesh).values():
+    until(lambda: trials(mesh, "rejected") == 1, 10, "the rejection")
+    shown = proxies(mesh)
+    for one in shown.values():
         (held,) = one["held"]
-        assert (held["type"], held["name"], held["node"]) == ("route", ROUTES, "picky")
+        assert (held["type"], held["name"]) == ("route", ROUTES)
+        assert sorted([held["node"], *held["confirmed"]]) == ["picky-1", "picky-2"]
         assert held["nack"]["message"] == "I am picky"
-    assert proxies(mesh)["picky"]["types"]["route"]["nack"]["message"] == "I am picky"
-    assert trials(mesh, "rejected") == 1
-    assert "laneway_xds_held_changes 1.0" in mesh.rest.call("GET", "/metrics").body.decode()
+    assert shown["picky-1"]["types"]["route"]["nack"]["message"] == "I am picky"
+    assert {shown[node]["standing"] for node in ("picky-1", "picky-2")} == {"rejecting"}
+    assert metric(mesh, "laneway_xds_held_changes") == 1
     assert mesh.logs().count("a change is held") == 1
     assert mesh.edge.get("/c").status == 404
     assert mesh.edge.get("/b", GRAY).lane == "gray"
     mesh.rest.done("POST", "/v1/lane-groups/order-flow/lanes/gray/disable")
     until(lambda: mesh.edge.get("/a", GRAY).lane is None, 1.5, "the lane is off")
-    nacks = {node: one["types"]["route"]["nack"] is not None for node, one in proxies(mesh).items()}
-    assert nacks.pop("picky")
-    assert not any(nacks.values())
+    nacks = {node for node, one in proxies(mesh).items() if one["types"]["route"]["nack"]}
+    assert nacks == {"picky-1", "picky-2"}
+
+
+def test_one_that_rejects_alone_holds_nothing_back(mesh: Mesh, picky: list[PickyEdge]) -> None:
+    picky[1].text = ""
+    for number in range(5):
+        mesh.apply(route(f"alone-{number}", "sc-A", {"prefix": f"/alone-{number}"}))
+        until(lambda path=f"/alone-{number}": mesh.edge.get(path).status == 200, 10, "the new route")
+    assert proxies(mesh)["picky-1"]["types"]["route"]["nack"]["message"] == "I am picky"
+    assert metric(mesh, "laneway_xds_held_changes") == 0
+
+
+def test_what_is_held_goes_on_when_those_that_rejected_it_have_left(
+    mesh: Mesh, picky: list[PickyEdge]
+) -> None:
+    others = [PickyEdge(mesh, node) for node in ("picky-3", "picky-4")]
+    for edge in (*picky, *others):
+        until(lambda edge=edge: ROUTES in edge.have, 10, "the picky edge has routes")
+        edge.text = "I am picky"
+    mesh.apply(route("d", "sc-A", {"prefix": "/d"}))
+    until(lambda: metric(mesh, "laneway_xds_held_changes") == 1, 10, "the change to be held")
+    until(lambda: mesh.edge.get("/d").status == 404, 10, "the last good routes")
+    for edge in (*picky, *others):
+        edge.close()
+    until(lambda: mesh.edge.get("/d").status == 200, 10, "the route that was held")
+    assert metric(mesh, "laneway_xds_held_changes") == 0
+    assert metric(mesh, "laneway_xds_retried_changes_total") == 1

@@ -1,15 +1,15 @@
-"""The trial of changes by itself: whatever happens in whatever order, one client has a change before all,
-and what it rejects reaches nobody else.
+"""The trial of changes by itself: whatever happens in whatever order, two clients have a change before all,
+and what they reject reaches nobody else.
 
-Three model clients share one view. A route's content names the cluster that it uses; a change brings the new
-cluster and takes the old one away. Beside the trial's own rules: clients end with the view, nobody is sent
-what it has, and nobody is told that a cluster is gone which its route uses.
+Three to five model clients share one view. A route's content names the cluster that it uses; a change brings
+the new cluster and takes the old one away. Beside the trial's own rules: clients end with the view, nobody is
+sent what it has, and nobody is told that a cluster is gone which its route uses.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from controlplane.xds import messages
 from controlplane.xds.delta import DeltaSubscription
+from controlplane.xds.jury import QUORUM, Event
 from controlplane.xds.node import Node
 from controlplane.xds.resources import CLUSTER, LISTENER, ROUTE, Collection, View
 from controlplane.xds.sotw import SotwSubscription
+from controlplane.xds.standing import Standing
 from controlplane.xds.stream import StreamState
 from controlplane.xds.trial import Trials
 from tests.xds.client import resource
@@ -28,7 +30,10 @@ from tests.xds.client import resource
 TYPES = (CLUSTER, LISTENER, ROUTE)
 CONTENTS = ("p", "q", "r")
 
-clients = st.integers(0, 2)
+MEMBERS = 5
+WAIT = 0.5
+
+clients = st.integers(0, MEMBERS - 1)
 tried = st.sampled_from([LISTENER, ROUTE])
 names = st.sampled_from(["a", "b"])
 operations = st.one_of(
@@ -39,7 +44,7 @@ operations = st.one_of(
     st.tuples(st.just("take"), clients),
     st.tuples(st.just("answer"), clients, st.sampled_from(["", "", "no"])),
     st.tuples(st.just("drain"), clients, st.sampled_from(["", "", "no"])),
-    st.tuples(st.just("expire")),
+    st.tuples(st.just("pass_time"), st.sampled_from([WAIT, WAIT, 3.0, 12.0])),
     st.tuples(st.just("reconnect"), clients),
 )
 
@@ -47,7 +52,8 @@ operations = st.one_of(
 class Timer:
     """One that ends when the test says so."""
 
-    def __init__(self, what: Callable[[], None]) -> None:
+    def __init__(self, at: float, what: Callable[[], None]) -> None:
+        self.at = at
         self.what: Callable[[], None] | None = what
 
     def cancel(self) -> None:
@@ -55,8 +61,10 @@ class Timer:
 
 
 class Client:
-    def __init__(self, number: int, view: View, delta: bool) -> None:
+    def __init__(self, number: int, view: View, delta: bool, now: float, address: str = "") -> None:
         self.node = Node(f"node-{number}")
+        self.address = address
+        self.standing = Standing(now)
         self.delta = delta
         self.state: StreamState[Any] = StreamState(view, DeltaSubscription if delta else SotwSubscription)
         self.have: dict[str, dict[str, str]] = {type_url: {} for type_url in TYPES}
@@ -77,8 +85,8 @@ class Client:
     def names(type_url: str) -> list[str]:
         return ["a", "b"] if type_url == ROUTE else []
 
-    def take(self) -> tuple[Any, dict[str, str]] | None:
-        raw = self.state.next(0.0)
+    def take(self, now: float) -> tuple[Any, dict[str, str]] | None:
+        raw = self.state.next(now)
         if raw is None:
             return None
         reply = (messages.DeltaResponse if self.delta else messages.SotwResponse).FromString(raw)
@@ -99,94 +107,100 @@ class Client:
 
 
 class Fleet:
+    """The clients, and the owner of the trials."""
+
     def __init__(self, delta: bool) -> None:
         self.delta = delta
         self.parts = {type_url: Collection(type_url) for type_url in TYPES}
         self.view = View({type_url: [part] for type_url, part in self.parts.items()})
+        self.time = 0.0
         self.timers: list[Timer] = []
-        self.counts: Counter[str] = Counter()
-        self.clients: list[Client] = []
-        self.trials = Trials(
-            0.5,
-            clients=lambda _collection: self.clients,
-            later=self._later,
-            over=lambda _collection: None,
-            count=self._count,
-        )
+        self.events: list[Event] = []
+        self.members: list[Client] = []
+        self.trials = Trials(WAIT, self)
         for type_url in (LISTENER, ROUTE):
             self.parts[type_url].gate = self.trials
         self.wanted: dict[tuple[str, str], str] = {}
         self.shown: dict[tuple[str, str, str], set[Client]] = {}
         self.free: set[tuple[str, str, str]] = set()
-        self.good: dict[tuple[str, str], str] = {}
         self.nacked: set[tuple[str, str, str]] = set()
+        self.spare = 0
         for type_url in (LISTENER, ROUTE):
             for name in ("a", "b"):
                 self.change(type_url, name, "p", False)
-        self.clients = [Client(number, self.view, delta) for number in range(3)]
-        for number in range(3):
+        self.members = [Client(number, self.view, delta, 0.0) for number in range(MEMBERS)]
+        for number in range(MEMBERS):
             self.drain(number, "")
 
-    def _later(self, _seconds: float, what: Callable[[], None]) -> Timer:
-        self.timers.append(Timer(what))
+    # The owner.
+
+    def clients(self, collection: Collection) -> list[Client]:
+        return self.members
+
+    def now(self) -> float:
+        return self.time
+
+    def later(self, seconds: float, what: Callable[[], None]) -> Timer:
+        self.timers.append(Timer(self.time + seconds, what))
         return self.timers[-1]
 
-    def _count(self, what: str, number: int) -> None:
-        self.counts[what] += number
+    def ask(self, client: object) -> None:
+        pass
+
+    def over(self, collection: Collection) -> None:
+        """Everyone may have what is not on trial."""
+        for part in collection:
+            if not self.on_trial(collection.type_url, part.name):
+                self.free.add((collection.type_url, part.name, content(part)))
+
+    def tell(self, event: Event) -> None:
+        self.events.append(event)
+
+    def on_trial(self, type_url: str, name: str) -> bool:
+        return name in self.trials.names(self.parts[type_url])
 
     # What happens.
 
     def change(self, type_url: str, name: str, content: str, at_once: bool) -> None:
         part = self.parts[type_url]
-        before = part.get(name)
-        key = (type_url, name, content)
         used = set(self.wanted.values())
         self.wanted[type_url, name] = content
         self.parts[CLUSTER].put(resource(content))
-        if at_once:
-            with self.trials.at_once():
-                changed = part.put(resource(name, content))
-            if changed:
-                self._free(type_url)
-        else:
+        with self.trials.at_once() if at_once else nullcontext():
             changed = part.put(resource(name, content))
-            if changed and content != self.good.get((type_url, name)):
-                self.free.discard(key)
-                self.shown.pop(key, None)
-        if before is None:
-            self._free(type_url, name)
+        if changed and self.on_trial(type_url, name):
+            self.free.discard((type_url, name, content))
+            self.shown.pop((type_url, name, content), None)
+        self.over(part)
         for gone in used - set(self.wanted.values()):
             self.parts[CLUSTER].remove(gone)
 
     def remove(self, type_url: str, name: str) -> None:
         self.wanted.pop((type_url, name), None)
-        self.good.pop((type_url, name), None)
         self.parts[type_url].remove(name)
-        for client in self.clients:
+        for client in self.members:
             client.doubted.add((type_url, name))
 
     def flush(self) -> None:
         for part in self.parts.values():
             self.trials.choose(part)
 
-    def expire(self) -> None:
-        for timer in self.timers:
-            if timer.what is not None:
-                timer.what()
-                for type_url in (LISTENER, ROUTE):
-                    self._free(type_url)
-        self.timers.clear()
-
-    def _free(self, type_url: str, *names: str) -> None:
-        """Everyone may have what is there under these names, or under all."""
-        for part in self.parts[type_url]:
-            if not names or part.name in names:
-                self.free.add((type_url, part.name, content(part)))
-                self.good[type_url, part.name] = content(part)
+    def pass_time(self, seconds: float) -> None:
+        until = self.time + seconds
+        while due := [timer for timer in self.timers if timer.at <= until and timer.what is not None]:
+            timer = min(due, key=lambda timer: timer.at)
+            self.time = max(self.time, timer.at)
+            what, timer.what = timer.what, None
+            assert what is not None
+            what()
+            self.spare += 1  # who had the time to answer is replaced
+            self.flush()
+        self.time = until
+        self.timers = [timer for timer in self.timers if timer.what is not None]
 
     def take(self, number: int) -> bool:
-        client = self.clients[number]
-        taken = client.take()
+        client = self.members[number]
+        taken = client.take(self.time)
         if taken is None:
             return False
         reply, got = taken
@@ -217,10 +231,10 @@ class Fleet:
     def _show(self, client: Client, key: tuple[str, str, str]) -> None:
         shown = self.shown.setdefault(key, set())
         shown.add(client)
-        assert key in self.free or len(shown & set(self.clients)) == 1, f"{key} went to several untried"
+        assert key in self.free or len(shown) <= QUORUM + 1 + self.spare, f"{key} went to many untried"
 
     def answer(self, number: int, error: str) -> None:
-        client = self.clients[number]
+        client = self.members[number]
         if not client.unanswered:
             return
         reply = client.unanswered.pop(0)
@@ -240,51 +254,52 @@ class Fleet:
             for name, new in got.items():
                 client.rejected[type_url].pop(name, None)
                 client.have[type_url][name] = new
-            has_all = all(other.type_url != type_url for other in client.unanswered)
-            for part in self.parts[type_url]:
-                if has_all and client.have[type_url].get(part.name) == content(part):
-                    self._free(type_url, part.name)
         type_url, sent = client.answer(reply, error)
+        if sent is None:
+            return
+        client.standing.answered(self.time, sent.at, client.state.subscriptions.values())
         nack = client.state.subscriptions[type_url].nack if error else None
-        for held in self.trials.answered(client, type_url, sent, nack) if sent is not None else ():
-            key = (held.type_url, held.resource.name, content(held.resource))
-            assert error
-            assert key in keys
-            assert held.node == client.node.id
+        before = self.trials.held()
+        self.trials.answered(client, type_url, sent, nack)
+        for held in self.trials.held():
+            if held not in before:
+                key = (held.type_url, held.resource.name, content(held.resource))
+                assert key in self.nacked
 
     def drain(self, number: int, error: str) -> None:
         self.flush()
         for _ in range(100):
-            if self.clients[number].unanswered:
+            if self.members[number].unanswered:
                 self.answer(number, error)
             elif not self.take(number):
                 return
         raise AssertionError("the stream does not come to rest")
 
     def reconnect(self, number: int) -> None:
-        left = self.clients[number]
-        self.clients[number] = Client(number, self.view, self.delta)
+        left = self.members[number]
+        self.members[number] = Client(number, self.view, self.delta, self.time)
+        self.spare += 1
         self.trials.left(left)
 
     # What must hold in the end.
 
     def check(self) -> None:
-        for turn in range(4):
+        for _ in range(6):
             self.flush()
-            for number in range(3):
+            for number in range(MEMBERS):
                 self.drain(number, "")
-            if turn == 2:
-                self.expire()  # a change that came back to what everyone has is never answered
-        held = {(one.type_url, one.resource.name): content(one.resource) for one in self.trials.held()}
+            self.pass_time(WAIT)
+        held = {(one.type_url, one.resource.name): one for one in self.trials.held()}
         for (type_url, name), wanted in self.wanted.items():
             now = self.parts[type_url].get(name)
             assert now is not None
             if (type_url, name) in held:
-                assert held[type_url, name] == wanted != content(now)
+                assert content(held[type_url, name].resource) == wanted != content(now)
                 assert (type_url, name, wanted) in self.nacked
+                assert held[type_url, name].confirmed
             else:
                 assert content(now) == wanted
-        for client in self.clients:
+        for client in self.members:
             assert client.state.settled(0)
             for type_url in (LISTENER, ROUTE):
                 assert not any(part.waits() for part in client.state.subscriptions.values())
@@ -307,7 +322,7 @@ def content(part: Any) -> str:
 )
 @given(steps=st.lists(operations, min_size=10, max_size=50))
 @example(steps=[("reconnect", 0), ("change", ROUTE, "a", "r", False), ("drain", 0, "no")])
-def test_one_client_has_a_change_before_the_others(delta: bool, steps: list[tuple[Any, ...]]) -> None:
+def test_two_clients_have_a_change_before_the_others(delta: bool, steps: list[tuple[Any, ...]]) -> None:
     fleet = Fleet(delta)
     for step, *arguments in steps:
         getattr(fleet, step)(*arguments)
@@ -318,17 +333,17 @@ def test_one_client_has_a_change_before_the_others(delta: bool, steps: list[tupl
 def test_removed_clusters_stay_as_long_as_a_change_is_held(delta: bool) -> None:
     fleet = Fleet(delta)
     fleet.change(ROUTE, "a", "q", True)
-    for number in range(3):
+    for number in range(MEMBERS):
         fleet.drain(number, "")
     fleet.change(ROUTE, "a", "r", False)  # q is used no more, and gone
-    for number, error in enumerate(("no", "", "")):
-        fleet.drain(number, error)
+    for number in range(MEMBERS):
+        fleet.drain(number, "no")
     assert [one.resource.name for one in fleet.trials.held()] == ["a"]
-    for client in fleet.clients:
+    for client in fleet.members:
         assert client.state.next(1e6) is None
         assert client.state.wake_at() is None
         assert "q" in client.have[CLUSTER]
     fleet.change(ROUTE, "a", "p", False)
     fleet.check()
-    for client in fleet.clients:
+    for client in fleet.members:
         assert "q" not in client.have[CLUSTER]

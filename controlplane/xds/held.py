@@ -1,0 +1,133 @@
+"""Changes that are held because those that tried them rejected them. See `trial`.
+
+No I/O. Everything belongs to the event loop's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .jury import QUORUM, Client, Owner, Timer, Vote, candidates, key, of, several_addresses, uses
+from .resource import Resource, identity
+from .resources import Collection
+from .stream import StreamState
+from .subscription import Nack
+
+RETRY = 1.0
+"""Seconds until somebody is looked for to try a held change again with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A change to `resource` that is held: `node` rejected it first, and those of `confirmed` did, too."""
+
+    resource: Resource
+    type_url: str
+    node: str
+    nack: Nack | None
+    confirmed: tuple[str, ...] = ()
+
+
+@dataclass(eq=False, slots=True)
+class _Hold:
+    """A change that is held, and the votes of those that rejected it and are still there."""
+
+    change: Held
+    votes: dict[Client, Vote]
+
+
+Again = Callable[[Collection, Held, dict[Client, Vote], bool], None]
+"""Try a held change again: (collection, change, votes against it, whether addresses have one vote each)."""
+
+
+class Holds:
+    """The changes that are held, by collection and name."""
+
+    def __init__(self, owner: Owner, again: Again) -> None:
+        self._owner = owner
+        self._again = again
+        self._held: WeakKeyDictionary[Collection, dict[str, _Hold]] = WeakKeyDictionary()
+        self._retry: Timer | None = None
+
+    def __contains__(self, collection: Collection) -> bool:
+        return collection in self._held
+
+    def all(self) -> list[Held]:
+        return [one.change for held in self._held.values() for one in held.values()]
+
+    def of(self, state: StreamState[Any]) -> tuple[Held, ...]:
+        """Those of what a client subscribes to."""
+        return tuple(
+            one.change
+            for subscription in state.subscriptions.values()
+            for part in subscription.parts
+            for name, one in self._held.get(part, {}).items()
+            if uses(subscription, name)
+        )
+
+    def has(self, collection: Collection, resource: Resource) -> bool:
+        """Whether this very change is held."""
+        hold = self._held.get(collection, {}).get(resource.name)
+        return hold is not None and identity(hold.change.resource) == identity(resource)
+
+    def add(self, collection: Collection, resource: Resource, votes: dict[Client, Vote]) -> None:
+        """Hold a change that the clients of `votes` rejected."""
+        (first, vote), *_ = votes.items()
+        confirmed = sorted({client.node.id for client in votes} - {first.node.id})
+        change = Held(resource, collection.type_url, first.node.id, vote.nack, tuple(confirmed))
+        self._held.setdefault(collection, {})[resource.name] = _Hold(change, votes)
+        self._look_again()
+
+    def let_go(self, collection: Collection, name: str) -> bool:
+        """Hold a change no more: there is another one, or it is tried again. True if it was held."""
+        held = self._held.get(collection, {})
+        found = held.pop(name, None)
+        if found is not None and not held:
+            del self._held[collection]
+        return found is not None
+
+    def left(self, client: Client) -> None:
+        """A stream has ended: it has no vote any more."""
+        holds = [hold for held in self._held.values() for hold in held.values() if client in hold.votes]
+        for hold in holds:
+            del hold.votes[client]
+        if holds:
+            self._look_again()
+
+    def close(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    def _try_again(self) -> None:
+        """Try what too few reject by now, with clients that have not had it; look again if there are none."""
+        self._retry = None
+        later = False
+        for collection, held in tuple(self._held.items()):
+            for name, hold in tuple(held.items()):
+                later |= not self._decided(collection, name, hold)
+        if later:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """In a moment: who has just come has the last good state by then."""
+        if self._retry is None:
+            self._retry = self._owner.later(RETRY, self._try_again)
+
+    def _decided(self, collection: Collection, name: str, hold: _Hold) -> bool:
+        """Whether there are enough votes against a change, or it is tried again."""
+        now = self._owner.now()
+        users = [one for one in self._owner.clients(collection) if uses(of(one, collection), name)]
+        by_address = several_addresses(users, now)
+        against = {key(client, by_address) for client in hold.votes}
+        if len(against) >= QUORUM:
+            return True
+        found = candidates(collection, users, now, outvoted=True)
+        if all(key(client, by_address) in against for client in found):
+            return False
+        self.let_go(collection, name)
+        self._again(collection, hold.change, hold.votes, by_address)
+        return True

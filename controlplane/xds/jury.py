@@ -1,0 +1,186 @@
+"""Who is asked whether a change is good, and how their votes count.
+
+No I/O. Times are seconds of the event loop's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from .node import Node
+from .resource import Resource
+from .resources import Collection, Overrun
+from .standing import Standing, State, standing_of
+from .stream import StreamState
+from .subscription import Nack, Sent, Subscription
+
+QUORUM = 2
+"""Equal votes that decide."""
+
+Result = Literal["accepted", "rejected", "timed_out", "overtaken", "retried", "outvoted"]
+
+_ORDER: dict[State, int] = {"proved": 0, "new": 1, "slow": 2, "rejecting": 3, "outvoted": 4}
+
+
+class Client(Protocol):
+    """A stream and who is at its end. `address`: what counts as one sender, see `net.crowd.sender`."""
+
+    @property
+    def node(self) -> Node: ...
+
+    @property
+    def state(self) -> StreamState[Any]: ...
+
+    @property
+    def standing(self) -> Standing: ...
+
+    @property
+    def address(self) -> str: ...
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What has become of a change. `nodes`: those that rejected it."""
+
+    result: Result
+    type_url: str
+    resource: Resource | None
+    nodes: tuple[str, ...] = ()
+
+
+class Owner(Protocol):
+    """Who has the streams."""
+
+    def clients(self, collection: Collection) -> Iterable[Client]:
+        """The streams that have a collection, in the order in which they came."""
+        ...
+
+    def now(self) -> float:
+        """Seconds of the clock that `Sent.at` is of."""
+        ...
+
+    def later(self, seconds: float, what: Callable[[], None]) -> Timer:
+        """Call something after so many seconds."""
+        ...
+
+    def ask(self, client: Client) -> None:
+        """A client that had to wait may have what is tried."""
+        ...
+
+    def over(self, collection: Collection) -> None:
+        """The clients of that collection may go on."""
+        ...
+
+    def tell(self, event: Event) -> None:
+        """Something has been decided."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """The answer to `reply`; `nack` is None if it was accepted."""
+
+    nack: Nack | None
+    reply: Sent
+
+
+@dataclass(eq=False, slots=True)
+class Case:
+    """A change of one resource on trial: `good` is what was before it. `timer` ends a round."""
+
+    good: Resource
+    timer: Timer
+    votes: dict[Client, Vote] = field(default_factory=dict)
+    passed_over: set[Client] = field(default_factory=set)
+    """Those that had the time to answer, and did not."""
+    rounds: int = 1
+    by_address: bool | None = None
+    """Whether each address has one vote, or each node; None until that is looked at."""
+
+    def tally(self) -> tuple[set[str], set[str]]:
+        """Who accepted, and who rejected."""
+        accepted = {self.key(client) for client, vote in self.votes.items() if vote.nack is None}
+        return accepted, {self.key(client) for client in self.votes} - accepted
+
+    def rejections(self) -> dict[Client, Vote]:
+        return {client: vote for client, vote in self.votes.items() if vote.nack is not None}
+
+    def key(self, client: Client) -> str:
+        return key(client, bool(self.by_address))
+
+
+def key(client: Client, by_address: bool) -> str:
+    """What has one vote."""
+    return client.address if by_address else client.node.id
+
+
+def candidates(
+    collection: Collection, users: Iterable[Client], now: float, *, outvoted: bool
+) -> list[Client]:
+    """Those of `users` that may be asked, the best first: those in sync the longest.
+
+    outvoted: also those that are outvoted. Who is silent, or has no answer to its first request yet, is never
+    asked.
+    """
+    found: list[tuple[int, bool, float, Client]] = []
+    for client in users:
+        subscription = of(client, collection)
+        state = standing_of(client, now)
+        if state == "silent" or subscription is None or waits_for_an_answer(subscription):
+            continue
+        if outvoted or state != "outvoted":
+            found.append((_ORDER[state], bool(subscription.outstanding), client.standing.since, client))
+    return [client for *_, client in sorted(found, key=lambda one: one[:3])]
+
+
+def several_addresses(users: Iterable[Client], now: float) -> bool:
+    """Whether addresses tell clients apart. Those that are silent have no say."""
+    return len({client.address for client in users if standing_of(client, now) != "silent"}) > 1
+
+
+def of(client: Client, collection: Collection) -> Subscription | None:
+    """The client's subscription to the type of a collection."""
+    return client.state.subscriptions.get(collection.type_url)
+
+
+def uses(subscription: Subscription | None, name: str) -> bool:
+    """Whether a client subscribes to a resource."""
+    return (
+        subscription is not None
+        and subscription.started
+        and (subscription.wildcard or name in subscription.names)
+    )
+
+
+def lags(subscription: Subscription | None) -> bool:
+    """Whether there is something to send to a client."""
+    try:
+        return subscription is None or subscription.dirty()
+    except Overrun:
+        return True
+
+
+def covers(reply: Sent, collection: Collection, name: str) -> bool:
+    """Whether a reply carried a resource as it is now."""
+    return (reply.names is None or name in reply.names) and collection.changed(name) <= reply.after
+
+
+def had(collection: Collection, name: str, cursor: int) -> bool:
+    """Whether a client had at `cursor` what there is now."""
+    try:
+        return name not in collection.changes_since(cursor)
+    except Overrun:
+        return False
+
+
+def waits_for_an_answer(subscription: Subscription | None) -> bool:
+    """Whether a client has asked for something that it has not been sent yet."""
+    if subscription is None:
+        return False
+    return bool(subscription.pending) or subscription.pending_all or subscription.owed

@@ -1,0 +1,113 @@
+"""Whether a client has shown that it works, and whether it is waited for.
+
+Anyone who reaches the port can open a stream, take part in a trial or leave what it is sent without an
+answer. So what a client says counts by what it did before: the trial of a change (see `trial`) goes to those
+that have been in sync for `PROOF`, and nobody waits for one that does not answer.
+
+No I/O. Times are seconds of the event loop's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, Protocol
+
+from .stream import StreamState
+from .subscription import MOST_OUTSTANDING, Subscription
+
+PROOF = 10.0
+"""Seconds in sync, without a rejection and without a late answer, after which a client has proved itself."""
+
+SILENCE = 2.0
+"""Seconds without an answer after which a client is silent."""
+
+LATE = 1.0
+"""Seconds after which an answer is late."""
+
+FORGIVEN = 60.0
+"""Seconds after which a late answer counts no more."""
+
+State = Literal["proved", "new", "rejecting", "outvoted", "slow", "silent"]
+STATES: tuple[State, ...] = ("proved", "new", "rejecting", "outvoted", "slow", "silent")
+
+
+class Known(Protocol):
+    """A client whose standing is asked for."""
+
+    @property
+    def state(self) -> StreamState[Any]: ...
+
+    @property
+    def standing(self) -> Standing: ...
+
+
+class Standing:
+    """What one client did so far. `since`: when it came, or last did what a proxy that works does not do."""
+
+    __slots__ = ("_blocked", "_last_late", "_late_before", "_rejecting", "doubted", "outvoted", "since")
+
+    def __init__(self, now: float) -> None:
+        self.since = now
+        self.doubted = False
+        """It has rejected something and has not proved itself since."""
+        self.outvoted = False
+        """Others accepted what it rejected, and it has not proved itself since."""
+        self._rejecting = False
+        self._blocked: float | None = None
+        self._last_late = self._late_before = float("-inf")
+
+    def answered(self, now: float, sent: float, subscriptions: Iterable[Subscription]) -> None:
+        """It has accepted or rejected a reply that was sent at `sent`."""
+        rejecting = any(one.nack is not None for one in subscriptions)
+        if rejecting or self._rejecting:
+            self.doubted = True
+            self.since = now
+        self._rejecting = rejecting
+        if now - sent > LATE:
+            self.since = now
+            self._late_before, self._last_late = self._last_late, now
+
+    def demote(self, now: float) -> None:
+        """Let it prove itself anew."""
+        self.since = now
+
+    def outvote(self, now: float) -> None:
+        """It rejected what others accept."""
+        self.doubted = self.outvoted = True
+        self.since = now
+
+    def blocked(self, now: float) -> None:
+        """It does not take what is to be sent."""
+        if self._blocked is None:
+            self._blocked = now
+
+    def taking(self) -> None:
+        """It takes what is sent."""
+        self._blocked = None
+
+    def of(self, subscriptions: Iterable[Subscription], now: float) -> State:
+        """How the client stands; `subscriptions` are those of its stream."""
+        if self._silent(subscriptions, now):
+            return "silent"
+        if now - self._late_before < FORGIVEN:
+            return "slow"
+        if not self._rejecting and now - self.since >= PROOF:
+            self.doubted = self.outvoted = False
+            return "proved"
+        if self.outvoted:
+            return "outvoted"
+        return "rejecting" if self.doubted else "new"
+
+    def _silent(self, subscriptions: Iterable[Subscription], now: float) -> bool:
+        if self._blocked is not None and now - self._blocked >= SILENCE:
+            return True
+        return any(
+            now - one.outstanding[0].at >= SILENCE or len(one.outstanding) >= MOST_OUTSTANDING
+            for one in subscriptions
+            if one.outstanding
+        )
+
+
+def standing_of(client: Known, now: float) -> State:
+    """How a client stands."""
+    return client.standing.of(client.state.subscriptions.values(), now)
