@@ -16,6 +16,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 DEPTH_LIMIT = 32
 TOO_DEEP = f"is nested deeper than {DEPTH_LIMIT} levels"
+FLATTER = "no document needs that; check the brackets and the indentation"
 
 
 class Fault(Exception):
@@ -107,7 +108,7 @@ class _Builder:
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             self._refuse_tag(event)
             if len(self._frames) >= DEPTH_LIMIT:
-                self._refuse(event, TOO_DEEP, "no document needs that; check brackets and indentation")
+                self._refuse(event, TOO_DEEP, FLATTER, path=True)
             if self._expects_key():
                 self._refuse_key(event)
             mapping = isinstance(event, yaml.MappingStartEvent)
@@ -144,7 +145,7 @@ class _Builder:
             return node if said else None
         parent, key, _ = self._frames[-1]
         if len(self._frames) + node.height > DEPTH_LIMIT:
-            self._refuse(event, TOO_DEEP, "no document needs that; check brackets and indentation")
+            self._refuse(event, TOO_DEEP, FLATTER, path=True)
         parent.size += node.size
         parent.height = max(parent.height, node.height + 1)
         if isinstance(parent, Items):

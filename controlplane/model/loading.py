@@ -9,13 +9,12 @@ from typing import Any, NoReturn
 
 from controlplane import strict_yaml
 from controlplane.model.problems import DefinitionError, Problem
-from controlplane.strict_yaml import DEPTH_LIMIT, TOO_DEEP, AnyNode, Fields, Items
+from controlplane.strict_yaml import DEPTH_LIMIT, FLATTER, TOO_DEEP, AnyNode, Fields, Items
 
 SIZE_LIMIT = 4 << 20
 NODE_LIMIT = 500_000
 WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})")
-FLATTER = "no document needs that; check the brackets and the indentation"
 FLOAT = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})\.[0-9]{1,17}")
 
 

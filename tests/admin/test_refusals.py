@@ -154,7 +154,7 @@ async def test_refusals(
         (YAML, b"name: edge\nname: edge", "name", "twice"),
         (YAML, b"a: &x [1]\nlisteners: [*x]", "listeners[0]", "alias"),
         (YAML, b"listeners: !!python/name:os.system", "listeners", "tag"),
-        (YAML, b"? [a, b]\n: 1", "", "no text"),
+        (YAML, b"? [a, b]\n: 1", "", "not text"),
         (YAML, b"a: [1, 2", "", "line 2"),
         (YAML, b"\tname: edge", "", "line 1"),
         (YAML, b"a: 1\n---\nb: 1", "", "2 documents"),
