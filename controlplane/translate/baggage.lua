@@ -114,7 +114,7 @@ local function beside(members, name)
     left = left - #members[count] - 1
   end
   local rest = table.concat(members, ",", 1, count)
-  local excess = weight(rest) - room
+  local excess = 7 * #rest > room and weight(rest) - room or 0 -- no byte weighs more than seven
   if excess <= 0 then return rest end
   while excess > 0 and count > 0 do
     excess = excess - weight(members[count]) - 1
