@@ -44,7 +44,7 @@ wheel-check: setup ## The wheel, installed into a fresh environment, runs the de
 test: setup ## The whole suite with real Envoys, but for the long runs
 	$(BIN)/pytest -n auto -m 'not mesh and not nacos'
 
-test-mesh: setup ## Long runs on real Envoys: ratios, fallback and switching under load
+test-mesh: setup ## Long runs on real Envoys, under load and with real tracing agents (needs a JDK, Maven, Node, Go)
 	$(BIN)/pytest -n 0 -m mesh
 
 test-nacos: setup ## Tests with a real Nacos server (needs a JDK and Maven)

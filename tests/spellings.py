@@ -86,6 +86,23 @@ def _blank(pick: random.Random) -> bytes:
 
 def spelling(pick: random.Random, name: bytes) -> bytes:
     """`name`, as some agent might still read it."""
+    if pick.random() < 0.4:  # as one agent alone may
+        once = b"".join(escaped(pick, byte, pick.choice([0, 0, 1])) for byte in name)
+        blanks = (
+            b"",
+            b"",
+            b"+",
+            b"%20",
+            b"%09",
+            b"%1F",
+            b"%C2%A0",
+            b"%E3%80%80",
+            b"\xa0",
+            b"\x85",
+            b";",
+            b" ;",
+        )
+        return pick.choice([pick.choice(blanks) + once, once + pick.choice(blanks)])
     style = pick.random()
     depth = pick.choice([1, 1, 1, 2, 3, 8, 30])
     body = b"".join(escaped(pick, byte, depth if pick.random() < style else 0) for byte in name)

@@ -327,26 +327,31 @@ def named(agent: Agent, lines: Sequence[bytes], charset: str) -> str | None:
     return agent.read(lines, charset).members.get("lane")
 
 
-def travel_at_random(mesh: Mesh, agents: Sequence[Agent], count: int) -> None:
+def travel_at_random(mesh: Mesh, agents: Sequence[Agent], count: int) -> int:
+    """How many of the headers some agent reads the forged lane in, where no edge stands before it."""
     pick = random.Random(SEED)
+    made = [[b"a=1," + member, member + b",b=2"] for member in SPELT]
+    for _ in range(count):
+        make = spellings.heavy(pick) if pick.random() < 0.1 else spellings.header(pick, NAMES, b"red")
+        made.append(make)
+    fooled = 0
     with Client((mesh.pods["B"].address, 15001)) as egress:
-        for member in SPELT:
-            travel(mesh, egress, agents, pick, [b"a=1," + member, member + b",b=2"])
-        for _ in range(count):
-            make = pick.choice(
-                [lambda: spellings.header(pick, NAMES, b"red")] * 9 + [lambda: spellings.heavy(pick)]
-            )
-            travel(mesh, egress, agents, pick, make())
+        for lines in made:
+            fooled += any(named(agent, lines, "latin-1") == "red" for agent in agents)
+            travel(mesh, egress, agents, pick, lines)
+    return fooled
 
 
 def test_what_the_agent_for_python_reads(mesh: Mesh) -> None:
-    travel_at_random(mesh, [Python()], COUNT)
+    assert travel_at_random(mesh, [Python()], COUNT) > 10 + COUNT / 100
 
 
 @pytest.mark.mesh
 @pytest.mark.timeout(1200)
 def test_what_all_agents_read(mesh: Mesh, agents: list[Agent], capsys: pytest.CaptureFixture[str]) -> None:
-    travel_at_random(mesh, agents, 8 * COUNT)
+    fooled = travel_at_random(mesh, agents, 8 * COUNT)
     with capsys.disabled():
         names = ", ".join(agent.name for agent in agents)
-        print(f"\nbaggage: seed {SEED}, {8 * COUNT + len(SPELT)} headers, none got through: {names}")
+        print(f"\nbaggage: seed {SEED}, {8 * COUNT + len(SPELT)} headers, {fooled} of them forge a lane;")
+        print(f"none got through for {names}")
+    assert fooled > 20 + 8 * COUNT / 50
