@@ -57,13 +57,11 @@ _log = structlog.get_logger("laneway.xds")
 class XdsServer:
     """Serves the views that `classify` gives to nodes.
 
-    classify: called once a stream with its node. Raises InvalidNode to end the stream with INVALID_ARGUMENT,
-    or
-        NotReady to let it wait for the next `set_ready`.
+    classify: called once for each stream with its node, returns the view of that node. Raises InvalidNode,
+        which ends the stream with INVALID_ARGUMENT, or NotReady: the stream waits for the next `set_ready`.
     transport: makes the gRPC server that the calls come from.
-    authorise: called before anything is read of a stream, with its peer and its metadata; raises InvalidNode
-    to
-        refuse it with PERMISSION_DENIED.
+    authorise: called with the peer and the metadata of a stream before anything is read of it. Raises
+        InvalidNode, which ends the stream with PERMISSION_DENIED.
     trial_wait: seconds that a changed listener or route configuration waits for those that get it first (see
         Trials), at most three times; 0 for to all at once.
     debounce_quiet, debounce_max, removal_wait, warming_wait: seconds (see Debounce and StreamState).
