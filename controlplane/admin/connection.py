@@ -114,7 +114,11 @@ class _Reader(h11.Connection):
 
     def next_event(self) -> Any:
         """Raises h11.RemoteProtocolError for a body in too many small chunks, too."""
-        event = super().next_event()
+        try:
+            event = super().next_event()
+        except h11.RemoteProtocolError as error:
+            # h11 raises it from a frame that holds it: what was received would stay until the collector runs.
+            raise error.with_traceback(None) from None
         if isinstance(event, h11.Data):
             self._chunks += event.chunk_start
             self._bytes += len(event.data)
@@ -155,6 +159,11 @@ class Connection(H11Protocol):
         self._port.open.discard(self)
         self._port.crowd.leave(self)
         super().connection_lost(exc)
+        if self.cycle is not None:
+            # What was not read of the request is not kept until the collector finds those who refer to it.
+            self.cycle.body = bytearray()
+            self.cycle.conn = self.conn = _Reader()
+            self.cycle = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         if not self.transport.is_closing():

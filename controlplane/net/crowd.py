@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections import Counter
 from collections.abc import Hashable
@@ -10,6 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T", bound=Hashable)
 
 
+@functools.lru_cache(maxsize=4096)
 def sender(host: str) -> str:
     """What counts as one address: an IPv4 address, or the /64 of an IPv6 address, which one host may own."""
     try:
