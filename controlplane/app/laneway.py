@@ -30,6 +30,7 @@ from controlplane.snapshot.publisher import Publisher
 from controlplane.snapshot.rollout import Rollout
 from controlplane.store.history import changes_between
 from controlplane.store.interface import DefinitionStore, Stored, StoreUnavailable
+from controlplane.xds.bounds import Bounds
 from controlplane.xds.server import XdsServer
 
 log = structlog.get_logger("laneway")
@@ -48,11 +49,14 @@ class Laneway:
         transport: MakeTransport,
         lane_drain: float,
         trial_wait: float = 0.0,
+        bounds: Bounds = Bounds(),  # noqa: B008
     ) -> None:
         self._store = store
         self.catalog = catalog
         self.publisher = Publisher()
-        self.xds = XdsServer(self.publisher.classify, transport=transport, trial_wait=trial_wait)
+        self.xds = XdsServer(
+            self.publisher.classify, transport=transport, trial_wait=trial_wait, bounds=bounds
+        )
         self._rollout = Rollout(self._publish, self.xds.acknowledged, lane_drain)
         self._names = ServiceNames()
         self._loaded = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 
@@ -28,3 +29,50 @@ def tune() -> None:
     if mallopt is not None:  # glibc
         for parameter, value in ALLOCATOR.items():
             mallopt(parameter, value)
+
+
+INTERVAL = 2.0
+"""Seconds between two looks at what is free."""
+KEPT = 32 << 20
+"""Bytes of freed memory that are kept for the next replies."""
+
+
+class _Mallinfo(ctypes.Structure):
+    """mallinfo2 of glibc 2.33, malloc.h."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        )
+    ]
+
+
+async def give_back() -> None:
+    """Give memory that was freed back to the system, when it has not been used again for a while.
+
+    The allocator keeps what lies between blocks that are in use: after a client that made the process hold a
+    lot, for ever. Runs until it is cancelled; without glibc it does nothing.
+    """
+    libc = ctypes.CDLL(None)
+    info, trim = getattr(libc, "mallinfo2", None), getattr(libc, "malloc_trim", None)
+    if info is None or trim is None:
+        return
+    info.restype = _Mallinfo
+    before = 0
+    while True:
+        await asyncio.sleep(INTERVAL)
+        free = int(info().fordblks)
+        if min(free, before) > KEPT:
+            await asyncio.to_thread(trim, KEPT // 2)
+            free = 0
+        before = free

@@ -80,6 +80,20 @@ class LanewayCollector(Collector):
             if name.startswith("streams_ended_"):
                 ended.add_metric([name.removeprefix("streams_ended_")], count)
         yield ended
+        yield GaugeMetricFamily(
+            "laneway_connections", "Open connections to the xDS server", self._laneway.xds.connections
+        )
+        cut = CounterMetricFamily(
+            "laneway_connections_ended", "Connections to the xDS server that it ended", labels=["reason"]
+        )
+        for reason, count in sorted(self._laneway.xds.connections_ended.items()):
+            cut.add_metric([reason], count)
+        yield cut
+        yield CounterMetricFamily(
+            "laneway_log_lines_suppressed",
+            "Log lines about xDS clients that were left out, because one address caused too many",
+            self._laneway.xds.suppressed_lines,
+        )
 
     def _registry(self) -> Iterable[Metric]:
         families = {

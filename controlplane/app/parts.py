@@ -18,6 +18,7 @@ from controlplane.store.nacos import NacosStore
 from controlplane.store.nacos.store import GROUP
 from controlplane.store.snapshots import Snapshots, beside, within
 from controlplane.store.sqlite import SQLiteStore
+from controlplane.xds.bounds import Bounds
 
 CONNECTION_AGE = 1800.0
 """Seconds until a connection is asked to go elsewhere, so that replicas share the proxies again."""
@@ -62,9 +63,27 @@ def sources_of(settings: Settings) -> list[Source]:
     return sources
 
 
-def transport_of(settings: Settings) -> MakeTransport:
-    """What makes the gRPC server of the xDS port."""
-    return transport(settings.xds_transport, Limits(max_connection_age=CONNECTION_AGE))
+def transport_of(settings: Settings, connections: int) -> MakeTransport:
+    """What makes the gRPC server of the xDS port. connections: as many as there are descriptors for."""
+    limits = Limits(
+        max_connection_age=CONNECTION_AGE,
+        largest_request=settings.xds_request_bytes,
+        connections=min(settings.xds_connections, connections),
+        connections_per_address=settings.xds_connections_per_address,
+        cpu=settings.xds_connection_cpu,
+    )
+    return transport(settings.xds_transport, limits)
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """What one client of the xDS server may cost."""
+    return Bounds(
+        node_bytes=settings.xds_node_bytes,
+        streams=settings.xds_streams,
+        streams_per_node=settings.xds_streams_per_node,
+        names=settings.xds_names_per_stream,
+        status_bytes=settings.xds_status_bytes,
+    )
 
 
 def last_known_of(settings: Settings) -> LastKnown | None:

@@ -50,18 +50,27 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
         times=hold.Times(empty_hold=settings.empty_hold),
         last_known=parts.last_known_of(settings),
     )
-    laneway = Laneway(store, catalog, parts.transport_of(settings), settings.lane_drain, settings.trial_wait)
+    share = _descriptors(settings)
+    laneway = Laneway(
+        store,
+        catalog,
+        parts.transport_of(settings, share.xds),
+        settings.lane_drain,
+        settings.trial_wait,
+        parts.bounds_of(settings),
+    )
     tokens = _tokens(settings)
-    admin = _admin(settings, laneway, tokens)
+    admin = _admin(settings, laneway, tokens, share.admin)
     loop.add_signal_handler(signal.SIGHUP, _reload, tokens)
     try:
         await _listen(settings, laneway, admin)
         serving = asyncio.create_task(_serve(laneway, seed), name="control plane")
+        freeing = asyncio.create_task(memory.give_back(), name="memory")
         waiting = asyncio.create_task(stopped.wait(), name="signals")
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             log.info("stopping")
-        for task in (serving, waiting):
+        for task in (serving, waiting, freeing):
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await serving
@@ -91,18 +100,27 @@ def _reload(tokens: Tokens | None) -> None:
         log.info("SIGHUP: the token file was read anew", names=names)
 
 
-def _admin(settings: Settings, laneway: Laneway, tokens: Tokens | None) -> AdminServer:
+def _descriptors(settings: Settings) -> descriptors.Shares:
+    """The connections that each port may have, by the limit of open files."""
+    share = descriptors.shares(descriptors.raise_limit(), settings.admin_connections)
+    for port, given, wanted in (
+        ("admin API", share.admin, settings.admin_connections),
+        ("xDS server", share.xds, settings.xds_connections),
+    ):
+        if given < wanted:
+            log.warning(
+                f"the limit of open files is low: the {port} takes fewer connections (raise `ulimit -n`)",
+                connections=given,
+                wanted=wanted,
+            )
+    return share
+
+
+def _admin(settings: Settings, laneway: Laneway, tokens: Tokens | None, connections: int) -> AdminServer:
     host, port = endpoint(settings.admin)
     registry = metrics.registry_of(laneway)
-    share = descriptors.shares(descriptors.raise_limit(), settings.admin_connections)
-    if share.admin < settings.admin_connections:
-        log.warning(
-            "the limit of open files is low: the admin API takes fewer connections (raise `ulimit -n`)",
-            connections=share.admin,
-            wanted=settings.admin_connections,
-        )
     limits = Limits(
-        connections=share.admin,
+        connections=connections,
         connections_per_address=settings.admin_connections_per_address,
         header_time=settings.admin_header_time,
         body_time=settings.admin_body_time,

@@ -42,6 +42,21 @@ class Settings(BaseSettings):
     xds_transport: TransportName = Field(
         "laneway", description="gRPC server of the xDS port: laneway (its own) or grpcio (gRPC's library)"
     )
+    xds_connections: int = Field(16_000, ge=1, description="connections to the xDS server, in all")
+    xds_connections_per_address: int = Field(
+        8_000, ge=1, description="connections to the xDS server of one address"
+    )
+    xds_connection_cpu: float = Field(
+        0.5, gt=0, description="share of a core that the requests of one xDS connection may take"
+    )
+    xds_request_bytes: int = Field(16 << 20, ge=1 << 16, description="size of one xDS request")
+    xds_streams: int = Field(20_000, ge=1, description="open xDS streams, in all")
+    xds_streams_per_node: int = Field(200, ge=1, description="open xDS streams of one node id")
+    xds_names_per_stream: int = Field(
+        50_000, ge=1, description="names of resources that one xDS stream may subscribe to"
+    )
+    xds_node_bytes: int = Field(256 << 10, ge=1 << 10, description="size of the node in an xDS request")
+    xds_status_bytes: int = Field(16 << 20, ge=1 << 10, description="size of an answer of client status")
     admin: str = Field("127.0.0.1:18080", description="address:port of the admin API")
     services: Path | None = Field(None, description="file or directory of the file source")
     definitions: Path | None = Field(None, description="applied at start if the store is empty")

@@ -11,6 +11,7 @@ from . import status
 from .encodings import binary, decompress, seconds
 from .guard import GuardedCall
 from .headers import RequestHead, block
+from .room import Share
 from .status import ENCODINGS
 from .stream import Stream
 from .transport import CallEnd, Methods
@@ -31,19 +32,10 @@ class Timer(Protocol):
 Later = Callable[[float, Callable[[], None]], Timer]
 
 
-class Room:
-    """Bytes that parts of requests may still take, over all calls of a port."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-
 class Call(GuardedCall):
     """One call: requests go to its handler, which gets `closed` exactly once. It is its stream's receiver.
 
-    largest: bytes that a request may have.
+    largest: bytes that a request may have. share: of the room for parts of requests.
     """
 
     __slots__ = (
@@ -53,25 +45,27 @@ class Call(GuardedCall):
         "_draining",
         "_head",
         "_largest",
+        "_left",
         "_needed",
         "_paused",
-        "_room",
+        "_share",
         "_stream",
         "_timer",
     )
 
-    def __init__(self, stream: Stream, head: RequestHead, peer: str, largest: int, room: Room) -> None:
+    def __init__(self, stream: Stream, head: RequestHead, peer: str, largest: int, share: Share) -> None:
         super().__init__(peer)
         self._stream = stream
         self._head = head
         self._largest = largest
-        self._room = room
+        self._share = share
         self._buffer = bytearray()
         self._needed = 0  # bytes of the buffer until there is something to do
         self._timer: Timer | None = None
         self._begun = False
         self._paused = False
         self._draining = False
+        self._left = False  # with messages to handle when it is its turn again
         self._complete = False
 
     def begin(self, methods: Methods, later: Later) -> None:
@@ -157,6 +151,10 @@ class Call(GuardedCall):
         if taken < len(payload) and not self._ended:
             self._keep(payload[taken:])
 
+    def go_on(self) -> None:
+        """It is this call's turn again."""
+        self._drain()
+
     def half_closed(self) -> None:
         """There are no more requests."""
         self._complete = True
@@ -172,12 +170,10 @@ class Call(GuardedCall):
         self._over(None)
 
     def _keep(self, payload: memoryview) -> None:
-        """Keep part of a request until the rest comes."""
-        if self._room.left < len(payload):
-            self.finish(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many large requests at once: try again")
-            return
-        self._room.left -= len(payload)
-        self._buffer += payload
+        """Keep part of a request until the rest comes. Raises ConnectionFault where that is too much."""
+        self._share.take(len(payload))
+        if not self._ended:  # to make room
+            self._buffer += payload
 
     def _drain(self) -> None:
         if self._draining or self._ended:
@@ -191,7 +187,9 @@ class Call(GuardedCall):
             self._draining = False
         if buffer is self._buffer:
             del buffer[:taken]
-            self._room.left += taken
+            self._share.give(taken)
+        if self._left or self._ended:
+            return
         if self._complete and not self._paused and self._handler is not None:
             self._complete = False
             if self._buffer:
@@ -202,6 +200,7 @@ class Call(GuardedCall):
     def _messages(self, view: memoryview) -> int:
         """Give the whole messages of `view` to the handler; how many bytes they took."""
         at, size = 0, len(view)
+        self._left = False
         while size - at >= _PREFIX and not self._paused and not self._ended:
             length = int.from_bytes(view[at + 1 : at + _PREFIX], "big")
             end = at + _PREFIX + length
@@ -211,6 +210,10 @@ class Call(GuardedCall):
             # A copy: the failure of a handler may keep what it is called with, and a view locks the buffer.
             self._message(view[at], length, bytes(view[at + _PREFIX : end]))
             at = end
+            if at < size and self._stream.late():
+                self._left = True
+                self._stream.leave()
+                break
         self._needed = 0
         return min(at, size)
 
@@ -241,7 +244,7 @@ class Call(GuardedCall):
         if self._ended:
             return
         self._ended = True
-        self._room.left += len(self._buffer)
+        self._share.give(len(self._buffer))
         self._buffer = bytearray()
         if self._timer is not None:
             self._timer.cancel()

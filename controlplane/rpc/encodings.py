@@ -14,13 +14,16 @@ import grpc
 from .transport import CallEnd
 
 _WINDOW_BITS = {"deflate": zlib.MAX_WBITS, "gzip": 16 + zlib.MAX_WBITS}
+_SMALL = 64 << 10  # bytes that any message may unpack to
+_MOST_TIMES = 50  # as many bytes as were sent; names that differ in a number only are a tenth
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
 def decompress(flag: int, encoding: str, raw: bytes, largest: int) -> bytes:
     """The content of a message that is flagged as compressed. Raises CallEnd, without unpacking more than
-    `largest` bytes.
+    `largest` bytes, or than a message of its size has: what is handled is in proportion to what was sent.
     """
+    largest = min(largest, max(_SMALL, _MOST_TIMES * len(raw)))
     if flag != 1 or encoding not in _WINDOW_BITS:
         raise CallEnd(grpc.StatusCode.INTERNAL, f"a message with flag {flag} and grpc-encoding {encoding}")
     unpacking = zlib.decompressobj(_WINDOW_BITS[encoding])

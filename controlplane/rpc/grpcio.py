@@ -8,7 +8,7 @@ one response waiting. Options: https://grpc.github.io/grpc/core/group__grpc__arg
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import unquote
@@ -71,6 +71,10 @@ class GrpcioServer:
         self._limits = limits
         self._methods = methods
         self._server: grpc.aio.Server | None = None
+        #: The library tells of none.
+        self.ended: Counter[str] = Counter()
+        self.open = 0
+        self.suppressed_lines = 0
 
     async def start(self, address: str) -> int:
         """Listen on host:port, port 0 for one that the system gives. Returns the port. Raises OSError."""

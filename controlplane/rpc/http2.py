@@ -7,13 +7,17 @@ stream. A client that makes work without a purpose (pings, resets, frames on clo
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from . import frames
 from .frames import ConnectionFault, StreamFault
 from .headers import Fields, HeaderDecoder, RequestHead, check_trailers, request
 from .outgoing import Outgoing
+from .room import Parts
 from .stream import STREAM_WINDOW, Receiver, Stream
 
 CONNECTION_WINDOW = 4 << 20
@@ -39,21 +43,34 @@ _GREETING = frames.settings(
 _SETTINGS_ACK = frames.frame(frames.SETTINGS, frames.ACK, 0)
 
 
+def _nothing(*_: object) -> Any:
+    """What a connection that is gone still does."""
+
+
 class Http2Connection:
     """One connection. `accept` is called with each new stream and its request and gives its receiver.
+    `served` is called when data are first sent on a stream. parts: what waits on all connections.
 
     It raises nothing; a stream that it has ended gets no calls. `write` takes parts that belong together.
     """
 
     def __init__(
-        self, write: Callable[[list[bytes]], None], accept: Callable[[Stream, RequestHead], Receiver]
+        self,
+        write: Callable[[list[bytes]], None],
+        accept: Callable[[Stream, RequestHead], Receiver],
+        served: Callable[[], None] = lambda: None,
+        parts: Parts | None = None,
     ) -> None:
         self._write = write
         self._accept = accept
+        self._served = served
+        self._until = math.inf
+        self._behind: dict[Stream, None] = {}
         self._rest = b""
         self._prefaced = False
         self._said_hello = False
-        self._greeted = False
+        self.greeted = False
+        """Whether the client has sent its preface and its settings."""
         self._decoder = HeaderDecoder()
         self._block: tuple[int, bool, bytearray] | None = None
         self._continuations = 0
@@ -66,21 +83,32 @@ class Http2Connection:
         self._unread = 0
         self._glitches = 0
         self.streams: dict[int, Stream] = {}
-        self.outgoing = Outgoing(write)
+        self.outgoing = Outgoing(write, parts)
 
     # The shell's side.
 
-    def receive(self, data: bytes) -> None:
-        """Take what has arrived. Raises ConnectionFault: send `farewell` and close."""
+    def receive(self, data: bytes = b"", until: float = math.inf) -> bool:
+        """Take what has arrived, until `time.perf_counter()`. Whether all was taken; if not, call it again.
+
+        Raises ConnectionFault: send `farewell` and close.
+        """
         if self._rest:
-            data = self._rest + data
+            data, self._rest = self._rest + data, b""
+        self._until = until
+        while self._behind:
+            stream = next(iter(self._behind))
+            del self._behind[stream]
+            stream.receiver.go_on()
+            if self.late():
+                self._rest = data
+                return False
         at, size = 0, len(data)
         if not self._prefaced:
             if not frames.PREFACE.startswith(data[:24]):
                 raise ConnectionFault(frames.PROTOCOL_ERROR, "this is not HTTP/2")
             if size < len(frames.PREFACE):
                 self._rest = data
-                return
+                return True
             self._prefaced = True
             # Now that there is somebody: it leaves with what answers this.
             self._hello()
@@ -99,10 +127,10 @@ class Http2Connection:
             number &= frames.STREAM_MASK
             if self._block is not None and (kind != frames.CONTINUATION or number != self._block[0]):
                 raise ConnectionFault(frames.PROTOCOL_ERROR, "a header block was not continued")
-            if not self._greeted:
+            if not self.greeted:
                 if kind != frames.SETTINGS or flags & frames.ACK:
                     raise ConnectionFault(frames.PROTOCOL_ERROR, "the first frame is not SETTINGS")
-                self._greeted = True
+                self.greeted = True
             try:
                 if kind == frames.DATA:
                     self._data(number, flags, data, begin, at)
@@ -114,7 +142,19 @@ class Http2Connection:
                 raise ConnectionFault(
                     frames.ENHANCE_YOUR_CALM, "too many frames without a purpose", "glitches"
                 )
+            if self.late():
+                break
         self._rest = data[at:]
+        return not self._behind and (len(self._rest) < frames.HEAD_SIZE or not self.late())
+
+    @property
+    def left(self) -> int:
+        """Bytes that have arrived and are not taken."""
+        return len(self._rest)
+
+    def late(self) -> bool:
+        """Whether it is the turn of others, or nothing more can be answered."""
+        return self.outgoing.clogged or time.perf_counter() > self._until
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -143,8 +183,14 @@ class Http2Connection:
     def lost(self) -> None:
         """The connection is gone."""
         streams, self.streams = self.streams, {}
+        self._behind.clear()
+        self._rest = b""
         for stream in streams.values():
+            self.outgoing.forget(stream.outgoing)
             stream.receiver.closed()
+            stream.over()
+        # So that nothing is left in a circle with its socket.
+        self._write = self.outgoing.write = self._accept = self._served = _nothing
 
     def clog(self) -> None:
         """The socket takes nothing more for now."""
@@ -171,6 +217,14 @@ class Http2Connection:
             self._write([_GREETING])
 
     # The streams' side.
+
+    def behind(self, stream: Stream) -> None:
+        """The receiver has not handled all that it was given: it goes on before anything else is taken."""
+        self._behind[stream] = None
+
+    def served(self) -> None:
+        """Data are sent on a stream for the first time."""
+        self._served()
 
     def credit(self, stream: Stream | None, size: int) -> None:
         """Count bytes as read and let the client send more when half a window is read (section 5.2.1)."""
@@ -201,6 +255,7 @@ class Http2Connection:
         if self.streams.pop(stream.number, None) is not None:
             self._ended.append(stream.number)
         self._flushed(self.outgoing.drop(stream.outgoing))
+        self._behind.pop(stream, None)
         held, stream.held = stream.held, 0
         self.credit(None, held)
 
@@ -215,6 +270,7 @@ class Http2Connection:
             return
         self.reset(stream, fault.code)
         stream.receiver.closed()
+        stream.over()
 
     def _data(self, number: int, flags: int, data: bytes, begin: int, end: int) -> None:
         size = end - begin
@@ -393,6 +449,7 @@ class Http2Connection:
         if stream is not None:
             self._forget(stream)
             stream.receiver.closed()
+            stream.over()
 
     def _not_idle(self, number: int) -> None:
         if not number & 1 or number > self._highest:

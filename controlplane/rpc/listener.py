@@ -1,27 +1,26 @@
-"""The port on which calls arrive: sockets, timers, and the connections' ends."""
+"""The port on which calls arrive: sockets, and the bounds of all of its connections together."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import socket
-from typing import cast
+from collections import Counter
 
-import grpc
 import structlog
 
-from . import frames
-from .calls import Call, Room
-from .frames import ConnectionFault
-from .headers import RequestHead
-from .http2 import Http2Connection
-from .stream import Receiver, Stream
+from controlplane.net.crowd import Crowd
+from controlplane.net.lines import Lines
+
+from .connection import Connection
+from .room import Parts, Room
 from .transport import Limits, Methods
+from .turns import Turns
 
 _log = structlog.get_logger("laneway.rpc")
 _BACKLOG = 4096
 _SWEEPS = 6  # in a keepalive time
 _REQUESTS_AT_ONCE = 8  # of the largest size, in parts, over all connections
+_WAITING = 256 << 20  # bytes of responses that wait, over all connections
 
 
 class Listener:
@@ -30,10 +29,18 @@ class Listener:
     def __init__(self, methods: Methods, limits: Limits) -> None:
         self.methods = methods
         self.limits = limits
-        self.connections: set[_Connection] = set()
+        self.connections: set[Connection] = set()
         self.empty = asyncio.Event()
-        self.room = Room(_REQUESTS_AT_ONCE * limits.largest_request)
+        self.requests = Room(
+            "parts of requests", _REQUESTS_AT_ONCE * limits.largest_request, 2 * limits.largest_request
+        )
+        self.parts = Parts()
         self.stopping = False
+        #: Connections that were ended since the start, by reason.
+        self.ended: Counter[str] = Counter()
+        self.turns = Turns(lambda what: asyncio.get_running_loop().call_soon(what))
+        self._crowd: Crowd[Connection] = Crowd(limits.connections, limits.connections_per_address)
+        self._lines = Lines()
         self._server: asyncio.Server | None = None
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -48,7 +55,7 @@ class Listener:
         )
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _Connection(self, loop), sock=listening, backlog=_BACKLOG
+            lambda: Connection(self, loop), sock=listening, backlog=_BACKLOG
         )
         self._sweep()
         return listening.getsockname()[1]
@@ -75,126 +82,71 @@ class Listener:
                     connection.transport.abort()
         await self._server.wait_closed()
 
+    # The connections' side.
+
+    def enter(self, connection: Connection) -> bool:
+        """Let a connection in, if there is room."""
+        displaced = self._crowd.enter(connection, connection.host)
+        if displaced is connection:
+            self.note(connection, "refused", "as many connections as may be are being served")
+            return False
+        if displaced is not None:
+            displaced.end("displaced", "others need its place, and nothing is done on it")
+        self.connections.add(connection)
+        return True
+
+    def served(self, connection: Connection, now: bool) -> None:
+        """Whether something is being done for the client."""
+        if now:
+            self._crowd.busy(connection)
+        else:
+            self._crowd.waiting(connection)
+
+    def left(self, connection: Connection) -> None:
+        """It has ended."""
+        self._crowd.leave(connection)
+        self.connections.discard(connection)
+        if not self.connections:
+            self.empty.set()
+
+    def note(self, connection: Connection, reason: str, text: str) -> None:
+        """Count and log that a connection is ended."""
+        self.ended[reason] += 1
+        self._lines.write(
+            _log.info,
+            "a connection was ended",
+            connection.host,
+            peer=connection.peer,
+            reason=reason,
+            text=text,
+        )
+
+    @property
+    def open(self) -> int:
+        """Open connections."""
+        return len(self.connections)
+
+    @property
+    def suppressed_lines(self) -> int:
+        """Log lines about connections that were left out, because one address caused too many."""
+        return self._lines.suppressed
+
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         self._sweeping = loop.call_later(self.limits.keepalive / _SWEEPS, self._sweep)
         now = loop.time()
         for connection in tuple(self.connections):
             connection.check(now)
+        while self.parts.size > _WAITING and self.connections:
+            text = f"more than {_WAITING} bytes of responses wait, most of them on this connection"
+            self._most_unread().end("memory", text)
 
-
-class _Connection(asyncio.Protocol):
-    """One accepted socket."""
-
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
-        self._listener = listener
-        self._loop = loop
-        self._heard = loop.time()
-        self._pinged: float | None = None
-        self._left = 0
-        self._over = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._peer = ""
-        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self.http2 = Http2Connection(self._write, self._accept)
-
-    # asyncio's side.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-        if self._listener.stopping:
-            self.transport.abort()  # it was accepted just before
-            return
-        name = transport.get_extra_info("peername") or ("", 0)
-        self._peer = f"ipv6:[{name[0]}]:{name[1]}" if ":" in name[0] else f"ipv4:{name[0]}:{name[1]}"
-        self._listener.connections.add(self)
-        age = self._listener.limits.max_connection_age
-        if age:
-            self._timer = self._loop.call_later(age * random.uniform(0.9, 1.1), self._age)
-
-    def data_received(self, data: bytes) -> None:
-        if self._over:
-            return
-        self._heard = self._loop.time()
-        self._pinged = None
-        try:
-            self.http2.receive(data)
-        except ConnectionFault as fault:
-            _log.info("a client broke HTTP/2", peer=self._peer, text=fault.text)
-            self.http2.farewell(fault.code, fault.text)
-            self._close()
-            return
-        if self.http2.departed:
-            self._close()
-
-    def pause_writing(self) -> None:
-        self.http2.clog()
-        # Every request and ping makes an answer: who reads none is not asked for more of them.
-        self.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        self.transport.resume_reading()
-        self.http2.unclog()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
-        self.http2.lost()
-        self._listener.connections.discard(self)
-        if not self._listener.connections:
-            self._listener.empty.set()
-
-    # The listener's side.
-
-    def check(self, now: float) -> None:
-        """Ask a client that is silent for a sign of life; give up one that gave none."""
-        self.http2.forget_glitches()
-        left, self._left = self._left, self.transport.get_write_buffer_size()
-        if self._left < left:
-            # It takes what is sent, and what it says is not read in the meantime.
-            self._heard, self._pinged = now, None
-        if self._pinged is not None:
-            if now - self._pinged > self._listener.limits.keepalive / 3:
-                _log.info("a client is silent", peer=self._peer, seconds=round(now - self._heard, 1))
-                self.transport.abort()
-        elif now - self._heard > self._listener.limits.keepalive:
-            self._pinged = now
-            self.http2.ping()
-
-    def cut(self, text: str) -> None:
-        """End all calls and close."""
-        for stream in tuple(self.http2.streams.values()):
-            cast("Call", stream.receiver).finish(grpc.StatusCode.UNAVAILABLE, text)
-        self.http2.farewell(frames.NO_ERROR, text)
-        self._close()
-
-    def _age(self) -> None:
-        self.http2.go_away()
-        self._timer = self._loop.call_later(self._listener.limits.max_connection_age_grace, self._expire)
-
-    def _expire(self) -> None:
-        self.cut("the connection has reached its age")
-
-    def _close(self) -> None:
-        self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
-        self.transport.close()
-        # Who reads nothing does not keep what is left to send for ever.
-        self._timer = self._loop.call_later(
-            self._listener.limits.max_connection_age_grace, self.transport.abort
+    def _most_unread(self) -> Connection:
+        """Of the address whose responses wait most, the connection whose do."""
+        waits = Counter[str]()
+        for one in self.connections:
+            waits[one.host] += one.http2.outgoing.queued
+        ((host, _),) = waits.most_common(1)
+        return max(
+            (one for one in self.connections if one.host == host), key=lambda one: one.http2.outgoing.queued
         )
-
-    # The connection's side.
-
-    def _write(self, parts: list[bytes]) -> None:
-        if len(parts) == 1:
-            self.transport.write(parts[0])
-        else:
-            self.transport.writelines(parts)
-
-    def _accept(self, stream: Stream, head: RequestHead) -> Receiver:
-        call = Call(stream, head, self._peer, self._listener.limits.largest_request, self._listener.room)
-        call.begin(self._listener.methods, self._loop.call_later)
-        return call

@@ -7,10 +7,11 @@ looked at when the connection's window widens, and a change of the initial windo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from . import frames
 from .frames import ConnectionFault, StreamFault
+from .room import Parts
 
 MOST_QUEUED = 1 << 20
 """Bytes that may wait on all streams of a connection before none is writable; one response may be larger."""
@@ -24,7 +25,7 @@ _MOST_ANSWERS = 1_000
 class OutgoingStream:
     """One stream's window, beyond the connection's initial one, and what waits for it."""
 
-    __slots__ = ("credit", "ended", "number", "queue", "queued", "trailers")
+    __slots__ = ("credit", "ended", "number", "queue", "queued", "seen", "trailers")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -32,6 +33,8 @@ class OutgoingStream:
         self.queue: deque[memoryview] = deque()
         self.queued = 0
         """Bytes that wait."""
+        self.seen: tuple[int, float] = (0, 0.0)
+        """Bytes that waited when somebody looked, and since when there are as many."""
         self.trailers: bytes | None = None
         self.ended = False
 
@@ -39,8 +42,10 @@ class OutgoingStream:
 class Outgoing:
     """The sending side. Methods that widen a window return the numbers of streams that wait no more."""
 
-    def __init__(self, write: Callable[[list[bytes]], None]) -> None:
-        self._write = write
+    def __init__(self, write: Callable[[list[bytes]], None], parts: Parts | None = None) -> None:
+        """parts: where it is noted what waits, of all connections."""
+        self.write = write
+        self._parts = parts if parts is not None else Parts()
         self._window = frames.DEFAULT_WINDOW
         self._initial = frames.DEFAULT_WINDOW
         self._frame = frames.SMALLEST_FRAME_LIMIT
@@ -62,13 +67,29 @@ class Outgoing:
 
     def drop(self, stream: OutgoingStream) -> list[int]:
         """Forget a stream and what waits. Returns streams that are writable now."""
+        self.forget(stream)
+        return self.released()
+
+    def forget(self, stream: OutgoingStream) -> None:
+        """Forget a stream and what waits."""
         self._streams.pop(stream.number, None)
         for those in (self._waiting, self._shut, self._asking):
             those.pop(stream, None)
+        for part in stream.queue:
+            self._parts.drop(part)
         stream.queue.clear()
         self._queued -= stream.queued
         stream.queued = 0
-        return self.released()
+
+    def stuck(self, now: float, patience: float) -> Iterator[OutgoingStream]:
+        """Streams of which nothing has left for so long. To be asked now and then."""
+        for stream in (*self._waiting, *self._shut):
+            if not stream.queued:
+                continue
+            if stream.queued != stream.seen[0]:
+                stream.seen = stream.queued, now
+            elif now - stream.seen[1] > patience:
+                yield stream
 
     def writable(self, stream: OutgoingStream) -> bool:
         """Whether more may be sent without making a long queue. If not, the stream is told when it may."""
@@ -85,7 +106,7 @@ class Outgoing:
     def headers(self, stream: OutgoingStream, block: bytes, flags: int = frames.END_HEADERS) -> None:
         """Send a header block; it is smaller than any frame limit."""
         block, self._before_block = self._before_block + block, b""
-        self._write([frames.frame(frames.HEADERS, flags, stream.number, block)])
+        self.write([frames.frame(frames.HEADERS, flags, stream.number, block)])
 
     def data(self, stream: OutgoingStream, parts: Sequence[bytes]) -> None:
         """Send the parts, one after the other; what there is no window for waits."""
@@ -98,10 +119,13 @@ class Outgoing:
         ):
             stream.credit -= size
             self._window -= size
-            self._answers = min(self._answers + _ANSWERS, _MOST_ANSWERS)
-            self._write([frames.head(size, frames.DATA, 0, stream.number), *parts])
+            if self._answers < _MOST_ANSWERS:
+                self._answers += _ANSWERS
+            self.write([frames.head(size, frames.DATA, 0, stream.number), *parts])
             return
-        stream.queue.extend(memoryview(part) for part in parts if part)
+        parts = [part for part in parts if part]
+        self._parts.add(parts)
+        stream.queue.extend(map(memoryview, parts))
         stream.queued += size
         self._queued += size
         self._flush(stream)
@@ -164,6 +188,11 @@ class Outgoing:
             self._before_block = b"\x20"
 
     @property
+    def queued(self) -> int:
+        """Bytes that wait, of all streams."""
+        return self._queued
+
+    @property
     def initial(self) -> int:
         """The window that a stream begins with."""
         return self._initial
@@ -196,7 +225,7 @@ class Outgoing:
 
     def _flush(self, stream: OutgoingStream) -> bool:
         """Send what there is window for. Whether nothing waits any more."""
-        queue, out = stream.queue, list[bytes]()
+        queue, out, answers = stream.queue, list[bytes](), 0
         window = self._initial + stream.credit
         while stream.queued:
             size = min(stream.queued, window, self._window, self._frame)
@@ -206,14 +235,14 @@ class Outgoing:
             self._queued -= size
             window -= size
             self._window -= size
-            if size >= _LEAST_ANSWERED or not stream.queued:
-                self._answers = min(self._answers + _ANSWERS, _MOST_ANSWERS)
+            answers += _ANSWERS if size >= _LEAST_ANSWERED or not stream.queued else 0
             out.append(frames.head(size, frames.DATA, 0, stream.number))
             while size:
                 part = queue[0]
                 if len(part) <= size:
                     size -= len(part)
                     queue.popleft()
+                    self._parts.drop(part)
                     out.append(part)  # pyright: ignore[reportArgumentType]
                 else:
                     out.append(part[:size])  # pyright: ignore[reportArgumentType]
@@ -221,7 +250,8 @@ class Outgoing:
                     size = 0
         stream.credit = window - self._initial
         if out:
-            self._write(out)
+            self._answers = min(self._answers + answers, _MOST_ANSWERS)
+            self.write(out)
         if stream.queued:
             if window > 0:
                 self._waiting[stream] = None

@@ -20,6 +20,16 @@ class Owner(Protocol):
     def credit(self, stream: Stream | None, size: int) -> None:
         """Count bytes as read."""
 
+    def behind(self, stream: Stream) -> None:
+        """The receiver has not handled all that it was given."""
+
+    def late(self) -> bool:
+        """Whether it is the turn of others."""
+        ...
+
+    def served(self) -> None:
+        """Data are sent on a stream for the first time."""
+
     def ended(self, stream: Stream) -> None:
         """All of a response is sent."""
 
@@ -33,6 +43,9 @@ class Receiver(Protocol):
     def data(self, payload: memoryview) -> None:
         """More of the request's body."""
 
+    def go_on(self) -> None:
+        """Handle what was left when it was `late`."""
+
     def half_closed(self) -> None:
         """The request is complete."""
 
@@ -41,6 +54,28 @@ class Receiver(Protocol):
 
     def closed(self) -> None:
         """The stream is gone by the client's doing, or with its connection."""
+
+
+class _Gone:
+    """The receiver of a stream that has ended; the real one is free with it."""
+
+    def data(self, payload: memoryview) -> None:
+        pass
+
+    def go_on(self) -> None:
+        pass
+
+    def half_closed(self) -> None:
+        pass
+
+    def drained(self) -> None:
+        pass
+
+    def closed(self) -> None:
+        pass
+
+
+_GONE = _Gone()
 
 
 class Stream:
@@ -87,8 +122,22 @@ class Stream:
 
     def send(self, *parts: bytes) -> None:
         """Send the parts as data, one after the other; what the client has no window for waits."""
-        self.answered = True
+        if not self.answered:
+            self.answered = True
+            self._connection.served()
         self._connection.outgoing.data(self.outgoing, parts)
+
+    def late(self) -> bool:
+        """Whether it is the turn of others: what is left is to be `leave`-d."""
+        return self._connection.late()
+
+    def leave(self) -> None:
+        """Let the receiver `go_on` when it is its turn."""
+        self._connection.behind(self)
+
+    def over(self) -> None:
+        """Nothing is told to the receiver any more."""
+        self.receiver = _GONE
 
     def end(self, block: bytes) -> None:
         """End the stream with this block of headers or trailers, after what still waits."""

@@ -7,6 +7,7 @@ nothing of it waits: a handler that has more to say than the client takes is tol
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -89,6 +90,19 @@ Methods = Mapping[str, Callable[[Call], Handler]]
 class Transport(Protocol):
     """A gRPC server on one port, without TLS."""
 
+    ended: Counter[str]
+    """Connections that were ended since the start, by the reason."""
+
+    @property
+    def open(self) -> int:
+        """Open connections, as far as the transport knows."""
+        ...
+
+    @property
+    def suppressed_lines(self) -> int:
+        """Log lines about connections that were left out, because one address caused too many."""
+        ...
+
     async def start(self, address: str) -> int:
         """Listen on host:port, port 0 for one that the system gives. Returns the port. Raises OSError."""
         ...
@@ -111,6 +125,18 @@ class Limits:
     """Until a client is asked to connect anew, with a jitter of a tenth; 0 for never."""
     max_connection_age_grace: float = 10.0
     """What a client that was asked to connect anew has for its open calls."""
+    connections: int = 16_000
+    """Connections of all clients. Where there are as many, the longest without a response makes room."""
+    connections_per_address: int = 8_000
+    """Connections from one address."""
+    hello: float = 10.0
+    """Until a client has said that it speaks HTTP/2."""
+    unread: float = 30.0
+    """How long responses may wait of which the client takes nothing."""
+    cpu: float = 0.5
+    """The share of a core that one connection may use over time."""
+    cpu_burst: float = 5.0
+    """Seconds of a core that it may use at once."""
 
 
 #: Makes a transport that serves these methods.

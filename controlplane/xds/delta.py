@@ -15,6 +15,7 @@ from .subscription import (
     WILDCARD,
     Sent,
     Subscription,
+    bytes_of,
     frozen,
     joined,
     share,
@@ -87,7 +88,7 @@ class DeltaSubscription(Subscription):
         changed = (
             NOTHING if (asked_only and not self.pending_all) or self.initial is not None else self.changes()
         )
-        asked = frozen(self.pending)
+        asked = frozen(self.pending) if self.pending else NOTHING
         want: frozenset[str] | None = asked | changed if asked and changed else asked or changed
         removed: set[str] = set()
         returning = self.initial is not None
@@ -143,7 +144,7 @@ class DeltaSubscription(Subscription):
             or self.type_url in self.view.whole
         )
         self.names = self.pending = share(names - {WILDCARD} if WILDCARD in names else names)
-        self.name_bytes = sum(map(len, self.names))
+        self.name_bytes = bytes_of(self.names)
         self.pending_all = self.wildcard
         self.initial = initial or None
         # A client that comes back with what it has waits for nothing; any other waits for its first answer,
@@ -266,7 +267,7 @@ class DeltaSubscription(Subscription):
         return b"".join(
             [
                 *bodies,
-                _removed(removed),
+                _removed(removed) if removed else b"",
                 wire.text(wire.DELTA_VERSION, version),
                 _type_field(self.type_url),
                 wire.field(wire.DELTA_NONCE, nonce),

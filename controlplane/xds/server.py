@@ -198,8 +198,18 @@ class XdsServer:
 
     @property
     def suppressed_lines(self) -> int:
-        """Log lines about streams that were left out since the start, because one address caused too many."""
-        return self._lines.suppressed
+        """Log lines that were left out since the start, because one address caused too many."""
+        return self._lines.suppressed + self._transport.suppressed_lines
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return self._transport.open
+
+    @property
+    def connections_ended(self) -> Mapping[str, int]:
+        """Connections that were ended since the start because of what their clients did, by reason."""
+        return self._transport.ended
 
     def first(self, connection: Connection, request: Message) -> None:
         """Let a stream begin with its first request, when its node can be served."""

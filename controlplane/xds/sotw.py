@@ -8,7 +8,7 @@ from functools import lru_cache
 from . import returning, wire
 from .messages import Message
 from .resources import Clock, version_of
-from .subscription import LEGACY_WILDCARD, NOTHING, WILDCARD, Sent, Subscription, frozen, share
+from .subscription import LEGACY_WILDCARD, NOTHING, WILDCARD, Sent, Subscription, bytes_of, frozen, share
 
 
 @lru_cache(maxsize=64)
@@ -51,7 +51,7 @@ class SotwSubscription(Subscription):
         if not self.started:
             self.started = True
             self.wildcard, self.names = wildcard, names
-            self.name_bytes = sum(map(len, names))
+            self.name_bytes = bytes_of(names)
             self.cursor = Clock.now
             if self._has(version):
                 self.sent = self.acked = version

@@ -41,6 +41,17 @@ def share(names: Iterable[str]) -> frozenset[str]:
     return found
 
 
+_sizes: WeakKeyDictionary[frozenset[str], int] = WeakKeyDictionary()
+
+
+def bytes_of(names: frozenset[str]) -> int:
+    """How many characters the names have together; counted once for those that are shared."""
+    found = _sizes.get(names)
+    if found is None:
+        found = _sizes[names] = sum(map(len, names))
+    return found
+
+
 _FEW = 64  # names that are cheap to make a set of again
 
 

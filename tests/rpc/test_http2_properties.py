@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controlplane.rpc import frames
-from controlplane.rpc.calls import Call, Room
+from controlplane.rpc.calls import Call
 from controlplane.rpc.frames import ConnectionFault, frame, rst_stream, window_update
 from controlplane.rpc.headers import RequestHead, block
 from controlplane.rpc.http2 import MOST_STREAMS, Http2Connection
+from controlplane.rpc.room import Room
 from controlplane.rpc.stream import STREAM_WINDOW, Stream
 from tests.rpc.pair import END, HELLO, OK, REQUEST, Server, data, open_stream, parse
 
@@ -358,7 +359,7 @@ def test_garbage_is_a_fault_of_the_connection_or_nothing(raw: bytes, places: Seq
         written += sum(map(len, parts))
 
     def accept(stream: Stream, head: RequestHead) -> Call:
-        call = Call(stream, head, "peer", 1_000, Room(10_000))
+        call = Call(stream, head, "peer", 1_000, Room("requests", 10_000, 10_000).share("", print))
         call.begin({"/echo": serve}, lambda seconds, what: _Later())
         return call
 

@@ -11,8 +11,9 @@ import grpc
 import pytest
 
 from controlplane.rpc import frames
+from controlplane.rpc.connection import Connection
 from controlplane.rpc.frames import frame, window_update
-from controlplane.rpc.listener import Listener, _Connection
+from controlplane.rpc.listener import Listener
 from controlplane.rpc.transport import Limits
 from tests import require
 from tests.rpc.pair import HELLO, Frame
@@ -166,12 +167,17 @@ class Transport(asyncio.Transport):
     def abort(self) -> None:
         self.aborted = True
 
+    def is_closing(self) -> bool:
+        return self.aborted
+
 
 async def test_who_takes_what_is_sent_is_alive() -> None:
     listener, transport = Listener({}, Limits(largest_request=1)), Transport()
     loop = asyncio.get_running_loop()
-    connection = _Connection(listener, loop)
+    connection = Connection(listener, loop)
     connection.connection_made(transport)
+    connection.data_received(HELLO)
+    transport.written.clear()
     now = loop.time()
     for transport.left in range(1_000, 0, -100):
         connection.check(now := now + 25)
@@ -277,7 +283,7 @@ async def test_who_is_accepted_while_it_stops_is_not_kept() -> None:
     listener, transport = Listener({}, Limits(largest_request=1)), Transport()
     await listener.start("127.0.0.1:0")
     await listener.stop(0)
-    _Connection(listener, asyncio.get_running_loop()).connection_made(transport)
+    Connection(listener, asyncio.get_running_loop()).connection_made(transport)
     assert transport.aborted
     assert not listener.connections
 

@@ -1,0 +1,257 @@
+"""One accepted socket: its bytes, its timers, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Protocol, cast
+
+import grpc
+
+from controlplane.net.crowd import sender
+
+from . import frames
+from .calls import Call
+from .frames import ConnectionFault
+from .headers import RequestHead
+from .http2 import Http2Connection
+from .room import Parts, Room
+from .stream import Receiver, Stream
+from .transport import Limits, Methods
+from .turns import Turns
+
+
+def _nothing(_: str) -> None:
+    """What a connection that is gone does to make room."""
+
+
+_MOST_WAITING = 64 << 10  # bytes that wait for their turn before no more is read
+
+
+class Port(Protocol):
+    """What all connections of a port have in common."""
+
+    methods: Methods
+    limits: Limits
+    stopping: bool
+    turns: Turns
+    requests: Room
+    parts: Parts
+
+    def enter(self, connection: Connection) -> bool:
+        """Let a connection in, if there is room."""
+        ...
+
+    def served(self, connection: Connection, now: bool) -> None:
+        """Whether something is being done for the client."""
+
+    def left(self, connection: Connection) -> None:
+        """It has ended."""
+
+    def note(self, connection: Connection, reason: str, text: str) -> None:
+        """Count and log that a connection is ended."""
+
+
+class Connection(asyncio.Protocol):
+    """One accepted socket."""
+
+    def __init__(self, port: Port, loop: asyncio.AbstractEventLoop) -> None:
+        self._port = port
+        self._loop = loop
+        self._made = self._heard = self._checked = loop.time()
+        self._pinged: float | None = None
+        self._left = 0
+        self._over = False
+        self._arrived: list[bytes] = []
+        self._waits = False  # with requests for its turn
+        self._waiting = 0  # bytes of them
+        self._reads = True
+        self.cpu = port.limits.cpu_burst
+        self._timer: asyncio.TimerHandle | None = None
+        self.host = ""
+        self.peer = ""
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.share = port.requests.share("", self._make_room)
+        self.http2 = Http2Connection(self._write, self._accept, self._served, port.parts)
+
+    # asyncio's side.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        if self._port.stopping:
+            self.transport.abort()  # it was accepted just before
+            return
+        name = transport.get_extra_info("peername") or ("", 0)
+        self.host = self.share.host = sender(name[0])
+        self.peer = f"ipv6:[{name[0]}]:{name[1]}" if ":" in name[0] else f"ipv4:{name[0]}:{name[1]}"
+        if not self._port.enter(self):
+            self._over = True
+            self.transport.abort()
+            return
+        age = self._port.limits.max_connection_age
+        if age:
+            self._timer = self._loop.call_later(age * random.uniform(0.9, 1.1), self._age)
+
+    def data_received(self, data: bytes) -> None:
+        if self._over:
+            return
+        self._heard = self._loop.time()
+        self._pinged = None
+        self._arrived.append(data)
+        if self._waits:
+            self._waiting += len(data)
+            self._read_or_not()
+        elif not self._port.turns.arrived(self):
+            self._waits = True
+            self._waiting = self.http2.left + len(data)
+            if self._waiting > _MOST_WAITING:
+                self._read_or_not()
+
+    def pause_writing(self) -> None:
+        self.http2.clog()
+        # Every request and ping makes an answer: who reads none is not asked for more of them.
+        self._read_or_not()
+
+    def resume_writing(self) -> None:
+        self.http2.unclog()
+        if self._over:
+            return
+        if self._waits:
+            self._port.turns.arrived(self)
+        self._read_or_not()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._gone()
+        self._port.left(self)
+
+    # The turns' side.
+
+    def handle(self, until: float) -> bool:
+        """Handle what has arrived, until then. Whether that was all of it."""
+        if self._over or self.http2.outgoing.clogged:
+            return True  # it comes again when it may write
+        arrived = self._arrived
+        data = arrived[0] if len(arrived) == 1 else b"".join(arrived)
+        arrived.clear()
+        try:
+            whole = self.http2.receive(data, until)
+        except ConnectionFault as fault:
+            self.end(fault.reason, fault.text, fault.code)
+            return True
+        if self.http2.departed:
+            self._close()
+            return True
+        self._waits = not whole
+        self._waiting = 0 if whole else self.http2.left
+        if not self._reads or self._waiting > _MOST_WAITING:
+            self._read_or_not()
+        return whole or self.http2.outgoing.clogged
+
+    def _read_or_not(self) -> None:
+        # What arrives while the connection waits is kept, up to a bound: to stop reading costs more.
+        reads = self._waiting <= _MOST_WAITING and not self.http2.outgoing.clogged
+        if reads != self._reads and not self._over:
+            self._reads = reads
+            if reads:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    # The listener's side.
+
+    def check(self, now: float) -> None:
+        """Look after the connection, now and then."""
+        limits = self._port.limits
+        self.http2.forget_glitches()
+        if self._over:
+            return
+        if not self.http2.streams:
+            self._port.served(self, False)
+        self.cpu = min(limits.cpu_burst, self.cpu + limits.cpu * (now - self._checked))
+        self._checked = now
+        if self.cpu < 0:
+            self.end("cpu", f"its requests take more than {limits.cpu:.0%} of a core")
+        elif not self.http2.greeted and now - self._made > limits.hello:
+            self.end("hello", f"it has not begun HTTP/2 within {limits.hello:g} s")
+        else:
+            self._check_reading(now)
+
+    def _check_reading(self, now: float) -> None:
+        limits = self._port.limits
+        for stuck in self.http2.outgoing.stuck(now, limits.unread):
+            text = f"nothing of {stuck.queued} bytes that wait on a stream was taken for {limits.unread:g} s"
+            self.end("unread", text)
+            return
+        left, self._left = self._left, self.transport.get_write_buffer_size()
+        if self._left < left or (self._waits and not self.http2.outgoing.clogged):
+            # It takes what is sent, and what it says is not read in the meantime.
+            self._heard, self._pinged = now, None
+        if self._pinged is not None:
+            if now - self._pinged > limits.keepalive / 3:
+                text = f"it gave no sign of life for {now - self._heard:.0f} s"
+                self._port.note(self, "silent", text)
+                self.transport.abort()
+        elif now - self._heard > limits.keepalive:
+            self._pinged = now
+            self.http2.ping()
+
+    def end(self, reason: str, text: str, code: int = frames.ENHANCE_YOUR_CALM) -> None:
+        """End the connection at once, and say why."""
+        if self._over:
+            return
+        self._port.note(self, reason, text)
+        self.http2.farewell(code, text)
+        self._close()
+        self._gone()
+
+    def cut(self, text: str) -> None:
+        """End all calls and close."""
+        for stream in tuple(self.http2.streams.values()):
+            cast("Call", stream.receiver).finish(grpc.StatusCode.UNAVAILABLE, text)
+        self.http2.farewell(frames.NO_ERROR, text)
+        self._close()
+
+    def _make_room(self, text: str) -> None:
+        self.end("memory", text)
+
+    def _age(self) -> None:
+        self.http2.go_away()
+        self._timer = self._loop.call_later(self._port.limits.max_connection_age_grace, self._expire)
+
+    def _expire(self) -> None:
+        self.cut("the connection has reached its age")
+
+    def _close(self) -> None:
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self.transport.close()
+        # Who reads nothing does not keep what is left to send for ever.
+        self._timer = self._loop.call_later(self._port.limits.max_connection_age_grace, self.transport.abort)
+
+    def _gone(self) -> None:
+        """Free what the connection holds, without waiting for the collector of circles."""
+        self._arrived.clear()
+        self.http2.lost()
+        self.share.end = _nothing
+
+    # The connection's side.
+
+    def _served(self) -> None:
+        self._port.served(self, True)
+
+    def _write(self, parts: list[bytes]) -> None:
+        if self._over:
+            return
+        if len(parts) == 1:
+            self.transport.write(parts[0])
+        else:
+            self.transport.writelines(parts)
+
+    def _accept(self, stream: Stream, head: RequestHead) -> Receiver:
+        call = Call(stream, head, self.peer, self._port.limits.largest_request, self.share)
+        call.begin(self._port.methods, self._loop.call_later)
+        return call

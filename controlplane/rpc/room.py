@@ -1,0 +1,106 @@
+"""Memory that clients make a port hold: parts of requests, and responses that they do not read.
+
+Each is bounded for a connection and over all of them. Where all together hold too much, the connection makes
+room that holds most among those of the address that holds most: who comes is never turned away for what
+others hold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from . import frames
+from .frames import ConnectionFault
+
+
+class Share:
+    """What one connection holds of a room. `end` ends the connection, with a reason."""
+
+    __slots__ = ("_room", "end", "host", "taken")
+
+    def __init__(self, room: Room, host: str, end: Callable[[str], None]) -> None:
+        self._room = room
+        self.host = host
+        self.end = end
+        self.taken = 0
+
+    def take(self, size: int) -> None:
+        """Hold so many bytes more. Raises ConnectionFault where that is too much for this connection, or
+        where it is the one to make room.
+        """
+        room = self._room
+        if self.taken + size > room.most_each:
+            raise room.fault(f"more than {room.most_each} bytes of {room.what}")
+        self.taken += size
+        room.taken += size
+        room.holding[self] = None
+        while room.taken > room.most:
+            largest = room.largest()
+            if largest is self:
+                self.give(size)
+                raise room.fault(f"most of the {room.most} bytes of {room.what} of all connections")
+            largest.end(f"most of the {room.most} bytes of {room.what} of all connections")
+
+    def give(self, size: int) -> None:
+        """Hold so many bytes less."""
+        self.taken -= size
+        self._room.taken -= size
+        if not self.taken:
+            self._room.holding.pop(self, None)
+
+
+class Room:
+    """Bytes that all connections of a port may hold of `what`: `most` together, `most_each` one of them."""
+
+    def __init__(self, what: str, most: int, most_each: int) -> None:
+        self.what = what
+        self.most = most
+        self.most_each = most_each
+        self.taken = 0
+        self.holding: dict[Share, None] = {}
+
+    def share(self, host: str, end: Callable[[str], None]) -> Share:
+        """The share of a connection from `host`."""
+        return Share(self, host, end)
+
+    def largest(self) -> Share:
+        """The largest share of the address that holds most."""
+        held: Counter[str] = Counter()
+        for share in self.holding:
+            held[share.host] += share.taken
+        ((host, _),) = held.most_common(1)
+        return max((one for one in self.holding if one.host == host), key=lambda one: one.taken)
+
+    def fault(self, text: str) -> ConnectionFault:
+        """The end of a connection that holds too much."""
+        return ConnectionFault(frames.ENHANCE_YOUR_CALM, text, "memory")
+
+
+class Parts:
+    """Parts of responses that wait, by identity: what many streams share is held once."""
+
+    __slots__ = ("_held", "size")
+
+    def __init__(self) -> None:
+        self._held: dict[int, list[int]] = {}
+        self.size = 0
+
+    def add(self, parts: Iterable[bytes]) -> None:
+        """These wait in one more queue."""
+        for part in parts:
+            known = self._held.get(id(part))
+            if known is None:
+                self._held[id(part)] = [1, len(part)]
+                self.size += len(part)
+            else:
+                known[0] += 1
+
+    def drop(self, rest: memoryview) -> None:
+        """The part of which this is the rest waits in one queue less."""
+        part = rest.obj
+        known = self._held[id(part)]
+        known[0] -= 1
+        if not known[0]:
+            del self._held[id(part)]
+            self.size -= known[1]
