@@ -1,4 +1,4 @@
-"""How long until 2, 50 and 200 clients have a changed route configuration, with and without a trial.
+"""How long until 2, 20 and 200 clients have a changed route configuration, with and without a trial.
 
     python -m bench.trial              # --write for docs/benchmarks.md
 
@@ -213,7 +213,7 @@ def main() -> None:
         "| ms until clients have it, p50 / p99 | each, at once | each, trial | last, at once | last, trial |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
-    for count in (2, 50, 200):
+    for count in (2, 20, 200):
         cells: list[str] = []
         figures = [uvloop.run(measure(count, wait, arguments.changes)) for wait in (0.0, 0.5)]
         for which in (0, 1):
