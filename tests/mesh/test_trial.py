@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,10 +28,14 @@ GRAY = ("canary", "gray")
 
 
 class PickyEdge:
-    """A client that takes the part of an edge and rejects changed routes when it is told to."""
+    """A client that takes the part of an edge and rejects changed routes when it is told to.
 
-    def __init__(self, mesh: Mesh, node: str) -> None:
+    silent: it answers nothing. described: of its node, where it takes another part.
+    """
+
+    def __init__(self, mesh: Mesh, node: str, *, silent: bool = False, **described: Any) -> None:
         self.text = ""
+        self._silent = silent
         self.ended: grpc.RpcError | None = None
         self.have: set[str] = set()
         self._requests: queue.Queue[Any] = queue.Queue()
@@ -41,8 +46,8 @@ class PickyEdge:
             response_deserializer=messages.DeltaResponse.FromString,
         )
         first = messages.DeltaRequest(type_url=CLUSTER)
-        described = {"id": node, "cluster": "edge", "metadata": {"role": "edge"}}
-        message = json_format.ParseDict(described, discovery_pb2.DeltaDiscoveryRequest().node)
+        fields = {"id": node, "cluster": "edge", "metadata": {"role": "edge"}} | described
+        message = json_format.ParseDict(fields, discovery_pb2.DeltaDiscoveryRequest().node)
         first.node.MergeFromString(message.SerializeToString())
         for request in (
             first,
@@ -60,7 +65,8 @@ class PickyEdge:
                 answer = messages.DeltaRequest(type_url=reply.type_url, response_nonce=reply.nonce)
                 if reply.type_url == ROUTE and self.text:
                     answer.error_detail.message = self.text
-                self._requests.put(answer)
+                if not self._silent:
+                    self._requests.put(answer)
                 self.have |= {resource.name for resource in reply.resources}
         except grpc.RpcError as error:
             self.ended = error
@@ -164,3 +170,25 @@ def test_what_is_held_goes_on_when_those_that_rejected_it_have_left(
     until(lambda: mesh.edge.get("/d").status == 200, 10, "the route that was held")
     assert metric(mesh, "laneway_xds_held_changes") == 0
     assert metric(mesh, "laneway_xds_retried_changes_total") == 1
+
+
+def test_a_silent_sidecar_slows_no_switch(mesh: Mesh, picky: list[PickyEdge]) -> None:
+    metadata = {
+        "role": "sidecar",
+        "address": "10.9.9.9",
+        "services": [{"service": "sc-A", "port": 20001, "app_port": 30001}],
+        "capture": "redirect",
+    }
+    sidecar = PickyEdge(mesh, "deaf", silent=True, cluster="app", metadata=metadata)
+    until(lambda: "deaf" in proxies(mesh) and proxies(mesh)["deaf"]["standing"] == "silent", 10, "silence")
+    took: list[float] = []
+    for _ in range(3):
+        mesh.rest.done("POST", "/v1/lane-groups/order-flow/lanes/gray/enable")
+        began = time.monotonic()
+        until(lambda: mesh.edge.get("/a", GRAY).lane == "gray", 10, "the lane")
+        took.append(time.monotonic() - began)
+        mesh.rest.done("POST", "/v1/lane-groups/order-flow/lanes/gray/disable")
+        until(lambda: mesh.edge.get("/a", GRAY).lane is None, 10, "the lane is off")
+    sidecar.close()
+    assert min(took) < 1.5  # 2 s are what an answer may take
+    assert "proxies are not waited for" in mesh.logs()
