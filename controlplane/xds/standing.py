@@ -44,7 +44,15 @@ class Known(Protocol):
 class Standing:
     """What one client did so far. `since`: when it came, or last did what a proxy that works does not do."""
 
-    __slots__ = ("_blocked", "_last_late", "_late_before", "_rejecting", "doubted", "outvoted", "since")
+    __slots__ = (
+        "_blocked",
+        "_last_late",
+        "_late_before",
+        "_rejecting",
+        "doubted",
+        "outvoted",
+        "since",
+    )
 
     def __init__(self, now: float) -> None:
         self.since = now
@@ -89,14 +97,24 @@ class Standing:
         """How the client stands; `subscriptions` are those of its stream."""
         if self._silent(subscriptions, now):
             return "silent"
-        if now - self._late_before < FORGIVEN:
-            return "slow"
-        if not self._rejecting and now - self.since >= PROOF:
+        proved = not self._rejecting and not self.new(now)
+        if proved:
             self.doubted = self.outvoted = False
-            return "proved"
         if self.outvoted:
             return "outvoted"
+        if self.slow(now):
+            return "slow"
+        if proved:
+            return "proved"
         return "rejecting" if self.doubted else "new"
+
+    def new(self, now: float) -> bool:
+        """Whether it came, or did what a proxy that works does not do, less than PROOF ago."""
+        return now - self.since < PROOF
+
+    def slow(self, now: float) -> bool:
+        """Whether it has answered late twice of late."""
+        return now - self._late_before < FORGIVEN
 
     def _silent(self, subscriptions: Iterable[Subscription], now: float) -> bool:
         if self._blocked is not None and now - self._blocked >= SILENCE:

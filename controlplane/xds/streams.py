@@ -28,6 +28,9 @@ _TEXTS: dict[Result, str] = {
 _MOST_SHOWN = 10
 """Node ids in a line of the log."""
 
+NEW_WAIT = 0.5
+"""Seconds that are waited for those that have not proved themselves."""
+
 
 class Streams:
     """The streams that have begun, and the owner of the trials of what they have.
@@ -108,18 +111,16 @@ class Streams:
             await asyncio.sleep(0)  # the answers that have arrived are read first: the server may be late
         waiter = Waiter(mark, [stream for stream in self.open if where(stream.node, stream.view)])
         waiter.check()
-        left_out = waiter.leave_out(self.now())
-        if left_out:
-            nodes = sorted({shown(stream.node.id) for stream in left_out})
-            _log.warning(
-                "proxies are not waited for: they leave what they are sent without an answer, or answer late",
-                nodes=nodes[:_MOST_SHOWN],
-                more=max(0, len(nodes) - _MOST_SHOWN),
-            )
+        _tell_left_out(waiter.leave_out_silent(self.now()))
         if waiter.streams:
             self._waiters.append(waiter)
             try:
-                await asyncio.wait_for(waiter.done.wait(), timeout)
+                async with asyncio.timeout(timeout):
+                    try:
+                        await asyncio.wait_for(waiter.done.wait(), NEW_WAIT)
+                    except TimeoutError:
+                        _tell_left_out(waiter.leave_out_new(self.now()))
+                        await waiter.done.wait()
             except TimeoutError:
                 pass
             finally:
@@ -178,6 +179,16 @@ class Streams:
                 version=event.resource.version if event.resource is not None else "",
                 nodes=[shown(node) for node in event.nodes[:_MOST_SHOWN]],
             )
+
+
+def _tell_left_out(streams: Iterable[Connection]) -> None:
+    nodes = sorted({shown(stream.node.id) for stream in streams})
+    if nodes:
+        _log.warning(
+            "proxies are not waited for: they leave what they are sent without an answer, or answer late",
+            nodes=nodes[:_MOST_SHOWN],
+            more=max(0, len(nodes) - _MOST_SHOWN),
+        )
 
 
 def _collections(view: View) -> Iterable[Collection]:

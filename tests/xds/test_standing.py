@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controlplane.xds.resources import ROUTE, Clock, Collection, View
-from controlplane.xds.standing import FORGIVEN, LATE, PROOF, SILENCE, State, standing_of
+from controlplane.xds.standing import FORGIVEN, LATE, PROOF, SILENCE, Standing, State, standing_of
 from controlplane.xds.waiter import Waiter
 from tests.xds.client import resource
 from tests.xds.test_trial_rogues_properties import Member
@@ -15,7 +15,7 @@ class Client(Member):
     """One that answers when the test says so. Good ones reject what begins with `bad`."""
 
     def __init__(self, routes: Collection, delta: bool, now: float = 0.0) -> None:
-        super().__init__("node", "10.0.0.1", "good", View({ROUTE: [routes]}), delta, now)
+        super().__init__(f"node-{id(self)}", "10.0.0.1", "good", View({ROUTE: [routes]}), delta, now)
         self.routes = routes
         self.number = 0
         self.round(now, now)
@@ -113,7 +113,7 @@ def test_those_that_are_silent_or_slow_are_not_waited_for(delta: bool) -> None:
     for client in (slow, *others):
         client.send(33)
     waiter: Waiter[Client] = Waiter(Clock.now, [silent, slow, *others])
-    assert waiter.leave_out(33) == [silent, slow]
+    assert waiter.leave_out_silent(33) == [silent, slow]
     assert list(waiter.streams) == others
 
 
@@ -125,5 +125,45 @@ def test_slow_ones_are_waited_for_if_most_are_slow(delta: bool) -> None:
     for client in clients:
         client.send(33)
     waiter: Waiter[Client] = Waiter(Clock.now, clients)
-    assert waiter.leave_out(33) == []
+    assert waiter.leave_out_silent(33) == []
     assert list(waiter.streams) == clients
+
+
+def test_who_is_outvoted_and_late_counts_as_both(client: Client) -> None:
+    client.standing.outvote(20)
+    for sent in (20, 30):
+        client.round(sent, sent + LATE + 0.1)
+    assert client.at(32) == "outvoted"
+    assert client.standing.slow(32)
+
+
+def test_who_has_not_proved_itself_is_not_waited_for_as_long(delta: bool) -> None:
+    fresh, *others = (Client(Collection(ROUTE), delta) for _ in range(3))
+    fresh.standing = Standing(33)
+    for client in (fresh, *others):
+        client.send(33)
+    waiter: Waiter[Client] = Waiter(Clock.now, [fresh, *others])
+    assert waiter.leave_out_silent(33) == []
+    assert waiter.leave_out_new(33) == [fresh]
+    assert list(waiter.streams) == others
+
+
+def test_those_that_all_come_back_are_waited_for(delta: bool) -> None:
+    clients = [Client(Collection(ROUTE), delta) for _ in range(3)]
+    for client in clients:
+        client.standing = Standing(33)
+        client.send(33)
+    waiter: Waiter[Client] = Waiter(Clock.now, clients)
+    assert waiter.leave_out_new(33) == []
+
+
+def test_many_streams_of_one_address_are_not_the_most(delta: bool) -> None:
+    clients = [Client(Collection(ROUTE), delta) for _ in range(6)]
+    for number, client in enumerate(clients):
+        client.address = "10.9.9.9" if number < 4 else f"10.0.0.{number}"
+    for client in clients[:4]:
+        client.standing = Standing(33)
+    for client in clients:
+        client.send(33)
+    waiter: Waiter[Client] = Waiter(Clock.now, clients)
+    assert waiter.leave_out_new(33) == clients[:4]
