@@ -22,16 +22,21 @@ from .transport import Call, CallEnd, Handler, Limits, Methods
 _EOF: Any = cast("Any", grpc.aio).EOF
 _MOST_STREAMS = 1_000  # of one connection
 _MOST_WAITING = 20_000  # calls that the event loop has not taken yet, of all clients
+_MOST_CALLS = 40_000  # open, of all clients
 _LARGEST_METADATA = 16 << 10  # bytes of the headers of one request
 _PING_INTERVAL = 1.0  # seconds; a client that pings more often, again and again, is cut off
 
 
 def options(limits: Limits) -> list[tuple[str, int]]:
-    """The options of the library for these limits."""
+    """The options of the library for these limits. It has none for `connections_per_address`, `unread` and
+    `cpu`.
+    """
     return [
         ("grpc.so_reuseport", 0),  # a second server on the port is a mistake that has to be seen
         ("grpc.max_receive_message_length", limits.largest_request),
         ("grpc.max_send_message_length", -1),
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        ("grpc.server_handshake_timeout_ms", _milliseconds(limits.hello)),
         ("grpc.max_concurrent_streams", _MOST_STREAMS),
         # Else calls are cancelled by chance from a thousand on: a fleet that comes back is larger.
         ("grpc.server.max_pending_requests", _MOST_WAITING),
@@ -79,7 +84,7 @@ class GrpcioServer:
     async def start(self, address: str) -> int:
         """Listen on host:port, port 0 for one that the system gives. Returns the port. Raises OSError."""
         host, _, port = address.rpartition(":")
-        server = grpc.aio.server(options=options(self._limits))
+        server = grpc.aio.server(options=options(self._limits), maximum_concurrent_rpcs=_MOST_CALLS)
         server.add_generic_rpc_handlers((_Methods(self._methods),))
         try:
             bound = server.add_insecure_port(f"{host or '0.0.0.0'}:{port}")

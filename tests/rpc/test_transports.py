@@ -312,6 +312,22 @@ async def test_a_client_that_goes_ends_its_calls(service: Service, how: str) -> 
         assert await ended(service.calls[0]) in GONE
 
 
+async def test_who_does_not_say_hello_is_cut_off(name: TransportName) -> None:
+    async with serving(name, hello=0.1) as service, raw(service.port, HELLO[:10]) as client:
+        await client.closed()
+
+
+async def test_connections_are_bounded(name: TransportName) -> None:
+    """The library refuses who comes; Laneway's own transport too, unless somebody waits, who is displaced."""
+    async with serving(name, connections=2) as service, AsyncExitStack() as stack:
+        for _ in range(2):
+            client = await stack.enter_async_context(raw(service.port))
+            client.write(call(1), message(1, b"hello"))
+            await client.next(frames.DATA)
+        third = await stack.enter_async_context(raw(service.port))
+        assert all(each.kind != frames.DATA for each in await third.closed())
+
+
 async def test_who_answers_no_ping_is_cut_off(name: TransportName) -> None:
     async with serving(name, keepalive=0.1) as service, raw(service.port) as client:
         client.write(call(1), message(1, b"hello"))
