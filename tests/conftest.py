@@ -5,6 +5,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden-update", action="store_true", help="write the golden files anew")
+    parser.addoption("--transport", default="laneway", help="the transport that is attacked")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

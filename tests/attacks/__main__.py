@@ -1,0 +1,47 @@
+"""python -m tests.attacks: every attack against a transport, as a table.
+
+Each is run `--rounds` times in turn with a harmless client that sends as many bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.attacks import harness
+from tests.attacks.attacks import ATTACKS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--transport", default="laneway")
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", type=float, default=1.0)
+    parser.add_argument("--only", default="", help="attacks whose name has this text")
+    parser.add_argument("--alone", action="store_true", help="without the harmless client to compare with")
+    given = parser.parse_args()
+    print("| attack | read | connections | longest | p99 | harmless p99 | memory | ended | log |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | --- | --- | ---: |")
+    with tempfile.TemporaryDirectory() as directory:
+        for name in ATTACKS:
+            if given.only not in name:
+                continue
+            try:
+                log = Path(directory) / "log"
+                how: dict[str, Any] = {"seconds": given.seconds, "size": given.size}
+                if given.alone:
+                    attack = harness.run(name, given.transport, log, **how)
+                    calm = None
+                else:
+                    attack, calm = harness.compare(name, given.transport, log, rounds=given.rounds, **how)
+            except Exception as error:  # the server may be gone, and the table goes on
+                print(f"| {name} | failed: {type(error).__name__} {error} |", flush=True)
+                continue
+            print(harness.row(name, attack, calm), flush=True)
+
+
+if __name__ == "__main__":
+    main()
