@@ -10,6 +10,8 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +43,7 @@ class Snapshots:
     def __init__(self, store: str, paths: Sequence[Path]) -> None:
         self.store = store
         self.paths = tuple(paths)
+        self._writing = threading.Lock()
 
     def read(self) -> Served | None:
         """The newest that can be read, else one that cannot; None where there is none at all."""
@@ -48,14 +51,18 @@ class Snapshots:
         return max(found, key=lambda one: (one.stored is not None, one.revision), default=None)
 
     def write(self, stored: Stored) -> None:
-        """Replace every one. Raises OSError, of the last that failed, when all were tried."""
+        """Replace every one. May be called in any thread.
+
+        Raises OSError, of the last that failed, when all were tried.
+        """
         text = encode(stored, self.store, time.time())
         failed: OSError | None = None
-        for path in self.paths:
-            try:
-                _replace(path, text)
-            except OSError as error:
-                failed = error
+        with self._writing:
+            for path in self.paths:
+                try:
+                    _replace(path, text)
+                except OSError as error:
+                    failed = error
         if failed is not None:
             raise failed
 
@@ -113,12 +120,11 @@ def _header(line: bytes) -> dict[str, Any]:
 def read(path: Path) -> Served | None:
     """The snapshot at `path`; one without `stored` where it cannot be read, None where there is none."""
     try:
-        if path.is_file() and path.stat().st_size > SIZE_LIMIT:
-            return Served(path, None, problem=f"{path} is too large for a snapshot")
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > SIZE_LIMIT:
+            return Served(path, None, problem=f"{path} is no file of a snapshot")
         stored, at = decode(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except NotADirectoryError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         return Served(path, None, problem=f"{path} cannot be read: {error.strerror}")

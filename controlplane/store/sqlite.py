@@ -47,6 +47,7 @@ class SQLiteStore(LocalStore):
         self._busy_wait = busy_wait
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="definitions")
         self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
         self._probing: asyncio.Task[None] | None = None
 
     async def _open(self, served: Served | None) -> None:
@@ -61,7 +62,7 @@ class SQLiteStore(LocalStore):
         if not self._current.revision:
             log.info("the store of definitions is empty", path=str(self._path))
         try:
-            await self._run(lambda: sqlite_file.probe(self._connected()))
+            await self._run(lambda: sqlite_file.probe(self._ours()))
         except StoreUnavailable as error:
             self._not_writable(error)
 
@@ -95,7 +96,7 @@ class SQLiteStore(LocalStore):
     async def _write(self, old: Stored, new: Stored, revision: Revision) -> None:
         try:
             await self._run(
-                lambda: sqlite_file.write(self._connected(), old.definitions, new.definitions, revision)
+                lambda: sqlite_file.write(self._ours(), old.definitions, new.definitions, revision)
             )
         except StoreUnavailable as error:
             if self._connection is not None:
@@ -122,7 +123,7 @@ class SQLiteStore(LocalStore):
         while self.read_only:
             await asyncio.sleep(WRITE_RETRY)
             with contextlib.suppress(StoreUnavailable):
-                await self._run(lambda: sqlite_file.probe(self._connected()))
+                await self._run(lambda: sqlite_file.probe(self._ours()))
                 self._writable()
 
     # In the thread.
@@ -141,8 +142,18 @@ class SQLiteStore(LocalStore):
             raise StoreUnavailable(f"{self._path}: the store is not open")
         return self._connection
 
+    def _ours(self) -> sqlite3.Connection:
+        """The connection, to write: what is written to a file that has lost its name is lost as well."""
+        connection = self._connected()
+        if sqlite_file.identity(self._path) != self._identity:
+            raise StoreDamaged(
+                f"{self._path} was deleted or replaced while it was used; put it back, or restart and recover"
+            )
+        return connection
+
     def _load(self, served: Served | None) -> Stored:
         self._connection, stored = sqlite_file.load(self._path, self._busy_wait, served)
+        self._identity = sqlite_file.identity(self._path)
         return stored
 
     def _disconnect(self) -> None:

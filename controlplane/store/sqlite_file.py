@@ -74,6 +74,15 @@ def wal_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells the file at `path` from another one of that name; None where none is to be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _size(path: Path) -> int:
     """Bytes of a file; 0 where it is not there, or not to be seen."""
     try:

@@ -259,6 +259,18 @@ def test_an_index_that_laneway_did_not_write_is_told(change: dict[str, object], 
         items.decode_index(json.dumps(good | change))
 
 
+def test_an_index_that_was_edited_is_told() -> None:
+    """Else half of the definitions would be taken for all of them."""
+    now = BASE.put(Application(name="x"))
+    text = items.attempt(Index(), now, [revision(1, Definitions(), now)], "00").text
+    value = json.loads(text)
+    del value["definitions"]["Application:x"]
+    with pytest.raises(Unreadable, match="the index of revision 1 was changed by someone else"):
+        items.decode_index(json.dumps(value))
+    del value["check"]  # earlier versions wrote none
+    assert items.decode_index(json.dumps(value)).revision == 1
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, '{"format": 1}'])
 def test_an_index_that_is_no_index_is_told(text: str) -> None:
     with pytest.raises(Unreadable):

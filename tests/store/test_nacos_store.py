@@ -171,7 +171,7 @@ async def says(store: NacosStore, problem: str, seconds: float = 20.0) -> None:
         assert not last, store.problem
 
 
-@pytest.mark.parametrize("what", ["gone", "older", "broken"])
+@pytest.mark.parametrize("what", ["gone", "older", "edited", "broken"])
 async def test_an_index_that_cannot_be_right_is_not_taken(
     nacos_address: str, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
@@ -190,11 +190,14 @@ async def test_an_index_that_cannot_be_right_is_not_taken(
             await appears(session, INDEX, None)
         else:
             other = older if what == "older" else re.sub(r'"Gateway:edge": "[^"]*",\n', "", text)
+            if what == "broken":  # as earlier versions wrote it
+                other = re.sub(r',\n"check": "[^"]*"', "", other)
             await session.publish(INDEX, other, "json")
             await appears(session, INDEX, other)
         said = {
             "gone": "index is gone",
             "older": "revision 1, but 5 was read before",
+            "edited": "the index of revision 5 was changed by someone else",
             "broken": "break a rule: .*gateway",
         }
         with pytest.raises(StoreUnavailable, match=said[what]):
