@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import httpx
 
 from controlplane.xds.messages import DeltaRequest, DeltaResponse
 from controlplane.xds.resources import LISTENER, ROUTE
-from tests.cli.ports import free_port, wait_for
+from tests.cli.ports import free_port, loopback_network, wait_for
 from tests.cli.run import LANEWAY, environment
 from tests.xds.client import DELTA
 
@@ -122,10 +123,11 @@ class Served:
 @contextlib.contextmanager
 def serving(home: Path, *options: str, prefix: tuple[str, ...] = (), **variables: str) -> Iterator[Served]:
     """`laneway serve` in `home`, its store in `home/laneway.db`. It ends by itself, without a traceback."""
-    admin, xds = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    address = f"{loopback_network()}.1"  # on 127.0.0.1 somebody may take the ports meanwhile
+    admin, xds = (f"{address}:{free_port(address)}" for _ in range(2))
     store = f"sqlite:{home}/laneway.db"
     command = [*prefix, str(LANEWAY), "serve", "--admin", admin, "--xds", xds, "--store", store, *options]
-    log = home.with_name(f"{home.name}-{free_port()}.log")
+    log = home.with_name(f"{home.name}-{time.monotonic_ns()}.log")
     with log.open("wb") as sink:
         process = subprocess.Popen(
             command, stdout=sink, stderr=sink, cwd=home, env=environment(HOME=str(home), **variables)
