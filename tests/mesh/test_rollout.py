@@ -20,6 +20,7 @@ GRAY = ("canary", "gray")
 LANE = "/v1/lane-groups/order-flow/lanes/gray"
 LINES = {("A", "B", "C"), ("Agray", "Bgray", "Cgray"), ("Ablue", "Bblue", "Cblue")}
 BOUND = 2.0  # seconds that a proxy's acknowledgement is waited for
+NEW_WAIT = 0.5  # that of one that has not proved itself yet
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,11 @@ def disable(mesh: Mesh) -> float:
     return time.monotonic() - began
 
 
+def standing(mesh: Mesh) -> str:
+    (idle,) = [p for p in mesh.rest.get("/v1/proxies")["items"] if p["node"] == "sidecar~idle"]
+    return idle["standing"]
+
+
 def test_a_proxy_that_does_not_answer_holds_nobody_up_for_long(mesh: Mesh) -> None:
     idle = mesh.pods["idle"].envoy
     assert idle is not None
@@ -66,10 +72,17 @@ def test_a_proxy_that_does_not_answer_holds_nobody_up_for_long(mesh: Mesh) -> No
         os.killpg(idle.process.pid, signal.SIGSTOP)
         try:
             took = enable(mesh)
-            assert BOUND * 0.5 < took < BOUND * 2.5, "the wait is bounded, and there is one"
+            assert NEW_WAIT * 0.9 < took < BOUND * 2.5, "the wait is bounded, and there is one"
             disable(mesh)
+            until(lambda: standing(mesh) == "silent", 10, "it to be silent")
+            rounds: list[float] = []
+            for _ in range(3):  # a busy machine only makes things slow
+                rounds.append(enable(mesh))
+                disable(mesh)
+            assert min(rounds) < NEW_WAIT * 0.9, "who is silent is not waited for"
         finally:
             os.killpg(idle.process.pid, signal.SIGCONT)
+        until(lambda: standing(mesh) != "silent", 10, "it to answer again")
     check(sent)
 
 
