@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 600
 STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos fuzz bench bench-edge lint format types imports picture \
+.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos attacks fuzz bench bench-edge lint format types imports picture \
         golden golden-check bootstraps compose-check constraints check clean
 
 help: ## List the tasks
@@ -49,6 +49,9 @@ test-mesh: setup ## Long runs on real Envoys, under load and with real tracing a
 
 test-nacos: setup ## Tests with a real Nacos server (needs a JDK and Maven)
 	$(BIN)/pytest -n 0 -m nacos
+
+attacks: setup ## Attacks of one client on the xDS port beside an equal harmless load: a table (half an hour)
+	$(BIN)/python -m tests.attacks
 
 fuzz: setup ## Fuzz HTTP/2 and its headers for FUZZ_SECONDS (600); what is found is left in .fuzz/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz

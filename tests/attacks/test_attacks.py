@@ -51,12 +51,14 @@ def test_others_are_served_beside_a_small_attack(attack: str, server: Server) ->
 
 
 @pytest.mark.mesh
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_others_are_unharmed_by_an_attack(attack: str, transport: str, tmp_path: Path) -> None:
-    attacked, calm = harness.compare(attack, transport, tmp_path / "log", seconds=LONG, rounds=5)
-    print(harness.row(attack, attacked, calm))
-    assert not harness.harmed(attacked, calm), (attacked, calm)
+def test_others_go_on_beside_a_full_attack(attack: str, transport: str, tmp_path: Path) -> None:
+    """No freeze, nothing lost, memory back. `make attacks` compares with an equal harmless load, which takes a
+    machine that does nothing else.
+    """
+    attacked = harness.run(attack, transport, tmp_path / "log", seconds=LONG, size=1.0)
+    assert attacked.longest < STOPPED
     assert attacked.lost == 0
     assert attacked.after < 1.2 * attacked.before + LEFT
     assert attacked.log_bytes < 1 << 20
