@@ -20,7 +20,8 @@ from .status import shortened
 from .transport import Call, CallEnd, Handler, Limits, Methods
 
 _EOF: Any = cast("Any", grpc.aio).EOF
-_MOST_STREAMS = 1_000  # of one connection
+_MOST_STREAMS = 256  # of one connection; each costs the library some 10 KiB
+_MOST_QUEUED = 1 << 20  # bytes of responses that wait on one connection before it is given no further one
 _MOST_WAITING = 20_000  # calls that the event loop has not taken yet, of all clients
 _MOST_CALLS = 40_000  # open, of all clients
 _LARGEST_METADATA = 16 << 10  # bytes of the headers of one request
@@ -100,35 +101,79 @@ class GrpcioServer:
             await self._server.stop(grace)
 
 
+class _Connection:
+    """What the calls of one connection share."""
+
+    __slots__ = ("calls", "queued")
+
+    def __init__(self) -> None:
+        self.calls: set[_Call] = set()
+        self.queued = 0
+        """Bytes of responses that have not left."""
+
+    @property
+    def full(self) -> bool:
+        """Whether no further response may be queued: each call has a copy of what it is sent."""
+        return self.queued >= _MOST_QUEUED
+
+    def left(self, size: int) -> None:
+        """So much has left. Calls that had to wait for others of the connection are told."""
+        was_full = self.full
+        self.queued -= size
+        if was_full and not self.full:
+            for call in tuple(self.calls):
+                call.roused()
+
+
 class _Methods(grpc.GenericRpcHandler):
     """The library's table of methods. All are streams in both directions: a unary call is one with one
     request.
     """
 
     def __init__(self, methods: Methods) -> None:
+        self._connections: dict[str, _Connection] = {}  # by the client's address and port
         self._handlers = {
-            path: grpc.stream_stream_rpc_method_handler(cast("Any", _behaviour(path, serve)))
+            path: grpc.stream_stream_rpc_method_handler(cast("Any", self._behaviour(path, serve)))
             for path, serve in methods.items()
         }
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         return self._handlers.get(handler_call_details.method)
 
+    def _behaviour(self, path: str, serve: Callable[[Call], Handler]) -> Callable[[Any, Any], Any]:
+        async def behaviour(_requests: Any, context: Any) -> None:
+            peer = context.peer()
+            connection = self._connections.setdefault(peer, _Connection())
+            call = _Call(path, context, unquote(peer), connection)
+            connection.calls.add(call)
+            try:
+                await call.run(serve)
+            finally:
+                connection.calls.discard(call)
+                if not connection.calls:
+                    self._connections.pop(peer, None)
 
-def _behaviour(path: str, serve: Callable[[Call], Handler]) -> Callable[[Any, Any], Any]:
-    async def behaviour(_requests: Any, context: Any) -> None:
-        await _Call(path, context).run(serve)
-
-    return behaviour
+        return behaviour
 
 
 class _Call(GuardedCall):
     """One call. `context` is the library's."""
 
-    __slots__ = ("_context", "_loop", "_over", "_path", "_reader", "_resumed", "_waiting", "_writer")
+    __slots__ = (
+        "_connection",
+        "_context",
+        "_loop",
+        "_over",
+        "_path",
+        "_reader",
+        "_resumed",
+        "_waiting",
+        "_writer",
+    )
 
-    def __init__(self, path: str, context: Any) -> None:
-        super().__init__(unquote(context.peer()))
+    def __init__(self, path: str, context: Any, peer: str, connection: _Connection) -> None:
+        super().__init__(peer)
+        self._connection = connection
         self._path = path
         self._context = context
         self._loop = asyncio.get_running_loop()
@@ -172,13 +217,15 @@ class _Call(GuardedCall):
     @property
     def writable(self) -> bool:
         """Whether a response would leave at once."""
-        return not self._ended and self._writer is None
+        return not self._ended and self._writer is None and not self._connection.full
 
     def send(self, *parts: bytes) -> None:
         """Send a response: the parts put together."""
         if self._ended:
             return
-        self._waiting.append(b"".join(parts))
+        response = b"".join(parts)
+        self._waiting.append(response)
+        self._connection.queued += len(response)
         if self._writer is None:
             self._writer = self._loop.create_task(self._write())
 
@@ -220,12 +267,19 @@ class _Call(GuardedCall):
     async def _write(self) -> None:
         try:
             while self._waiting:
-                await self._context.write(self._waiting.popleft())
+                await self._context.write(self._waiting[0])
+                self._connection.left(len(self._waiting.popleft()))
         except grpc.aio.BaseError:
             return  # the client has gone, which ends the call by itself
         finally:
             self._writer = None
-        if self._handler is not None:
+            while self._waiting:
+                self._connection.left(len(self._waiting.popleft()))
+        self.roused()
+
+    def roused(self) -> None:
+        """Tell the handler if it may send."""
+        if self._handler is not None and self.writable:
             self.attempt(self._handler.writable)
 
     def _end(self, end: CallEnd) -> None:

@@ -216,6 +216,36 @@ async def test_a_slow_reader_has_one_response_waiting(service: Service, size: in
         assert sent == last + 1
 
 
+async def test_responses_that_wait_on_one_connection_have_a_bound(service: Service) -> None:
+    sent: list[Echo] = []
+
+    def push(echo: Echo, raw: bytes = b"") -> None:
+        if echo not in sent and echo.call.writable:
+            sent.append(echo)
+            echo.call.send(bytes(300_000))
+
+    service.on_message = push
+    async with raw(service.port) as client:
+        numbers = range(1, 41, 2)
+        for number in numbers:
+            client.write(call(number))
+        while len(service.calls) < len(numbers):
+            service.begun.clear()
+            await asyncio.wait_for(service.begun.wait(), PATIENCE)
+        for echo in service.calls:
+            echo.writable = lambda echo=echo: push(echo)  # pyright: ignore[reportAttributeAccessIssue]
+        client.write(*(message(number, b"x") for number in numbers))
+        for echo in service.calls:
+            await asyncio.wait_for(echo.arrived.wait(), PATIENCE)
+        assert len(sent) == 4  # 1.2 MB, of which the client takes 64 KiB
+        client.write(frames.window_update(0, 1 << 24))
+        client.write(*(frames.window_update(number, 1 << 20) for number in numbers))
+        got = 0
+        while got < len(numbers) * 300_005:
+            got += len((await client.next(frames.DATA)).payload)
+        assert len(sent) == len(numbers)
+
+
 async def test_a_paused_call_gets_its_requests_in_order(channel: grpc.aio.Channel, service: Service) -> None:
     def take(echo: Echo, raw: bytes) -> None:
         echo.call.pause()
@@ -282,14 +312,14 @@ async def test_a_call_may_end_while_it_is_paused(channel: grpc.aio.Channel, serv
 async def test_many_calls_at_once_to_a_busy_loop_are_all_served(service: Service) -> None:
     """As when a fleet comes back."""
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(raw(service.port, HELLO + WIDE)) for _ in range(3)]
+        clients = [await stack.enter_async_context(raw(service.port, HELLO + WIDE)) for _ in range(15)]
         for client in clients:
-            client.write(*(call(n) + message(n, b"x", end=True) for n in range(1, 1_800, 2)))
+            client.write(*(call(n) + message(n, b"x", end=True) for n in range(1, 400, 2)))
         deadline = time.monotonic() + 1  # in which they arrive, and nothing takes them
         while time.monotonic() < deadline:
             pass
         for client in clients:
-            for _ in range(900):
+            for _ in range(200):
                 assert await client.status() == (0, "")
 
 
