@@ -14,10 +14,11 @@ from hpack import Decoder
 from hpack.exceptions import OversizedHeaderListError
 
 from controlplane.rpc import frames
-from controlplane.rpc.calls import Call, Room
+from controlplane.rpc.calls import Call
 from controlplane.rpc.frames import ConnectionFault, StreamFault
 from controlplane.rpc.headers import LARGEST_LIST, HeaderDecoder, RequestHead, block, check_trailers, request
 from controlplane.rpc.http2 import Http2Connection
+from controlplane.rpc.room import Room
 from controlplane.rpc.stream import Stream
 from controlplane.rpc.transport import Call as AnyCall
 from controlplane.rpc.transport import CallEnd
@@ -85,7 +86,8 @@ class Conversation:
         self.paused: list[AnyCall] = []
         self.written = bytearray()
         self._handlers: list[Echo] = []
-        self._room = Room(ROOM)
+        self._room = Room("requests", ROOM, ROOM)
+        self._share = self._room.share("127.0.0.1", self._never)
         self._http2 = Http2Connection(self._write, self._accept)
 
     def hear(self, pieces: list[bytes]) -> None:
@@ -100,16 +102,19 @@ class Conversation:
             call.resume()  # which is late
         assert not self._http2.streams
         assert all(handler.ends == 1 for handler in self._handlers)
-        assert self._room.left == ROOM
+        assert not self._room.taken
         assert FAILED not in self.events, "something else than CallEnd was raised for a call"
         self._whole_frames()
+
+    def _never(self, reason: str) -> None:
+        raise AssertionError(f"the only connection has to make room for itself: {reason}")
 
     def _write(self, parts: list[bytes]) -> None:
         for part in parts:
             self.written += part
 
     def _accept(self, stream: Stream, head: RequestHead) -> Call:
-        call = Call(stream, head, "ipv4:127.0.0.1:1", LARGEST, self._room)
+        call = Call(stream, head, "ipv4:127.0.0.1:1", LARGEST, self._share)
         call.begin({PATH: self._serve}, lambda seconds, what: Never())
         return call
 
