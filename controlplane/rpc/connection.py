@@ -20,11 +20,6 @@ from .stream import Receiver, Stream
 from .transport import Limits, Methods
 from .turns import Turns
 
-
-def _nothing(_: str) -> None:
-    """What a connection that is gone does to make room."""
-
-
 _MOST_WAITING = 64 << 10  # bytes that wait for their turn before no more is read
 
 
@@ -131,7 +126,9 @@ class Connection(asyncio.Protocol):
 
     def handle(self, until: float) -> bool:
         """Handle what has arrived, until then. Whether that was all of it."""
-        if self._over or self.http2.outgoing.clogged:
+        if self._over:
+            return self.http2.lost(until)
+        if self.http2.outgoing.clogged:
             return True  # it comes again when it may write
         arrived = self._arrived
         data = arrived[0] if len(arrived) == 1 else b"".join(arrived)
@@ -233,10 +230,10 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(self._port.limits.max_connection_age_grace, self.transport.abort)
 
     def _gone(self) -> None:
-        """Free what the connection holds, without waiting for the collector of circles."""
+        """Free what the connection holds; its streams are told when it is its turn."""
         self._arrived.clear()
-        self.http2.lost()
-        self.share.end = _nothing
+        self.share.close()
+        self._port.turns.arrived(self)
 
     # The connection's side.
 

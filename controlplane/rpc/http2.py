@@ -114,6 +114,7 @@ class Http2Connection:
             self._hello()
             at = len(frames.PREFACE)
         unpack, limit = frames.HEAD.unpack_from, _LARGEST_FRAME
+        outgoing, clock = self.outgoing, time.perf_counter
         while size - at >= frames.HEAD_SIZE:
             high, low, kind, flags, number = unpack(data, at)
             length = high << 8 | low
@@ -142,7 +143,7 @@ class Http2Connection:
                 raise ConnectionFault(
                     frames.ENHANCE_YOUR_CALM, "too many frames without a purpose", "glitches"
                 )
-            if self.late():
+            if outgoing.clogged or clock() > until:
                 break
         self._rest = data[at:]
         return not self._behind and (len(self._rest) < frames.HEAD_SIZE or not self.late())
@@ -180,17 +181,21 @@ class Http2Connection:
         # Never a later stream than the GOAWAY before it said.
         self._write([frames.goaway(min(self._highest, self._last_allowed), code, text)])
 
-    def lost(self) -> None:
-        """The connection is gone."""
-        streams, self.streams = self.streams, {}
+    def lost(self, until: float = math.inf) -> bool:
+        """The connection is gone: tell its streams, until `time.perf_counter()`. Whether all were told."""
         self._behind.clear()
         self._rest = b""
-        for stream in streams.values():
+        while self.streams:
+            number = next(iter(self.streams))
+            stream = self.streams.pop(number)
             self.outgoing.forget(stream.outgoing)
             stream.receiver.closed()
             stream.over()
+            if self.streams and time.perf_counter() > until:
+                return False
         # So that nothing is left in a circle with its socket.
         self._write = self.outgoing.write = self._accept = self._served = _nothing
+        return True
 
     def clog(self) -> None:
         """The socket takes nothing more for now."""
@@ -244,6 +249,7 @@ class Http2Connection:
         if not stream.half_closed:
             self._cut.append(stream.number)
             self._write([frames.rst_stream(stream.number, frames.NO_ERROR)])
+        stream.over()
 
     def reset(self, stream: Stream, code: int) -> None:
         """End a stream at once."""
@@ -381,7 +387,10 @@ class Http2Connection:
         head = request(fields)
         stream = self.streams[number] = Stream(self, number, head.content_length)
         stream.half_closed = end  # an answer at once needs no reset after it
-        stream.receiver = self._accept(stream, head)
+        receiver = self._accept(stream, head)
+        if number not in self.streams:
+            return
+        stream.receiver = receiver
         if end and number in self.streams:
             self._half_close(stream)
 

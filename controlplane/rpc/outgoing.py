@@ -68,18 +68,20 @@ class Outgoing:
     def drop(self, stream: OutgoingStream) -> list[int]:
         """Forget a stream and what waits. Returns streams that are writable now."""
         self.forget(stream)
-        return self.released()
+        return self.released() if self._asking else []
 
     def forget(self, stream: OutgoingStream) -> None:
         """Forget a stream and what waits."""
         self._streams.pop(stream.number, None)
         for those in (self._waiting, self._shut, self._asking):
-            those.pop(stream, None)
-        for part in stream.queue:
-            self._parts.drop(part)
-        stream.queue.clear()
-        self._queued -= stream.queued
-        stream.queued = 0
+            if those:
+                those.pop(stream, None)
+        if stream.queued:
+            for part in stream.queue:
+                self._parts.drop(part)
+            stream.queue.clear()
+            self._queued -= stream.queued
+            stream.queued = 0
 
     def stuck(self, now: float, patience: float) -> Iterator[OutgoingStream]:
         """Streams of which nothing has left for so long. To be asked now and then."""

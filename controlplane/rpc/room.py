@@ -17,19 +17,22 @@ from .frames import ConnectionFault
 class Share:
     """What one connection holds of a room. `end` ends the connection, with a reason."""
 
-    __slots__ = ("_room", "end", "host", "taken")
+    __slots__ = ("_open", "_room", "end", "host", "taken")
 
     def __init__(self, room: Room, host: str, end: Callable[[str], None]) -> None:
         self._room = room
         self.host = host
         self.end = end
         self.taken = 0
+        self._open = True
 
     def take(self, size: int) -> None:
         """Hold so many bytes more. Raises ConnectionFault where that is too much for this connection, or
         where it is the one to make room.
         """
         room = self._room
+        if not self._open:
+            return
         if self.taken + size > room.most_each:
             raise room.fault(f"more than {room.most_each} bytes of {room.what}")
         self.taken += size
@@ -44,10 +47,22 @@ class Share:
 
     def give(self, size: int) -> None:
         """Hold so many bytes less."""
+        if not self._open:
+            return
         self.taken -= size
         self._room.taken -= size
         if not self.taken:
             self._room.holding.pop(self, None)
+
+    def close(self) -> None:
+        """Hold nothing any more."""
+        self.give(self.taken)
+        self._open = False
+        self.end = _nothing
+
+
+def _nothing(_: str) -> None:
+    """The end of what has ended."""
 
 
 class Room:
@@ -77,8 +92,11 @@ class Room:
         return ConnectionFault(frames.ENHANCE_YOUR_CALM, text, "memory")
 
 
+_SMALL = 1 << 10
+
+
 class Parts:
-    """Parts of responses that wait, by identity: what many streams share is held once."""
+    """Parts of responses that wait, by identity: what many share is held once, small ones not at all."""
 
     __slots__ = ("_held", "size")
 
@@ -89,6 +107,8 @@ class Parts:
     def add(self, parts: Iterable[bytes]) -> None:
         """These wait in one more queue."""
         for part in parts:
+            if len(part) < _SMALL:
+                continue
             known = self._held.get(id(part))
             if known is None:
                 self._held[id(part)] = [1, len(part)]
@@ -99,6 +119,8 @@ class Parts:
     def drop(self, rest: memoryview) -> None:
         """The part of which this is the rest waits in one queue less."""
         part = rest.obj
+        if len(part) < _SMALL:  # type: ignore[arg-type]
+            return
         known = self._held[id(part)]
         known[0] -= 1
         if not known[0]:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-SLICE = 0.001
+SLICE = 0.000_5
 """Seconds for requests in a turn of the loop."""
 
 

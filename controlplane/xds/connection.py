@@ -184,6 +184,7 @@ class Connection:
             self._timer = None
 
     def _silent(self) -> None:
+        self._timer = None
         self.call.finish(grpc.StatusCode.DEADLINE_EXCEEDED, "the stream was opened and nothing was asked")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -61,7 +61,17 @@ def from_message(message: Message, incremental: bool = True) -> Node:
 
 def known(node: Node) -> Node:
     """The node without its metadata: who serves it has read them, and a thousand streams would hold them."""
-    return replace(node, metadata=_NOTHING)
+    return Node(  # a tenth of what dataclasses.replace takes
+        node.id,
+        node.cluster,
+        _NOTHING,
+        node.version,
+        node.agent,
+        node.region,
+        node.zone,
+        node.message,
+        node.incremental,
+    )
 
 
 class _Metadata(Mapping[str, Any]):

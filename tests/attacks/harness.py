@@ -70,7 +70,7 @@ class Server:
         self.log = log
         self.grown_from = 0.0
         """Memory at a time that a test chose."""
-        self._process = _spawn("server", "--transport", transport, core=0, nice=-10, errors=self._log)
+        self._process = _spawn("server", "--transport", transport, core=0, nice=-15, errors=self._log)
         where = _line(self._process)
         self.xds, self.control, self.pid = where["xds"], where["control"], where["pid"]
 
@@ -119,7 +119,7 @@ def serving(transport: str, log: Path) -> Iterator[Server]:
 def probing(server: Server, seconds: float, *, first: int, streams: int = 20) -> Iterator[Callable[[], Any]]:
     """Harmless clients that are connected; what it gives waits for their figures."""
     options = {"xds": server.xds, "control": server.control, "seconds": seconds, "first": first}
-    process = _spawn("probe", *_options(options | {"streams": streams}), core=1, nice=-10)
+    process = _spawn("probe", *_options(options | {"streams": streams}), core=1, nice=-15)
     try:
         _line(process)
         yield lambda: _line(process, 150)

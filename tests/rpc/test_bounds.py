@@ -14,6 +14,7 @@ import grpc
 import pytest
 
 from controlplane.rpc import frames
+from controlplane.rpc.calls import Call
 from controlplane.rpc.encodings import decompress
 from controlplane.rpc.frames import ConnectionFault, frame, window_update
 from controlplane.rpc.room import Parts, Room, Share
@@ -118,16 +119,19 @@ def test_the_one_to_make_room_may_be_the_one_that_asks() -> None:
 
 
 def test_what_waits_in_many_queues_is_held_once() -> None:
-    parts, shared, own = Parts(), bytes(1_000), bytes(10)
+    parts, shared, own = Parts(), bytes(10_000), bytes(5_000)
     for _ in range(3):
         parts.add([shared])
     parts.add([own])
-    assert parts.size == 1_010
+    assert parts.size == 15_000
     parts.drop(memoryview(shared)[500:])
     parts.drop(memoryview(shared))
-    assert parts.size == 1_010
+    assert parts.size == 15_000
     parts.drop(memoryview(shared)[1:])
-    assert parts.size == 10
+    assert parts.size == 5_000
+    parts.add([b"small"])
+    parts.drop(memoryview(b"small"))
+    assert parts.size == 5_000
 
 
 async def test_responses_that_wait_are_noted_until_they_leave(service: Service) -> None:
@@ -184,6 +188,25 @@ async def test_nothing_of_a_connection_is_left_to_the_collector_of_circles(servi
         calls.clear()
         await asyncio.sleep(0.05)
         assert [one() for one in watched + handlers] == [None] * 7
+    finally:
+        gc.enable()
+
+
+async def test_calls_that_ended_are_no_circles_either(service: Service) -> None:
+    def left() -> int:
+        return sum(isinstance(one, Call) for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with raw(service.port) as client:
+            before = left()
+            client.write(*(call(number, path="/no") for number in range(1, 201, 2)))
+            client.write(*(call(number) + message(number, b"x", end=True) for number in range(201, 401, 2)))
+            client.write(frame(frames.PING, 0, 0, bytes(8)))
+            await client.next(frames.PING)
+            service.calls.clear()
+            assert left() == before
     finally:
         gc.enable()
 
