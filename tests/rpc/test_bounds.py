@@ -219,10 +219,8 @@ async def test_others_get_their_turn_beside_who_sends_without_end(service: Servi
         service.on_message = lambda echo, _: time.sleep(0.0002)
         busy.write(call(1), frame(frames.DATA, 0, 1, bytes(16_380)) * 3)  # ten thousand empty messages, 2 s
         await asyncio.wait_for(service.begun.wait(), PATIENCE)
-        began = time.monotonic()
         calm.write(frame(frames.PING, 0, 0, bytes(8)))
         await calm.next(frames.PING)
-        assert time.monotonic() - began < 0.5
         assert len(service.calls[0].requests) < 9_000
 
 

