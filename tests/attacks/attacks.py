@@ -9,6 +9,7 @@ import argparse
 import gzip
 import itertools
 import json
+import math
 import select
 import socket
 import time
@@ -53,6 +54,19 @@ class Client:
         self._socket.setblocking(False)
         self.reads = True
 
+    def _ready(self, write: bool, seconds: float) -> tuple[bool, bool]:
+        """Whether the socket can be read, and written. Raises Ended.
+
+        By poll: select takes no descriptor over 1023.
+        """
+        wanted = (select.POLLIN if self.reads else 0) | (select.POLLOUT if write else 0)
+        poll = select.poll()
+        poll.register(self._socket, wanted)
+        found = next((event for _, event in poll.poll(math.ceil(seconds * 1000))), 0)
+        if found & (select.POLLERR | select.POLLHUP):
+            raise Ended
+        return bool(found & select.POLLIN), bool(found & select.POLLOUT)
+
     def push(self, *parts: bytes) -> None:
         """Send it all, reading what comes meanwhile. Raises Ended."""
         data = memoryview(b"".join(parts))
@@ -60,8 +74,7 @@ class Client:
             left = self._attacker.until - time.monotonic()
             if left <= 0:
                 raise Ended
-            reading = [self._socket] if self.reads else []
-            readable, writable, _ = select.select(reading, [self._socket], [], min(left, 1.0))
+            readable, writable = self._ready(True, min(left, 1.0))
             try:
                 if readable and not self._socket.recv(1 << 18):
                     raise Ended
@@ -78,7 +91,7 @@ class Client:
         """Read for so long, `most` bytes at a time. Raises Ended."""
         until = min(self._attacker.until, time.monotonic() + seconds)
         while (left := until - time.monotonic()) > 0:
-            readable, _, _ = select.select([self._socket] if self.reads else [], [], [], min(left, 0.2))
+            readable, _ = self._ready(False, min(left, 0.2))
             try:
                 if readable and not self._socket.recv(most):
                     raise Ended
