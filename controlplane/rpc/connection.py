@@ -103,7 +103,7 @@ class Connection(asyncio.Protocol):
                 self._read_or_not()
 
     def pause_writing(self) -> None:
-        self.http2.clog()
+        self.http2.outgoing.clogged = True
         # Every request and ping makes an answer: who reads none is not asked for more of them.
         self._read_or_not()
 
@@ -193,7 +193,7 @@ class Connection(asyncio.Protocol):
                 self.transport.abort()
         elif now - self._heard > limits.keepalive:
             self._pinged = now
-            self.http2.ping()
+            self.http2.ends.ping()
 
     def end(self, reason: str, text: str, code: int = frames.ENHANCE_YOUR_CALM) -> None:
         """End the connection at once, and say why."""
@@ -215,7 +215,7 @@ class Connection(asyncio.Protocol):
         self.end("memory", text)
 
     def _age(self) -> None:
-        self.http2.go_away()
+        self.http2.ends.go_away()
         self._timer = self._loop.call_later(self._port.limits.max_connection_age_grace, self._expire)
 
     def _expire(self) -> None:

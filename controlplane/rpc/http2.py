@@ -14,32 +14,21 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import frames
+from .blocks import Block, Blocks
+from .ends import Ends
 from .frames import ConnectionFault, StreamFault
-from .headers import Fields, HeaderDecoder, RequestHead, check_trailers, request
+from .headers import RequestHead, check_trailers, request
 from .outgoing import Outgoing
 from .room import Parts
-from .stream import STREAM_WINDOW, Receiver, Stream
+from .stream import CONNECTION_WINDOW, MOST_STREAMS, Receiver, Stream
 
-CONNECTION_WINDOW = 4 << 20
-"""Bytes that a client may send on all streams together before they are read."""
-MOST_STREAMS = 1_000
-"""Streams that a client may have open on one connection."""
 MOST_GLITCHES = 1_000
 """Frames without a purpose between two calls of `forget_glitches` before the client is cut off."""
 
-_LARGEST_BLOCK = 20 << 10  # more cannot be a list of the allowed size
-_MOST_CONTINUATIONS = 16
 _LARGEST_FRAME = frames.SMALLEST_FRAME_LIMIT
-_GOODBYE = b"goodbye."
+_SETTINGS_A_GLITCH = 96  # bytes: there are six settings
 _STREAMS_A_GLITCH = 16  # that a wider initial window may let go on
 
-_GREETING = frames.settings(
-    {
-        frames.MAX_CONCURRENT_STREAMS: MOST_STREAMS,
-        frames.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
-        frames.MAX_HEADER_LIST_SIZE: 16 << 10,
-    }
-) + frames.window_update(0, CONNECTION_WINDOW - frames.DEFAULT_WINDOW)
 _SETTINGS_ACK = frames.frame(frames.SETTINGS, frames.ACK, 0)
 
 
@@ -68,21 +57,17 @@ class Http2Connection:
         self._behind: dict[Stream, None] = {}
         self._rest = b""
         self._prefaced = False
-        self._said_hello = False
         self.greeted = False
         """Whether the client has sent its preface and its settings."""
-        self._decoder = HeaderDecoder()
-        self._block: tuple[int, bool, bytearray] | None = None
-        self._continuations = 0
+        self._blocks = Blocks()
         self._highest = 0
-        self._leaving = False
-        self._last_allowed = frames.LARGEST_WINDOW
         self._ended: deque[int] = deque(maxlen=64)
         self._cut: deque[int] = deque(maxlen=64)
         self._window = CONNECTION_WINDOW
         self._unread = 0
         self._glitches = 0
         self.streams: dict[int, Stream] = {}
+        self.ends = Ends(write)
         self.outgoing = Outgoing(write, parts)
 
     # The shell's side.
@@ -111,7 +96,7 @@ class Http2Connection:
                 return True
             self._prefaced = True
             # Now that there is somebody: it leaves with what answers this.
-            self._hello()
+            self.ends.hello()
             at = len(frames.PREFACE)
         unpack, limit = frames.HEAD.unpack_from, _LARGEST_FRAME
         outgoing, clock = self.outgoing, time.perf_counter
@@ -126,7 +111,7 @@ class Http2Connection:
                 at = begin - frames.HEAD_SIZE
                 break
             number &= frames.STREAM_MASK
-            if self._block is not None and (kind != frames.CONTINUATION or number != self._block[0]):
+            if self._blocks.open and (kind != frames.CONTINUATION or number != self._blocks.open):
                 raise ConnectionFault(frames.PROTOCOL_ERROR, "a header block was not continued")
             if not self.greeted:
                 if kind != frames.SETTINGS or flags & frames.ACK:
@@ -157,29 +142,9 @@ class Http2Connection:
         """Whether it is the turn of others, or nothing more can be answered."""
         return self.outgoing.clogged or time.perf_counter() > self._until
 
-    def ping(self) -> None:
-        """Ask for a sign of life."""
-        self._hello()
-        self._write([frames.frame(frames.PING, 0, 0, b"liveness")])
-
-    def go_away(self) -> None:
-        """Ask the client to open its next streams elsewhere (section 6.8); streams that are open go on."""
-        if self._leaving:
-            return
-        self._leaving = True
-        self._hello()
-        self._write(
-            [
-                frames.goaway(frames.LARGEST_WINDOW, frames.NO_ERROR, "please connect again"),
-                frames.frame(frames.PING, 0, 0, _GOODBYE),
-            ]
-        )
-
     def farewell(self, code: int, text: str) -> None:
         """The last words before the connection closes."""
-        self._hello()
-        # Never a later stream than the GOAWAY before it said.
-        self._write([frames.goaway(min(self._highest, self._last_allowed), code, text)])
+        self.ends.farewell(self._highest, code, text)
 
     def lost(self, until: float = math.inf) -> bool:
         """The connection is gone: tell its streams, until `time.perf_counter()`. Whether all were told."""
@@ -194,12 +159,8 @@ class Http2Connection:
             if self.streams and time.perf_counter() > until:
                 return False
         # So that nothing is left in a circle with its socket.
-        self._write = self.outgoing.write = self._accept = self._served = _nothing
+        self._write = self.outgoing.write = self.ends.write = self._accept = self._served = _nothing
         return True
-
-    def clog(self) -> None:
-        """The socket takes nothing more for now."""
-        self.outgoing.clogged = True
 
     def unclog(self) -> None:
         """The socket has room again."""
@@ -213,13 +174,7 @@ class Http2Connection:
     @property
     def departed(self) -> bool:
         """Whether the client knows that it is to leave, and has no stream open any more."""
-        return self._last_allowed < frames.LARGEST_WINDOW and not self.streams
-
-    def _hello(self) -> None:
-        """Send the server's preface, which comes before any other frame (section 3.4)."""
-        if not self._said_hello:
-            self._said_hello = True
-            self._write([_GREETING])
+        return self.ends.said and not self.streams
 
     # The streams' side.
 
@@ -308,7 +263,7 @@ class Http2Connection:
 
     def _other(self, kind: int, number: int, flags: int, payload: bytes) -> None:
         if kind == frames.HEADERS:
-            self._headers(number, flags, payload)
+            self._block(self._blocks.headers(number, flags, payload))
         elif kind == frames.WINDOW_UPDATE:
             self._window_update(number, payload)
         elif kind == frames.SETTINGS:
@@ -318,7 +273,7 @@ class Http2Connection:
         elif kind == frames.RST_STREAM:
             self._rst_stream(number, payload)
         elif kind == frames.CONTINUATION:
-            self._continuation(number, flags, payload)
+            self._block(self._blocks.continuation(number, flags, payload))
         elif kind == frames.PRIORITY:
             frames.check_priority(number, payload)
             self._glitch()
@@ -330,48 +285,22 @@ class Http2Connection:
         else:
             self._glitch()
 
-    def _headers(self, number: int, flags: int, payload: bytes) -> None:
-        if not number & 1:
-            raise ConnectionFault(frames.PROTOCOL_ERROR, f"no client opens stream {number}")
-        payload = frames.without_padding(flags, payload)
-        itself = False
-        if flags & frames.WITH_PRIORITY:
-            if len(payload) < 5:
-                raise ConnectionFault(frames.FRAME_SIZE_ERROR, "HEADERS too short for its priority")
-            itself = int.from_bytes(payload[:4], "big") & frames.STREAM_MASK == number
-            payload = payload[5:]
-        self._block = number, bool(flags & frames.END_STREAM), bytearray(payload)
-        self._continuations = 0
-        if flags & frames.END_HEADERS:
-            self._complete_block(itself)
-
-    def _continuation(self, number: int, flags: int, payload: bytes) -> None:
-        if self._block is None:
-            raise ConnectionFault(frames.PROTOCOL_ERROR, f"nothing to continue on stream {number}")
-        self._block[2].extend(payload)
-        self._continuations += 1
-        if len(self._block[2]) > _LARGEST_BLOCK or self._continuations > _MOST_CONTINUATIONS:
-            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "a header block without end", "headers")
-        if flags & frames.END_HEADERS:
-            self._complete_block(False)
-
-    def _complete_block(self, depends_on_itself: bool) -> None:
-        assert self._block is not None
-        number, end, block = self._block
-        self._block = None
-        fields = self._decoder.decode(bytes(block))
-        stream = self.streams.get(number)
-        if stream is None:
-            self._open(number, end, fields, depends_on_itself)
+    def _block(self, block: Block | None) -> None:
+        if block is None:
             return
-        if stream.half_closed:
+        stream = self.streams.get(block.number)
+        if stream is None:
+            self._open(block)
+        elif stream.half_closed:
             raise StreamFault(frames.STREAM_CLOSED, "headers after the end of the request")
-        if not end:
+        elif not block.end:
             raise StreamFault(frames.PROTOCOL_ERROR, "trailers that do not end the stream")
-        check_trailers(fields)
-        self._half_close(stream)
+        else:
+            check_trailers(block.fields)
+            self._half_close(stream)
 
-    def _open(self, number: int, end: bool, fields: Fields, depends_on_itself: bool) -> None:
+    def _open(self, block: Block) -> None:
+        number = block.number
         if number <= self._highest:
             if number in self._cut:
                 self._glitch()
@@ -380,18 +309,18 @@ class Http2Connection:
                 raise ConnectionFault(frames.STREAM_CLOSED, f"headers on stream {number}, which is closed")
             raise ConnectionFault(frames.PROTOCOL_ERROR, f"stream {number} after stream {self._highest}")
         self._highest = number
-        if depends_on_itself:
+        if block.itself:
             raise StreamFault(frames.PROTOCOL_ERROR, "the stream depends on itself")
-        if len(self.streams) >= MOST_STREAMS or number > self._last_allowed:
+        if len(self.streams) >= MOST_STREAMS or number > self.ends.last_allowed:
             raise StreamFault(frames.REFUSED_STREAM, "too many streams, or none any more")
-        head = request(fields)
+        head = request(block.fields)
         stream = self.streams[number] = Stream(self, number, head.content_length)
-        stream.half_closed = end  # an answer at once needs no reset after it
+        stream.half_closed = block.end  # an answer at once needs no reset after it
         receiver = self._accept(stream, head)
         if number not in self.streams:
             return
         stream.receiver = receiver
-        if end and number in self.streams:
+        if block.end and number in self.streams:
             self._half_close(stream)
 
     def _window_update(self, number: int, payload: bytes) -> None:
@@ -420,12 +349,10 @@ class Http2Connection:
         self._glitch()
         if acknowledged:
             return
-        before = self.outgoing.initial
-        for at in range(0, len(payload), 6):
-            setting = int.from_bytes(payload[at : at + 2], "big")
-            self.outgoing.setting(setting, int.from_bytes(payload[at + 2 : at + 6], "big"))
+        self._glitches += len(payload) // _SETTINGS_A_GLITCH
+        wider = self.outgoing.follow(payload)
         self._write([_SETTINGS_ACK])
-        if self.outgoing.initial > before:
+        if wider:
             self._glitches += self.outgoing.shut // _STREAMS_A_GLITCH
             self._flushed(self.outgoing.opened())
 
@@ -445,10 +372,8 @@ class Http2Connection:
         self._answer()  # grpc-go measures the round trip with a ping for what it gets
         if not flags & frames.ACK:
             self._write([frames.frame(frames.PING, frames.ACK, 0, payload)])
-        elif payload == _GOODBYE and self._leaving and self._last_allowed == frames.LARGEST_WINDOW:
-            # The client has read the first GOAWAY: streams that it opens from here on are too late.
-            self._last_allowed = self._highest
-            self._write([frames.goaway(self._highest, frames.NO_ERROR, "please connect again")])
+        else:
+            self.ends.answered(payload, self._highest)
 
     def _rst_stream(self, number: int, payload: bytes) -> None:
         frames.check(number != 0, len(payload) == 4)

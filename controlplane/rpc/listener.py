@@ -69,7 +69,7 @@ class Listener:
         if self._sweeping is not None:
             self._sweeping.cancel()
         for connection in self.connections:
-            connection.http2.go_away()
+            connection.http2.ends.go_away()
         if self.connections:
             self.empty.clear()
             try:

@@ -6,6 +6,7 @@ looked at when the connection's window widens, and a change of the initial windo
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
@@ -166,11 +167,18 @@ class Outgoing:
         self._most_credit = max(self._most_credit, stream.credit)
         return self._opened([stream]) + self.released() if stream in self._shut else []
 
-    def setting(self, setting: int, value: int) -> None:
-        """Follow a setting of the client (RFC 9113, section 6.5.2). Raises ConnectionFault.
+    def follow(self, settings: bytes) -> bool:
+        """Follow the settings of a frame (RFC 9113, section 6.5.2). Whether the initial window is wider now.
 
-        `opened` when it is acknowledged: the client counts by its new windows from there on.
+        Then `opened` when they are acknowledged: the client counts by its new windows from there on. Raises
+        ConnectionFault.
         """
+        before = self._initial
+        for setting, value in struct.iter_unpack(">HL", settings):
+            self._setting(setting, value)
+        return self._initial > before
+
+    def _setting(self, setting: int, value: int) -> None:
         if setting == frames.INITIAL_WINDOW_SIZE:
             if value > frames.LARGEST_WINDOW:
                 raise ConnectionFault(frames.FLOW_CONTROL_ERROR, f"an initial window of {value} bytes")
@@ -193,11 +201,6 @@ class Outgoing:
     def queued(self) -> int:
         """Bytes that wait, of all streams."""
         return self._queued
-
-    @property
-    def initial(self) -> int:
-        """The window that a stream begins with."""
-        return self._initial
 
     @property
     def shut(self) -> int:

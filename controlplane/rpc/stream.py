@@ -8,6 +8,10 @@ from . import frames
 from .frames import StreamFault
 from .outgoing import Outgoing, OutgoingStream
 
+CONNECTION_WINDOW = 4 << 20
+"""Bytes that a client may send on all streams together before they are read."""
+MOST_STREAMS = 1_000
+"""Streams that a client may have open on one connection."""
 STREAM_WINDOW = 1 << 20
 """Bytes that a client may send on one stream before it is read."""
 

@@ -17,6 +17,7 @@ from controlplane.net.crowd import sender
 from controlplane.net.lines import host_of
 from controlplane.rpc.transport import Call, CallEnd
 
+from .bounds import Bounds
 from .delta import DeltaSubscription
 from .messages import Message, OpaqueDeltaRequest, SotwRequest
 from .node import Node
@@ -77,6 +78,7 @@ class Connection:
 
     __slots__ = (
         "_loop",
+        "_most_names",
         "_only",
         "_owner",
         "_timer",
@@ -102,13 +104,13 @@ class Connection:
         only: str | None,
         owner: Owner,
         loop: asyncio.AbstractEventLoop,
-        patience: float,
+        bounds: Bounds,
     ) -> None:
-        """patience: seconds that the client has for its first request."""
         self._only = only
         self._owner = owner
         self._loop = loop
-        self._timer: asyncio.TimerHandle | None = loop.call_later(patience, self._silent)
+        self._most_names = bounds.names
+        self._timer: asyncio.TimerHandle | None = loop.call_later(bounds.first_request, self._silent)
         self.call = call
         self.address = sender(host_of(call.peer))
         self.variant = variant
@@ -161,6 +163,10 @@ class Connection:
 
     def message(self, raw: bytes) -> None:
         request = parse(raw, self.variant, self._only)
+        # Most requests are too short for so many, and counting them costs more.
+        if len(raw) > 2 * self._most_names and self.variant.names_in(request) > self._most_names:
+            text = f"a request with more than {self._most_names} names"
+            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         if self.begun:
             self.receive(request)
         else:

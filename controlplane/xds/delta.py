@@ -15,9 +15,9 @@ from .subscription import (
     WILDCARD,
     Sent,
     Subscription,
-    bytes_of,
     frozen,
     joined,
+    measured,
     share,
     without,
 )
@@ -143,8 +143,8 @@ class DeltaSubscription(Subscription):
             or (not names and self.type_url in LEGACY_WILDCARD)
             or self.type_url in self.view.whole
         )
-        self.names = self.pending = share(names - {WILDCARD} if WILDCARD in names else names)
-        self.name_bytes = bytes_of(self.names)
+        self.names, self.name_bytes = measured(names - {WILDCARD} if WILDCARD in names else names)
+        self.pending = self.names
         self.pending_all = self.wildcard
         self.initial = initial or None
         # A client that comes back with what it has waits for nothing; any other waits for its first answer,

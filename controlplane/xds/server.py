@@ -175,7 +175,7 @@ class XdsServer:
         except CallEnd as end:
             self._log_end(call, end)
             raise
-        return Connection(call, variant, only, self, loop, self._bounds.first_request)
+        return Connection(call, variant, only, self, loop, self._bounds)
 
     def _admit(self, call: Call, now: float) -> None:
         if self._stopping:

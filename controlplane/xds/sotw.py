@@ -8,7 +8,7 @@ from functools import lru_cache
 from . import returning, wire
 from .messages import Message
 from .resources import Clock, version_of
-from .subscription import LEGACY_WILDCARD, NOTHING, WILDCARD, Sent, Subscription, bytes_of, frozen, share
+from .subscription import LEGACY_WILDCARD, NOTHING, WILDCARD, Sent, Subscription, frozen, measured, share
 
 
 @lru_cache(maxsize=64)
@@ -45,13 +45,13 @@ class SotwSubscription(Subscription):
             self.named = True
         elif not self.named and self.type_url in LEGACY_WILDCARD:
             wildcard = True
-        names = share(names - {WILDCARD} if WILDCARD in names else names)
+        names, size = measured(names - {WILDCARD} if WILDCARD in names else names)
         if self.view.on_demand and names != self.names:
             self.view.wanted(self.type_url, names - self.names)
         if not self.started:
             self.started = True
             self.wildcard, self.names = wildcard, names
-            self.name_bytes = bytes_of(names)
+            self.name_bytes = size
             self.cursor = Clock.now
             if self._has(version):
                 self.sent = self.acked = version
@@ -61,10 +61,8 @@ class SotwSubscription(Subscription):
             return answered
         if names != self.names:
             # New names are answered even if those resources did not change; dropped ones need no answer.
-            new, old = names - self.names, self.names - names
-            self.name_bytes += sum(map(len, new)) - sum(map(len, old))
-            self.pending = share((self.pending & names) | new)
-            self.names = names
+            self.pending = share((self.pending & names) | (names - self.names))
+            self.names, self.name_bytes = names, size
         if wildcard != self.wildcard:
             self.pending_all = wildcard
             self.wildcard = wildcard

@@ -86,9 +86,6 @@ class StreamState(Generic[S]):
 
         Raises TooManyTypes or TooManyNames.
         """
-        # Most requests are too short for so many, and counting them costs more.
-        if request.ByteSize() > 2 * self._most_names and self.variant.names_in(request) > self._most_names:
-            raise TooManyNames(f"a request with more than {self._most_names} names")
         subscription = self.subscriptions.get(request.type_url)
         if subscription is None:
             if len(self.subscriptions) >= _MOST_TYPES:

@@ -25,31 +25,26 @@ MOST_OUTSTANDING = 64  # replies that a client may leave unacknowledged before t
 NOTHING: frozenset[str] = frozenset()
 
 
-_shared: WeakKeyDictionary[frozenset[str], ref[frozenset[str]]] = WeakKeyDictionary()
+_shared: WeakKeyDictionary[frozenset[str], tuple[ref[frozenset[str]], int]] = WeakKeyDictionary()
 
 
 def share(names: Iterable[str]) -> frozenset[str]:
     """The one frozenset with these names: a thousand streams that subscribe to the same hold it once."""
+    return measured(names)[0]
+
+
+def measured(names: Iterable[str]) -> tuple[frozenset[str], int]:
+    """The one frozenset with these names, and the characters they have together, which are counted once."""
     wanted = frozenset(names)
     if not wanted:
-        return NOTHING
+        return NOTHING, 0
     known = _shared.get(wanted)
-    found = known() if known is not None else None
-    if found is None:
-        _shared[wanted] = ref(wanted)
-        return wanted
-    return found
-
-
-_sizes: WeakKeyDictionary[frozenset[str], int] = WeakKeyDictionary()
-
-
-def bytes_of(names: frozenset[str]) -> int:
-    """How many characters the names have together; counted once for those that are shared."""
-    found = _sizes.get(names)
-    if found is None:
-        found = _sizes[names] = sum(map(len, names))
-    return found
+    found = known[0]() if known is not None else None
+    if known is None or found is None:
+        size = sum(map(len, wanted))
+        _shared[wanted] = ref(wanted), size
+        return wanted, size
+    return found, known[1]
 
 
 _FEW = 64  # names that are cheap to make a set of again

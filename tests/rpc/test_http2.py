@@ -12,9 +12,9 @@ from hpack import Encoder
 from controlplane.rpc import frames, headers
 from controlplane.rpc.frames import frame, rst_stream, settings, window_update
 from controlplane.rpc.headers import HeaderDecoder, RequestHead, block
-from controlplane.rpc.http2 import CONNECTION_WINDOW, MOST_GLITCHES, MOST_STREAMS, Http2Connection
+from controlplane.rpc.http2 import MOST_GLITCHES, Http2Connection
 from controlplane.rpc.outgoing import MOST_QUEUED
-from controlplane.rpc.stream import STREAM_WINDOW, Stream
+from controlplane.rpc.stream import CONNECTION_WINDOW, MOST_STREAMS, STREAM_WINDOW, Stream
 from tests.rpc.pair import END, HELLO, OK, REQUEST, Frame, Server, Told, data, greeted, open_stream, parse
 
 CALM = frames.ENHANCE_YOUR_CALM
@@ -419,7 +419,7 @@ def test_what_is_more_than_its_length_is_credited_to_the_connection() -> None:
 @pytest.mark.parametrize("say", ["ping", "go_away", "farewell"])
 def test_the_preface_of_the_server_comes_first_and_once(say: str) -> None:
     server = Server()
-    said = getattr(server.http2, say)
+    said = getattr(server.http2 if say == "farewell" else server.http2.ends, say)
     said(*((frames.NO_ERROR, "") if say == "farewell" else ()))
     first, *others = parse(server.take())
     assert (first.kind, first.flags) == (frames.SETTINGS, 0)
@@ -430,7 +430,7 @@ def test_the_preface_of_the_server_comes_first_and_once(say: str) -> None:
 def goodbye(server: Server) -> bytes:
     """What the client answers to the first GOAWAY."""
     server.take()
-    server.http2.go_away()
+    server.http2.ends.go_away()
     leave, ping = parse(server.take())
     assert (leave.kind, leave.goaway) == (frames.GOAWAY, (frames.LARGEST_WINDOW, frames.NO_ERROR))
     assert ping.kind == frames.PING
@@ -460,7 +460,7 @@ def test_goaway_never_allows_more_streams_than_before() -> None:
     answer = goodbye(server)
     server.http2.receive(answer + open_stream(3))
     server.take()
-    server.http2.go_away()
+    server.http2.ends.go_away()
     assert server.answers(answer) == []
     server.http2.farewell(frames.NO_ERROR, "")
     assert [each.goaway for each in parse(server.take())] == [(1, frames.NO_ERROR)]
@@ -515,7 +515,7 @@ def test_an_unclogged_connection_tells_none_that_has_ended() -> None:
 
     server = Server(accept)
     server.http2.receive(HELLO + open_stream(1) + open_stream(3))
-    server.http2.clog()
+    server.http2.outgoing.clogged = True
     assert not server.streams[1].stream.writable
     server.http2.unclog()
     assert list(server.http2.streams) == [1]

@@ -16,9 +16,9 @@ from controlplane.rpc import frames
 from controlplane.rpc.calls import Call
 from controlplane.rpc.frames import ConnectionFault, frame, rst_stream, window_update
 from controlplane.rpc.headers import RequestHead, block
-from controlplane.rpc.http2 import MOST_STREAMS, Http2Connection
+from controlplane.rpc.http2 import Http2Connection
 from controlplane.rpc.room import Room
-from controlplane.rpc.stream import STREAM_WINDOW, Stream
+from controlplane.rpc.stream import MOST_STREAMS, STREAM_WINDOW, Stream
 from tests.rpc.pair import END, HELLO, OK, REQUEST, Server, data, open_stream, parse
 
 PATTERN = bytes(range(251)) * 2_000
