@@ -17,6 +17,7 @@ from .room import Parts
 MOST_QUEUED = 1 << 20
 """Bytes that may wait on all streams of a connection before none is writable; one response may be larger."""
 
+_SETTING = struct.Struct(">HL")
 _LARGEST_FRAME = 1 << 16  # more would keep other streams of the connection waiting
 _LEAST_ANSWERED = 1 << 10  # a frame of fewer bytes, cut short by a window, is nothing that a client answers
 _ANSWERS = 4  # a ping, and window updates of the stream and of the connection
@@ -174,7 +175,7 @@ class Outgoing:
         ConnectionFault.
         """
         before = self._initial
-        for setting, value in struct.iter_unpack(">HL", settings):
+        for setting, value in _SETTING.iter_unpack(settings):
             self._setting(setting, value)
         return self._initial > before
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 SLICE = 0.000_5
-"""Seconds for requests in a turn of the loop."""
+"""Seconds for requests in a turn of the loop, and for one connection."""
 
 
 class Reader(Protocol):
@@ -46,7 +46,7 @@ class Turns:
             self._soon(self._next)
         if not self._hosts and self._left > 0:
             began = time.perf_counter()
-            whole = reader.handle(began + self._left)
+            whole = reader.handle(began + SLICE)
             took = time.perf_counter() - began
             self._left -= took
             reader.cpu -= took
@@ -74,7 +74,7 @@ class Turns:
                 hosts.append(host)
             else:
                 del self._waiting[host]
-            if not reader.handle(end):
+            if not reader.handle(now + SLICE):
                 self._wait(reader)
             began, now = now, time.perf_counter()
             reader.cpu -= now - began
