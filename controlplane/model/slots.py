@@ -100,13 +100,12 @@ def apart(tables: Tables, shares: Shares) -> dict[str, dict[str, int]]:
             if lane in wanted and wanted[lane].enabled
         )
         astray: dict[str, int] = {}
-        for number, (_, route) in enumerate(routes):
+        common = bits.ALL  # what the lane has on all routes whose share is as large or larger
+        for _, route in reversed(routes):
             mine = owned.get(route, {}).get(lane, 0)
-            wrong = 0
-            for _, larger in routes[number + 1 :]:
-                wrong |= mine & ~owned.get(larger, {}).get(lane, 0)
-            if wrong:
+            if wrong := mine & ~common:
                 astray[route] = wrong.bit_count()
+            common &= mine
         if astray:
             found[lane] = astray
     return found
