@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -19,10 +20,11 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def response(self, status: int = 200, media: str = "application/json", **headers: str) -> Response:
-        """The HTTP response with this body; `headers` are names with _ for -."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return Response(self.model_dump_json(exclude_defaults=True), status, named, media)
+    def response(
+        self, status: int = 200, media: str = "application/json", headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """The HTTP response with this body."""
+        return Response(self.model_dump_json(exclude_defaults=True), status, headers, media)
 
 
 class Mistake(Answer):
@@ -326,8 +328,3 @@ ANSWERS: list[type[BaseModel]] = [
     Alive,
 ]
 """The bodies that operations name; what these are made of comes with them."""
-
-
-def scalar(value: Any) -> Scalar:
-    """`value` as an error shows it."""
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

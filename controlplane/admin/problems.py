@@ -38,19 +38,15 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The response that says `detail`; `errors` are the mistakes field by field."""
-    return answer(answers.Problem(**_said(status, detail, errors)), headers)
+    return answers.Problem(**_said(status, detail, errors)).response(status, MEDIA_TYPE, headers)
 
 
 def not_ready(
     detail: str, errors: Iterable[Problem], store: answers.Store, sources: list[answers.Source]
 ) -> Response:
     """The response of a probe of readiness that fails."""
-    return answer(answers.NotReady(**_said(503, detail, errors), store=store, sources=sources))
-
-
-def answer(body: answers.Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """A problem as a response."""
-    return Response(body.model_dump_json(exclude_defaults=True), body.status, headers, MEDIA_TYPE)
+    body = answers.NotReady(**_said(503, detail, errors), store=store, sources=sources)
+    return body.response(503, MEDIA_TYPE)
 
 
 def _said(status: int, detail: str, errors: Iterable[Problem]) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.lanes import LaneMeaning
 from controlplane.translate.messages import ADS, pack, struct
 
-LUA = "envoy.filters.http.lua"
 LUA_TYPE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
 IDEMPOTENT = "local IDEMPOTENT = {GET=true, HEAD=true, OPTIONS=true, PUT=true, DELETE=true, TRACE=true}"
 

@@ -9,7 +9,6 @@ from controlplane.translate.messages import safe
 
 MARK_PREFIX = "x-laneway-"
 UNREACHED_HEADER = "x-laneway-unreached"
-REASON_HEADER = "x-laneway-reason"
 SERVED_HEADER = "x-laneway-served"
 LANE_HEADER = "x-laneway-lane"
 PHASE_HEADER = "x-laneway-phase"
