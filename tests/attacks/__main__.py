@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="attacks whose name has this text")
     parser.add_argument("--alone", action="store_true", help="without the harmless client to compare with")
     given = parser.parse_args()
-    print("| attack | read | connections | longest | p99 | harmless p99 | memory | ended | log |")
+    print("| attack | sent | connections | longest | p99 | harmless p99 | memory | ended | log |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | --- | --- | ---: |")
     with tempfile.TemporaryDirectory() as directory:
         for name in ATTACKS:

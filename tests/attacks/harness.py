@@ -86,12 +86,6 @@ class Server:
         return {line.rpartition(" ")[0].strip("{}"): float(line.rpartition(" ")[2]) for line in found}
 
     @property
-    def read(self) -> int:
-        """Bytes that the process has read so far."""
-        lines = Path(f"/proc/{self.pid}/io").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("rchar:"))
-
-    @property
     def rss(self) -> float:
         """Resident memory in MiB."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
@@ -141,7 +135,7 @@ class Run:
     p99: float
     longest: float
     lost: int
-    read: int
+    sent: int
     connections: int
     tries: int
     before: float
@@ -167,13 +161,11 @@ def run(
             figures()
         with probing(server, seconds, first=1000) as figures:
             before = peak = server.rss
-            read = server.read
             given = {"xds": server.xds, "seconds": seconds, "size": size, "rate": rate}
             attacking = _spawn("attacks", attack, *_options(given), core=1)
             while attacking.poll() is None:
                 peak = max(peak, server.rss)
                 time.sleep(0.05)
-            read = server.read - read
             attacked = _figures(attacking)
             latency = figures()
         until = time.monotonic() + rest
@@ -188,7 +180,7 @@ def run(
             p99=latency["p99"],
             longest=latency["max"],
             lost=int(latency["lost"]),
-            read=read,
+            sent=attacked["sent"],
             connections=attacked["connections"],
             tries=attacked["tries"],
             before=before,
@@ -215,7 +207,7 @@ def compare(
     verdicts = Counter[bool]()
     while max(verdicts.values(), default=0) <= rounds // 2:
         attacks.append(run(attack, transport, log, seconds=seconds, size=size))
-        rate = attacks[-1].read / seconds
+        rate = attacks[-1].sent / seconds
         calm.append(run(HARMLESS, transport, log, seconds=seconds, size=size, rate=rate, rest=0.0))
         verdicts[harmed(attacks[-1], calm[-1])] += 1
     return median(attacks), median(calm)
@@ -233,7 +225,7 @@ def row(name: str, attack: Run, calm: Run | None) -> str:
     bad = " **!**" if calm is not None and harmed(attack, calm) else ""
     cells = [
         name,
-        f"{attack.read / 1024:,.0f} KiB",
+        f"{attack.sent / 1024:,.0f} KiB",
         f"{attack.connections}",
         f"{attack.longest:,.0f} ms",
         f"{attack.p99:,.1f} ms{bad}",
