@@ -1,4 +1,6 @@
-"""Batching of bursts: the first event is handled at once, those that follow closely together."""
+"""Batching of bursts of events: the first event is handled at once, and events that follow soon after are
+handled in one call.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,11 @@ T = TypeVar("T")
 
 
 class Debounce(Generic[T]):
-    """Collects marks and hands them to `flush` in one call. quiet, longest: seconds.
+    """Collects what was marked and hands it to `flush` in one call. `quiet` and `longest` are seconds.
 
-    A mark when nothing was flushed for `quiet` goes out in the next turn of the event loop, with everything
-    else that is marked in this one. Marks that follow within `quiet` wait until no more come for `quiet`, but
-    no longer than `longest` after the first of them.
+    If nothing was flushed for the last `quiet` seconds, a mark is flushed in the next turn of the event loop,
+    together with everything else that is marked in the current turn. Otherwise marks wait until no new mark
+    has come for `quiet` seconds, but never longer than `longest` seconds after the first of them.
     """
 
     def __init__(self, flush: Callable[[set[T]], None], *, quiet: float, longest: float) -> None:
@@ -25,7 +27,9 @@ class Debounce(Generic[T]):
         self._first = self._last = self._flushed = float("-inf")
 
     def mark(self, *what: T) -> None:
-        """Note that `what` changed. Without a running event loop nobody listens and nothing happens."""
+        """Note that `what` changed. Without a running event loop there is no listener, and the call does
+        nothing.
+        """
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -41,7 +45,7 @@ class Debounce(Generic[T]):
             self._handle = loop.call_later(self._quiet, self._due)
 
     def _due(self) -> None:
-        """Flush, or wait on where more was marked in the meantime: one timer serves a whole burst."""
+        """Flush, or wait again if more was marked meanwhile. One timer serves a whole burst."""
         loop = asyncio.get_running_loop()
         due = min(self._last + self._quiet, self._first + self._longest)
         if loop.time() >= due:
@@ -50,7 +54,7 @@ class Debounce(Generic[T]):
             self._handle = loop.call_at(due, self._due)
 
     def now(self) -> None:
-        """Flush what waits, if anything does."""
+        """Flush the marks that wait, if there are any."""
         if self._handle is None:
             return
         self._handle.cancel()
@@ -60,7 +64,7 @@ class Debounce(Generic[T]):
         self._flush(marks)
 
     def close(self) -> None:
-        """Forget what waits."""
+        """Forget the marks that wait."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

@@ -1,7 +1,7 @@
-"""Text of others (proxies, registries, clients) made harmless for a terminal and a log.
+"""Makes text from outside (proxies, registries, clients) safe to print on a terminal and in a log.
 
 An escape sequence in a node id would move the cursor, recolour or rewrite what an operator reads; a line
-break would forge a log line; a mark of direction would turn a name round.
+break would forge a log line; a bidirectional control character would reverse a name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""YAML to a tree of nodes that know their place, within bounds: what definitions and files of services share.
+"""Parses YAML, within bounds, into a tree of nodes that know their line and column.
 
-It is read from the parser's events, not with a constructor: duplicate keys, tags, and what aliases would make
-of a small text are seen before anything is built of them. What a scalar means is for the reader to say.
+Definitions and the files of the file source are both read this way. The tree is built from the parser's
+events and not by a YAML constructor, so that duplicate keys, tags and aliases that expand to a huge document
+are refused before anything is built from them. The caller decides what a scalar means.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FLATTER = "no document needs that; check the brackets and the indentation"
 
 
 class Fault(Exception):
-    """What is wrong at which field (`services[0].name`, "" for the whole), in which line and column."""
+    """A mistake in a text: the field (`services[0].name`, "" for the whole text), the line and the column."""
 
     def __init__(self, message: str, remedy: str, line: int, column: int, at: str = "") -> None:
         super().__init__(message)
@@ -33,7 +34,7 @@ class Fault(Exception):
 
 @dataclass(slots=True)
 class Node:
-    """Where it begins, and how many nodes and levels it has with all that is in it."""
+    """One node: where it begins, and how many nodes and levels it holds, itself included."""
 
     line: int
     column: int
@@ -43,7 +44,7 @@ class Node:
 
 @dataclass(slots=True)
 class Scalar(Node):
-    """`text` as it was written; `plain`: neither quoted nor a block."""
+    """A scalar: its `text` as written. `plain` means neither quoted nor a block."""
 
     text: str
     plain: bool
@@ -56,7 +57,7 @@ class Items(Node):
 
 @dataclass(slots=True)
 class Fields(Node):
-    """By key: the line of the key, and the value."""
+    """A mapping: for each key the line where the key stands, and its value."""
 
     fields: dict[str, tuple[int, AnyNode]]
 
@@ -65,9 +66,10 @@ AnyNode = Scalar | Items | Fields
 
 
 def nodes(text: str, limit: int, *, aliases: bool) -> Iterator[AnyNode]:
-    """The documents of a YAML (or JSON) text, empty ones left out.
+    """The documents of a YAML (or JSON) text, without the empty ones.
 
-    limit: nodes that a text may have, those behind an alias counted each time. Raises Fault.
+    `limit` is the number of nodes that a text may have; the nodes behind an alias count each time that the
+    alias is used. Raises Fault.
     """
     builder = _Builder(limit, aliases)
     try:
@@ -127,11 +129,11 @@ class _Builder:
 
     def _meant(self, event: yaml.AliasEvent) -> AnyNode:
         if not self._aliases:
-            message = f"*{event.anchor} is an alias, which is not taken here"
+            message = f"*{event.anchor} is an alias, and aliases are not supported here"
             self._refuse(event, message, "write the value out", path=True)
         node = self._anchors.get(event.anchor or "")
         if node is None:
-            message = f"*{event.anchor} is nested too deeply: it is in itself"
+            message = f"*{event.anchor} contains itself"
             self._refuse(event, message, "write the value out")
         return node
 
@@ -165,11 +167,11 @@ class _Builder:
         return bool(self._frames) and isinstance(self._frames[-1][0], Fields) and not self._frames[-1][1]
 
     def _refuse_key(self, event: yaml.Event) -> NoReturn:
-        self._refuse(event, "is a key that is not text", "write names of fields as keys", path=True)
+        self._refuse(event, "is a key, but not text", "write names of fields as keys", path=True)
 
     def _refuse_tag(self, event: Any) -> None:
         if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
-            message = f"{event.tag[:60]} is a tag, which is not taken here"
+            message = f"{event.tag[:60]} is a tag, and tags are not supported here"
             self._refuse(event, message, "leave it out", path=True)
 
     def _refuse(

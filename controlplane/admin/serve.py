@@ -39,7 +39,7 @@ class AdminServer:
         allow_anonymous: bool = False,
         limits: Limits | None = None,
     ) -> None:
-        """Raises ValueError for an address off loopback that anybody could use."""
+        """Raises ValueError for an address outside loopback that anybody could use."""
         check_exposure(host, tokens, allow_anonymous)
         self._app = app
         self._host = host.strip("[]")

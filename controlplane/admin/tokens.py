@@ -101,7 +101,7 @@ def _digest(token: str) -> bytes:
 
 
 def check_exposure(host: str, tokens: object | None, allow_anonymous: bool) -> None:
-    """Raise ValueError for an admin address off loopback that anybody could use."""
+    """Raise ValueError for an admin address outside loopback that anybody could use."""
     if tokens or allow_anonymous:
         return
     try:

@@ -1,7 +1,7 @@
-"""The running control plane: store and catalog feed the plan, the publisher feeds the streams.
+"""The running control plane: it plans from the store and the catalog, and publishes the plan to the streams.
 
-Changes of definitions go through the rollout, which keeps the order over all proxies; changes of the registry
-are published at once, with what the rollout has deployed so far.
+Changes of definitions go through the rollout, which keeps the order over all proxies. Changes of the registry
+are published at once, together with the definitions that the rollout has deployed so far.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ class Laneway:
 
     @property
     def store(self) -> DefinitionStore:
-        """Raises StoreUnavailable until the definitions are loaded: none is not the same as not known."""
+        """Raises StoreUnavailable until the definitions are loaded, because an unread store is not an empty
+        one.
+        """
         if not self._loaded:
             raise StoreUnavailable(self._store.problem or "the definitions are not loaded yet")
         return self._store
@@ -72,9 +74,10 @@ class Laneway:
     # Life.
 
     async def load(self, seed: bytes | None = None) -> None:
-        """Open the store and wait until that works. `seed` are documents for a store that is empty.
+        """Open the store; try again until that succeeds. `seed` holds the documents for a store that is
+        empty.
 
-        Raises DefinitionError where the seed is wrong.
+        Raises DefinitionError if the seed is wrong.
         """
         store = self._store
         await self._patiently(store.open)
@@ -89,7 +92,7 @@ class Laneway:
         log.info("definitions are loaded", revision=store.current.revision)
 
     async def _patiently(self, act: Callable[[], Awaitable[object]]) -> None:
-        """`act` on the store until that works; the log says what is waited for."""
+        """Call `act` until the store answers, and log the reason while it does not."""
         said = ""
         while True:
             try:
@@ -98,11 +101,13 @@ class Laneway:
             except StoreUnavailable as error:
                 if str(error) != said:
                     said = str(error)
-                    log.error("the definitions cannot be loaded; waiting", reason=said)
+                    log.error("the definitions cannot be loaded; trying again", reason=said)
             await asyncio.sleep(STORE_RETRY)
 
     async def run(self) -> None:
-        """Follow sources and definitions until cancelled; proxies are let in when each source has synced."""
+        """Follow sources and definitions until cancelled. Proxies get configuration once every source has
+        synced.
+        """
         self.catalog.subscribe(self._services_changed)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.catalog.run(), name="sources")
@@ -152,7 +157,7 @@ class Laneway:
         return self.catalog.services[self._names.resolve(name)]
 
     def _wanted(self) -> Plan:
-        """The plan as it is once every lane has been rolled out."""
+        """The plan of the stored definitions, as if every change had been rolled out."""
         definitions, services = self.store.current.definitions, self.catalog.services
         kept = self._defined
         if kept is None or kept[0] is not definitions or kept[1] is not services:
@@ -163,7 +168,7 @@ class Laneway:
         return kept[2]
 
     def _served(self) -> Plan:
-        """The plan that proxies are sent; the wanted one until there is one."""
+        """The plan that was sent to proxies; before the first publication, the wanted plan."""
         return self.publisher.plan if self.xds.ready else self._wanted()
 
     def matches(self, lane_name: str) -> list[tuple[str, list[ServiceMatch]]]:
@@ -172,7 +177,7 @@ class Laneway:
     async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
         plan = self._wanted() if wanted else self._served()
         asked = Request(request.method, request.host, request.path, request.headers)
-        # Ten thousand lanes on the largest headers take seconds, in which the proxies are to be served.
+        # Ten thousand lanes and the largest headers take seconds; the event loop serves proxies meanwhile.
         return await asyncio.to_thread(explain, plan, request.gateway, asked)
 
     def proxies(self, node: str | None = None) -> list[Proxy]:

@@ -1,4 +1,4 @@
-"""Logs: one structured line an event, on standard error, also for what libraries say."""
+"""Logs: one structured line for each event, on standard error, libraries included."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import structlog
 from controlplane.printable import printable
 
 QUIET = ("uvicorn", "httpx", "httpcore", "watchfiles", "nacos", "do-sdk-process", "apscheduler")
-"""Libraries whose informational lines are of no use to who runs a control plane."""
+"""Libraries whose informational lines do not help an operator of the control plane."""
 
 SILENT = ("uvicorn.error",)
-"""Warns of every request that is none; the admin API counts them and tells of them together."""
+"""Warns of every malformed request; the admin API counts these itself and logs a summary."""
 
 VALUE_LENGTH = 4096
-"""Characters of one text in a log line; what others say may be longer."""
+"""Longest text in a log line, in characters. Text from clients may be longer and is cut."""
 
 
 def _short(_: Any, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    """No line fills the disk. JSON escapes by itself what is not printable."""
+    """Cut long texts, so that no line fills the disk. The JSON renderer escapes what is not printable."""
     return {
         key: f"{value[:VALUE_LENGTH]}… ({len(value)} characters)"
         if isinstance(value, str) and len(value) > VALUE_LENGTH
@@ -32,7 +32,7 @@ def _short(_: Any, __: str, event: structlog.types.EventDict) -> structlog.types
 
 
 def _harmless(_: Any, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    """What others say can neither steer a terminal nor forge a line."""
+    """Escape texts, so that no client can control the terminal or forge a log line."""
     return {
         printable(key): printable(value) if isinstance(value, str) else value
         for key, value in _short(None, "", event).items()

@@ -1,4 +1,4 @@
-"""Memory of a process that holds a large, mostly immutable state and sends much of it at a time."""
+"""Memory settings for a process that holds a large, mostly immutable state and sends much of it at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALLOCATOR = {_TRIM_THRESHOLD: 64 << 20, _TOP_PAD: 4 << 20, _MMAP_THRESHOLD: 32 <
 
 
 def tune() -> None:
-    """Leave what is imported alone, look through the rest less often, keep freed memory for the next reply.
+    """Collect garbage less often and never among imported modules; keep freed memory for the next reply.
 
     A thousand streams that come back at once make few cycles and many objects: with CPython's thresholds the
     collector takes a tenth of the time. Replies of half a megabyte, given back to the system and taken again
@@ -32,7 +32,7 @@ def tune() -> None:
 
 
 INTERVAL = 2.0
-"""Seconds between two looks at what is free."""
+"""Seconds between two checks of how much memory is free."""
 KEPT = 32 << 20
 """Bytes of freed memory that are kept for the next replies."""
 
@@ -58,10 +58,10 @@ class _Mallinfo(ctypes.Structure):
 
 
 async def give_back() -> None:
-    """Give memory that was freed back to the system, when it has not been used again for a while.
+    """Return freed memory to the system when the process has not used it again for a while.
 
-    The allocator keeps what lies between blocks that are in use: after a client that made the process hold a
-    lot, for ever. Runs until it is cancelled; without glibc it does nothing.
+    The allocator keeps free memory that lies between blocks in use, so a client that once made the process
+    hold much memory would enlarge it for ever. Runs until it is cancelled; without glibc it does nothing.
     """
     libc = ctypes.CDLL(None)
     info, trim = getattr(libc, "mallinfo2", None), getattr(libc, "malloc_trim", None)

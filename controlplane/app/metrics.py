@@ -1,4 +1,6 @@
-"""What /metrics shows: read from the running parts when it is asked for, so that nothing is counted twice."""
+"""The metrics of /metrics. They are read from the running parts at each scrape, so that nothing is counted
+twice.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ class LanewayCollector(Collector):
         self._laneway = laneway
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: so that registering does not collect."""
+        """Return nothing, so that registering the collector does not collect."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
@@ -98,10 +100,10 @@ class LanewayCollector(Collector):
     def _registry(self) -> Iterable[Metric]:
         families = {
             "connected": GaugeMetricFamily(
-                "laneway_source_connected", "1 while a registry is heard", labels=["source"]
+                "laneway_source_connected", "1 while the connection to a registry works", labels=["source"]
             ),
             "synced": GaugeMetricFamily(
-                "laneway_source_synced", "1 once a registry was read", labels=["source"]
+                "laneway_source_synced", "1 once a registry was read completely", labels=["source"]
             ),
             "services": GaugeMetricFamily("laneway_services", "Services of a registry", labels=["source"]),
             "instances": GaugeMetricFamily("laneway_instances", "Instances of a registry", labels=["source"]),
@@ -112,7 +114,7 @@ class LanewayCollector(Collector):
             ),
         }
         problem = GaugeMetricFamily(
-            "laneway_source_problem", "1 while something a registry says cannot be used", labels=["source"]
+            "laneway_source_problem", "1 while an entry of a registry cannot be used", labels=["source"]
         )
         refused = GaugeMetricFamily(
             "laneway_refused_instances",
@@ -133,7 +135,7 @@ class LanewayCollector(Collector):
         status = self._laneway.store_status()
         yield GaugeMetricFamily(
             "laneway_store_problem",
-            "1 while the definitions that are served may not hold or cannot be changed, see /readyz",
+            "1 while the store has a problem: definitions may be stale or read-only, see /readyz",
             float(bool(status.problem)),
         )
         yield GaugeMetricFamily(
@@ -142,7 +144,7 @@ class LanewayCollector(Collector):
         try:
             store = self._laneway.store
         except StoreUnavailable:
-            return  # not loaded yet: nothing would say that there is none
+            return  # Not loaded yet; a 0 would say that there are no definitions.
         stored = store.current
         definitions = stored.definitions
         if store.snapshot_revision is not None:

@@ -1,4 +1,4 @@
-"""From settings to the parts that they choose: the store, the registry sources, the tokens."""
+"""Builds the parts that the settings choose: the store, the registry sources, the transport."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from controlplane.store.sqlite import SQLiteStore
 from controlplane.xds.bounds import Bounds
 
 CONNECTION_AGE = 1800.0
-"""Seconds until a connection is asked to go elsewhere, so that replicas share the proxies again."""
+"""Seconds after which a connection is asked to reconnect, so that proxies spread over replicas again."""
 
 
 def store_of(settings: Settings) -> DefinitionStore:
@@ -39,9 +39,10 @@ def sqlite_of(settings: Settings) -> Path:
 
 
 def snapshots_of(settings: Settings) -> Snapshots:
-    """Where the last snapshot of definitions is: beside the file, and in the state directory if there is one.
+    """Where the last snapshot of definitions is kept: beside the store, and in the state directory if one is
+    set.
 
-    A directory may be lost as a whole, and so may a disk: both places are looked at.
+    Two places, because a whole directory or disk can be lost.
     """
     if settings.store == "nacos":
         name, paths = f"nacos:{settings.nacos_namespace}/{GROUP}", []
@@ -54,7 +55,9 @@ def snapshots_of(settings: Settings) -> Snapshots:
 
 
 def sources_of(settings: Settings) -> list[Source]:
-    """Every registry source that is set up. There may be none: nodes then speak for themselves."""
+    """Every registry source that is configured. Without any, only the node metadata of sidecars names
+    services.
+    """
     sources: list[Source] = []
     if settings.services is not None:
         sources.append(FileSource(settings.services))
@@ -64,7 +67,7 @@ def sources_of(settings: Settings) -> list[Source]:
 
 
 def transport_of(settings: Settings, connections: int) -> MakeTransport:
-    """What makes the gRPC server of the xDS port. connections: as many as there are descriptors for."""
+    """The factory of the gRPC server of the xDS port. `connections` is its limit."""
     limits = Limits(
         max_connection_age=CONNECTION_AGE,
         largest_request=settings.xds_request_bytes,
@@ -87,12 +90,12 @@ def bounds_of(settings: Settings) -> Bounds:
 
 
 def last_known_of(settings: Settings) -> LastKnown | None:
-    """Where the services known last are kept, if they are."""
+    """The file that keeps the last known services, or None if no state directory is set."""
     return LastKnown(settings.state_dir) if settings.state_dir is not None else None
 
 
 def nacos_of(settings: Settings) -> NacosConfig:
-    """Where the Nacos servers are and how to be let in."""
+    """Addresses of the Nacos servers, and credentials."""
     return NacosConfig(
         server_addresses=settings.nacos,
         namespace=settings.nacos_namespace,

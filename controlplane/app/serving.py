@@ -25,7 +25,7 @@ from controlplane.registry.catalog import Catalog
 log = structlog.get_logger("laneway")
 
 STREAM_GRACE = 1.0
-"""Seconds that streams have to end at a stop."""
+"""Seconds that streams get to end when the process stops."""
 
 
 class StartError(Exception):
@@ -33,9 +33,9 @@ class StartError(Exception):
 
 
 async def run(settings: Settings, seed: bytes | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. `seed` are documents for a store that is empty.
+    """Serve until SIGTERM or SIGINT. `seed` holds the documents for a store that is empty.
 
-    Raises StartError where an address, a file or the seed is not usable.
+    Raises StartError if an address, a file or the seed cannot be used.
     """
     logs.configure(settings.log_format, settings.log_level)
     memory.tune()
@@ -88,20 +88,22 @@ def _tokens(settings: Settings) -> Tokens | None:
 
 
 def _reload(tokens: Tokens | None) -> None:
-    """SIGHUP: what files say of secrets is read anew. What cannot be read leaves all as it was."""
+    """Handle SIGHUP: read the files with secrets again. If one cannot be read, the former secrets stay in
+    force.
+    """
     if tokens is None:
-        log.info("SIGHUP: there is no token file to read anew")
+        log.info("SIGHUP: no token file is configured, so nothing was reloaded")
         return
     try:
         names = tokens.reload()
     except (OSError, ValueError) as error:
-        log.error("SIGHUP: the token file cannot be used; the former tokens hold", reason=str(error))
+        log.error("SIGHUP: the token file cannot be used; the former tokens stay valid", reason=str(error))
     else:
-        log.info("SIGHUP: the token file was read anew", names=names)
+        log.info("SIGHUP: the token file was reloaded", names=names)
 
 
 def _descriptors(settings: Settings) -> descriptors.Shares:
-    """The connections that each port may have, by the limit of open files."""
+    """How many connections each port may have under the limit of open files."""
     share = descriptors.shares(descriptors.raise_limit(), settings.admin_connections)
     for port, given, wanted in (
         ("admin API", share.admin, settings.admin_connections),
@@ -109,7 +111,7 @@ def _descriptors(settings: Settings) -> descriptors.Shares:
     ):
         if given < wanted:
             log.warning(
-                f"the limit of open files is low: the {port} takes fewer connections (raise `ulimit -n`)",
+                f"open files are limited: the {port} takes fewer connections than set (raise `ulimit -n`)",
                 connections=given,
                 wanted=wanted,
             )
@@ -144,7 +146,7 @@ def _admin(settings: Settings, laneway: Laneway, tokens: Tokens | None, connecti
 
 
 async def _listen(settings: Settings, laneway: Laneway, admin: AdminServer) -> None:
-    """Take connections at once: proxies wait for their configuration, /readyz says what is waited for."""
+    """Accept connections at once. Proxies wait for their configuration, and /readyz says for what."""
     try:
         await admin.start()
         await laneway.xds.start(settings.xds)

@@ -1,7 +1,7 @@
-"""Settings of `laneway serve`: command line over environment over the file of `--config` over defaults.
+"""Settings of `laneway serve`, by precedence: command line, environment, file of `--config`, defaults.
 
-Every field is also a variable `LANEWAY_<FIELD>`; those about Nacos go by the `NACOS_*` names that its users
-know, too. In the YAML file the keys are the field names as they stand here.
+Every field is also a variable `LANEWAY_<FIELD>`; those about Nacos can also be given under the
+`NACOS_*` names that its users know. In the YAML file the keys are the field names as they stand here.
 """
 
 from __future__ import annotations
@@ -42,59 +42,74 @@ class Settings(BaseSettings):
     xds_transport: TransportName = Field(
         "laneway", description="gRPC server of the xDS port: laneway (its own) or grpcio (gRPC's library)"
     )
-    xds_connections: int = Field(16_000, ge=1, description="connections to the xDS server, in all")
+    xds_connections: int = Field(
+        16_000, ge=1, description="most connections to the xDS server, all clients together"
+    )
     xds_connections_per_address: int = Field(
-        8_000, ge=1, description="connections to the xDS server of one address"
+        8_000, ge=1, description="most connections to the xDS server from one address"
     )
     xds_connection_cpu: float = Field(
-        0.5, gt=0, description="share of a core that the requests of one xDS connection may take"
+        0.5,
+        gt=0,
+        description="most that the requests of one xDS connection may use, as a share of a CPU core",
     )
-    xds_request_bytes: int = Field(16 << 20, ge=1 << 16, description="size of one xDS request")
-    xds_streams: int = Field(20_000, ge=1, description="open xDS streams, in all")
-    xds_streams_per_node: int = Field(200, ge=1, description="open xDS streams of one node id")
+    xds_request_bytes: int = Field(16 << 20, ge=1 << 16, description="largest xDS request")
+    xds_streams: int = Field(20_000, ge=1, description="most open xDS streams, all clients together")
+    xds_streams_per_node: int = Field(200, ge=1, description="most open xDS streams of one node id")
     xds_names_per_stream: int = Field(
-        50_000, ge=1, description="names of resources that one xDS stream may subscribe to"
+        50_000, ge=1, description="most resource names that one xDS stream may subscribe to"
     )
-    xds_node_bytes: int = Field(256 << 10, ge=1 << 10, description="size of the node in an xDS request")
-    xds_status_bytes: int = Field(16 << 20, ge=1 << 10, description="size of an answer of client status")
+    xds_node_bytes: int = Field(256 << 10, ge=1 << 10, description="largest node in an xDS request")
+    xds_status_bytes: int = Field(
+        16 << 20, ge=1 << 10, description="largest answer of the client status service (CSDS)"
+    )
     admin: str = Field("127.0.0.1:18080", description="address:port of the admin API")
     services: Path | None = Field(None, description="file or directory of the file source")
     definitions: Path | None = Field(None, description="applied at start if the store is empty")
     store: str = Field("sqlite:laneway.db", description="sqlite:PATH, memory or nacos")
     state_dir: Path | None = Field(
         None,
-        description="directory for the services known last and the Nacos SDK's files; none: not kept",
+        description="directory for the last known services and the Nacos SDK's files; unset: not kept",
     )
     token_file: Path | None = Field(
         None,
         description="file of `name: token` lines for the admin API",
         validation_alias=AliasChoices("token_file", "laneway_token_file", "laneway_admin_tokens"),
     )
-    admin_allow_anonymous: bool = Field(False, description="serve the admin API off loopback without tokens")
-    admin_hosts: Names = Field(
-        (), description="names by which the admin API is called, besides localhost and its address"
+    admin_allow_anonymous: bool = Field(
+        False, description="serve the admin API without tokens on an address other than loopback"
     )
-    admin_connections: int = Field(256, ge=16, le=65_536, description="connections to the admin API, in all")
+    admin_hosts: Names = Field(
+        (), description="host names under which clients call the admin API, besides localhost and its address"
+    )
+    admin_connections: int = Field(
+        256, ge=16, le=65_536, description="most connections to the admin API, all clients together"
+    )
     admin_connections_per_address: int = Field(
-        64, ge=1, description="connections to the admin API of one address"
+        64, ge=1, description="most connections to the admin API from one address"
     )
     admin_header_time: float = Field(
-        10.0, gt=0, le=3600, description="how long the headers of a request to the admin API may take"
+        10.0,
+        gt=0,
+        le=3600,
+        description="how long a client of the admin API may take to send the headers of a request",
     )
     admin_body_time: float = Field(
         30.0,
         gt=0,
         le=3600,
-        description="how long the body may take then, or a client takes no answer",
+        description="how long a client of the admin API may take to send the body or to read the answer",
     )
     admin_failed_logins: int = Field(
-        10, ge=1, description="wrong tokens that one address may give in a minute"
+        10, ge=1, description="most wrong tokens that one address may send in a minute"
     )
     lane_drain: float = Field(
-        5.0, ge=0, description="how long a lane that is switched off still works at sidecars"
+        5.0, ge=0, description="how long sidecars still honour a lane after it was switched off"
     )
     empty_hold: float = Field(
-        300.0, ge=0, description="how long the last good base set of a lost source is served"
+        300.0,
+        ge=0,
+        description="how long the last good base instances are served after their source lost them",
     )
     trial_wait: float = Field(
         0.5,
@@ -103,11 +118,12 @@ class Settings(BaseSettings):
         "proxies that get it first, before others are asked; 0: it goes to all at once",
     )
     tag_keys: Names = Field(
-        (), description="metadata keys that hold the tag, in order; empty: the built-in ones"
+        (),
+        description="metadata keys of the tag, the first one present counts; empty: the built-in keys",
     )
-    log_format: Literal["console", "json"] = Field("console", description="how log lines look")
+    log_format: Literal["console", "json"] = Field("console", description="format of log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least severe line shown"
+        "info", description="lowest level of log lines that are written"
     )
 
     nacos: Names = Field(
@@ -116,7 +132,9 @@ class Settings(BaseSettings):
     nacos_namespace: str = Field("public", validation_alias=_nacos("nacos_namespace"))
     nacos_groups: Names = Field(("DEFAULT_GROUP",), validation_alias=_nacos("nacos_groups", "nacos_group"))
     nacos_services: Names = Field(
-        (), description="names or patterns; empty: all", validation_alias=_nacos("nacos_services")
+        (),
+        description="names or patterns of services; if empty, all",
+        validation_alias=_nacos("nacos_services"),
     )
     nacos_username: str = Field("", validation_alias=_nacos("nacos_username"))
     nacos_password: str = Field("", repr=False, validation_alias=_nacos("nacos_password"))
@@ -169,7 +187,7 @@ class Settings(BaseSettings):
     def _consistent(self) -> Settings:
         if not is_loopback(endpoint(self.admin)[0]) and not (self.token_file or self.admin_allow_anonymous):
             raise ValueError(
-                f"the admin address {self.admin} is off loopback: give --admin-tokens FILE, "
+                f"the admin address {self.admin} is not a loopback address: give --admin-tokens FILE, "
                 "or --admin-allow-anonymous if everyone who reaches it may change traffic"
             )
         if not self.nacos_tls and any(one.startswith("https://") for one in self.nacos):

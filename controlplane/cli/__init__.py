@@ -1,4 +1,4 @@
-"""The `laneway` command. Modules here import what is heavy (httpx, pydantic, yaml, rich) inside functions, so
+"""The `laneway` command. Modules import heavy libraries (httpx, pydantic, yaml, rich) inside functions, so
 that `laneway --help` and completion start fast."""
 
 from __future__ import annotations

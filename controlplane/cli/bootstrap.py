@@ -1,4 +1,4 @@
-"""`laneway bootstrap edge|sidecar|grpc`: what an Envoy (`envoy -c`), or a gRPC client, is started with."""
+"""`laneway bootstrap edge|sidecar|grpc`: the bootstrap of an Envoy (`envoy -c`) or of a gRPC client."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from controlplane.cli.output import fail
 
 
 class Capture(StrEnum):
-    """How a sidecar gets the traffic: as the applications' HTTP proxy, or by redirected connections."""
+    """How traffic reaches a sidecar: it is the applications' HTTP proxy, or connections are redirected."""
 
     PROXY = "proxy"
     REDIRECT = "redirect"
 
 
 class Encoding(StrEnum):
-    """What the bootstrap is written in; Envoy reads both."""
+    """Format of the bootstrap; Envoy reads both."""
 
     YAML = "yaml"
     JSON = "json"
@@ -35,9 +35,7 @@ Xds = Annotated[
 ]
 AdminPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of Envoy's own admin interface.")]
 AdminAddress = Annotated[str, typer.Option(help="Its address; keep it on loopback.")]
-NodeId = Annotated[
-    str, typer.Option(help="Node id; one of its own for each Envoy. [default: from name and host]")
-]
+NodeId = Annotated[str, typer.Option(help="Node id, different for each Envoy. [default: from name and host]")]
 File = Annotated[Path | None, typer.Option("--file", "-f", help="Write here instead of to standard output.")]
 Form = Annotated[Encoding, typer.Option("--output", "-o", help="yaml or json.")]
 
@@ -52,10 +50,10 @@ def edge(
     admin_address: AdminAddress = "127.0.0.1",
     max_connections: Annotated[
         int,
-        typer.Option(min=1, max=10_000_000, help="Connections of clients; keep it below `ulimit -Hn`."),
+        typer.Option(min=1, max=10_000_000, help="Most connections of clients; keep it below `ulimit -Hn`."),
     ] = EdgeLimits().connections,
     max_heap: Annotated[
-        int, typer.Option(min=64, max=1_048_576, help="MiB of memory; near it, requests are refused.")
+        int, typer.Option(min=64, max=1_048_576, help="Most memory in MiB; near it, Envoy refuses requests.")
     ] = EdgeLimits().heap,
     output: Form = Encoding.YAML,
     file: File = None,

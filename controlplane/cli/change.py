@@ -24,7 +24,7 @@ FileOption = Annotated[
 def read_documents(files: list[str]) -> bytes:
     """All documents of `files` as one YAML stream, directories in the order of their names.
 
-    Ends the command with USAGE where something cannot be read.
+    Ends the command with exit code USAGE if a file cannot be read.
     """
     texts: list[str] = []
     for name in files:
@@ -36,7 +36,7 @@ def read_documents(files: list[str]) -> bytes:
             sorted(one for one in path.rglob("*") if one.suffix in FILE_ENDINGS) if path.is_dir() else [path]
         )
         if not members:
-            fail(f"{name} holds no file that ends in {', '.join(FILE_ENDINGS)}", Exit.USAGE)
+            fail(f"{name} contains no file that ends in {', '.join(FILE_ENDINGS)}", Exit.USAGE)
         for member in members:
             try:
                 texts.append(member.read_text(encoding="utf-8"))
@@ -96,7 +96,7 @@ def delete(
 
 
 def _delete_files(client: Client, files: list[str]) -> None:
-    """Delete what `files` define, children before what they belong to; what is absent is passed over."""
+    """Delete what `files` define, children before their parents; skip what does not exist."""
     import yaml
 
     try:
@@ -130,7 +130,7 @@ def enable(lane: LaneArgument, server: Server = DEFAULT_SERVER, token: Token = "
 
 
 def disable(lane: LaneArgument, server: Server = DEFAULT_SERVER, token: Token = "") -> None:
-    """Switch a lane off: its requests go to base once those under way are through."""
+    """Switch a lane off: its requests go to base, after those in flight have ended."""
     _switch(lane, "disable", server, token)
 
 

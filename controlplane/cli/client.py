@@ -1,4 +1,4 @@
-"""The REST client of the commands: one connection to the admin API, errors told as people need them."""
+"""The REST client of the commands: one connection to the admin API, and errors printed for people."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def segment(name: str) -> str:
 
 
 class Client:
-    """Calls to one control plane. Every method ends the command with a message where the call fails."""
+    """Calls to one control plane. Every method ends the command with a message if the call fails."""
 
     def __init__(self, server: str, token: str = "") -> None:
         import httpx
@@ -32,7 +32,7 @@ class Client:
         self._server = address
         self._noticed = ""
         try:
-            # The admin API is called directly: a proxy in the environment is for the applications' calls.
+            # A proxy in the environment (HTTP_PROXY) is meant for the applications, not for the admin API.
             self._http = httpx.Client(base_url=address, headers=headers, timeout=TIMEOUT_S, trust_env=False)
         except httpx.InvalidURL as error:
             fail(f"--server {server!r} is not a URL: {error}", Exit.USAGE)
@@ -55,17 +55,17 @@ class Client:
         return self.get(path)["items"]
 
     def text(self, path: str) -> str:
-        """The body at `path`, as it is."""
+        """The body at `path`, unparsed."""
         return self.checked(self.request("GET", path)).text
 
     def send(self, method: str, path: str, body: Any = None, content: bytes | None = None) -> Any:
-        """Send a change; the JSON of the answer, or None where there is none. `content` is YAML."""
+        """Send a change; returns the JSON of the answer, or None if it is empty. `content` is YAML."""
         headers = {"content-type": YAML} if content is not None else None
         response = self.checked(self.request(method, path, json=body, content=content, headers=headers))
         return response.json() if response.content else None
 
     def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        """The bare response. Ends the command with UNREACHABLE if there is none."""
+        """The bare response. Ends the command with exit code UNREACHABLE if no response comes."""
         import httpx
 
         try:
@@ -77,20 +77,20 @@ class Client:
                 Exit.UNREACHABLE,
             )
         reason = response.headers.get(READ_ONLY, "")
-        if reason and reason != self._noticed and response.status_code < 400:  # errors say it themselves
+        if reason and reason != self._noticed and response.status_code < 400:  # a problem says it itself
             self._noticed = reason
             notice(f"the control plane is read-only: {reason}")
         return response
 
     def checked(self, response: httpx.Response) -> httpx.Response:
-        """`response` itself if it is a good one; else the command ends with its problem."""
+        """Return `response` if its status is a success; otherwise end the command and print its problem."""
         if response.status_code >= 400:
             refuse(response)
         return response
 
 
 def refuse(response: httpx.Response) -> NoReturn:
-    """End the command with the problem that `response` tells, field by field, remedies included."""
+    """End the command and print the problem in `response`, field by field, with the remedies."""
     try:
         problem = response.json()
     except ValueError:

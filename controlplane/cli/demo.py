@@ -1,4 +1,4 @@
-"""`laneway demo`: the control plane, an edge and five pods on this machine, and a lane through them."""
+"""`laneway demo`: runs the control plane, an edge and five pods on this machine, with a lane through them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DemoError(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """Where everything of one demo listens, and where its files are."""
+    """The addresses, ports and files of one demo."""
 
     edge: tuple[str, int]
     edge_admin_port: int
@@ -58,7 +58,7 @@ class Plan:
         return f"http://{self.admin[0]}:{self.admin[1]}"
 
     def listening(self) -> Iterator[tuple[str, int, str]]:
-        """Every address and port that must be free, with the option that moves it."""
+        """Every address and port that must be free, with the option that changes it."""
         yield *self.edge, "--edge-port"
         yield "127.0.0.1", self.edge_admin_port, "--edge-admin-port"
         yield *self.xds, "--xds-port"
@@ -90,7 +90,7 @@ def demo(
     source = application or demo_service()
     if not source.is_file():
         fail(f"there is no demo service at {source}; say where it is with --application", Exit.USAGE)
-    # An ordinary `kill` ends the demo as Ctrl-C does, with everything that it started.
+    # SIGTERM ends the demo as Ctrl-C does, and with it every process that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="laneway-demo-") as folder:
         plan = Plan(
@@ -114,7 +114,7 @@ def demo(
 
 
 def demo_service() -> Path:
-    """The service that the pods run: of the checkout, or as the package installs it."""
+    """The service that the pods run: the one of the checkout, else the one that the package installed."""
     in_checkout = Path(__file__).parents[2] / "demo-apps" / "service.py"
     installed = Path(sysconfig.get_path("data")) / "share" / "laneway" / "demo-apps" / "service.py"
     return in_checkout if in_checkout.is_file() else installed
@@ -207,7 +207,7 @@ def start_envoys(plan: Plan, supervisor: Supervisor) -> None:
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Show that `what` is under way, and then how long it took."""
+    """Print `what` while it runs, and then how long it took."""
     out = console()
     began = time.monotonic()
     with out.status(f"{what} …"):
@@ -232,7 +232,7 @@ def ok(http: httpx.Client, url: str) -> bool:
 
 
 def ask(http: httpx.Client, url: str, headers: dict[str, str]) -> tuple[int, str]:
-    """Status and text of a GET; status 0 and the reason where there is no answer."""
+    """Status and text of a GET; status 0 and the reason if no answer comes."""
     import httpx
 
     try:
@@ -269,7 +269,7 @@ def logs(supervisor: Supervisor) -> str:
 
 
 def show_requests(plan: Plan, http: httpx.Client, repeat: int) -> bool:
-    """Send each request `repeat` times and print the first answer, or a wrong one. Whether all were right."""
+    """Send each request `repeat` times; print the first answer, or a wrong one. True if all were right."""
     out = console()
     right = True
     for headers, version in REQUESTS:
@@ -288,7 +288,7 @@ def show_requests(plan: Plan, http: httpx.Client, repeat: int) -> bool:
 
 
 def show_guide(plan: Plan) -> None:
-    """What to try while the demo stays."""
+    """Print what to try while the demo runs."""
     server = "" if plan.admin[1] == 18080 else f" --server {plan.admin_url}"
     laneway = Path(sys.executable).with_name("laneway")
     command = f".venv/bin/{laneway.name}" if laneway.parent.parent.name == ".venv" else str(laneway)
@@ -315,7 +315,7 @@ send 30 % of the requests through the canary versions, whatever they contain (a 
 
 
 def stay(supervisor: Supervisor) -> None:
-    """Return only by an exception: Ctrl-C, or a child that ended by itself."""
+    """Wait until Ctrl-C (KeyboardInterrupt). Raises DemoError if a child ends by itself."""
     while not supervisor.dead():
         time.sleep(0.5)
     raise_dead(supervisor)

@@ -1,4 +1,4 @@
-"""The demo's mesh: which pods there are, what each is told, and the definitions that make the lane."""
+"""The demo's mesh: its pods, the environment of each, and the definitions that make the lane."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Pod:
 
     @property
     def answer(self) -> str:
-        """How it names itself in an answer."""
+        """The name that the pod writes into an answer."""
         return f"{self.name}[{self.address}]" + (f"[config={self.config}]" if self.config else "")
 
 
@@ -124,7 +124,7 @@ def sidecar_bootstrap(pod: Pod, xds: tuple[str, int]) -> dict[str, Any]:
 
 
 def application_environment(pod: Pod) -> dict[str, str]:
-    """The environment of the pod's application: itself, its proxy, and how its agent passes context on."""
+    """Environment of the pod's application: its name, its proxy, and how its agent propagates context."""
     inherited = {
         key: value for key, value in os.environ.items() if key.lower() not in ("no_proxy", "http_proxy")
     }

@@ -1,4 +1,4 @@
-"""`laneway doctor`: checks of what Laneway depends on, told in plain words."""
+"""`laneway doctor`: checks the systems that Laneway depends on."""
 
 from __future__ import annotations
 

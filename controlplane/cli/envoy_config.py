@@ -1,7 +1,7 @@
 """The bootstrap of an Envoy that takes its configuration from Laneway, as plain values.
 
-Only node and ADS matter to the control plane (docs/reference/node-metadata.md); the rest are the settings
-that every Envoy of a mesh wants: statistics with labels, a regex limit that rules fit in, a live connection.
+The control plane needs only the node and ADS (docs/reference/node-metadata.md). The rest are settings that
+every Envoy of a mesh should have: labels for statistics, a regex limit that rules fit in, keep-alive.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ XDS_CLUSTER = "laneway-xds"
 _TIMERS = "envoy.config.overload.v3.ScaleTimersOverloadActionConfig"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
-# First words of Envoy's cluster statistics: they tell where a cluster's name, which may hold dots, ends.
+# First words of Envoy's cluster statistics. They mark where the cluster's name ends, which may contain dots.
 _STATS = (
     "upstream_|membership_|lb_|outlier_detection|circuit_breakers|health_check|internal|external|canary|"
     "retry_or_shadow|update_|assignment_|bind_errors|max_host_weight|version|warming_state|init_fetch|http1|http2|"
@@ -33,8 +33,8 @@ STATS_TAGS = (
     ("laneway.fallback", rf"^cluster\.([^|]+\|[^|]+\|[^>]+>(base|none){_END}"),
 )
 
-# With these labels Envoy takes some 25 us for each of a cluster's 150 statistics before it can be used:
-# those of its traffic are made when there is some, and these, which nothing here uses, never.
+# With these labels Envoy needs some 25 us for each of a cluster's 150 statistics before it is usable.
+# So statistics of traffic are created on first use, and these, which nobody reads, never.
 UNUSED_STATS = (
     ".assignment_",
     ".circuit_breakers.high.",
@@ -59,10 +59,10 @@ _ACTIONS = "envoy.overload_actions"
 
 @dataclass(frozen=True, slots=True)
 class EdgeLimits:
-    """What all clients together may cost an edge; docs/reference/edge-hardening.md.
+    """Bounds on what all clients together may cost an edge; docs/reference/edge-hardening.md.
 
-    `connections` is a number for the whole process and must stay below its limit of open files. `heap` is
-    in MiB.
+    `connections` counts for the whole process and must stay below its limit of open files. `heap` is in
+    MiB.
     """
 
     connections: int = 50_000
@@ -80,11 +80,11 @@ def bootstrap(
     """A whole bootstrap in Envoy's proto3 JSON form.
 
     `cluster` is the gateway's name for an edge, the application for a sidecar. `xds` and `admin` are host and
-    port; a host of `xds` that is no address is resolved by DNS. `limits` are for an edge.
+    port; a host name in `xds` is resolved by DNS. `limits` apply to an edge.
     """
     written = _bootstrap(node_id, cluster, metadata, xds, admin)
     if limits is not None:
-        # The admin interface answers also when clients have taken every connection.
+        # The admin interface answers even when clients use every other connection.
         written["admin"]["ignore_global_conn_limit"] = True
         written["overload_manager"] = _overload_manager(limits)
     return written
@@ -116,7 +116,7 @@ def _overload_manager(limits: EdgeLimits) -> dict[str, Any]:
             ),
         ],
         "actions": [
-            # First go connections that do nothing: from an hour of idleness down to two seconds.
+            # Idle connections are closed first: the idle timeout shrinks from an hour to two seconds.
             action(
                 "reduce_timeouts",
                 {"scaled": {"scaling_threshold": 0.85, "saturation_threshold": 0.95}},
@@ -150,8 +150,9 @@ def _bootstrap(
                 "set_node_on_first_message_only": True,
                 "grpc_services": [{"envoy_grpc": {"cluster_name": XDS_CLUSTER}}],
             },
-            # Without a limit: an Envoy that started before the control plane is not ready until it knows its
-            # routes, instead of ready and empty after 15 s.
+            # No timeout: an Envoy that starts before the control plane must not become ready before it knows
+            # its
+            # routes; with the default of 15 s it would be ready and empty.
             "cds_config": {"resource_api_version": "V3", "ads": {}, "initial_fetch_timeout": "0s"},
             "lds_config": {"resource_api_version": "V3", "ads": {}, "initial_fetch_timeout": "0s"},
         },
@@ -225,7 +226,8 @@ def _xds_cluster(host: str, port: int) -> dict[str, Any]:
             _HTTP_OPTIONS: {
                 "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
                 "explicit_http_config": {
-                    # A control plane that vanished without a word is noticed after 35 s and dialled again.
+                    # If the control plane vanishes without closing the connection, Envoy notices after 35 s
+                    # and reconnects.
                     "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
                 },
             }

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def grpc_bootstrap(node_id: str, application: str, tag: str, xds: str) -> dict[str, Any]:
-    """What the file that GRPC_XDS_BOOTSTRAP names holds. `tag` is empty for base, `xds` is host:port."""
+    """Content of the file that GRPC_XDS_BOOTSTRAP names. `tag` is empty for base, `xds` is host:port."""
     metadata = {"role": "grpc"} | ({"tag": tag} if tag else {})
     return {
         "xds_servers": [

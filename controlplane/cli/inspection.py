@@ -1,4 +1,4 @@
-"""Commands that look into lanes: matches (who would take part) and explain (where a request would go)."""
+"""Commands that inspect lanes: matches (which instances take part), explain (where a request would go)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class By(StrEnum):
-    """By which plan a request is explained."""
+    """The plan by which a request is explained."""
 
     SERVED = "served"
     DEFINITIONS = "definitions"
@@ -40,7 +40,7 @@ def matches(
 
 
 def matches_table(result: dict[str, Any]) -> RenderableType:
-    """The answer of `matches`, one row a service."""
+    """The answer of `matches`, one row for each service."""
     rows = []
     for application in result["applications"]:
         for one in application["services"] or [{"service": "-", "tagged": [], "base": 0, "fallback": False}]:
@@ -49,7 +49,7 @@ def matches_table(result: dict[str, Any]) -> RenderableType:
             if one["fallback"]:
                 goes = "base (fallback)"
             elif one.get("refused"):
-                goes = "nobody: 503, fallback is none"
+                goes = "no instance: 503, fallback is none"
             rows.append(
                 (
                     application["application"],
@@ -66,7 +66,7 @@ def explain(
     gateway: Annotated[str, typer.Option("--gateway", help="Name of the gateway.")],
     path: Annotated[str, typer.Option("--path", help="Path with its query, for example /a?city=hz.")] = "/",
     method: Annotated[str, typer.Option("--method", "-X", help="HTTP method.")] = "GET",
-    host: Annotated[str, typer.Option("--host", help="Host that the request names.")] = "",
+    host: Annotated[str, typer.Option("--host", help="Host header of the request.")] = "",
     header: Annotated[
         list[str], typer.Option("--header", "-H", help="A header as `Name: value`; may be repeated.")
     ] = [],  # noqa: B006 - Typer reads the default, nothing changes it

@@ -22,8 +22,9 @@ Item = dict[str, Any]
 class Kind:
     """One kind of thing that the admin API shows.
 
-    `document` is the kind's name in YAML, None for what is observed and not defined. `parent` names the kind
-    that it lives under and `owner` the field that holds the parent's name. `key` is the field of its name.
+    `document` is the kind's name in YAML, or None if things of the kind are observed and not defined.
+    `parent` is the kind that it belongs to, `owner` the field with the parent's name, `key` the field with
+    its own name.
     """
 
     plural: str
@@ -84,7 +85,7 @@ def yes(value: Any) -> str:
 
 
 def age(time_text: str | None) -> str:
-    """How long ago a time of the API was, in the largest fitting unit; `-` for none."""
+    """How long ago a time of the API was, in the largest fitting unit; `-` if there is none."""
     if not time_text:
         return "-"
     return duration(max(0.0, time.time() - datetime.fromisoformat(time_text).timestamp()))
@@ -122,7 +123,7 @@ CELLS: dict[tuple[str, str], Callable[[Item], str]] = {
     ("lanes", "routes"): lambda item: names(item.get("routes"), "all"),
     ("lanes", "fallback"): fallback_text,
 }
-"""Cells that say a field in another way than `plain` does, by plural and column."""
+"""Functions for cells that `plain` does not format, by plural and column."""
 
 
 def plain(value: Any) -> str:
@@ -170,7 +171,7 @@ def _service(item: Item) -> dict[str, str]:
 
 
 def source_cells(item: Item) -> dict[str, str]:
-    """The cells of a source of services: what it is, and whether it is heard."""
+    """The cells of a source of services: its name, and whether the connection works."""
     problem = item.get("problem") or "-"
     if since := item.get("unreachable_since"):
         problem = f"not heard for {age(since)}: {problem}"
@@ -213,7 +214,7 @@ def _proxy(item: Item) -> dict[str, str]:
 
 
 def _defined(kind: model_kinds.Kind, parent: model_kinds.Kind | None) -> Kind:
-    """A kind of document, as the table of kinds says."""
+    """A kind of document, from the table of kinds."""
     return Kind(
         kind.plural,
         (kind.parameter, *kind.aliases),
@@ -235,7 +236,7 @@ OBSERVED = (
 
 
 def every() -> list[Kind]:
-    """The kinds of documents in the order of their table, then what is observed."""
+    """The kinds of documents in the order of their table, then the observed kinds."""
     from controlplane.model.kinds import KINDS  # the models take a quarter of a second to import
 
     return [*(_defined(kind, KINDS.get(kind.parent)) for kind in KINDS.values()), *OBSERVED]
@@ -247,7 +248,7 @@ def complete(incomplete: str) -> list[str]:
 
 
 def find(word: str) -> Kind:
-    """The kind that `word` names, in any of its forms. Ends the command if there is none."""
+    """The kind that `word` names, singular, plural or short. Ends the command if there is none."""
     lowered = word.lower()
     for kind in every():
         if lowered == kind.plural or lowered in kind.aliases or lowered == (kind.document or "").lower():
@@ -263,7 +264,7 @@ def collection(kind: Kind, parent: str | None = None) -> str:
 
 
 def member(kind: Kind, name: str, parent: str | None = None) -> str:
-    """URL path of one thing. Canonical service ids stand unescaped."""
+    """URL path of one thing. The slashes of canonical service ids are not escaped."""
     from urllib.parse import quote
 
     return (
@@ -283,7 +284,7 @@ def listed(client: Client, kind: Kind, parent: str | None = None) -> list[Item]:
 
 
 def located(client: Client, kind: Kind, name: str, parent: str | None = None) -> tuple[Item, str]:
-    """The one thing called `name` (or `parent/name`) and its URL path. Ends the command if it is not one."""
+    """The one thing called `name` (or `parent/name`) and its URL path. Fails at none or several."""
     if kind.parent is None or parent:
         path = member(kind, name, parent)
         return client.get(path), path

@@ -1,4 +1,4 @@
-"""Assembly of the command line: which function is which command."""
+"""Assembles the command line: which function implements which command."""
 
 from __future__ import annotations
 
@@ -49,4 +49,4 @@ app.command("demo")(demo.demo)
 
 @app.callback()
 def _root() -> None:
-    """Keeps `laneway` a group of commands, whatever their number."""
+    """Make `laneway` a group of commands even if it had only one."""

@@ -9,12 +9,12 @@ import typer
 
 
 class Exit(IntEnum):
-    """What the command's exit status says to a script."""
+    """Exit status of a command, for scripts."""
 
     OK = 0
     FAILED = 1  # refused by the control plane, or not as expected
     USAGE = 2  # wrong arguments; set by Typer too
-    UNREACHABLE = 3  # nobody answers at --server
+    UNREACHABLE = 3  # no answer from --server
 
 
 class Output(StrEnum):

@@ -1,7 +1,7 @@
 """Printing: tables and colours for people, JSON and YAML for machines, errors to standard error.
 
-What is printed comes from proxies, registries and other people: nothing of it is markup, and all of it is
-made printable.
+The texts come from proxies, registries and other people, so none is taken as markup, and all are made
+printable.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def console(stderr: bool = False) -> Console:
 
 
 class Harmless:
-    """What is drawn of `inner`, made printable."""
+    """Draws `inner` with its texts made printable."""
 
     def __init__(self, inner: RenderableType) -> None:
         self._inner = inner
@@ -47,7 +47,7 @@ class Harmless:
 
 
 def _net() -> RenderHook:
-    """What was not made printable before it was printed is caught here."""
+    """The last guard: makes printable what was not made so before."""
     from rich.console import RenderHook
     from rich.control import Control
 
@@ -83,8 +83,8 @@ def write(text: str) -> None:
 
 
 def dump(value: Any, output: Output) -> str:
-    """`value` as JSON or YAML text, keys in the order in which they were given; what is not printable escaped
-    as each of the two has it, so that the value is the same.
+    """`value` as JSON or YAML text, keys in the given order. Characters that are not printable are escaped in
+    the way of the format, so that a parser reads the same value.
     """
     if output is Output.JSON:
         text = json.dumps(value, indent=2, ensure_ascii=False)
@@ -137,5 +137,5 @@ _STYLES = {
 
 
 def style(cell: str) -> str:
-    """The colour of a table cell: states that people look for stand out."""
+    """The colour of a table cell; states that people look for stand out."""
     return _STYLES.get(cell.partition(" ")[0], "")

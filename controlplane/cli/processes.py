@@ -1,4 +1,4 @@
-"""Child processes that are sure to end with their parent, each with a log file of its own."""
+"""Child processes that end with their parent in any case, each with a log file of its own."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ STOP_S = 5.0
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    """What a child runs before exec: ask Linux to kill it when its parent dies, even by SIGKILL."""
+    """Runs in the child before exec: asks Linux to kill the child when its parent dies, even by SIGKILL."""
     if not sys.platform.startswith("linux"):
         return None
-    # Loaded here and not in the child: between fork and exec only what is ready may be used.
+    # Loaded here and not in the child: between fork and exec nothing may be imported.
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
     def ask() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before we asked
+        if os.getppid() != parent:  # the parent died before prctl was called
             os._exit(1)
 
     return ask
@@ -77,7 +77,7 @@ class Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=dict(environment) if environment is not None else None,
-                start_new_session=True,  # Ctrl-C reaches the parent alone, which stops them in order
+                start_new_session=True,  # Ctrl-C reaches only the parent, which stops the children in order
                 preexec_fn=_die_with_parent(),
             )
         child = Child(name, process, path)
@@ -103,7 +103,7 @@ class Supervisor:
 
 
 def _signal(child: Child, number: signal.Signals) -> None:
-    """Send to the child's group, unless the child was already waited for: its id may be another's by then."""
+    """Signal the child's group, unless the child was reaped: its id may then belong to another process."""
     if child.process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.process.pid, number)

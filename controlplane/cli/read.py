@@ -97,7 +97,7 @@ def describe(
 
 
 def export(server: Server = DEFAULT_SERVER, token: Token = "") -> None:
-    """Print every definition as one YAML stream that `laneway apply -f -` takes back."""
+    """Print every definition as one YAML stream, which `laneway apply -f -` accepts."""
     with Client(server, token) as client:
         write(client.text("/v1/export"))
 
@@ -109,7 +109,7 @@ def proxies(
     server: Server = DEFAULT_SERVER,
     token: Token = "",
 ) -> None:
-    """List the connected Envoys with what they were sent and what they took; one in full if named."""
+    """List the connected Envoys: what each was sent and what it acknowledged. With a node id, one in full."""
     if node is not None and output is Output.TABLE and not watch:
         describe("proxies", node, None, None, server, token)
     else:
@@ -124,7 +124,7 @@ def _table(kind: kinds.Kind, value: Any, wide: bool) -> RenderableType:
 
 
 def _with_sources(things: RenderableType, sources: list[dict[str, Any]]) -> RenderableType:
-    """`things`, and below them how the registries stand that they came from."""
+    """`things`, and below them the state of the registries that they came from."""
     from rich.console import Group
 
     columns = ("source", "version", "state", "services", "held", "updated", "problem")
@@ -167,7 +167,7 @@ def _describe_proxy(stream: dict[str, Any]) -> None:
     drift = stream.pop("drift", [])
     out.print(_document(stream))
     if not drift:
-        out.print("no drift: the proxy has all that it asks for in its present version")
+        out.print("no drift: the proxy has the current version of every resource that it subscribes to")
         return
     rows = [
         (one["type"], one["name"], one["state"], one["version"], (one["nack"] or {}).get("message", ""))
@@ -177,7 +177,7 @@ def _describe_proxy(stream: dict[str, Any]) -> None:
 
 
 def _lasting(value: Any) -> Any:
-    """`value` without what changes with the time alone: the ages of sources."""
+    """`value` without the ages of sources, which change all the time."""
     if not isinstance(value, dict) or "sources" not in value:
         return value
     sources = [{key: part for key, part in one.items() if key != "age"} for one in value["sources"]]
@@ -185,7 +185,7 @@ def _lasting(value: Any) -> Any:
 
 
 def _watch(fetch: Callable[[], Any], render: Callable[[Any], RenderableType], output: Output) -> None:
-    """Poll and show each change: a table that redraws itself on a terminal, one more document elsewhere."""
+    """Poll and show each change: a terminal gets a table that is redrawn, a file one more document."""
     from rich.live import Live
 
     out = console()

@@ -27,7 +27,7 @@ def undo(
     server: Server = DEFAULT_SERVER,
     token: Token = "",
 ) -> None:
-    """Take one change back, as a new change."""
+    """Undo one change; the undo is a new change."""
     with Client(server, token) as client:
         client.send("POST", f"/v1/revisions/{segment(revision)}/undo")
     console().print(f"revision {revision} is undone")

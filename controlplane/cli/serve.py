@@ -29,9 +29,7 @@ def serve(
     store: Annotated[
         Text, typer.Option(help="sqlite:PATH, memory or nacos. [default: sqlite:laneway.db]")
     ] = None,
-    state_dir: Annotated[
-        Path | None, typer.Option(help="Keeps the services known last, for a start without the registry.")
-    ] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="Directory of the last known services.")] = None,
     xds: Annotated[Text, typer.Option(help="Address of the xDS server. [default: 127.0.0.1:18000]")] = None,
     xds_transport: Annotated[
         Literal["laneway", "grpcio"] | None,
@@ -41,7 +39,7 @@ def serve(
     admin_tokens: Annotated[Path | None, typer.Option(help="File of `name: token` lines.")] = None,
     admin_allow_anonymous: Annotated[
         bool | None,
-        typer.Option("--admin-allow-anonymous", help="Serve the admin API off loopback without tokens."),
+        typer.Option("--admin-allow-anonymous", help="Serve the admin API beyond loopback without tokens."),
     ] = None,
     admin_hosts: Annotated[
         list[str] | None,
@@ -49,17 +47,17 @@ def serve(
     ] = None,
     lane_drain: Annotated[
         float | None,
-        typer.Option(help="Seconds that a lane still works at sidecars when switched off. [default: 5]"),
+        typer.Option(help="Seconds that sidecars honour a lane that was switched off. [default: 5]"),
     ] = None,
     trial_wait: Annotated[
         float | None,
         typer.Option(
-            help="Seconds that changed listeners and routes wait for the first proxies' answers; 0: not. "
+            help="Seconds that a changed listener or route waits for the first two proxies; 0: no trial. "
             "[default: 0.5]"
         ),
     ] = None,
     empty_hold: Annotated[
-        float | None, typer.Option(help="Seconds that a lost base set is served on. [default: 300]")
+        float | None, typer.Option(help="Seconds that a lost base set is still served. [default: 300]")
     ] = None,
     nacos: Annotated[
         list[str] | None, typer.Option(help="host:port of a Nacos server; may be repeated.")
@@ -71,9 +69,12 @@ def serve(
     nacos_service: Annotated[
         list[str] | None, typer.Option(help="Name or pattern of services; may be repeated. [default: all]")
     ] = None,
-    log_format: Annotated[Literal["console", "json"] | None, typer.Option(help="How log lines look.")] = None,
+    log_format: Annotated[
+        Literal["console", "json"] | None, typer.Option(help="Format of log lines.")
+    ] = None,
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"] | None, typer.Option(help="Least severe line shown.")
+        Literal["debug", "info", "warning", "error"] | None,
+        typer.Option(help="Lowest level that is written."),
     ] = None,
 ) -> None:
     """Run the control plane until SIGTERM or Ctrl-C.
@@ -108,7 +109,7 @@ def serve(
 
 
 def load_or_fail(config: Path | None, overrides: dict[str, Any]) -> Settings:
-    """The settings, or the end of the command with each wrong one named."""
+    """The settings. If some are wrong, names each and ends the command."""
     import yaml
     from pydantic import ValidationError
 
@@ -128,7 +129,7 @@ def load_or_fail(config: Path | None, overrides: dict[str, Any]) -> Settings:
 
 
 def run(settings: Settings) -> None:
-    """Serve with `settings` until told to stop. The composition root is imported only here: it is heavy."""
+    """Serve with `settings` until stopped. The composition root is imported here because that is slow."""
     import uvloop
 
     from controlplane.app.serving import StartError

@@ -28,25 +28,27 @@ StateOption = Annotated[Path | None, typer.Option(help="State directory, as for 
 
 
 def check(config: ConfigOption = None, store: StoreOption = None, state_dir: StateOption = None) -> None:
-    """Say what a control plane would find, and what its last snapshot holds; change nothing.
+    """Say what a control plane would find in the store and in its last snapshot. Changes nothing.
 
-    Exit code 1 where a control plane could not serve what is in the store.
+    Exit code 1 if a control plane could not serve what is in the store.
     """
     settings, snapshots = _settings(config, store, state_dir)
     served = snapshots.read()
     stored, problem = _found(settings, served)
     if not problem:
-        line = told(stored) if stored is not None else "no definitions yet; a start makes the store"
+        line = told(stored) if stored is not None else "no definitions yet; the first start creates the store"
         console().print(f"store {settings.store}: {line}", markup=False)
     for path in snapshots.paths:
         console().print(f"snapshot {path}: {_snapshot(path)}", markup=False)
     if not problem:
         return
     if served is not None and served.stored is not None:
-        remedy = "serve gives the snapshot, read-only; `laneway store recover` makes a store of it"
+        remedy = "serve uses the snapshot, read-only; `laneway store recover` makes a new store from it"
     else:
-        remedy = "serve waits; `laneway store recover --from FILE` makes a store of a backup or an export"
-    fail(f"{problem}\n{remedy}; `laneway store reset` begins anew")
+        remedy = (
+            "serve waits; `laneway store recover --from FILE` makes a new store from a backup or an export"
+        )
+    fail(f"{problem}\n{remedy}; `laneway store reset` starts with an empty one")
 
 
 def recover(
@@ -61,7 +63,7 @@ def recover(
     store: StoreOption = None,
     state_dir: StateOption = None,
 ) -> None:
-    """Make the store anew of its last snapshot, or of --from; what is there is renamed, not deleted."""
+    """Make a new store from the last snapshot, or from --from. The old one is renamed, not deleted."""
     from controlplane.store import recovery
 
     settings, snapshots = _settings(config, store, state_dir)
@@ -75,7 +77,7 @@ def recover(
             stored = recovery.source(source)
         elif served is None or served.stored is None:
             reason = served.problem if served is not None else "there is no snapshot"
-            fail(f"{reason}; say with --from what to recover: a backup of the store, or an export")
+            fail(f"{reason}; name a backup of the store or an export with --from")
         else:
             source, stored = served.path, served.stored
         if dry_run:
@@ -86,11 +88,11 @@ def recover(
     except recovery.NotRecovered as error:
         fail(str(error))
     console().print(f"made {settings.store} of {source}: {told(stored)}", markup=False)
-    console().print(f"it is revision {number} now; a control plane that waits for it takes it within 10 s")
+    console().print(f"it is revision {number} now; a waiting control plane loads it within 10 s")
 
 
 def reset(config: ConfigOption = None, store: StoreOption = None, state_dir: StateOption = None) -> None:
-    """Begin anew: rename the store and its snapshots, so that the next start finds none."""
+    """Start over: rename the store and its snapshots, so that the next start finds none."""
     from controlplane.app.parts import sqlite_of
     from controlplane.store import recovery
 
@@ -105,7 +107,7 @@ def reset(config: ConfigOption = None, store: StoreOption = None, state_dir: Sta
     for path in renamed:
         console().print(f"renamed to {path}", markup=False)
     if not renamed:
-        console().print("nothing to do: there is neither a store nor a snapshot", markup=False)
+        console().print("nothing to do: there is no store and no snapshot", markup=False)
 
 
 def told(stored: Stored) -> str:
@@ -121,13 +123,13 @@ def _settings(config: Path | None, store: str | None, state_dir: Path | None) ->
 
     settings = load_or_fail(config, {"store": store, "state_dir": state_dir})
     if settings.store == "memory":
-        fail("the store memory keeps nothing", Exit.USAGE)
+        fail("the store `memory` keeps nothing between starts", Exit.USAGE)
     logs.configure(settings.log_format, "warning")
     return settings, snapshots_of(settings)
 
 
 def _found(settings: Settings, served: Served | None) -> tuple[Stored | None, str]:
-    """What a control plane would find, or what is wrong with it. Ends the command if one has it."""
+    """What a control plane would find, or why it could not. Ends the command if one uses the store."""
     from controlplane.app.parts import nacos_of, sqlite_of
     from controlplane.store import recovery
 
@@ -137,7 +139,7 @@ def _found(settings: Settings, served: Served | None) -> tuple[Stored | None, st
         return nacos_recovery.look(nacos_of(settings), served)
     found = recovery.look(sqlite_of(settings), served)
     if found.in_use:
-        fail(f"{found.problem}; ask it: its /readyz says how the store stands")
+        fail(f"{found.problem}; ask that control plane: its /readyz tells the state of the store")
     return found.stored, found.problem
 
 

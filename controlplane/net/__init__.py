@@ -1,1 +1,1 @@
-"""What every port of the control plane shares: who may be connected, and what the process may hold open."""
+"""Shared by every port of the control plane: bounds of connections, and of open files."""

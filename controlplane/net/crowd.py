@@ -1,4 +1,4 @@
-"""Who is connected to a port: bounded in all and per address; who waits makes room for who comes."""
+"""The connections of a port, bounded in all and per address; idle ones make room for new ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ T = TypeVar("T", bound=Hashable)
 
 @functools.lru_cache(maxsize=4096)
 def sender(host: str) -> str:
-    """What counts as one address: an IPv4 address, or the /64 of an IPv6 address, which one host may own."""
+    """The address that bounds count by: an IPv4 address, or the /64 of an IPv6 address, which one host may
+    own.
+    """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -28,10 +30,10 @@ def sender(host: str) -> str:
 class Crowd(Generic[T]):
     """The connections of one port. `most`: in all, `most_per_sender`: of one address (see `sender`).
 
-    A connection is *waiting* (nothing is being done for it) until `busy`, and again after `waiting`. Where
-    there is no room for who comes, the connection that has waited longest is displaced: of the same address
-    if that has its share, else of the address with the most that wait. So a crowd that only holds connections
-    open never keeps anybody out, and costs its own address first.
+    A connection is *waiting* (it has no request in work) until `busy`, and again after `waiting`. If there is
+    no room for a new connection, the one that has waited longest is displaced: of the same address if that
+    address has its full share, else of the address with the most waiting connections. So clients that only
+    hold connections open keep nobody out, and displace connections of their own address first.
     """
 
     def __init__(self, most: int, most_per_sender: int) -> None:
@@ -48,7 +50,9 @@ class Crowd(Generic[T]):
         return len(self._sender)
 
     def enter(self, connection: T, host: str) -> T | None:
-        """Let `connection` in. Returns the one to close for it, which has left; itself if it has no room."""
+        """Admit `connection`. Returns the connection to close for it, already removed; itself if there is no
+        room.
+        """
         key = sender(host)
         displaced: T | None = None
         if self._count[key] >= self.most_per_sender:
@@ -68,17 +72,17 @@ class Crowd(Generic[T]):
         return displaced
 
     def busy(self, connection: T) -> None:
-        """Something is being done for it: it keeps its place."""
+        """It has a request in work and cannot be displaced."""
         if (key := self._sender.get(connection)) is not None:
             self._waiting[key].pop(connection, None)
 
     def waiting(self, connection: T) -> None:
-        """Nothing is being done for it from now on."""
+        """It has no request in work from now on."""
         if (key := self._sender.get(connection)) is not None:
             self._waiting[key].setdefault(connection)
 
     def leave(self, connection: T) -> None:
-        """It is closed. May be said more than once."""
+        """It is closed. May be called more than once."""
         if (key := self._sender.pop(connection, None)) is not None:
             self._waiting[key].pop(connection, None)
             self._count[key] -= 1

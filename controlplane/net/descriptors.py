@@ -6,11 +6,11 @@ import resource
 from dataclasses import dataclass
 
 MOST = 1 << 20
-"""What is asked for where the system sets no limit."""
+"""Limit to ask for if the system sets none."""
 KEPT = 96
-"""Descriptors that no port gets: of the store, the sources, logs, and what a library opens for a moment."""
+"""Descriptors kept for the store, the sources, logs, and files that libraries open for a moment."""
 LEAST = 16
-"""Connections that a port has in any case."""
+"""Fewest connections of a port."""
 
 
 def raise_limit() -> int:
@@ -21,7 +21,7 @@ def raise_limit() -> int:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
-        except (OSError, ValueError):  # a sandbox that forbids it
+        except (OSError, ValueError):  # a sandbox may forbid it
             pass
     return MOST if soft == resource.RLIM_INFINITY else soft
 
@@ -35,9 +35,10 @@ class Shares:
 
 
 def shares(limit: int, admin: int) -> Shares:
-    """Of `limit` descriptors, `admin` connections for the admin port but at most a quarter; the rest is xDS'.
+    """Divide `limit` descriptors: `admin` for the admin port, but at most a quarter; the rest for the xDS
+    port.
 
-    So neither port can take what the other one needs.
+    So neither port can use up the descriptors of the other.
     """
     free = max(limit - KEPT, 0)
     admin = max(min(admin, free // 4), LEAST)

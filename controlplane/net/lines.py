@@ -1,4 +1,4 @@
-"""Log lines that anybody can cause: so many for each address, the others are counted."""
+"""Limits the log lines that any client can cause: a number for each address, further lines are counted."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 from .crowd import sender
 
 EACH = 10
-"""Lines of one address in a period."""
+"""Most lines of one address in a period."""
 PERIOD = 10.0
 """Seconds."""
 _MOST_SENDERS = 1_000
-"""Addresses that are told apart; the lines of one that was forgotten are counted anew."""
+"""Most addresses that are remembered; the count of a forgotten address begins again at zero."""
 
 
 class Lines:
-    """Lets through `EACH` lines of an address in a period, and says with the next how many were left out."""
+    """Writes `EACH` lines of an address in a period; the next line after that says how many were left out."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._senders: OrderedDict[str, list[float]] = OrderedDict()  # start of the period, lines, left out
-        #: Lines that were left out since the start.
+        #: Number of lines left out since the start.
         self.suppressed = 0
 
     def write(self, log: Callable[..., Any], event: str, host: str, **fields: Any) -> None:
-        """Write a line by `log`, the method of a logger, if `host` has one left."""
+        """Write a line with `log`, the method of a logger, if `host` is below its limit."""
         key = sender(host)
         now = self._clock()
         known = self._senders.get(key)
@@ -48,5 +48,5 @@ class Lines:
 
 
 def host_of(peer: str) -> str:
-    """The address in gRPC's way to write a peer: `ipv4:10.0.0.1:1234`, `ipv6:[::1]:1234`."""
+    """The address in a peer as gRPC writes it: `ipv4:10.0.0.1:1234`, `ipv6:[::1]:1234`."""
     return peer.partition(":")[2].rpartition(":")[0].strip("[]")

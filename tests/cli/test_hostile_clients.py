@@ -340,11 +340,11 @@ def test_sighup_reads_tokens_anew(tmp_path: Path):
         assert with_token(TOKEN) == 200
         file.write_text("bob: right-token-of-bob\n")
         one.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: one.said("was read anew"), one.process)
+        wait_for(lambda: one.said("was reloaded"), one.process)
         assert (with_token(TOKEN), with_token("right-token-of-bob")) == (401, 200)
         file.chmod(0o644)
         one.process.send_signal(signal.SIGHUP)
-        wait_for(lambda: one.said("the former tokens hold"), one.process)
+        wait_for(lambda: one.said("the former tokens stay valid"), one.process)
         assert with_token("right-token-of-bob") == 200
 
 

@@ -50,7 +50,7 @@ def test_a_running_control_plane_takes_what_is_recovered(good: Path, home: Path)
     with serving(home) as served:
         assert served.ready()["read_only"]
         said = store(home, "check", code=1)
-        assert "`laneway store recover` makes a store of it" in said
+        assert "`laneway store recover` makes a new store from it" in said
         would = store(home, "recover", "--dry-run")
         assert "revision 2, 5 definitions (Gateway 1, Route 1, LaneGroup 1, Lane 2)" in would
         assert not db(home).exists()
