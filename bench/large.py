@@ -39,7 +39,7 @@ from controlplane.registry.types import Instance, Service
 from controlplane.rpc.choice import transport
 from controlplane.snapshot.publisher import Publisher
 from controlplane.xds.messages import DeltaRequest, DeltaResponse, NodeMessage
-from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST
+from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST
 from controlplane.xds.server import XdsServer
 
 ENVOY = Path(sysconfig.get_paths()["purelib"]) / "envoy" / "_bin" / "envoy"

@@ -24,7 +24,8 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 
 from controlplane.app import memory
 from controlplane.rpc.choice import transport
-from controlplane.xds.resources import CLUSTER, ENDPOINT, Collection, Resource, View
+from controlplane.xds.resource import CLUSTER, ENDPOINT, Resource
+from controlplane.xds.resources import Collection, View
 from controlplane.xds.server import XdsServer
 
 

@@ -32,9 +32,10 @@ from bench.envoys import bootstrap, envoys
 from controlplane.app import memory
 from controlplane.rpc.choice import transport
 from controlplane.xds import messages
-from controlplane.xds.resources import CLUSTER, LISTENER, ROUTE, Collection, Resource, View
+from controlplane.xds.discovery import METHODS
+from controlplane.xds.resource import CLUSTER, LISTENER, ROUTE, Resource
+from controlplane.xds.resources import Collection, View
 from controlplane.xds.server import XdsServer
-from controlplane.xds.services import METHODS
 
 SIZE = 20_000  # bytes: a gateway with a hundred routes
 METHOD = next(

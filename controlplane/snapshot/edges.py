@@ -12,14 +12,8 @@ from controlplane.snapshot.mesh import Change, Mesh, resource
 from controlplane.snapshot.nodes import EdgeNode
 from controlplane.snapshot.view import NodeView
 from controlplane.translate import edge, listeners, lua
-from controlplane.xds.resources import (
-    CLUSTER,
-    ENDPOINT,
-    EXTENSION_CONFIG,
-    LISTENER,
-    ROUTE,
-    Collection,
-)
+from controlplane.xds.resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE
+from controlplane.xds.resources import Collection
 
 
 class _Gateway:

@@ -7,7 +7,8 @@ from controlplane.registry.types import Instance, Protocol
 from controlplane.snapshot.mesh import Change, resource
 from controlplane.translate.clusters import assignment
 from controlplane.translate.names import base_cluster, member_cluster
-from controlplane.xds.resources import ENDPOINT, Collection
+from controlplane.xds.resource import ENDPOINT
+from controlplane.xds.resources import Collection
 
 
 class Endpoints:

@@ -9,7 +9,8 @@ from controlplane.plan.services import ServicePlan
 from controlplane.snapshot.mesh import Mesh, resource
 from controlplane.translate import outbound
 from controlplane.translate.domains import keys_of
-from controlplane.xds.resources import CLUSTER, ROUTE, VIRTUAL_HOST, Collection, Resource
+from controlplane.xds.resource import CLUSTER, ROUTE, VIRTUAL_HOST, Resource
+from controlplane.xds.resources import Collection
 
 
 class Scoped(Protocol):

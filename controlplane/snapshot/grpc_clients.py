@@ -20,7 +20,8 @@ from controlplane.snapshot.nodes import GrpcNode
 from controlplane.snapshot.view import NodeView
 from controlplane.translate import proxyless
 from controlplane.translate.proxyless import Carriers
-from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE, Collection, Resource
+from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
+from controlplane.xds.resources import Collection
 
 MOST_ASKED = 10_000
 """Names that are remembered of one client; of further ones that mean no service it is not told later."""

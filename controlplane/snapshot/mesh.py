@@ -11,7 +11,7 @@ from controlplane.plan.planner import Resolve
 from controlplane.plan.services import ServicePlan
 from controlplane.translate import clusters, outbound
 from controlplane.translate.domains import Domains
-from controlplane.xds.resources import Resource
+from controlplane.xds.resource import Resource
 
 
 def _nobody(name: str) -> str:

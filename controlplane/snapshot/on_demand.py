@@ -18,7 +18,8 @@ from controlplane.snapshot.scope import Scope
 from controlplane.translate import outbound
 from controlplane.translate.domains import key_of
 from controlplane.translate.names import service_of_cluster
-from controlplane.xds.resources import CLUSTER, VIRTUAL_HOST, Collection, Resource
+from controlplane.xds.resource import CLUSTER, VIRTUAL_HOST, Resource
+from controlplane.xds.resources import Collection
 
 MOST_ASKED = 10_000
 """Hosts that are remembered of one sidecar; of further ones that mean no service it is not told later."""

@@ -14,16 +14,16 @@ from controlplane.snapshot.places import Address, Place, Places
 from controlplane.snapshot.scope import Scope, Scopes
 from controlplane.snapshot.view import NodeView
 from controlplane.translate import lua, outbound, sidecar
-from controlplane.xds.resources import (
+from controlplane.xds.resource import (
     CLUSTER,
     ENDPOINT,
     EXTENSION_CONFIG,
     LISTENER,
     ROUTE,
     VIRTUAL_HOST,
-    Collection,
     Resource,
 )
+from controlplane.xds.resources import Collection
 
 
 class SidecarView(NodeView):

@@ -1,4 +1,4 @@
-"""What one client of the xDS server may cost."""
+"""What one client of the xDS server may cost, and how much of what it writes is kept."""
 
 from __future__ import annotations
 
@@ -29,3 +29,38 @@ class Bounds:
     """First requests of all streams that wait until the server is ready for their nodes."""
     status_bytes: int = 16 << 20
     """Of one answer of client status."""
+
+
+class TokenBucket:
+    """At most `burst` at once and `rate` a second over time. A rate of 0 admits everything."""
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._rate = rate
+        self._burst = float(burst)
+        self._tokens = float(burst)
+        self._at = 0.0
+
+    def admit(self, now: float) -> bool:
+        """Take a token if there is one. now: seconds of a monotonic clock."""
+        if self._rate <= 0:
+            return True
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+LONGEST = 1_000
+"""Characters of a client's text that are kept."""
+LONGEST_ID = 512
+"""Bytes of a node id, and of a type URL."""
+
+
+def shown(text: str, longest: int = LONGEST) -> str:
+    """A text with its control characters written out, cut with its length said."""
+    kept = text[:longest]
+    if not kept.isprintable():
+        kept = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in kept)
+    return kept if len(text) <= longest else f"{kept}… (cut; it has {len(text)} characters)"

@@ -7,7 +7,8 @@ from functools import lru_cache
 
 from . import returning, wire
 from .messages import DeltaResponse, Message
-from .resources import VIRTUAL_HOST, Clock, Resource
+from .resource import VIRTUAL_HOST, Resource
+from .resources import Clock
 from .returning import Recent
 from .subscription import (
     LEGACY_WILDCARD,

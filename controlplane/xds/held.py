@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from weakref import WeakKeyDictionary
 
-from .jury import QUORUM, Client, Owner, Timer, Vote, candidates, key, of, several_addresses, uses
+from .jury import QUORUM, Owner, Timer, Vote, candidates, key, of, several_addresses, uses
 from .resource import Resource, identity
 from .resources import Collection
-from .stream import StreamState
+from .standing import Client, ClientState
 from .subscription import Nack
 
 RETRY = 1.0
@@ -58,7 +57,7 @@ class Holds:
     def all(self) -> list[Held]:
         return [one.change for held in self._held.values() for one in held.values()]
 
-    def of(self, state: StreamState[Any]) -> tuple[Held, ...]:
+    def of(self, state: ClientState) -> tuple[Held, ...]:
         """Those of what a client subscribes to."""
         return tuple(
             one.change

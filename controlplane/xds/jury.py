@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-from .node import Node
 from .resource import Resource
 from .resources import Collection, Overrun
-from .standing import Standing, State, standing_of
-from .stream import StreamState
+from .standing import Client, State, standing_of
 from .subscription import Nack, Sent, Subscription
 
 QUORUM = 2
@@ -22,22 +20,6 @@ QUORUM = 2
 Result = Literal["accepted", "rejected", "timed_out", "overtaken", "retried", "outvoted"]
 
 _ORDER: dict[State, int] = {"proved": 0, "new": 1, "slow": 2, "rejecting": 3, "outvoted": 4}
-
-
-class Client(Protocol):
-    """A stream and who is at its end. `address`: what counts as one sender, see `net.crowd.sender`."""
-
-    @property
-    def node(self) -> Node: ...
-
-    @property
-    def state(self) -> StreamState[Any]: ...
-
-    @property
-    def standing(self) -> Standing: ...
-
-    @property
-    def address(self) -> str: ...
 
 
 class Timer(Protocol):

@@ -42,6 +42,10 @@ class Node:
     incremental: bool = True
 
 
+NOBODY = Node("")
+"""The node of a stream that has not said who it is."""
+
+
 def from_message(message: Message, incremental: bool = True) -> Node:
     """Read the Node message of a request."""
     build = message.user_agent_build_version.version

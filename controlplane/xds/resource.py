@@ -1,11 +1,37 @@
-"""One resource as it is served."""
+"""One resource as it is served, the types of resources, and encoded selections that streams share.
+
+A resource's content is opaque, but for one thing: where a cluster's endpoints are.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import xxhash
+from google.protobuf.message import DecodeError
 
 from . import wire
-from .clusters import endpoints_of
+from .messages import Cluster
+
+TYPE_PREFIX = "type.googleapis.com/"
+CLUSTER = TYPE_PREFIX + "envoy.config.cluster.v3.Cluster"
+ENDPOINT = TYPE_PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+LISTENER = TYPE_PREFIX + "envoy.config.listener.v3.Listener"
+ROUTE = TYPE_PREFIX + "envoy.config.route.v3.RouteConfiguration"
+VIRTUAL_HOST = TYPE_PREFIX + "envoy.config.route.v3.VirtualHost"
+EXTENSION_CONFIG = TYPE_PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
+SECRET = TYPE_PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
+RUNTIME = TYPE_PREFIX + "envoy.service.runtime.v3.Runtime"
+
+#: The order in which changes that belong together are pushed: make before break.
+#: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations
+PUSH_ORDER = (CLUSTER, ENDPOINT, SECRET, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST, RUNTIME)
+
+#: The types whose changes are tried with one client first: those that an Envoy rejects as a whole.
+TRIED = frozenset({LISTENER, ROUTE})
+
+_MOST_SELECTIONS = 256
+_MOST_BYTES = 64 << 20
 
 
 class Resource:
@@ -107,3 +133,50 @@ Identity = tuple[str, tuple[str, ...]] | None
 def identity(resource: Resource | None) -> Identity:
     """What is compared to say whether a resource has changed."""
     return None if resource is None else (resource.version, resource.aliases)
+
+
+def endpoints_of(name: str, body: bytes) -> str:
+    """The EDS resource of a serialised cluster: `eds_cluster_config.service_name`, else the cluster's name.
+
+    A body that cannot be parsed as a cluster counts as one without a service name: the client that gets it
+    says what is wrong with it.
+    """
+    try:
+        cluster = Cluster.FromString(body)
+    except DecodeError:
+        return name
+    return cluster.eds_cluster_config.service_name or name
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Encoded `resources` fields, the names that were found, the sum of their digests, how many they are."""
+
+    body: bytes
+    found: frozenset[str]
+    weight: int
+    count: int
+
+
+class ResponseCache:
+    """Selections by what was asked for. Bounded in number and bytes; the owner clears it on a change."""
+
+    __slots__ = ("_entries", "_size")
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[frozenset[str] | None, bool], Selection] = {}
+        self._size = 0
+
+    def get(self, names: frozenset[str] | None, delta: bool) -> Selection | None:
+        return self._entries.get((names, delta))
+
+    def put(self, names: frozenset[str] | None, delta: bool, selection: Selection) -> None:
+        if len(self._entries) >= _MOST_SELECTIONS or self._size > _MOST_BYTES:
+            self.clear()
+        self._entries[names, delta] = selection
+        self._size += len(selection.body)
+
+    def clear(self) -> None:
+        if self._entries:
+            self._entries.clear()
+            self._size = 0

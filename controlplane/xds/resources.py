@@ -12,28 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from types import MappingProxyType
+from typing import Protocol
 
 from . import wire
-from .encoding import ResponseCache, Selection
-from .gate import Gate
-from .resource import Identity, Resource, identity
-
-_PREFIX = "type.googleapis.com/"
-CLUSTER = _PREFIX + "envoy.config.cluster.v3.Cluster"
-ENDPOINT = _PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
-LISTENER = _PREFIX + "envoy.config.listener.v3.Listener"
-ROUTE = _PREFIX + "envoy.config.route.v3.RouteConfiguration"
-VIRTUAL_HOST = _PREFIX + "envoy.config.route.v3.VirtualHost"
-EXTENSION_CONFIG = _PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
-SECRET = _PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
-RUNTIME = _PREFIX + "envoy.service.runtime.v3.Runtime"
-
-#: The order in which changes that belong together are pushed: make before break.
-#: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations
-PUSH_ORDER = (CLUSTER, ENDPOINT, SECRET, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST, RUNTIME)
-
-#: The types whose changes are tried with one client first: those that an Envoy rejects as a whole.
-TRIED = frozenset({LISTENER, ROUTE})
+from .resource import TYPE_PREFIX, Identity, Resource, ResponseCache, Selection, identity
 
 _HISTORY = 8  # changes remembered for one name: enough to see that a flap came back to where it was
 _TOMBSTONES = 1_000  # removed names remembered at least, before the oldest are forgotten
@@ -55,13 +37,39 @@ class Overrun(Exception):
     """A cursor is older than what the collection remembers of removals: the stream must start again."""
 
 
+class Subscriber(Protocol):
+    """What a stream subscribes to of one type."""
+
+    @property
+    def wildcard(self) -> bool: ...
+
+    @property
+    def names(self) -> Set[str]: ...
+
+
+class Gate(Protocol):
+    """What is asked before a resource changes, and before the change is pushed: see `trial`."""
+
+    def allows(self, collection: Collection, before: Resource | None, after: Resource | None) -> bool:
+        """Whether the collection may take this change."""
+        ...
+
+    def keeps_from(self, collection: Collection, subscriber: Subscriber) -> bool:
+        """Whether this subscriber has to wait for what has changed, also if it asks for it."""
+        ...
+
+    def withholds(self, collection: Collection) -> bool:
+        """Whether there are subscribers that have, and use, what was before a change."""
+        ...
+
+
 class Collection:
     """A mutable set of resources of one type, shared by any number of views.
 
     `label`, when set, is shown as the version in state-of-the-world replies in place of the content's hash.
     """
 
-    gate: Gate[Collection] | None = None
+    gate: Gate | None = None
 
     def __init__(self, type_url: str, resources: Iterable[Resource] = ()) -> None:
         self.type_url = type_url
@@ -92,7 +100,7 @@ class Collection:
         return name in self._resources or name in self._aliases
 
     def __repr__(self) -> str:
-        return f"Collection({self.type_url.removeprefix(_PREFIX)!r}, {len(self)} resources)"
+        return f"Collection({self.type_url.removeprefix(TYPE_PREFIX)!r}, {len(self)} resources)"
 
     def get(self, name: str) -> Resource | None:
         """The resource of that name or alias."""

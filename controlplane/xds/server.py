@@ -24,22 +24,19 @@ import structlog
 from controlplane.net.lines import Lines, host_of
 from controlplane.rpc.transport import Call, CallEnd, MakeTransport
 
-from .admission import TokenBucket
-from .bounds import Bounds
-from .connection import Connection
+from .bounds import LONGEST_ID, Bounds, TokenBucket, shown
 from .csds import ClientStatus
 from .delta import DeltaSubscription
+from .discovery import DiscoveryStream, methods
 from .held import Held
 from .messages import Message
-from .node import InvalidNode, Node, NotReady, from_message, known
+from .node import NOBODY, InvalidNode, Node, NotReady, from_message, known
 from .resources import View
-from .services import methods
-from .standing import Standing, State, standing_of
+from .standing import State, standing_of
 from .status import ConnectedProxy, TypeState, describe
 from .stream import StreamState
 from .streams import Streams
 from .subscription import Nack, Sent
-from .texts import LONGEST_ID, shown
 
 __all__ = [
     "ConnectedProxy",
@@ -90,9 +87,9 @@ class XdsServer:
         self._transport = transport({**methods(self._serve), **self._client_status.methods()})
         self._bucket = TokenBucket(bounds.stream_rate, bounds.stream_burst)
         self._lines = Lines()
-        self._waiting: dict[Connection, Message] = {}
+        self._waiting: dict[DiscoveryStream, Message] = {}
         self._waiting_bytes = 0
-        self._awake: dict[Connection, None] = {}
+        self._awake: dict[DiscoveryStream, None] = {}
         self._per_node: Counter[str] = Counter()
         self._ready = False
         self._stopping = False
@@ -108,18 +105,18 @@ class XdsServer:
         """End all streams with UNAVAILABLE, after GOAWAY, and stop. grace: seconds until the rest is cut."""
         self._stopping = True
         self._streams.close()
-        for connection in (*self._streams.open, *self._waiting):
-            connection.call.finish(grpc.StatusCode.UNAVAILABLE, "the server stops")
+        for stream in (*self._streams.open, *self._waiting):
+            stream.call.finish(grpc.StatusCode.UNAVAILABLE, "the server stops")
         await self._transport.stop(grace)
 
     def set_ready(self) -> None:
         """Let streams in. Call it again when nodes for which `classify` raised NotReady can be served."""
         self._ready = True
         waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
-        for connection, request in waiting.items():
-            connection.call.attempt(self._again, connection, request)
-            if connection.begun:
-                connection.call.resume()
+        for stream, request in waiting.items():
+            stream.call.attempt(self._again, stream, request)
+            if stream.begun:
+                stream.call.resume()
 
     @property
     def ready(self) -> bool:
@@ -168,14 +165,14 @@ class XdsServer:
 
     # One stream.
 
-    def _serve(self, call: Call, variant: type[Any], only: str | None) -> Connection:
+    def _serve(self, call: Call, variant: type[Any], only: str | None) -> DiscoveryStream:
         loop = asyncio.get_running_loop()
         try:
             self._admit(call, loop.time())
         except CallEnd as end:
             self._log_end(call, end)
             raise
-        return Connection(call, variant, only, self, loop, self._bounds)
+        return DiscoveryStream(call, variant, only, self, loop, self._bounds)
 
     def _admit(self, call: Call, now: float) -> None:
         if self._stopping:
@@ -211,14 +208,14 @@ class XdsServer:
         """Connections that were ended since the start because of what their clients did, by reason."""
         return self._transport.ended
 
-    def first(self, connection: Connection, request: Message) -> None:
+    def first(self, stream: DiscoveryStream, request: Message) -> None:
         """Let a stream begin with its first request, when its node can be served."""
         self._check_node(request.node)
         try:
-            connection.node = from_message(request.node, connection.variant is DeltaSubscription)
+            stream.node = from_message(request.node, stream.variant is DeltaSubscription)
             request.ClearField("node")  # which is large; and what is left, others say too
-            self._per_node[connection.node.id] += 1
-            self._begin(connection, request)
+            self._per_node[stream.node.id] += 1
+            self._begin(stream, request)
         except InvalidNode as error:
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
 
@@ -239,96 +236,95 @@ class XdsServer:
             text = f"{bounds.streams} streams are open, and there may be no more"
             raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
 
-    def _begin(self, connection: Connection, request: Message) -> None:
+    def _begin(self, stream: DiscoveryStream, request: Message) -> None:
         """Begin if the server is ready for the node: no stream gets an empty configuration."""
         try:
             if not self._ready:
                 raise NotReady
-            view = self._classify(connection.node)
+            view = self._classify(stream.node)
         except NotReady:
-            self._wait(connection, request)
+            self._wait(stream, request)
             return
-        connection.node = known(connection.node)
-        connection.view = view
-        connection.state = StreamState(
+        stream.node = known(stream.node)
+        state = StreamState(
             view,
-            connection.variant,
+            stream.variant,
             removal_wait=self._removal_wait,
             warming_wait=self._warming_wait,
             names=self._bounds.names,
             name_bytes=self._bounds.name_bytes,
         )
-        connection.standing = Standing(self._streams.now())
-        self._streams.attach(connection)
-        connection.receive(request)
+        stream.begin(view, state)
+        self._streams.attach(stream)
+        stream.receive(request)
 
-    def _wait(self, connection: Connection, request: Message) -> None:
-        size = request.ByteSize() + len(connection.node.message)
+    def _wait(self, stream: DiscoveryStream, request: Message) -> None:
+        size = request.ByteSize() + len(stream.node.message)
         if self._waiting_bytes + size > self._bounds.waiting_bytes:
             raise CallEnd(grpc.StatusCode.UNAVAILABLE, "the server is not ready, and many wait: try again")
         self._waiting_bytes += size
-        self._waiting[connection] = request
-        connection.call.pause()
+        self._waiting[stream] = request
+        stream.call.pause()
 
-    def _again(self, connection: Connection, request: Message) -> None:
+    def _again(self, stream: DiscoveryStream, request: Message) -> None:
         try:
-            self._begin(connection, request)
+            self._begin(stream, request)
         except InvalidNode as error:
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
 
-    def closed(self, connection: Connection, end: CallEnd | None) -> None:
+    def closed(self, stream: DiscoveryStream, end: CallEnd | None) -> None:
         """Forget a stream."""
         if end is not None and end.code is not grpc.StatusCode.OK:
-            self._log_end(connection.call, end)
-        request = self._waiting.pop(connection, None)
+            self._log_end(stream.call, end)
+        request = self._waiting.pop(stream, None)
         if request is not None:
-            self._waiting_bytes -= request.ByteSize() + len(connection.node.message)
-        self._awake.pop(connection, None)
-        if not hasattr(connection, "node"):
+            self._waiting_bytes -= request.ByteSize() + len(stream.node.message)
+        self._awake.pop(stream, None)
+        if stream.node is NOBODY:
             return
-        node = connection.node
+        node = stream.node
         self._per_node[node.id] -= 1
         if not self._per_node[node.id]:
             del self._per_node[node.id]
-        if connection.begun:
-            self._streams.detach(connection)
-            connection.view.release()
+        if stream.begun:
+            self._streams.detach(stream)
+            stream.view.release()
 
-    def awake(self, connection: Connection) -> None:
+    def awake(self, stream: DiscoveryStream) -> None:
         """Let the stream write at the end of this turn of the loop."""
         if not self._awake:
             asyncio.get_running_loop().call_soon(self._write)
-        self._awake[connection] = None
+        self._awake[stream] = None
 
     def _write(self) -> None:
         awake, self._awake = self._awake, {}
-        for connection in awake:
-            connection.call.attempt(connection.write)
+        for stream in awake:
+            stream.call.attempt(stream.write)
 
     def sent(self, size: int) -> None:
         """Count a response."""
         self.counters["pushes"] += 1
         self.counters["pushed_bytes"] += size
 
-    def answered(self, connection: Connection, request: Message, reply: Sent) -> None:
+    def answered(self, stream: DiscoveryStream, request: Message, reply: Sent) -> None:
         """Count an answer of a client, tell of a rejection."""
         nack = None
         if request.HasField("error_detail"):
             self.counters["nacks"] += 1
-            nack = connection.state.subscriptions[request.type_url].nack
+            nack = stream.state.subscriptions[request.type_url].nack
             self._line(
                 _log.warning,
                 "rejected by a proxy",
-                connection.call,
-                node=shown(connection.node.id),
+                stream.call,
+                node=shown(stream.node.id),
                 type=request.type_url,
                 version=reply.version,
                 text=shown(request.error_detail.message),
             )
         else:
             self.counters["acks"] += 1
-        self._streams.trials.answered(connection, request.type_url, reply, nack)
-        self._streams.answered(connection)
+        self._streams.trials.answered(stream, request.type_url, reply, nack)
+        self._streams.answered(stream)
 
     def _client_streams(self) -> list[tuple[Node, StreamState[Any]]]:
         return [(stream.node, stream.state) for stream in self._streams.open]

@@ -9,10 +9,10 @@ No I/O. Times are seconds of the event loop's clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Literal, Protocol
 
-from .stream import StreamState
+from .node import Node
 from .subscription import MOST_OUTSTANDING, Subscription
 
 PROOF = 10.0
@@ -31,14 +31,29 @@ State = Literal["proved", "new", "rejecting", "outvoted", "slow", "silent"]
 STATES: tuple[State, ...] = ("proved", "new", "rejecting", "outvoted", "slow", "silent")
 
 
-class Known(Protocol):
-    """A client whose standing is asked for."""
+class ClientState(Protocol):
+    """What a stream's client subscribes to (see `StreamState`)."""
 
     @property
-    def state(self) -> StreamState[Any]: ...
+    def subscriptions(self) -> Mapping[str, Subscription]: ...
+
+    def settled(self, mark: int) -> bool: ...
+
+
+class Client(Protocol):
+    """A stream and who is at its end. `address`: what counts as one sender, see `net.crowd.sender`."""
+
+    @property
+    def node(self) -> Node: ...
+
+    @property
+    def state(self) -> ClientState: ...
 
     @property
     def standing(self) -> Standing: ...
+
+    @property
+    def address(self) -> str: ...
 
 
 class Standing:
@@ -126,6 +141,6 @@ class Standing:
         )
 
 
-def standing_of(client: Known, now: float) -> State:
+def standing_of(client: Client, now: float) -> State:
     """How a client stands."""
     return client.standing.of(client.state.subscriptions.values(), now)

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from .delta import DeltaSubscription
 from .held import Held
 from .node import Node
-from .resources import Overrun, Resource, View
+from .resource import Resource
+from .resources import Overrun, View
 from .standing import State
 from .stream import StreamState
 from .subscription import Nack, Subscription

@@ -13,18 +13,8 @@ from typing import Generic, TypeVar
 
 from .delta import DeltaSubscription
 from .messages import Message
-from .resources import (
-    CLUSTER,
-    ENDPOINT,
-    EXTENSION_CONFIG,
-    LISTENER,
-    PUSH_ORDER,
-    ROUTE,
-    TRIED,
-    VIRTUAL_HOST,
-    Collection,
-    View,
-)
+from .resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, PUSH_ORDER, ROUTE, TRIED, VIRTUAL_HOST
+from .resources import Collection, View
 from .sotw import SotwSubscription
 from .subscription import NOTHING, Sent, TooManyNames
 

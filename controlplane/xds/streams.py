@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
 
 import structlog
 
 from controlplane.debounce import Debounce
 
-from .connection import Connection
-from .jury import Client, Event, Result
+from .bounds import shown
+from .discovery import DiscoveryStream
+from .jury import Event, Result, key
 from .node import Node
-from .resources import TRIED, Clock, Collection, Overrun, View
-from .standing import State, standing_of
-from .texts import shown
+from .resource import TRIED
+from .resources import Clock, Collection, Overrun, View
+from .standing import Client, State, standing_of
 from .trial import Trials
-from .waiter import Waiter
 
 _log = structlog.get_logger("laneway.xds")
 _TEXTS: dict[Result, str] = {
@@ -30,6 +31,60 @@ _MOST_SHOWN = 10
 
 NEW_WAIT = 0.5
 """Seconds that are waited for those that have not proved themselves."""
+
+
+C = TypeVar("C", bound=Client)
+
+
+class Waiter(Generic[C]):
+    """Streams that have not answered everything up to `mark`."""
+
+    def __init__(self, mark: int, streams: Iterable[C]) -> None:
+        self.mark = mark
+        self.streams = dict.fromkeys(streams)
+        self.done = asyncio.Event()
+        self._all = tuple(self.streams)
+
+    def check(self) -> None:
+        for stream in tuple(self.streams):
+            self.check_one(stream)
+
+    def check_one(self, stream: C) -> None:
+        try:
+            if stream in self.streams and stream.state.settled(self.mark):
+                self.drop(stream)
+        except Overrun:
+            pass  # the stream is about to end
+
+    def leave_out_silent(self, now: float) -> list[C]:
+        """Do not wait for those that do not answer, nor for slow ones as long as they are the fewer: if most
+        are slow, it is not their fault. Returns those that are left out. now: see `standing`.
+        """
+        silent = [stream for stream in self.streams if standing_of(stream, now) == "silent"]
+        slow = [stream for stream in self.streams if stream not in silent and stream.standing.slow(now)]
+        return self._leave_out(silent) + self._leave_out(self._if_fewer(slow))
+
+    def leave_out_new(self, now: float) -> list[C]:
+        """Wait no longer for those that have not proved themselves, as long as they are the fewer: else one
+        that connects again and again would be waited for again and again.
+        """
+        return self._leave_out(self._if_fewer([one for one in self.streams if one.standing.new(now)]))
+
+    def drop(self, stream: C) -> None:
+        self.streams.pop(stream, None)
+        if not self.streams:
+            self.done.set()
+
+    def _leave_out(self, streams: list[C]) -> list[C]:
+        for stream in streams:
+            self.drop(stream)
+        return streams
+
+    def _if_fewer(self, some: list[C]) -> list[C]:
+        by_address = len({stream.address for stream in self._all}) > 1
+        counted = {key(stream, by_address) for stream in some}
+        others = {key(stream, by_address) for stream in self._all} - counted
+        return some if len(counted) < len(others) else []
 
 
 class Streams:
@@ -47,13 +102,13 @@ class Streams:
             self._push, quiet=debounce_quiet, longest=debounce_max
         )
         self._tried = TRIED if trial_wait else frozenset[str]()
-        self._by_collection: dict[Collection, dict[Connection, None]] = {}
-        self._waiters: list[Waiter[Connection]] = []
+        self._by_collection: dict[Collection, dict[DiscoveryStream, None]] = {}
+        self._waiters: list[Waiter[DiscoveryStream]] = []
         self._closed = False
-        self.open: dict[Connection, None] = {}
+        self.open: dict[DiscoveryStream, None] = {}
         self.trials = Trials(trial_wait, self)
 
-    def attach(self, stream: Connection) -> None:
+    def attach(self, stream: DiscoveryStream) -> None:
         """A stream has begun."""
         self.open[stream] = None
         self._counters["streams_opened"] += 1
@@ -67,7 +122,7 @@ class Streams:
             if collection.type_url in self._tried:
                 collection.gate = self.trials
 
-    def detach(self, stream: Connection) -> None:
+    def detach(self, stream: DiscoveryStream) -> None:
         """A stream has ended."""
         self.open.pop(stream, None)
         self._counters["streams"] -= 1
@@ -95,7 +150,7 @@ class Streams:
 
     # Who has answered.
 
-    def answered(self, stream: Connection) -> None:
+    def answered(self, stream: DiscoveryStream) -> None:
         """A stream has accepted or rejected something."""
         for waiter in tuple(self._waiters):
             waiter.check_one(stream)
@@ -146,7 +201,7 @@ class Streams:
 
     # The owner of trials.
 
-    def clients(self, collection: Collection) -> Iterable[Connection]:
+    def clients(self, collection: Collection) -> Iterable[DiscoveryStream]:
         return self._by_collection.get(collection, ())
 
     def now(self) -> float:
@@ -157,7 +212,7 @@ class Streams:
 
     def ask(self, client: Client) -> None:
         """Let a stream have a change that is tried."""
-        assert isinstance(client, Connection)
+        assert isinstance(client, DiscoveryStream)
         client.wake()
 
     def over(self, collection: Collection) -> None:
@@ -181,7 +236,7 @@ class Streams:
             )
 
 
-def _tell_left_out(streams: Iterable[Connection]) -> None:
+def _tell_left_out(streams: Iterable[DiscoveryStream]) -> None:
     nodes = sorted({shown(stream.node.id) for stream in streams})
     if nodes:
         _log.warning(

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary, ref
 
-from .resources import CLUSTER, LISTENER, Clock, Collection, Resource, View
-from .texts import shown
+from .bounds import shown
+from .resource import CLUSTER, LISTENER, Resource
+from .resources import Clock, Collection, View
 
 WILDCARD = "*"
 #: The types for which no names in the first request means all, for historical reasons ("How the client

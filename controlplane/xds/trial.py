@@ -23,14 +23,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from .gate import Subscriber
 from .held import Held, Holds
 from .jury import (
     QUORUM,
     Case,
-    Client,
     Event,
     Owner,
     Result,
@@ -45,8 +42,8 @@ from .jury import (
     waits_for_an_answer,
 )
 from .resource import Resource, identity
-from .resources import Clock, Collection
-from .stream import StreamState
+from .resources import Clock, Collection, Subscriber
+from .standing import Client, ClientState
 from .subscription import Nack, Sent
 
 ROUNDS = 3
@@ -85,7 +82,7 @@ class Trials:
         """The changes that are held."""
         return self._holds.all()
 
-    def held_from(self, state: StreamState[Any]) -> tuple[Held, ...]:
+    def held_from(self, state: ClientState) -> tuple[Held, ...]:
         """Those of what a client subscribes to."""
         return self._holds.of(state)
 

@@ -16,7 +16,7 @@ import pytest
 from controlplane.registry.nacos.doctor import examine
 from controlplane.store.nacos.items import INDEX
 from controlplane.xds.messages import DeltaRequest, DeltaResponse
-from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from tests import nacos_server
 from tests.certificates import certificate
 from tests.cli.ports import free_port

@@ -17,7 +17,7 @@ from google.protobuf import json_format
 
 from controlplane.translate.names import edge_routes
 from controlplane.xds import messages
-from controlplane.xds.resources import CLUSTER, LISTENER, ROUTE
+from controlplane.xds.resource import CLUSTER, LISTENER, ROUTE
 from tests.mesh.client import until
 from tests.mesh.documents import group, lane, route
 from tests.mesh.harness import Mesh

@@ -40,7 +40,8 @@ from controlplane.snapshot.publisher import Publisher
 from controlplane.snapshot.view import NodeView
 from controlplane.translate.outbound import outbound_routes
 from controlplane.translate.sidecar import OwnService, Sidecar
-from controlplane.xds.resources import CLUSTER, LISTENER, VIRTUAL_HOST, Collection
+from controlplane.xds.resource import CLUSTER, LISTENER, VIRTUAL_HOST
+from controlplane.xds.resources import Collection
 
 EXAMPLES = int(os.environ.get("LANEWAY_SNAPSHOT_EXAMPLES", "150"))
 EVERYTHING_ON_DEMAND, NOTHING_ON_DEMAND = -1, 1_000_000

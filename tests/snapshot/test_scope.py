@@ -16,7 +16,8 @@ from controlplane.snapshot.publisher import Publisher
 from controlplane.snapshot.sidecars import SidecarView
 from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.messages import DeltaRequest, DeltaResponse
-from controlplane.xds.resources import CLUSTER, ENDPOINT, ROUTE, VIRTUAL_HOST, View
+from controlplane.xds.resource import CLUSTER, ENDPOINT, ROUTE, VIRTUAL_HOST
+from controlplane.xds.resources import View
 from controlplane.xds.sotw import SotwSubscription
 
 ROUTES = "outbound/proxy"

@@ -13,7 +13,7 @@ import grpc
 import httpx
 
 from controlplane.xds.messages import DeltaRequest, DeltaResponse
-from controlplane.xds.resources import LISTENER, ROUTE
+from controlplane.xds.resource import LISTENER, ROUTE
 from tests.cli.ports import free_port, loopback_network, wait_for
 from tests.cli.run import LANEWAY, environment
 from tests.xds.client import DELTA

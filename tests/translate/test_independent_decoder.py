@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from controlplane.rpc.choice import transport
-from controlplane.xds.resources import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE
+from controlplane.xds.resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE
 from controlplane.xds.server import XdsServer
 from tests import independent
 from tests.translate import cases

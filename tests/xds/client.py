@@ -11,8 +11,9 @@ from typing import Any, cast
 
 import grpc
 
-from controlplane.xds import messages, resources
-from controlplane.xds.services import METHODS
+from controlplane.xds import messages
+from controlplane.xds.discovery import METHODS
+from controlplane.xds.resource import RUNTIME, Resource
 
 ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 DELTA = f"/{ADS}/DeltaAggregatedResources"
@@ -129,9 +130,9 @@ class Stream:
         """Nothing is under way: a request that must be answered is answered by the very next reply."""
         self._probes += 1
         name = PROBES[self._probes % 2]
-        await self.subscribe(resources.RUNTIME, [name])
+        await self.subscribe(RUNTIME, [name])
         reply = await self.reply()
-        assert reply.type_url == resources.RUNTIME, f"unexpected: {reply}"
+        assert reply.type_url == RUNTIME, f"unexpected: {reply}"
         await self.ack(reply)
 
     async def status(self) -> tuple[grpc.StatusCode, str]:
@@ -152,5 +153,5 @@ def name_of(resource: Any) -> str:
     return resource.value.split(b"|")[0].decode()
 
 
-def resource(name: str, content: str = "1", aliases: tuple[str, ...] = ()) -> resources.Resource:
-    return resources.Resource.of(name, f"{name}|{content}".encode(), aliases)
+def resource(name: str, content: str = "1", aliases: tuple[str, ...] = ()) -> Resource:
+    return Resource.of(name, f"{name}|{content}".encode(), aliases)

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from controlplane.xds.resources import ROUTE
+from controlplane.xds.resource import ROUTE
 from tests.xds.client import EOF, Stream
 from tests.xds.world import World
 

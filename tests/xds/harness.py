@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pool, message, message_factory
 from controlplane.rpc.choice import TransportName, transport
 from controlplane.xds.messages import Message
 from controlplane.xds.node import Node
-from controlplane.xds.resources import (
+from controlplane.xds.resource import (
     CLUSTER,
     ENDPOINT,
     EXTENSION_CONFIG,
@@ -26,10 +26,9 @@ from controlplane.xds.resources import (
     RUNTIME,
     SECRET,
     VIRTUAL_HOST,
-    Collection,
     Resource,
-    View,
 )
+from controlplane.xds.resources import Collection, View
 from controlplane.xds.server import XdsServer
 
 _TYPES = (CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST, EXTENSION_CONFIG, SECRET, RUNTIME)

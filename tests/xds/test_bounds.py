@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.xds import messages
-from controlplane.xds.bounds import Bounds
+from controlplane.xds.bounds import LONGEST, LONGEST_ID, Bounds, shown
 from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.node import InvalidNode, Node, NotReady
-from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, Collection, View
+from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER
+from controlplane.xds.resources import Collection, View
 from controlplane.xds.subscription import NOTHING, frozen, joined, share, without
-from controlplane.xds.texts import LONGEST, LONGEST_ID, shown
 from tests.xds.client import Stream, resource
 from tests.xds.test_hostile import PROMPT, a_good_stream, latency
 from tests.xds.test_status import CODEC, METHOD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST
+from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST
 from tests.xds.client import SEPARATE, resource
 from tests.xds.world import World
 
@@ -157,7 +157,7 @@ async def test_vhds_aliases_and_unknown_names(world: World) -> None:
 async def test_the_service_name_of_a_cluster_names_its_endpoints(world: World) -> None:
     from envoy.config.cluster.v3 import cluster_pb2
 
-    from controlplane.xds.resources import Resource
+    from controlplane.xds.resource import Resource
 
     def cluster(timeout: int) -> Resource:
         message = cluster_pb2.Cluster(name="c")  # pyright: ignore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from tests.xds.client import resource
 from tests.xds.world import World
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import grpc
 
-from controlplane.xds.resources import CLUSTER, ENDPOINT, View
+from controlplane.xds.resource import CLUSTER, ENDPOINT
+from controlplane.xds.resources import View
 from controlplane.xds.server import InvalidNode, Node, NotReady
 from tests.xds.client import Stream, resource
 from tests.xds.world import World, Worlds

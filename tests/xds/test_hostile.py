@@ -7,7 +7,7 @@ import time
 import grpc
 import pytest
 
-from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER
+from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER
 from tests.xds.client import Stream, resource
 from tests.xds.world import World
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from controlplane.xds import messages, returning, wire
 from controlplane.xds.delta import DeltaSubscription
-from controlplane.xds.resources import CLUSTER, ENDPOINT, Collection, View
+from controlplane.xds.resource import CLUSTER, ENDPOINT
+from controlplane.xds.resources import Collection, View
 from tests.xds.client import resource
 from tests.xds.world import World
 

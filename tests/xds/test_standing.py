@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from controlplane.xds.resources import ROUTE, Clock, Collection, View
+from controlplane.xds.resource import ROUTE
+from controlplane.xds.resources import Clock, Collection, View
 from controlplane.xds.standing import FORGIVEN, LATE, PROOF, SILENCE, Standing, State, standing_of
-from controlplane.xds.waiter import Waiter
+from controlplane.xds.streams import Waiter
 from tests.xds.client import resource
 from tests.xds.test_trial_rogues_properties import Member
 

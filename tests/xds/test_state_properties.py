@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from controlplane.xds import messages
 from controlplane.xds.delta import DeltaSubscription
-from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE, Collection, View
+from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from controlplane.xds.resources import Collection, View
 from controlplane.xds.sotw import SotwSubscription
 from controlplane.xds.stream import StreamState
 from tests.xds.client import resource

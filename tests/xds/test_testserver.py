@@ -16,7 +16,7 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 from google.protobuf import any_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from controlplane.xds.resources import CLUSTER, ENDPOINT
+from controlplane.xds.resource import CLUSTER, ENDPOINT
 from tests.xds.client import Stream
 from tests.xds.generated import harness_pb2
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from tests.xds.client import Stream, resource
 from tests.xds.world import World, Worlds
 

@@ -20,7 +20,8 @@ from controlplane.xds import messages
 from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.jury import QUORUM, Event
 from controlplane.xds.node import Node
-from controlplane.xds.resources import CLUSTER, LISTENER, ROUTE, Collection, View
+from controlplane.xds.resource import CLUSTER, LISTENER, ROUTE
+from controlplane.xds.resources import Collection, View
 from controlplane.xds.sotw import SotwSubscription
 from controlplane.xds.standing import Standing
 from controlplane.xds.stream import StreamState

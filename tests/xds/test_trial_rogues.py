@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from controlplane.xds.resources import ROUTE
+from controlplane.xds.resource import ROUTE
 from tests.xds.client import resource
 from tests.xds.fleet import Auto, Policy, accepts, good, rejects, silent
 from tests.xds.world import World, Worlds

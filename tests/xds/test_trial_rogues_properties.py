@@ -19,7 +19,8 @@ from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.held import RETRY
 from controlplane.xds.jury import QUORUM, Event
 from controlplane.xds.node import Node
-from controlplane.xds.resources import ROUTE, Collection, View
+from controlplane.xds.resource import ROUTE
+from controlplane.xds.resources import Collection, View
 from controlplane.xds.sotw import SotwSubscription
 from controlplane.xds.standing import Standing
 from controlplane.xds.stream import StreamState

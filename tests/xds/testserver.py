@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection
 
 from controlplane.rpc.choice import TransportName
 from controlplane.xds.messages import Message
-from controlplane.xds.resources import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from tests.xds.generated import harness_pb2
 from tests.xds.harness import Harness, name_in
 

@@ -12,16 +12,8 @@ from controlplane.rpc.choice import TransportName, transport
 from controlplane.rpc.transport import Limits
 from controlplane.xds.bounds import Bounds
 from controlplane.xds.node import Node
-from controlplane.xds.resources import (
-    CLUSTER,
-    ENDPOINT,
-    LISTENER,
-    PUSH_ORDER,
-    ROUTE,
-    RUNTIME,
-    Collection,
-    View,
-)
+from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, ROUTE, RUNTIME
+from controlplane.xds.resources import Collection, View
 from controlplane.xds.server import XdsServer
 from controlplane.xds.subscription import LEGACY_WILDCARD
 from tests.xds.client import PROBES, Stream, resource

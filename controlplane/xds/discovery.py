@@ -1,4 +1,5 @@
-"""One open stream: requests are applied to its state, responses are composed when it can take them.
+"""The calls of discovery: their methods, and the stream of each. Requests are applied to its state, responses
+are composed when it can take them.
 
 A client that reads slowly holds up itself alone; what changes in the meantime is merged, because a response
 is composed when the one before has left.
@@ -8,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import grpc
@@ -15,17 +18,18 @@ from google.protobuf.message import DecodeError
 
 from controlplane.net.crowd import sender
 from controlplane.net.lines import host_of
-from controlplane.rpc.transport import Call, CallEnd
+from controlplane.rpc.transport import Call, CallEnd, Handler
 
-from .bounds import Bounds
+from .bounds import LONGEST_ID, Bounds
 from .delta import DeltaSubscription
 from .messages import Message, OpaqueDeltaRequest, SotwRequest
-from .node import Node
+from .node import NOBODY
+from .resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, RUNTIME, SECRET, VIRTUAL_HOST
 from .resources import Overrun, View
+from .sotw import SotwSubscription
 from .standing import Standing
 from .stream import StreamState, TooManyTypes
 from .subscription import Sent, TooManyNames
-from .texts import LONGEST_ID
 
 
 def parse(raw: bytes, variant: type[Any], only: str | None) -> Message:
@@ -54,24 +58,25 @@ def parse(raw: bytes, variant: type[Any], only: str | None) -> Message:
 class Owner(Protocol):
     """Who has the streams."""
 
-    def first(self, connection: Connection, request: Message) -> None:
+    def first(self, stream: DiscoveryStream, request: Message) -> None:
         """A stream's first request: let it `begin`, at once or later. Raises CallEnd."""
 
-    def awake(self, connection: Connection) -> None:
+    def awake(self, stream: DiscoveryStream) -> None:
         """Call the stream's `write` soon."""
 
-    def answered(self, connection: Connection, request: Message, reply: Sent) -> None:
+    def answered(self, stream: DiscoveryStream, request: Message, reply: Sent) -> None:
         """A reply has been acknowledged or rejected."""
 
     def sent(self, size: int) -> None:
         """So many bytes of a response have been sent."""
 
-    def closed(self, connection: Connection, end: CallEnd | None) -> None:
+    def closed(self, stream: DiscoveryStream, end: CallEnd | None) -> None:
         """The stream is over (see rpc.transport.Handler)."""
 
 
-class Connection:
-    """One stream: the handler of a call of discovery. It has a node, a view and a state once it has begun.
+class DiscoveryStream:
+    """One stream: the handler of a call of discovery. `node` is nobody until the first request has named it;
+    `view`, `state` and `standing` are there once the stream has begun.
 
     `address` is what counts as one sender (see `net.crowd.sender`).
     """
@@ -83,6 +88,7 @@ class Connection:
         "_owner",
         "_timer",
         "address",
+        "begun",
         "call",
         "connected",
         "node",
@@ -92,7 +98,6 @@ class Connection:
         "view",
     )
 
-    node: Node
     view: View
     state: StreamState[Any]
     standing: Standing
@@ -115,11 +120,14 @@ class Connection:
         self.address = sender(host_of(call.peer))
         self.variant = variant
         self.connected = time.time()
+        self.node = NOBODY
+        self.begun = False
 
-    @property
-    def begun(self) -> bool:
-        """Whether there is a state."""
-        return hasattr(self, "state")
+    def begin(self, view: View, state: StreamState[Any]) -> None:
+        """The client gets this view from now on."""
+        self.view, self.state = view, state
+        self.standing = Standing(self._loop.time())
+        self.begun = True
 
     def wake(self) -> None:
         """There may be something to write."""
@@ -198,3 +206,64 @@ def _overrun() -> CallEnd:
     return CallEnd(
         grpc.StatusCode.ABORTED, "the stream fell behind what is remembered of removals: connect again"
     )
+
+
+#: (service, method, variant, the only type or None for aggregated)
+METHODS: tuple[tuple[str, str, type[Any], str | None], ...] = (
+    (
+        "envoy.service.discovery.v3.AggregatedDiscoveryService",
+        "StreamAggregatedResources",
+        SotwSubscription,
+        None,
+    ),
+    (
+        "envoy.service.discovery.v3.AggregatedDiscoveryService",
+        "DeltaAggregatedResources",
+        DeltaSubscription,
+        None,
+    ),
+    ("envoy.service.cluster.v3.ClusterDiscoveryService", "StreamClusters", SotwSubscription, CLUSTER),
+    ("envoy.service.cluster.v3.ClusterDiscoveryService", "DeltaClusters", DeltaSubscription, CLUSTER),
+    ("envoy.service.endpoint.v3.EndpointDiscoveryService", "StreamEndpoints", SotwSubscription, ENDPOINT),
+    ("envoy.service.endpoint.v3.EndpointDiscoveryService", "DeltaEndpoints", DeltaSubscription, ENDPOINT),
+    ("envoy.service.listener.v3.ListenerDiscoveryService", "StreamListeners", SotwSubscription, LISTENER),
+    ("envoy.service.listener.v3.ListenerDiscoveryService", "DeltaListeners", DeltaSubscription, LISTENER),
+    ("envoy.service.route.v3.RouteDiscoveryService", "StreamRoutes", SotwSubscription, ROUTE),
+    ("envoy.service.route.v3.RouteDiscoveryService", "DeltaRoutes", DeltaSubscription, ROUTE),
+    (
+        "envoy.service.route.v3.VirtualHostDiscoveryService",
+        "DeltaVirtualHosts",
+        DeltaSubscription,
+        VIRTUAL_HOST,
+    ),
+    (
+        "envoy.service.extension.v3.ExtensionConfigDiscoveryService",
+        "StreamExtensionConfigs",
+        SotwSubscription,
+        EXTENSION_CONFIG,
+    ),
+    (
+        "envoy.service.extension.v3.ExtensionConfigDiscoveryService",
+        "DeltaExtensionConfigs",
+        DeltaSubscription,
+        EXTENSION_CONFIG,
+    ),
+    ("envoy.service.secret.v3.SecretDiscoveryService", "StreamSecrets", SotwSubscription, SECRET),
+    ("envoy.service.secret.v3.SecretDiscoveryService", "DeltaSecrets", DeltaSubscription, SECRET),
+    ("envoy.service.runtime.v3.RuntimeDiscoveryService", "StreamRuntime", SotwSubscription, RUNTIME),
+    ("envoy.service.runtime.v3.RuntimeDiscoveryService", "DeltaRuntime", DeltaSubscription, RUNTIME),
+)
+
+
+def methods(serve: Callable[[Call, type[Any], str | None], Handler]) -> dict[str, Callable[[Call], Handler]]:
+    """The methods by path; each calls `serve(call, variant, type)`, with requests and responses as bytes."""
+    return {
+        f"/{service}/{method}": partial(_call, serve, variant, only)
+        for service, method, variant, only in METHODS
+    }
+
+
+def _call(
+    serve: Callable[[Call, type[Any], str | None], Handler], variant: type[Any], only: str | None, call: Call
+) -> Handler:
+    return serve(call, variant, only)
