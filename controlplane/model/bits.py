@@ -55,8 +55,8 @@ def first(groups: Sequence[Bits], count: int) -> Bits:
 
 
 def take(slots: Bits, count: int, beside: Bits = 0) -> Bits:
-    """Up to `count` of `slots` in as few runs as can be: first where a run of `beside` ends, then the lowest
-    run that is large enough, else the largest.
+    """Up to `count` of `slots` in as few runs as possible: first where a run of `beside` ends, then the
+    lowest run that is large enough, else the largest.
     """
     found: Bits = 0
     left = list(runs(slots)) if count > 0 else []

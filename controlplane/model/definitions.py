@@ -28,7 +28,7 @@ from controlplane.model.tables import GivenSlots, Tables
 __all__ = ["AnyKind", "Applied", "Definitions", "GivenSlots", "Key", "SlotRange", "key_of"]
 
 Put = tuple[AnyKind, GivenSlots | None]
-"""A document, and the slots that it brings."""
+"""A document, and the slots that its status gives."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,13 @@ class Definitions(Tables):
 
     @cached_property
     def _astray(self) -> dict[str, list[str]]:
-        """By ratio lane: routes whose users the lane does not have on routes of larger shares."""
+        """By ratio lane: routes on which the lane has users that it does not have on routes with larger
+        shares.
+        """
         return slots_astray(self)
 
     def put(self, document: AnyKind, slots: GivenSlots | None = None) -> Definitions:
-        """The definitions with `document` in place of what had its key. Raises DefinitionError (409, 422)."""
+        """The definitions after putting `document`. Raises DefinitionError (409, 422)."""
         return self.change([(document, slots)])
 
     def delete(self, kind: str, key: str | tuple[str, str]) -> Definitions:
@@ -89,7 +91,7 @@ class Definitions(Tables):
         return Applied(result, tuple(created), tuple(changed), tuple(unchanged))
 
     def change(self, puts: Iterable[Put], deletes: Iterable[Key] = ()) -> Definitions:
-        """Deletes, then puts, in one step. The slots of a put restore those of a lane that has none.
+        """Deletes, then puts, in one step. The slots of a put restore a lane that has no slots.
 
         Raises DefinitionError and changes nothing if the result would break a rule.
         """
@@ -126,7 +128,9 @@ def _tables(
     for key in deletes:
         if before.get(key) is None:
             raise DefinitionError(
-                404, f"There is no {key}", [Problem("name", "does not exist", key.name, "list what there is")]
+                404,
+                f"There is no {key}",
+                [Problem("name", "does not exist", key.name, "list what there is")],
             )
         tables[key.kind].pop(key, None)
         for kind in children_of(key.kind):

@@ -2,7 +2,7 @@
 
 Shapes, names and rules: docs/reference/documents.md. A document is valid by itself here; the rules across
 documents (references, modes of a group, sums of shares) are in `rules`. Validate foreign input through
-`parsing`, which tells mistakes in words; here they raise pydantic.ValidationError.
+`parsing`, which turns mistakes into messages; here they raise pydantic.ValidationError.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class RouteMatch(Document):
 
 
 class Route(Document):
-    """`timeout` and `idle_timeout`: `0s` is none; an absent `idle_timeout` leaves the edge's own."""
+    """`timeout`, `idle_timeout`: `0s` means no limit. Without `idle_timeout` the edge's own holds."""
 
     kind: Literal["Route"] = "Route"
     gateway: fields.Name
@@ -187,7 +187,7 @@ def _check_value(operator: str, value: str | tuple[str, ...] | float) -> None:
 
 def _check_text(value: str, *field: str | int) -> None:
     if len(value) > 4096:
-        refuse("has more than 4096 characters", "no request would carry it; shorten it", *field)
+        refuse("has more than 4096 characters", "requests do not carry such long values; shorten it", *field)
     if any(char in value for char in "\r\n\0"):
         refuse("holds a line break or NUL, which no request can carry", "leave them out", *field)
 
@@ -250,8 +250,8 @@ class Lane(Document):
         if (self.rule is None) == (self.ratio is None):
             remedy = "give exactly one of rule (by content) and ratio (a share of requests)"
             if self.rule is None:
-                refuse("is missing, and ratio, too", remedy, "rule")
-            refuse("stands beside rule", remedy, "ratio")
+                refuse("is missing, and so is ratio", remedy, "rule")
+            refuse("is given together with rule", remedy, "ratio")
         if self.ratio is not None and self.routes is not None:
             for route in self.ratio.routes:
                 if route not in self.routes:

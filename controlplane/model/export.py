@@ -1,4 +1,4 @@
-"""Definitions as text: canonical, so that equal definitions give equal bytes, and `apply` takes it back."""
+"""Definitions as canonical text: equal definitions give equal bytes, and `apply` accepts the text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def shown(definitions: Definitions, document: AnyKind) -> dict[str, Any]:
 
 
 def export(definitions: Definitions) -> str:
-    """Every definition as one YAML stream; of `status` the slots alone, which `apply` takes back."""
+    """Every definition as one YAML stream; of `status` only the slots, which `apply` restores."""
     return "".join(f"---\n{document_text(definitions, document)}" for document in definitions.documents())
 
 
@@ -36,6 +36,6 @@ def document_text(definitions: Definitions, document: AnyKind) -> str:
 
 
 def etag(definitions: Definitions, document: AnyKind) -> str:
-    """A quoted entity tag: a hash of what is shown, so that it is the same at every replica."""
+    """A quoted entity tag: a hash of what REST shows, so that it is equal on every replica."""
     text = json.dumps(shown(definitions, document), sort_keys=True, separators=(",", ":"))
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'

@@ -1,4 +1,4 @@
-"""Types of single fields: their grammar and bounds, each refused with a message and a remedy."""
+"""Types of single fields: their grammar and bounds. Each refuses bad values with a message and a remedy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DURATION = r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,3})?(ms|s|m|h)$"
 LABELS = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\.?"
 HOST = rf"^(\*\.)?{LABELS}$"
 REGEX_LIMIT = 1024
-# Envoy refuses a whole route configuration over one regex whose program is larger than this, by default.
+# By default Envoy rejects a whole route configuration if the program of one regex is larger than this.
 PROGRAM_LIMIT = 100
 REGEX_MEMORY = 8 << 20
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -55,7 +55,7 @@ HOP_HEADERS = frozenset(
 
 
 def refuse(message: str, remedy: str, *field: str | int) -> NoReturn:
-    """Refuse the value, or what stands in it at the path `field`. Raises what pydantic makes one error of."""
+    """Refuse the value, or its part at the path `field`. Raises the error that pydantic collects."""
     raise PydanticCustomError("laneway", "{text}", {"text": message, "remedy": remedy, "field": field})
 
 
@@ -71,7 +71,7 @@ def _matching(pattern: str, what: str, remedy: str) -> Any:
 
 
 def printable(value: str) -> str:
-    """Refuse what cannot stand in a header line or in a name."""
+    """Refuse characters that a header line or a name cannot have."""
     if any(ord(char) < 32 or ord(char) == 127 for char in value):
         refuse("holds control characters", "leave out line breaks, tabs and NUL")
     return value
@@ -115,7 +115,7 @@ Member = Annotated[
     AfterValidator(
         _matching(
             MEMBER,
-            "the name of a member of baggage, which agents decode",
+            "the name of a member of baggage, as agents decode it",
             "use letters, digits and '-', without '%' and '+'",
         )
     ),
@@ -143,7 +143,7 @@ def _duration(value: str) -> str:
 
 def _positive(value: str) -> str:
     if seconds(value) < 0.1:
-        refuse("is too short an interval", "give at least 100ms")
+        refuse("is too short", "give at least 100ms")
     return value
 
 
@@ -247,7 +247,7 @@ def _two_decimals(value: float) -> float:
 
 
 def plain_number(value: float) -> float | int:
-    """30 rather than 30.0, so that what users wrote is what they read."""
+    """30 rather than 30.0, so that users read what they wrote."""
     return int(value) if float(value).is_integer() else value
 
 
@@ -261,13 +261,13 @@ Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 
 
 def header_name(value: str, *field: str) -> str:
-    """Refuse header names that no rule may read: pseudo-headers and those that steer the proxies."""
+    """Refuse header names that no rule may read: pseudo-headers and headers that control proxies."""
     if value.startswith(":"):
         refuse("is a pseudo-header", "conditions on the path and host belong in the route's match", *field)
     if re.fullmatch(TOKEN[1:-1], value) is None:
         refuse("is not a header name", "use letters, digits and '-'", *field)
     if value.lower().startswith(STEERING):
-        refuse("steers the proxies and is removed from what clients send", "use a header of your own", *field)
+        refuse("controls the proxies, and edges remove it from requests", "use a header of your own", *field)
     return value
 
 

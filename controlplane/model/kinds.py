@@ -1,7 +1,7 @@
-"""The table of kinds: all that the control plane knows of a kind of document, in one place.
+"""The table of kinds: everything that the control plane knows about a kind of document, in one place.
 
 Stores, REST, OpenAPI, the command, metrics and export are made from this table. A new kind is a model in
-`documents` and an entry here; what it means for routing is said in `rules` and in the plan.
+`documents` and an entry here; `rules` and the plan define what it means for routing.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Key(NamedTuple):
 class Kind:
     """One kind of document.
 
-    words: what one is called in sentences; `plural` names all of them in URLs and commands.
-    parameter: the URL's name for one of them, and the name of a field that refers to it.
-    aliases: further words for it in commands.
-    parent: the kind that it lives under, "" for none: it goes when its parent goes, and its URL begins with
+    words: its name in sentences; `plural` is its name in URLs and commands.
+    parameter: the name of its URL parameter, and of a field that refers to it.
+    aliases: further names in commands.
+    parent: the kind that it belongs to, "" for none. It is deleted with its parent, and its URL begins with
         that of its parent. `owner` is the field that names the parent.
-    columns, wide: fields that a table shows, and those that it shows beside them when asked for more.
+    columns, wide: the fields that a table shows, and further ones of a wide table.
     """
 
     model: type[Document]
@@ -137,5 +137,5 @@ def key_of(document: AnyKind) -> Key:
 
 
 def children_of(kind: str) -> list[str]:
-    """The kinds that live under `kind`."""
+    """The kinds whose parent is `kind`."""
     return [name for name, one in KINDS.items() if one.parent == kind]

@@ -1,4 +1,4 @@
-"""Text to plain values: JSON and YAML from anyone, within bounds of size, depth and number."""
+"""Parses JSON and YAML of untrusted clients into plain values, within bounds of size, depth and number."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _syntax(message: str, remedy: str, field: str = "", value: Any = None) -> No
 
 
 def decoded(data: bytes) -> str:
-    """`data` as text. Raises DefinitionError 413 where it is too large, 400 where it is not UTF-8."""
+    """`data` as text. Raises DefinitionError 413 if it is too large, 400 if it is not UTF-8."""
     if len(data) > SIZE_LIMIT:
         message = f"is larger than {SIZE_LIMIT >> 20} MiB"
         raise DefinitionError(413, f"The body {message}", [Problem("", message, None, "send it in parts")])
@@ -78,7 +78,7 @@ def _constant(text: str) -> NoReturn:
 def load_yaml(data: bytes) -> list[Any]:
     """The documents of a YAML stream, empty ones left out. Raises DefinitionError (400, 413).
 
-    Only true, false, null and plain numbers are anything else than text: `on`, `no`, dates and 1e3 are text.
+    Everything but true, false, null and plain numbers is text: so are `on`, `no`, dates and 1e3.
     """
     text = decoded(data)
     try:
@@ -108,7 +108,7 @@ def _value(node: AnyNode) -> Any:
 
 
 def check_tree(value: Any) -> None:
-    """Refuse what is nested too deeply or holds what UTF-8 cannot. Raises DefinitionError 400."""
+    """Refuse values that are nested too deeply or that UTF-8 cannot encode. Raises DefinitionError 400."""
     level: Iterable[Any] = [value]
     for _ in range(DEPTH_LIMIT + 1):
         following: list[Any] = []

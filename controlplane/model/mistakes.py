@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, told in this project's words: the field, what is wrong, what to do."""
+"""Turns pydantic's errors into this project's messages: the field, what is wrong, what to do."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SAID: dict[str, tuple[str, str]] = {
 def told(error: ValidationError, model: type[BaseModel], fields: Any) -> list[Problem]:
     """The mistakes that `error` holds about `fields`, an object that was to become a `model`.
 
-    At most PROBLEM_LIMIT of them, one a field.
+    At most PROBLEM_LIMIT of them, one for each field.
     """
     problems: dict[str, Problem] = {}
     for item in error.errors(include_url=False):
@@ -49,7 +49,7 @@ def told(error: ValidationError, model: type[BaseModel], fields: Any) -> list[Pr
         for inner in context.get("field", ()):
             path.append(inner)
             value = _step(value, inner)[1]
-        # A list counts as too short where its items are wrong: these say so themselves.
+        # pydantic also calls a list too short if its items are wrong; the items have messages of their own.
         if kind == "too_short" and len(value or ()) >= context["min_length"]:
             continue
         field = _text(path)
@@ -63,20 +63,20 @@ def told(error: ValidationError, model: type[BaseModel], fields: Any) -> list[Pr
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that `name` was probably meant to be."""
+    """The member of `known` that `name` probably stands for."""
     names = {one.lower(): one for one in known}
     found = difflib.get_close_matches(name[:100].lower(), names, n=1, cutoff=0.5)
     return names[found[0]] if found else None
 
 
 def meant(name: str, known: Sequence[str], otherwise: str) -> str:
-    """The remedy for `name`, which is none of `known`: the nearest, else all after `otherwise`."""
+    """The remedy for `name`, which is not in `known`: the nearest one, else all of them after `otherwise`."""
     near = nearest(name, known)
     return f"did you mean {near}?" if near else f"{otherwise} {', '.join(known)}"
 
 
 def said(kind: str, context: Mapping[str, Any]) -> tuple[str, str]:
-    """Message and remedy of an error of pydantic's that needs no more than its type and context."""
+    """Message and remedy of a pydantic error, from its type and context alone."""
     message, remedy = SAID.get(kind, (kind.replace("_", " "), "see the reference"))
     return message.format(**context), remedy.format(**context)
 
@@ -105,7 +105,7 @@ def _said(
 
 
 def _step(here: Any, part: int | str) -> tuple[bool, Any]:
-    """Whether `part` is in `here`, and what it is there."""
+    """Whether `here` has `part`, and its value."""
     if is_object(here) and isinstance(part, str):
         return part in here, here.get(part)
     if is_list(here) and isinstance(part, int) and 0 <= part < len(here):
@@ -133,7 +133,7 @@ def _text(path: Iterable[int | str]) -> str:
 
 
 def _fields_at(model: type[BaseModel], path: Iterable[int | str]) -> list[str]:
-    """The fields of what stands at `path` in a `model`; none where that is no model."""
+    """The fields at `path` in a `model`; empty if that is not a model."""
     here: type[BaseModel] | None = model
     for part in path:
         if isinstance(part, int):

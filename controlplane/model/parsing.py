@@ -1,4 +1,4 @@
-"""Plain values to documents: every mistake is told with its field, what is wrong and what to do."""
+"""Turns plain values into documents. Each mistake is reported with its field, its cause and a remedy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Parsed(NamedTuple):
 def parse_documents(data: bytes, *, yaml: bool = True) -> list[Parsed]:
     """The documents of a body of `apply`: a YAML stream, or a JSON object or array of objects.
 
-    Raises DefinitionError: 400 for what cannot be read, 413 for size, 422 for the mistakes of all documents.
+    Raises DefinitionError: 400 for syntax, 413 for size, 422 with the mistakes of all documents.
     """
     values = load_yaml(data) if yaml else load_json(data)
     if not is_list(values):
@@ -64,7 +64,7 @@ def _label(value: Any, index: int) -> str:
 
 
 def parse_document(value: Any, kind: str | None = None, given: Mapping[str, str] | None = None) -> Parsed:
-    """The document that `value` is.
+    """Make `value` a document.
 
     `kind` and the names in `given` come from a URL: they may be left out of `value`, and must agree with it.
     Raises DefinitionError 422.
@@ -106,7 +106,7 @@ def _agree(fields: dict[str, Any], name: str, text: str) -> list[Problem]:
 
 
 def _status(status: Any) -> tuple[GivenSlots | None, list[Problem]]:
-    """The slots of a document's status. The rest of it is the control plane's and not read."""
+    """The slots in a document's status. The control plane sets the rest of it, so it is not read."""
     if status is None:
         return None, []
     if not is_object(status):
@@ -136,7 +136,7 @@ def _valid_ranges(ranges: Any) -> bool:
 
 
 def validate(model: type[BaseModel], value: Any) -> BaseModel:
-    """`value` as `model`, for bodies that are no documents. Raises DefinitionError 422."""
+    """`value` as `model`, for bodies other than documents. Raises DefinitionError 422."""
     if not is_object(value):
         raise invalid([Problem("", "must be an object", value, "write fields and their values")])
     try:

@@ -1,4 +1,4 @@
-"""What JSON and YAML give: values whose types are known only once they have been looked at."""
+"""Values as JSON and YAML parsers return them, whose types have to be checked."""
 
 from __future__ import annotations
 

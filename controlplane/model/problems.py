@@ -1,4 +1,4 @@
-"""What is wrong with a document or a change, in a form that people and programs can act on."""
+"""Mistakes in a document or a change, in a form for people and programs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ VALUE_LIMIT = 200
 class Problem:
     """One mistake. `field` is a path in the document (`rule.conditions[0].operator`), empty for the whole.
 
-    `value` is what stood there (shortened), None where nothing did. `document` is `Kind/name`, or
-    `documents[2]` where the name is not known, if the change was about several documents.
+    `value` is the wrong value (shortened), None if there was none. `document` is `Kind/name`, or
+    `documents[2]` if the name is not known; it is set if the change had several documents.
     """
 
     field: str
@@ -25,11 +25,11 @@ class Problem:
     document: str = ""
 
     def within(self, document: str) -> Problem:
-        """The same problem, said of `document`."""
+        """The same problem, reported for `document`."""
         return self if self.document else replace(self, document=document)
 
     def as_json(self) -> dict[str, Any]:
-        """The problem as an item of `errors`; `document` only where it is set."""
+        """The problem as an item of `errors`; without `document` if that is not set."""
         item = {
             "field": self.field,
             "value": shortened(self.value),
@@ -53,7 +53,7 @@ def shortened(value: Any) -> Any:
 class DefinitionError(Exception):
     """A document or a change that is refused; nothing was changed.
 
-    `status` is the HTTP status that says which way: 400 syntax, 404 absent, 409 conflict, 422 meaning.
+    `status` is the HTTP status: 400 syntax, 404 absent, 409 conflict, 422 invalid.
     """
 
     def __init__(self, status: int, title: str, problems: Iterable[Problem] = ()) -> None:

@@ -1,6 +1,6 @@
 """The rules across documents, checked on the result of a change as a whole.
 
-Checking everything leaves no order of changes that could get around a rule.
+Because everything is checked, no order of changes can get around a rule.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from controlplane.model.tables import Tables
 
 
 def conflicts(before: Tables, now: Tables, touched: set[Key]) -> Iterable[Problem]:
-    """Lanes that take a name from each other, and groups that would move with their lanes.
+    """Lanes with the same name, and groups that would move to another gateway with their lanes.
 
-    `touched` are the documents of the change, in whose name a problem is told.
+    `touched` are the documents of the change; a problem is reported for one of these.
     """
     holders: dict[str, list[Key]] = {}
     for key in now.table("Lane"):
         holders.setdefault(key.name, []).append(key)
     for key in sorted(touched):
         if key.kind == "Lane":
-            # Of two new ones the later in order is told to choose another name.
+            # Of two new lanes, the later one gets the problem.
             others = [one for one in holders[key.name] if one != key and (one not in touched or one < key)]
             if others:
                 message = f"is the name of a lane of group {others[0].parent}; lane names are unique"
@@ -33,7 +33,7 @@ def conflicts(before: Tables, now: Tables, touched: set[Key]) -> Iterable[Proble
 
 
 def _moved_group(before: Tables, group: LaneGroup, label: str) -> list[Problem]:
-    """Colours under way would change their meaning at two gateways: only an empty group moves."""
+    """Only an empty group may move: requests in flight would change their meaning at both gateways."""
     old = before.groups.get(group.name)
     if old is None or old.gateway == group.gateway:
         return []
@@ -51,7 +51,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def dangling(now: Tables, deletes: set[Key]) -> Iterable[Problem]:
-    """What was deleted while something refers to it."""
+    """References to documents that do not exist, and deleted documents that are still referred to."""
     for key in sorted(deletes):
         if key.kind == "Gateway" and key.name not in now.gateways:
             users = sorted(name for name, group in now.groups.items() if group.gateway == key.name)
@@ -110,7 +110,7 @@ def _unknown(field: str, what: str, name: str, known: Iterable[str], document: A
 
 
 def modes(now: Tables, touched: set[Key]) -> Iterable[Problem]:
-    """All lanes of a group have one mode; a lane that stands as it stood has it right."""
+    """All lanes of a group have one mode; that of an unchanged lane counts."""
     by_group: dict[str, list[Lane]] = {}
     for lane in now.lanes.values():
         by_group.setdefault(lane.group, []).append(lane)
@@ -118,7 +118,7 @@ def modes(now: Tables, touched: set[Key]) -> Iterable[Problem]:
         if len({lane.mode for lane in lanes}) == 1:
             continue
         standing = [lane for lane in lanes if key_of(lane) not in touched]
-        # Where all are new, the first by name speaks for the group, whatever the order of the documents.
+        # If all are new, the first by name sets the mode, whatever the order of the documents.
         model = (standing or sorted(lanes, key=lambda lane: lane.name))[0]
         for lane in lanes:
             if lane.mode != model.mode:
@@ -134,7 +134,7 @@ def modes(now: Tables, touched: set[Key]) -> Iterable[Problem]:
 
 
 def conditions(now: Tables) -> Iterable[Problem]:
-    """Edges take the carriers of every gateway from what clients send: a rule on them would never be met."""
+    """Edges remove the carriers of every gateway from requests, so a rule on them could never match."""
     names = {"baggage", *(gateway.carriers.header.lower() for gateway in now.gateways.values())}
     for lane in now.lanes.values():
         for index, condition in enumerate(lane.rule.conditions if lane.rule else ()):

@@ -1,4 +1,4 @@
-"""Ratio lanes by base route: what their shares may add up to, and the slots that follow from a change."""
+"""Ratio lanes by base route: the sum of their shares, and the slots after a change."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def by_route(now: Tables) -> ByRoute:
 
 
 def wrong_shares(now: Tables, shares_by_route: ByRoute, touched: set[Key]) -> Iterable[Problem]:
-    """Shares over 100 %, and lanes that would have to hash one request in two ways.
+    """Shares over 100 % in all, and lanes that would have to hash one request in two ways.
 
-    The lane that is named is one of `touched`, if one of these takes part.
+    The problem names a lane of `touched`, if one of these takes part.
     """
     stickies = {name: _sticky_text(lane) for name, lane in now.lanes.items() if lane.ratio}
     for (gateway, route), shares in shares_by_route.items():
@@ -89,7 +89,7 @@ def _sticky_text(lane: Lane) -> str:
 def overlapping_slots(
     before: Tables, now: Tables, shares_by_route: ByRoute, given: Mapping[str, GivenSlots]
 ) -> Iterable[Problem]:
-    """Slots that documents bring for new lanes must not overlap between them."""
+    """The slots that documents give for new lanes must not overlap."""
     for (gateway, route), shares in shares_by_route.items() if given else ():
         held = {entry.lane for entry in before.slots.get((gateway, route), ())}
         brought = sorted(
@@ -103,7 +103,7 @@ def overlapping_slots(
                     f"status.slots.{route}",
                     f"overlaps with that of lane {one}",
                     start,
-                    "leave status out, and slots are assigned anew",
+                    "leave status out, then new slots are assigned",
                     str(key_of(now.lanes[other])),
                 )
 
@@ -111,7 +111,7 @@ def overlapping_slots(
 def slots_after(
     before: Tables, shares_by_route: ByRoute, given: Mapping[str, GivenSlots]
 ) -> Mapping[tuple[str, str], slots.Table]:
-    """The slots of each base route, from the old table, the shares, and what documents bring."""
+    """The slots of each base route, from the old table, the shares, and the slots that documents give."""
     old = by_route(before)
     tables: dict[tuple[str, str], slots.Table] = {}
     for gateway in sorted({gateway for gateway, _ in shares_by_route}):

@@ -40,7 +40,7 @@ class Tables:
         documents: Iterable[AnyKind],
         slots: Mapping[tuple[str, str], tuple[SlotRange, ...]] | None = None,
     ) -> Self:
-        """From parts that were checked before, and are not checked again."""
+        """Build from parts that were checked before; they are not checked again."""
         tables: dict[str, dict[Key, AnyKind]] = {}
         for document in documents:
             tables.setdefault(document.kind, {})[key_of(document)] = document
@@ -96,7 +96,7 @@ class Tables:
     def slots_of(self, lane: str) -> dict[str, list[list[int]]]:
         """The lane's slots by base route, as `status.slots` shows them: [start, end], end exclusive.
 
-        Not to be changed: it is made once for all lanes.
+        Do not change it: one value is shared by all lanes.
         """
         return self._slots_by_lane.get(lane, {})
 

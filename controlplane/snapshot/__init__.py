@@ -1,1 +1,3 @@
-"""What each proxy gets, and when: plans become resources that proxies share, nodes become views over them."""
+"""Decides what each proxy gets, and when. Plans become resources that proxies share; nodes become views of
+them.
+"""

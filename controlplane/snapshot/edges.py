@@ -17,7 +17,7 @@ from controlplane.xds.resources import Collection
 
 
 class _Gateway:
-    """Everything of one gateway. `plan` is None while it is not defined; `users` are its edges."""
+    """The resources of one gateway. `plan` is None while it is not defined; `users` are its edges."""
 
     def __init__(self) -> None:
         self.users = 0
@@ -31,14 +31,16 @@ class _Gateway:
         self._built: Any = None
 
     def clear(self) -> None:
-        """The gateway is not defined any more."""
+        """Empty the collections: the gateway is no longer defined."""
         for collection in (self.listeners, self.routes, self.clusters, self.extensions):
             collection.replace([])
         self.plan = self._built = None
         self.named = frozenset()
 
     def build(self, plan: GatewayPlan, services: Mapping[str, ServicePlan], mesh: Mesh) -> None:
-        """Bring the collections up to the plan. Instances are no part of what is built here."""
+        """Bring the collections up to the plan. Instances do not matter here: endpoints are a collection of
+        their own.
+        """
         self.plan = plan
         self.named = frozenset(route.service for route in plan.routes if route.service is not None)
         used = {service: services[service] for service in sorted(self.named) if service in services}
@@ -98,7 +100,7 @@ class Edges:
         self._gateways: dict[str, _Gateway] = {}
 
     def publish(self, plan: Plan, change: Change) -> None:
-        """Bring the gateways up to the plan that differ from it, or whose services have changed."""
+        """Update the gateways whose plan or whose services have changed."""
         for name in self._gateways.keys() - plan.gateways.keys():
             self._gateways[name].clear()
             if not self._gateways[name].users:

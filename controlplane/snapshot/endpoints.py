@@ -12,13 +12,13 @@ from controlplane.xds.resources import Collection
 
 
 class Endpoints:
-    """Encodes only those that change."""
+    """The collection of endpoints; encodes only those that change."""
 
     def __init__(self) -> None:
         self.collection = Collection(ENDPOINT)
 
     def publish(self, change: Change) -> None:
-        """The mesh has changed."""
+        """Bring the endpoints up to the mesh."""
         for before, after in change.replaced:
             old, new = _instances(before), _instances(after)
             if after is not None:

@@ -1,4 +1,4 @@
-"""All of a scope in collections that many views have."""
+"""All resources of a scope, in collections that many views share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from controlplane.xds.resources import Collection
 
 
 class Scoped(Protocol):
-    """What a scope says of the services in it."""
+    """What a scope tells about the services in it."""
 
     def plan(self, service: str) -> ServicePlan | None: ...
 
@@ -41,7 +41,9 @@ class Everything:
         return self._services.collection
 
     def update(self, touched: Iterable[str], keys: Iterable[str]) -> None:
-        """Services have changed, and hosts and addresses that may belong to others now."""
+        """Update for services that changed, and for hosts and addresses that may now belong to other
+        services.
+        """
         scope, mesh, proxy = self._scope, self._mesh, self._proxy
         at = self.hosts.changed_at
         shared: set[str] = set(keys)
@@ -67,7 +69,9 @@ class Everything:
             self._put_whole(self._whole)
 
     def whole(self) -> Collection:
-        """All virtual hosts in one route configuration, re-sent whole when one of them changes."""
+        """All virtual hosts in one route configuration, which is sent again as a whole when one of them
+        changes.
+        """
         if self._whole is None:
             self._whole = Collection(ROUTE)
             self._put_whole(self._whole)

@@ -1,8 +1,8 @@
-"""What proxyless gRPC clients get: built for the services that some of them ask for, shared by all.
+"""What proxyless gRPC clients get. It is built for the services that any of them asks for, and shared by all.
 
 A client asks for a listener by the name in its target (`xds:///sc-B`), and from there for routes, clusters
 and endpoints of that service. Clients of one application and tag have their listeners and routes in common:
-a call without any lane from a tagged instance takes that tag's lane.
+a call without a lane from a tagged instance takes the lane of that tag.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resour
 from controlplane.xds.resources import Collection
 
 MOST_ASKED = 10_000
-"""Names that are remembered of one client; of further ones that mean no service it is not told later."""
+"""Most names of one client that are remembered although no service has them yet; it is not told later about
+more.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,9 @@ class _Kind:
         self.users = 0
         self.names: Counter[str] = Counter()
         self.meanings: dict[str, str] = {}
-        """The service that a name means, of names that mean one."""
+        """The service of each name that means exactly one."""
         self.services: Index[str, str] = Index()
-        """The names that mean a service."""
+        """The names of each service."""
         self.routed: dict[str, _Routes] = {}
         self.listeners = Collection(LISTENER)
         self.routes = Collection(ROUTE)
@@ -127,7 +129,7 @@ class GrpcClients:
         return GrpcView(node, self, kind)
 
     def release(self, view: GrpcView) -> None:
-        """Its stream has ended: what nobody asks for any more is forgotten."""
+        """Its stream has ended: forget what no client asks for any more."""
         kind = view.kind
         for name in view.asked:
             kind.names[name] -= 1
@@ -140,7 +142,9 @@ class GrpcClients:
             del self._kinds[kind.key]
 
     def ask(self, view: GrpcView, names: Iterable[str]) -> None:
-        """A client names listeners. Names that mean no service, or several, wait until they mean one."""
+        """A client asks for listeners. Names that mean no service, or several, wait until they mean exactly
+        one.
+        """
         kind = view.kind
         for name in names:
             if name in view.asked or (len(view.asked) >= MOST_ASKED and self._meaning(name) is None):
@@ -163,7 +167,7 @@ class GrpcClients:
         return found if found in self._mesh.services else None
 
     def _follow(self, kind: _Kind, name: str) -> None:
-        """A name is asked for, or no more, or may mean another service than before."""
+        """A name is asked for, or is not any more, or may mean another service than before."""
         before, now = kind.meanings.get(name), self._meaning(name) if name in kind.names else None
         if before == now:
             return
@@ -194,7 +198,7 @@ class GrpcClients:
             kind.routed[service] = replace(inputs, clusters=proxyless.routed_clusters(built))
 
     def _leave(self, kind: _Kind, service: str) -> None:
-        """None of the kind's names means the service any more."""
+        """No name of this kind of client means the service any more."""
         kind.routes.remove(service)
         kind.routed.pop(service, None)
         self._by_service.discard(service, kind)

@@ -1,4 +1,4 @@
-"""Many values for one key, for finding what a change concerns without walking everything."""
+"""Several values for each key: finds what a change concerns without walking everything."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ USUAL = (("x-lane", "lane"),)
 
 @dataclass(frozen=True, slots=True)
 class LanesChange:
-    """What one publication changes: whether the carriers, and the tags of lanes that are others now."""
+    """What one publication changes: whether the carriers did, and the tags whose lane is another one now."""
 
     carriers: bool
     tags: frozenset[str]
@@ -30,7 +30,7 @@ class KnownLanes:
         self._by_tag: dict[str, dict[str, LaneMeaning]] = {}
 
     def publish(self, definitions: Definitions, known: Mapping[str, LaneMeaning]) -> LanesChange:
-        """Take in what there is now."""
+        """Take over the definitions of this publication."""
         carriers = tuple(sorted({carried_by(g.carriers) for g in definitions.gateways.values()})) or USUAL
         recarried = carriers != self.carriers
         self.carriers = carriers
@@ -45,5 +45,5 @@ class KnownLanes:
         return LanesChange(recarried, tags)
 
     def default(self, application: str, tag: str | None) -> LaneMeaning | None:
-        """The lane of calls without any lane from an instance of this application and tag."""
+        """The lane of a call that has none, from an instance of this application and tag."""
         return default_lane(self._by_tag.get(tag or "", {}), application, tag)

@@ -1,4 +1,6 @@
-"""The services that sidecars may call, with what was encoded of them: built when needed, then shared."""
+"""The services that sidecars may call, and their encoded resources, which are built when needed and then
+shared.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,9 @@ def resource(name: str, message: Message) -> Resource:
 class Change:
     """What one publication changes. `touched` services have other virtual hosts or clusters than before.
 
-    `keys` are the hosts and addresses that may belong to other services now, `reclaimed` the services that
-    have, or had, one of them. `came_or_went`: services did.
-    `replaced` are the plans before and after, None for a service that was not there or is no more.
+    `keys` are the hosts and addresses that may belong to other services now; `reclaimed` are the services
+    that have, or had, one of them. `came_or_went` says whether services were added or removed. `replaced` has
+    the plans before and after; one of them is None for a service that was added or removed.
     """
 
     touched: frozenset[str]
@@ -48,7 +50,7 @@ class _Clusters:
 
 
 class Mesh:
-    """Current plans of all services, whose hosts are whose, and encoded clusters and virtual hosts."""
+    """Current plans of all services, the owners of hosts, and the encoded clusters and virtual hosts."""
 
     def __init__(self) -> None:
         self.services: Mapping[str, ServicePlan] = {}
@@ -59,7 +61,9 @@ class Mesh:
         self._shared: dict[tuple[str, bool], tuple[list[ServicePlan], Resource]] = {}
 
     def publish(self, services: Mapping[str, ServicePlan], resolve: Resolve) -> Change:
-        """Take the plans in. Costs what changed, but for one comparison of identities per service."""
+        """Take over the plans. The cost is that of the services that changed, plus one comparison per
+        service.
+        """
         before, self.services, self.resolve = self.services, services, resolve
         changed = [plan.id for plan in services.values() if before.get(plan.id) is not plan]
         gone = [service for service in before if service not in services]

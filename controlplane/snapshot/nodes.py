@@ -1,4 +1,4 @@
-"""What a client says about itself (node metadata) as values, checked: it is a hostile boundary."""
+"""Parses what a client says about itself (node metadata). No client is trusted: everything is checked."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from controlplane.translate.sidecar import OwnService, Sidecar
 
 OLDEST_ENVOY = (1, 40, 0)
 LONGEST_TEXT = 253
-"""Characters of a name in node metadata: those of a DNS name."""
+"""Longest name in node metadata, in characters: that of a DNS name."""
 MOST_SERVICES = 100
-"""Services of one sidecar's application: each makes a listener and a cluster."""
+"""Most services of one sidecar's application: each needs a listener and a cluster."""
 MOST_CALLS = 2_000
-"""Services that one sidecar may name in `calls`."""
+"""Most services that one sidecar may name in `calls`."""
 
 Role = Literal["edge", "sidecar", "grpc"]
 
@@ -26,7 +26,7 @@ _short.maxstring = _short.maxother = 80
 
 
 def _shown(value: object) -> str:
-    """A value for an error text: short, whatever a client wrote."""
+    """A value for an error message, cut to a bounded length."""
     return _short.repr(value)
 
 
@@ -148,7 +148,7 @@ def _calls(metadata: Mapping[str, Any]) -> frozenset[str] | None:
 
 
 def build_version(agent: str, version: str) -> tuple[int, int, int] | None:
-    """The version of an Envoy; None for other clients, whose agents count by their own rules."""
+    """The version of an Envoy; None for other clients, whose versions are numbered differently."""
     parts = version.split(".")
     if agent != "envoy" or len(parts) != 3 or not all(part.isdecimal() for part in parts):
         return None
@@ -156,7 +156,7 @@ def build_version(agent: str, version: str) -> tuple[int, int, int] | None:
 
 
 def parse_node(cluster: str, metadata: Mapping[str, Any], version: tuple[int, int, int] | None) -> AnyNode:
-    """The node's role and place. Raises NodeError with a text for whoever wrote the bootstrap."""
+    """The node's role and place. Raises NodeError with a message for the author of the bootstrap."""
     if version is not None and version < OLDEST_ENVOY:
         given, oldest = (".".join(map(str, v)) for v in (version, OLDEST_ENVOY))
         raise NodeError(f"Envoy {given} is older than {oldest}, the oldest that Laneway supports; upgrade it")

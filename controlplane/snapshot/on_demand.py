@@ -1,10 +1,10 @@
-"""A sidecar that gets a service when it first calls it, for scopes that are too large to be sent at once.
+"""Sends a sidecar each service when it first calls it, for scopes that are too large to be sent at once.
 
 Envoy asks for `<route configuration>/<host>` (VHDS) and holds the request meanwhile. The answer is the
-virtual host of the service, after its clusters and their endpoints; a host that means no service is answered
-without one, and passes. What a sidecar has got stays with it: it is told of every change, and of a service
-that comes to one of the hosts it asked for. A client that comes back says what it has: that is loaded before
-it is answered, so a control plane that restarts takes nothing away.
+virtual host of the service, after its clusters and their endpoints. For a host without a service the answer
+is empty, and Envoy passes the request through. A sidecar keeps what it got: it is told about every change,
+and about a service that appears at a host that it asked for. A client that reconnects lists what it has; that
+is loaded before it is answered, so the restart of a control plane removes nothing.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ from controlplane.xds.resource import CLUSTER, VIRTUAL_HOST, Resource
 from controlplane.xds.resources import Collection
 
 MOST_ASKED = 10_000
-"""Hosts that are remembered of one sidecar; of further ones that mean no service it is not told later."""
+"""Most hosts of one sidecar that are remembered although no service has them; it is not told later about
+more.
+"""
 _MOST_SPELLINGS = 16
-"""Names by which one host may be asked for: Envoy asks in lower case, with a port or without one."""
+"""Most names by which one host may be asked for: Envoy asks in lower case, with or without a port."""
 
 
 class OnDemand:
-    """What one sidecar has asked for. `hosts` is its alone, as is the collection `clusters`."""
+    """What one sidecar has asked for. `hosts` and the collection `clusters` belong to it alone."""
 
     def __init__(self, scope: Scope, proxy: bool, clusters: Collection) -> None:
         self._scope = scope
@@ -50,7 +52,7 @@ class OnDemand:
         elif type_url == VIRTUAL_HOST:
             for name in names:
                 subject = outbound.named_subject(self._proxy, name)
-                if "%2F" in name:  # one that the client has: no host is written like that
+                if "%2F" in name:  # The client has this resource; no host is written like that.
                     self._load(subject)
                 elif subject not in (outbound.ELSEWHERE, "*"):
                     self._ask(key_of(subject.lower()), name)
@@ -77,7 +79,7 @@ class OnDemand:
             self.hosts.remove(outbound.shared_name(self._proxy, key))
 
     def refresh(self, service: str) -> None:
-        """A service that was loaded has changed, or has gone."""
+        """A loaded service has changed or was removed."""
         plan = self._scope.plan(service)
         if plan is None:
             self._scope.loaded.discard(service, self)

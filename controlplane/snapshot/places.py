@@ -1,4 +1,4 @@
-"""Which application and tag the registry has for an ip:port."""
+"""The application and tag that the registry has for an ip:port."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Place = tuple[str, str | None]
 
 
 class Places:
-    """Kept up to date one service at a time. Of several services at one address, the first by id counts."""
+    """Applications and tags by address. Of several services at one address, the first by id counts."""
 
     def __init__(self) -> None:
         self._claims: dict[Address, tuple[tuple[str, Place], ...]] = {}
 
     def publish(self, change: Change, services: Services) -> set[Address]:
-        """The mesh has changed. Returns the addresses at which another application or tag is now."""
+        """Update for a change of the mesh. Returns the addresses that now have another application or tag."""
         changed: set[Address] = set()
         for before, after in change.replaced:
             now: dict[Address, Place] = {} if after is None else _places(after, services[after.id])
@@ -34,12 +34,12 @@ class Places:
         return changed
 
     def at(self, address: str, ports: Iterable[int]) -> Place | None:
-        """What the registry has at the first of `ports` that it knows."""
+        """What the registry has at the first of `ports` that is registered."""
         found = (self._claims.get((address, port)) for port in ports)
         return next((claims[0][1] for claims in found if claims is not None), None)
 
     def warnings(self, node: SidecarNode) -> list[str]:
-        """Where a sidecar's metadata and the registry differ, in plain words."""
+        """Sentences on the differences between a sidecar's metadata and the registry."""
         found: list[str] = []
         for own in node.place.services:
             registered = self.at(node.place.address, [own.port])
@@ -58,7 +58,7 @@ class Places:
         return found
 
     def _claim(self, service: str, address: Address, place: Place | None) -> bool:
-        """Set or take back what `service` says of an address. True if something else counts there now."""
+        """Set or remove what `service` says about an address. True if the effective value changed."""
         before = self._claims.get(address, ())
         others = tuple(claim for claim in before if claim[0] != service)
         now = others if place is None else tuple(sorted((*others, (service, place)), key=lambda one: one[0]))
@@ -72,7 +72,7 @@ class Places:
 def _places(plan: ServicePlan, service: Service) -> dict[Address, Place]:
     found: dict[Address, Place] = {}
     for instance in service.instances:
-        # A definition of kind Application gives a service one application, whatever instances say.
+        # A document of kind Application gives a service its application, whatever the instances say.
         named = instance.application or service.name
         application = plan.applications[0] if len(plan.applications) == 1 else named
         found[instance.address, instance.port] = (application, instance.tag)

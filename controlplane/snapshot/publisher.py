@@ -21,11 +21,11 @@ from controlplane.snapshot.view import NodeView
 from controlplane.xds.node import InvalidNode, Node
 
 SENT_AT_ONCE = 2_000
-"""Clusters, some 110 MiB of an Envoy's memory: a scope with more is loaded on demand, service by service."""
+"""A scope with more clusters than this is loaded on demand; so many take some 110 MiB in an Envoy."""
 
 
 class Publisher:
-    """Brings every collection that proxies see up to the plan. `plan` is the one that is served."""
+    """Brings every collection up to the plan. `plan` is the plan that is served."""
 
     def __init__(self, sent_at_once: int = SENT_AT_ONCE) -> None:
         self.plan = Plan()
@@ -42,7 +42,7 @@ class Publisher:
     def publish(
         self, definitions: Definitions, deployed: Deployed, services: Services, resolve: Resolve
     ) -> None:
-        """Bring everything up to the given state. Costs what differs from the state before."""
+        """Bring everything up to the given state. The cost is that of the difference to the former state."""
         self.plan = self._planner.plan(definitions, deployed, services, resolve)
         lanes = self._lanes.publish(definitions, deployed.known)
         change = self._mesh.publish(self.plan.services, resolve)

@@ -18,8 +18,9 @@ from controlplane.xds.resources import View
 log = structlog.get_logger(__name__)
 
 ACKNOWLEDGE_WAIT = 2.0
-"""Seconds. Those that left what they were sent without an answer for as long before are not waited for at all
-(`controlplane.xds.standing`): such a sidecar may take a new lane for base, as one that is late could before.
+"""Seconds to wait for acknowledgements. Proxies that left a response unanswered for as long before are not
+waited for at all (`controlplane.xds.standing`): such a sidecar may treat a new lane as base until it catches
+up.
 """
 
 Publish = Callable[[Deployed, bool], None]
@@ -29,7 +30,7 @@ Acknowledged = Callable[[Callable[[Node, View], bool], float], Awaitable[list[st
 
 EDGES: frozenset[Role] = frozenset({"edge"})
 ROUTERS: frozenset[Role] = frozenset({"sidecar", "grpc"})
-"""Who routes by the lane that a request carries: all must know a lane before an edge chooses it."""
+"""The roles that route by the lane of a request: all must know a lane before an edge chooses it."""
 
 
 class Rollout:
@@ -45,18 +46,18 @@ class Rollout:
         self.deployed = Deployed()
 
     def start_with(self, definitions: Definitions) -> None:
-        """At start there is no colour on its way: everything is deployed at once."""
+        """Deploy everything at once: at the start no request in flight has a lane."""
         self._definitions = definitions
         known = enabled_lanes(definitions)
         self.deployed = Deployed(known, frozenset(known))
 
     def wanted(self, definitions: Definitions) -> None:
-        """Definitions changed; returns at once."""
+        """Definitions changed: roll them out in the background."""
         self._definitions = definitions
         self._changed.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Roll out every change until cancelled."""
         while True:
             wait = self._next_deadline()
             try:

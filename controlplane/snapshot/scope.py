@@ -1,4 +1,4 @@
-"""What sidecars may call: a scope for each set of names in `calls`, one for those that may call everything.
+"""The services that sidecars may call: a scope for each set of names in `calls`, and one with all services.
 
 Sidecars with the same `calls` share a scope. A small scope is sent at once (see `everything`), a large one
 service by service (see `on_demand`).
@@ -18,13 +18,13 @@ from controlplane.translate.domains import keys_of
 
 
 class Follower(Protocol):
-    """A sidecar that is told only of what it asked for."""
+    """A sidecar that is told only about services that it asked for."""
 
     def resolve(self, key: str) -> None:
         """A host or address that it asked for may mean another service than before."""
 
     def refresh(self, service: str) -> None:
-        """A service that it has got is another one now, or has gone."""
+        """A service that it has was replaced or removed."""
 
 
 class _All(Container[str]):
@@ -33,7 +33,9 @@ class _All(Container[str]):
 
 
 class Scope:
-    """The services that `calls` names (None: all services), and what is built of them for all sidecars."""
+    """The services that `calls` names (None: all services), and the resources built from them for all
+    sidecars.
+    """
 
     def __init__(self, mesh: Mesh, calls: frozenset[str] | None) -> None:
         self.mesh = mesh
@@ -41,9 +43,9 @@ class Scope:
         self.users = 0
         self.members: frozenset[str] | None = None if calls is None else self._resolved(calls)
         self.asked: Index[str, Follower] = Index()
-        """Who asked for a host or an address, whether it means something or not."""
+        """The sidecars that asked for a host or an address, with or without a service."""
         self.loaded: Index[str, Follower] = Index()
-        """Who has the clusters and the virtual host of a service."""
+        """The sidecars that have the clusters and the virtual host of a service."""
         self._everything: dict[bool, Everything] = {}
         self._domains: dict[str, tuple[str, ...]] = {}
         self._size: int | None = None
@@ -55,13 +57,13 @@ class Scope:
         return self.mesh.services.get(service)
 
     def size(self) -> int:
-        """How many clusters everything in the scope is."""
+        """The number of clusters of all services in the scope."""
         if self._size is None:
             self._size = sum(1 + 2 * len(plan.targets) for plan in self._plans())
         return self._size
 
     def domains(self, plan: ServicePlan) -> tuple[str, ...]:
-        """The domains of the service's own virtual host, as far as its competitors are in the scope."""
+        """The domains of the service's own virtual host; only rivals in the scope take domains from it."""
         found = self._domains.get(plan.id)
         if found is None:
             found = self._domains[plan.id] = self.mesh.domains.of(plan, self._among())
@@ -72,7 +74,7 @@ class Scope:
         return self.mesh.domains.owners(key, self._among())
 
     def everything(self, proxy: bool) -> Everything:
-        """All of the scope for one kind of capture; built for the first who needs it."""
+        """All resources of the scope for one kind of capture; built when first needed."""
         found = self._everything.get(proxy)
         if found is None:
             plans = list(self._plans())
@@ -81,7 +83,7 @@ class Scope:
         return found
 
     def left(self) -> None:
-        """Nobody has the scope any more: what was built for all is forgotten."""
+        """No sidecar has the scope any more: forget what was built for it."""
         self._everything.clear()
         self._domains.clear()
 
@@ -93,7 +95,7 @@ class Scope:
         return before ^ self.members
 
     def update(self, change: Change, moved: frozenset[str]) -> None:
-        """The mesh has changed; services that `moved` came into the scope or left it."""
+        """Update for a change of the mesh; `moved` services came into the scope or left it."""
         touched, keys, reclaimed = change.touched, change.keys, change.reclaimed
         if self.members is not None:
             keys = keys.union(*(keys_of(self.mesh.services.get(service)) for service in moved))
@@ -127,12 +129,12 @@ class Scope:
             try:
                 found.add(self.mesh.resolve(name))
             except LookupError:
-                continue  # not there yet, or several; served as unknown until a source knows it
+                continue  # no such service yet, or several; treated as unknown until a source has exactly one
         return frozenset(found)
 
 
 class Scopes:
-    """Every scope that a sidecar has. A change is told to those that it concerns."""
+    """Every scope that some sidecar has. A change goes only to the scopes that it concerns."""
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh

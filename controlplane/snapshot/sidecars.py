@@ -1,4 +1,4 @@
-"""What sidecars get: a few resources of their own, and what their scope has for all of its sidecars."""
+"""What sidecars get: a few resources of their own, and those that their scope shares among its sidecars."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SidecarView(NodeView):
         places: Places,
         released: Callable[[SidecarView], None],
     ) -> None:
-        # Envoy's subscription to virtual hosts names only those that it lacks, and is to all of them.
+        # Envoy names only the virtual hosts that it lacks, but its subscription is to all of them.
         whole = frozenset({VIRTUAL_HOST}) & collections.keys()
         super().__init__(sidecar, collections, whole)
         self.sidecar = sidecar
@@ -49,18 +49,18 @@ class SidecarView(NodeView):
         self.demand = demand
         self.on_demand = demand is not None
         self.tag: str | None = None
-        """The tag under which it is found: that of the registry, else its own."""
+        """The tag under which it is indexed: that of the registry, else its own."""
         self._places = places
         self._released = released
 
     @property
     def addresses(self) -> list[Address]:
-        """Where the registry may have it."""
+        """The addresses at which the registry may have it."""
         place = self.sidecar.place
         return [(place.address, service.port) for service in place.services]
 
     def place(self) -> Place:
-        """Its application and tag: what the registry says, else what the node says."""
+        """Its application and tag: from the registry, else from the node."""
         place = self.sidecar.place
         registered = self._places.at(place.address, (service.port for service in place.services))
         return registered or (self.sidecar.application, self.sidecar.tag)
@@ -77,9 +77,9 @@ class SidecarView(NodeView):
 
 
 class Sidecars:
-    """Every connected sidecar, found by its addresses and by its tag.
+    """Every connected sidecar, indexed by its addresses and its tag.
 
-    `sent_at_once` is the number of clusters from which on a sidecar gets its scope service by service.
+    A scope with `sent_at_once` clusters or more is sent service by service.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ class NodeView(View):
         self.node: AnyNode = node
 
     def warnings(self) -> list[str]:
-        """What looks wrong with the proxy, in plain words."""
+        """Sentences on what looks wrong with the proxy."""
         return []
 
     def release(self) -> None:
