@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from controlplane.admin import answers
 from controlplane.admin.control import ControlPlane
+from controlplane.ip import authority
 from controlplane.model.documents import Condition
 from controlplane.plan.evaluate import ConditionOutcome, LaneOutcome
 from controlplane.plan.planner import overrides as overrides_of
@@ -106,7 +107,7 @@ def revision(one: Revision) -> answers.Revision:
 
 def addresses(instances: Iterable[Instance]) -> list[str]:
     """ip:port of each, an IPv6 address in brackets."""
-    return [f"[{i.address}]:{i.port}" if ":" in i.address else f"{i.address}:{i.port}" for i in instances]
+    return [authority(i.address, i.port) for i in instances]
 
 
 def matches(found: Sequence[tuple[str, Sequence[ServiceMatch]]]) -> answers.Matches:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import structlog
 
@@ -40,7 +40,10 @@ STORE_RETRY = 1.0
 
 
 class Laneway:
-    """All parts, wired. Implements `admin.control.ControlPlane`. `lane_drain`, `trial_wait`: seconds."""
+    """All parts, wired. Implements `admin.control.ControlPlane`. `lane_drain`, `trial_wait`: seconds.
+
+    `base_tags` are values of a tag that mean base.
+    """
 
     def __init__(
         self,
@@ -50,10 +53,11 @@ class Laneway:
         lane_drain: float,
         trial_wait: float = 0.0,
         bounds: Bounds = Bounds(),  # noqa: B008
+        base_tags: Collection[str] = (),
     ) -> None:
         self._store = store
         self.catalog = catalog
-        self.publisher = Publisher()
+        self.publisher = Publisher(base_tags=base_tags)
         self.xds = XdsServer(
             self.publisher.classify, transport=transport, trial_wait=trial_wait, bounds=bounds
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from controlplane.app.settings import Settings
 from controlplane.registry.file import FileSource
 from controlplane.registry.last_known import LastKnown
+from controlplane.registry.metadata import DEFAULT_TAG_KEYS, Conventions
 from controlplane.registry.nacos import NacosConfig, NacosSource
 from controlplane.registry.source import Source
 from controlplane.rpc.choice import transport
@@ -86,6 +87,13 @@ def bounds_of(settings: Settings) -> Bounds:
         streams_per_node=settings.xds_streams_per_node,
         names=settings.xds_names_per_stream,
         status_bytes=settings.xds_status_bytes,
+    )
+
+
+def conventions_of(settings: Settings) -> Conventions:
+    """How the metadata of instances are read, whatever the source."""
+    return Conventions(
+        settings.tag_keys or DEFAULT_TAG_KEYS, frozenset(settings.base_tags), settings.grpc_port_keys
     )
 
 

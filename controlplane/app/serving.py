@@ -46,7 +46,7 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
     store = parts.store_of(settings)
     catalog = Catalog(
         parts.sources_of(settings),
-        tag_keys=settings.tag_keys,
+        conventions=parts.conventions_of(settings),
         times=hold.Times(empty_hold=settings.empty_hold),
         last_known=parts.last_known_of(settings),
     )
@@ -58,6 +58,7 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
         settings.lane_drain,
         settings.trial_wait,
         parts.bounds_of(settings),
+        settings.base_tags,
     )
     tokens = _tokens(settings)
     admin = _admin(settings, laneway, tokens, share.admin)

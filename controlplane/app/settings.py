@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from controlplane.admin.hosts import name_of
+from controlplane.registry.metadata import GRPC_PORT_KEYS
 from controlplane.rpc.choice import TransportName
 
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -121,6 +122,11 @@ class Settings(BaseSettings):
         (),
         description="metadata keys of the tag, the first one present counts; empty: the built-in keys",
     )
+    base_tags: Names = Field((), description="values of these keys that mean base, such as base or 1.0")
+    grpc_port_keys: Names = Field(
+        GRPC_PORT_KEYS,
+        description="metadata keys that hold the port of a gRPC server beside the registered port",
+    )
     log_format: Literal["console", "json"] = Field("console", description="format of log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="lowest level of log lines that are written"
@@ -143,7 +149,10 @@ class Settings(BaseSettings):
     nacos_tls: bool = Field(False, validation_alias=_nacos("nacos_tls", "nacos_tls_enable"))
     nacos_ca_file: Path | None = Field(None, validation_alias=_nacos("nacos_ca_file"))
 
-    @field_validator("nacos", "nacos_groups", "nacos_services", "tag_keys", "admin_hosts", mode="before")
+    @field_validator(
+        "nacos", "nacos_groups", "nacos_services", "tag_keys", "base_tags", "grpc_port_keys", "admin_hosts",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _split(cls, value: Any) -> Any:
         """Lists are comma separated in variables."""

@@ -23,8 +23,8 @@ def nacos(
     settings = load_or_fail(config, {"nacos": address or None})
     if not settings.nacos:
         fail("no Nacos server is set: give --nacos HOST:PORT or NACOS_SERVER_ADDR", Exit.USAGE)
-    from controlplane.app.parts import nacos_of
+    from controlplane.app.parts import conventions_of, nacos_of
     from controlplane.registry.nacos.doctor import check
 
-    well = asyncio.run(check(nacos_of(settings), settings.tag_keys))
+    well = asyncio.run(check(nacos_of(settings), conventions_of(settings)))
     raise typer.Exit(Exit.OK if well else Exit.FAILED)

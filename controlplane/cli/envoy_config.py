@@ -205,6 +205,8 @@ def sidecar_metadata(
 
 
 def _socket(address: str, port: int) -> dict[str, Any]:
+    if address.startswith("[") and address.endswith("]"):
+        address = address[1:-1]
     return {"socket_address": {"address": address, "port_value": port}}
 
 

@@ -13,6 +13,7 @@ from controlplane.cli import kinds
 from controlplane.cli.client import Client
 from controlplane.cli.options import DEFAULT_SERVER, Format, Output, Server, Token
 from controlplane.cli.output import Harmless, console, dump, show, table, write
+from controlplane.ip import authority
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -145,7 +146,7 @@ def _describe_service(item: dict[str, Any]) -> None:
     out.print(_document(head))
     rows = [
         (
-            f"{one['address']}:{one['port']}",
+            authority(one["address"], one["port"]),
             one.get("tag") or "base",
             one.get("application", ""),
             one.get("health", "") + (" (held)" if one.get("held") else ""),
@@ -156,7 +157,7 @@ def _describe_service(item: dict[str, Any]) -> None:
     ]
     out.print(table(("instance", "tag", "application", "health", "weight", "metadata"), rows))
     if item.get("refused"):
-        refused = [(f"{one['address']}:{one['port']}", one["reason"]) for one in item["refused"]]
+        refused = [(authority(one["address"], one["port"]), one["reason"]) for one in item["refused"]]
         out.print(table(("refused", "reason"), refused))
     if item.get("conflicts"):
         out.print(_document({"conflicts": item["conflicts"]}))

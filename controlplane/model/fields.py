@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any, NoReturn, cast
@@ -11,6 +10,7 @@ import re2
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from controlplane.ip import ip_address
 from controlplane.model.plain import is_object
 
 NAME = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
@@ -170,12 +170,12 @@ Host = Annotated[str, AfterValidator(_host), Field(json_schema_extra={"pattern":
 
 def _address(value: str) -> str:
     try:
-        ipaddress.ip_address(value)
+        address = ip_address(value)
     except ValueError:
         refuse("is not an IP address", "write 0.0.0.0, 127.0.0.1 or ::")
     if "%" in value:
         refuse("has a zone", "leave out what follows '%'")
-    return value
+    return str(address) if value.startswith("[") else value
 
 
 Address = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from controlplane.plan.gateways import GatewayPlan, plan_gateway
 from controlplane.plan.lanes import LaneMeaning, health_checks, meaning_of
 from controlplane.plan.rollout import Deployed
 from controlplane.plan.services import ServicePlan, applications_of, plan_service
+from controlplane.registry.grpc_ports import grpc_service_id
 from controlplane.registry.types import Service, Services
 
 Resolve = Callable[[str], str]
@@ -147,7 +149,10 @@ class Planner:
 
 
 def overrides(definitions: Definitions, resolve: Resolve) -> dict[str, str]:
-    """By canonical id of a service: the application that a definition of kind Application gives it."""
+    """By canonical id of a service: the application that a definition of kind Application gives it.
+
+    A service on the gRPC port of another belongs to the same application, unless a definition names it, too.
+    """
     found: dict[str, str] = {}
     for application in sorted(definitions.applications.values(), key=lambda a: a.name):
         for name in application.services:
@@ -155,6 +160,9 @@ def overrides(definitions: Definitions, resolve: Resolve) -> dict[str, str]:
                 found.setdefault(resolve(name), application.name)
             except LookupError:
                 continue  # the registry may learn of it later
+    for service, application in tuple(found.items()):
+        with contextlib.suppress(LookupError):
+            found.setdefault(resolve(grpc_service_id(service)), application)
     return found
 
 

@@ -18,8 +18,9 @@ import structlog
 from controlplane.debounce import Debounce
 from controlplane.registry import hold
 from controlplane.registry.addresses import AddressIndex, Conflict
+from controlplane.registry.grpc_ports import grpc_service, grpc_service_id
 from controlplane.registry.last_known import LastKnown
-from controlplane.registry.metadata import DEFAULT_TAG_KEYS, Reading, read_service
+from controlplane.registry.metadata import Conventions, Reading, read_service
 from controlplane.registry.source import RawService, Source
 from controlplane.registry.timers import Deadlines
 from controlplane.registry.types import Service, Services, SourceStatus
@@ -57,7 +58,7 @@ class Catalog:
         self,
         sources: Sequence[Source],
         *,
-        tag_keys: Sequence[str] = DEFAULT_TAG_KEYS,
+        conventions: Conventions = Conventions(),  # noqa: B008
         times: hold.Times | None = None,
         times_by_source: Mapping[str, hold.Times] | None = None,
         last_known: LastKnown | None = None,
@@ -66,14 +67,14 @@ class Catalog:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """`tag_keys` empty means the built-in ones. `times_by_source` overrides `times` by a source's name.
+        """`times_by_source` overrides `times` by a source's name.
         `last_known` is served, as held, of a source that cannot be reached at the start.
 
         `quiet` and `at_most` are the seconds that a burst waits for more and waits in all. `clock` is in
         seconds and monotonic, `wall` is seconds since the epoch.
         """
         self.services: Services = MappingProxyType({})
-        self._tag_keys = tuple(tag_keys) or DEFAULT_TAG_KEYS
+        self._conventions = conventions
         self._clock, self._wall = clock, wall
         self._sources = tuple(sources)
         default = times or hold.Times()
@@ -82,6 +83,7 @@ class Catalog:
         if len(self.sinks) != len(self._sources):
             raise ValueError("two sources have the same name")
         self._entries: dict[str, _Entry] = {}
+        self._registered: set[str] = set()  # what the registries have themselves
         self._index = AddressIndex()
         self._deadlines = Deadlines(clock, self._wake)
         self._debounce: Debounce[str] = Debounce(self._flush, quiet=quiet, longest=at_most)
@@ -176,6 +178,18 @@ class Catalog:
 
     # What sources say.
 
+    def _reported(self, sink: SourceSink, service_id: str, raw: RawService | None) -> set[str]:
+        """A registry has said what it has of a service. Returns the ids of the services that follow."""
+        found: dict[str, RawService | None] = {service_id: raw}
+        (self._registered.discard if raw is None else self._registered.add)(service_id)
+        second = grpc_service_id(service_id)
+        if second not in self._registered:  # a registry may have a service of that very name
+            keys = self._conventions.grpc_port_keys
+            found[second] = grpc_service(raw, keys) if raw is not None else None
+        for id_, one in found.items():
+            self._said(sink, id_, one)
+        return {id_ for id_, one in found.items() if one is not None}
+
     def _said(
         self, sink: SourceSink, service_id: str, raw: RawService | None, at: float | None = None
     ) -> None:
@@ -185,7 +199,7 @@ class Catalog:
                 return
             entry.reading, entry.gone = Reading(), True
         else:
-            reading = read_service(raw, self._tag_keys)
+            reading = read_service(raw, self._conventions)
             if entry is None:
                 entry = self._entries[service_id] = _Entry(sink, raw.name, reading)
             elif entry.reading == reading and not entry.gone:
@@ -291,14 +305,14 @@ class SourceSink:
         self._settling: asyncio.TimerHandle | None = None
 
     def update(self, service_id: str, service: RawService) -> None:
-        if self._restored:
-            self._restored.discard(service_id)
         self._updated = self._catalog._wall()
-        self._catalog._said(self, service_id, service)
+        made = self._catalog._reported(self, service_id, service)
+        if self._restored:
+            self._restored -= made
 
     def remove(self, service_id: str) -> None:
         self._updated = self._catalog._wall()
-        self._catalog._said(self, service_id, None)
+        self._catalog._reported(self, service_id, None)
 
     def synced(self) -> None:
         for service_id in self._restored or ():

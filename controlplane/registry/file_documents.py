@@ -5,10 +5,11 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from controlplane.registry.fields import FieldError, Value, documents
+from controlplane.registry.metadata import PROTOCOL_ALIASES
 from controlplane.registry.source import RawInstance, RawService
 from controlplane.registry.types import Health, Protocol
 
-_PROTOCOLS = tuple(Protocol)
+_PROTOCOLS = (*Protocol, *PROTOCOL_ALIASES)
 _HEALTH = tuple(Health)
 _SERVICE = ("name", "protocol", "instances")
 _INSTANCE = ("address", "port", "weight", "health", "protocol", "metadata")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from controlplane.ip import ip_address
 from controlplane.model.plain import is_list, is_object
 from controlplane.translate.sidecar import OwnService, Sidecar
 
@@ -76,7 +76,7 @@ def _text(metadata: Mapping[str, Any], field: str, default: str | None = None) -
 def _address(metadata: Mapping[str, Any], field: str, default: str | None = None) -> str:
     value = _text(metadata, field, default)
     try:
-        return str(ipaddress.ip_address(value))
+        return str(ip_address(value))
     except ValueError:
         raise NodeError(
             f"node.metadata.{field} is {_shown(value)}; write an IP address, such as 10.0.3.177"
@@ -119,14 +119,14 @@ def _services(metadata: Mapping[str, Any], proxy: bool) -> tuple[OwnService, ...
     return tuple(found.values())
 
 
-def _tag(metadata: Mapping[str, Any]) -> str | None:
+def _tag(metadata: Mapping[str, Any], base_tags: Collection[str]) -> str | None:
     tag = metadata.get("tag")
     if tag is not None and (not isinstance(tag, str) or len(tag) > LONGEST_TEXT):
         raise NodeError(
             f"node.metadata.tag is {_shown(tag)}; write a string of at most "
             f"{LONGEST_TEXT} characters, or leave it out for base"
         )
-    return tag or None
+    return tag if tag and tag not in base_tags else None
 
 
 def _calls(metadata: Mapping[str, Any]) -> frozenset[str] | None:
@@ -155,8 +155,16 @@ def build_version(agent: str, version: str) -> tuple[int, int, int] | None:
     return int(parts[0]), int(parts[1]), int(parts[2])
 
 
-def parse_node(cluster: str, metadata: Mapping[str, Any], version: tuple[int, int, int] | None) -> AnyNode:
-    """The node's role and place. Raises NodeError with a message for the author of the bootstrap."""
+def parse_node(
+    cluster: str,
+    metadata: Mapping[str, Any],
+    version: tuple[int, int, int] | None,
+    base_tags: Collection[str] = (),
+) -> AnyNode:
+    """The node's role and place. `base_tags` are values of its tag that mean base.
+
+    Raises NodeError with a message for the author of the bootstrap.
+    """
     if version is not None and version < OLDEST_ENVOY:
         given, oldest = (".".join(map(str, v)) for v in (version, OLDEST_ENVOY))
         raise NodeError(f"Envoy {given} is older than {oldest}, the oldest that Laneway supports; upgrade it")
@@ -169,7 +177,7 @@ def parse_node(cluster: str, metadata: Mapping[str, Any], version: tuple[int, in
     if role == "edge":
         return EdgeNode(cluster)
     if role == "grpc":
-        return GrpcNode(cluster, _tag(metadata))
+        return GrpcNode(cluster, _tag(metadata, base_tags))
     if role != "sidecar":
         raise NodeError(f"node.metadata.role is {_shown(role)}; write edge, sidecar or grpc")
     capture = metadata.get("capture", "proxy")
@@ -178,7 +186,7 @@ def parse_node(cluster: str, metadata: Mapping[str, Any], version: tuple[int, in
     proxy = capture == "proxy"
     address = _address(metadata, "address")
     egress = _address(metadata, "egress_address", "127.0.0.1")
-    if not ipaddress.ip_address(egress).is_loopback:
+    if not ip_address(egress).is_loopback:
         raise NodeError(
             f"node.metadata.egress_address is {egress!r}: the egress proxy takes any request to anywhere, so "
             "it must not be reached from outside; write a loopback address, such as 127.0.0.1"
@@ -190,4 +198,4 @@ def parse_node(cluster: str, metadata: Mapping[str, Any], version: tuple[int, in
         proxy=proxy,
         services=_services(metadata, proxy),
     )
-    return SidecarNode(cluster, _tag(metadata), place, _calls(metadata))
+    return SidecarNode(cluster, _tag(metadata, base_tags), place, _calls(metadata))

@@ -5,6 +5,8 @@ Everything here runs in the event loop's thread and without awaiting, so that on
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from controlplane.model.definitions import Definitions
 from controlplane.plan.planner import Plan, Planner, Resolve
 from controlplane.plan.rollout import Deployed
@@ -25,9 +27,13 @@ SENT_AT_ONCE = 2_000
 
 
 class Publisher:
-    """Brings every collection up to the plan. `plan` is the plan that is served."""
+    """Brings every collection up to the plan. `plan` is the plan that is served.
 
-    def __init__(self, sent_at_once: int = SENT_AT_ONCE) -> None:
+    `base_tags` are values of a node's tag that mean base.
+    """
+
+    def __init__(self, sent_at_once: int = SENT_AT_ONCE, base_tags: Collection[str] = ()) -> None:
+        self._base_tags = base_tags
         self.plan = Plan()
         self._planner = Planner()
         self._mesh = Mesh()
@@ -55,7 +61,8 @@ class Publisher:
     def classify(self, node: Node) -> NodeView:
         """The view of a node that connects. Raises InvalidNode with a text that says what to change."""
         try:
-            parsed = parse_node(node.cluster, node.metadata, build_version(node.agent, node.version))
+            version = build_version(node.agent, node.version)
+            parsed = parse_node(node.cluster, node.metadata, version, self._base_tags)
         except NodeError as error:
             raise InvalidNode(str(error)) from None
         return self.view(parsed, node.incremental)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Iterator
 
+from controlplane.ip import authority
 from controlplane.plan.services import ServicePlan
 from controlplane.registry.types import Protocol
-from controlplane.translate.messages import authority
 
 _WITH_PORT = re.compile(r"(.*):\d+$")
 _ADDRESS = re.compile(r"\d+(\.\d+){3}$|\[.*\]$")

@@ -37,10 +37,6 @@ def socket_address(address: str, port: int) -> address_pb2.Address:
     return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=address, port_value=port))
 
 
-def authority(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
 @lru_cache(maxsize=1 << 16)
 def safe(name: str) -> str:
     """A registry's name as part of a resource name: everything but a plain set is percent-encoded."""

@@ -135,7 +135,9 @@ def test_instances_are_taken_or_refused_one_by_one() -> None:
     assert len(reading.refused) == 11
     assert all(r.reason for r in reading.refused)
     assert any("different tags: base, gray" in r.reason for r in reading.refused)
-    assert reading.warnings == ("::1:80: protocol 'dubbo' is not known; write http1, http2, grpc or tcp",)
+    assert reading.warnings == (
+        "[::1]:80: protocol 'dubbo' is not known; write http1, http2 (or h2c), grpc or tcp",
+    )
 
 
 @given(

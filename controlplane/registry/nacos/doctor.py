@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import httpx
 
 from controlplane.nacos import http
 from controlplane.printable import printable
-from controlplane.registry.metadata import DEFAULT_TAG_KEYS, read_service
+from controlplane.registry.metadata import Conventions, read_service
 from controlplane.registry.nacos import overview
 from controlplane.registry.nacos.config import NacosConfig
 from controlplane.registry.nacos.reach import NacosError, reachable
@@ -34,16 +34,21 @@ class Finding:
 
 
 async def check(
-    config: NacosConfig, tag_keys: Sequence[str] = DEFAULT_TAG_KEYS, say: Callable[[str], None] = print
+    config: NacosConfig,
+    conventions: Conventions = Conventions(),  # noqa: B008
+    say: Callable[[str], None] = print,
 ) -> bool:
     """Say every finding; True if nothing has to be done."""
-    findings = await examine(config, tag_keys or DEFAULT_TAG_KEYS)
+    findings = await examine(config, conventions)
     for finding in findings:
         say(f"{'ok     ' if finding.ok else 'PROBLEM'}  {printable(finding.text)}")
     return all(finding.ok for finding in findings)
 
 
-async def examine(config: NacosConfig, tag_keys: Sequence[str] = DEFAULT_TAG_KEYS) -> list[Finding]:
+async def examine(
+    config: NacosConfig,
+    conventions: Conventions = Conventions(),  # noqa: B008
+) -> list[Finding]:
     """Connection, credentials, version, clock, and what the namespace's groups hold."""
     findings: list[Finding] = []
     heard = False
@@ -60,7 +65,7 @@ async def examine(config: NacosConfig, tag_keys: Sequence[str] = DEFAULT_TAG_KEY
             Finding(True, f"Nacos {await http.version(config) or 'of an unknown version'} answers")
         )
         for group in config.groups:
-            findings += await _group(client, config, group, tag_keys)
+            findings += await _group(client, config, group, conventions)
     except NacosError as error:
         findings.append(Finding(False, str(error)))
     finally:
@@ -99,7 +104,7 @@ async def _login(config: NacosConfig, address: str) -> Finding:
 
 
 async def _group(
-    client: NamingClient, config: NacosConfig, group: str, tag_keys: Sequence[str]
+    client: NamingClient, config: NacosConfig, group: str, conventions: Conventions
 ) -> list[Finding]:
     everything = await client.list_services(group)
     wanted = sorted(name for name in everything if config.wants(name))
@@ -112,7 +117,7 @@ async def _group(
     refused: list[str] = []
     instances = 0
     for name in wanted[:SAMPLE]:
-        reading = read_service(RawService(name, await _instances(client, group, name)), tag_keys)
+        reading = read_service(RawService(name, await _instances(client, group, name)), conventions)
         instances += len(reading.instances)
         tags.update(i.tag or "base" for i in reading.instances)
         refused += [f"{name} {r.address}:{r.port}: {r.reason}" for r in reading.refused]
@@ -122,7 +127,7 @@ async def _group(
     findings = [Finding(True, text)]
     findings += [Finding(False, f"refused: {text}") for text in refused[:20]]
     if instances and set(tags) == {"base"}:
-        keys = ", ".join(tag_keys)
+        keys = ", ".join(conventions.tag_keys)
         findings.append(Finding(True, f"{where}: no instance is tagged; tags are looked for in {keys}"))
     return findings
 

@@ -1,0 +1,34 @@
+"""Services on a second port: the gRPC server that an instance names in its metadata.
+
+Spring's gRPC starters register the port of the web server, and write that of the gRPC server into the
+metadata. A service is a name on one port, so the second one is a service of its own, `<id>:grpc`. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from controlplane.registry.metadata import read_grpc_port
+from controlplane.registry.source import RawService
+from controlplane.registry.types import Protocol
+
+PORT_NAME = "grpc"
+
+
+def grpc_service_id(service_id: str) -> str:
+    """The id of the service on the gRPC port."""
+    return f"{service_id}:{PORT_NAME}"
+
+
+def grpc_service(raw: RawService, keys: Sequence[str]) -> RawService | None:
+    """The service on the gRPC port: the instances that name one, with it as their port; None without any.
+
+    An instance whose gRPC port is the registered one speaks gRPC there, and has no second port.
+    """
+    found = tuple(
+        replace(one, port=port, protocol=Protocol.GRPC.value)
+        for one in raw.instances
+        if (port := read_grpc_port(one.metadata, keys)[0]) is not None and port != one.port
+    )
+    return RawService(raw.name, found, Protocol.GRPC.value) if found else None
