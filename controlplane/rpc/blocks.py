@@ -61,7 +61,7 @@ class Blocks:
         self._parts += payload
         self._continuations += 1
         if len(self._parts) > _LARGEST_BLOCK or self._continuations > _MOST_CONTINUATIONS:
-            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "a header block without end", "headers")
+            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, "the header block does not end", "headers")
         if not flags & frames.END_HEADERS:
             return None
         self.open = 0

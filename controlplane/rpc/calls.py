@@ -139,7 +139,7 @@ class Call(GuardedCall):
     # The stream's side.
 
     def data(self, payload: memoryview) -> None:
-        """More of the requests has come."""
+        """More data of the requests has arrived."""
         if self._ended:
             return
         if self._buffer or self._paused or self._draining:
@@ -152,7 +152,7 @@ class Call(GuardedCall):
             self._keep(payload[taken:])
 
     def go_on(self) -> None:
-        """It is this call's turn again."""
+        """Handle the messages that wait: it is this call's turn."""
         self._drain()
 
     def half_closed(self) -> None:
@@ -161,7 +161,7 @@ class Call(GuardedCall):
         self._drain()
 
     def drained(self) -> None:
-        """All responses have left."""
+        """All responses have been sent."""
         if self._handler is not None:
             self.attempt(self._handler.writable)
 
@@ -170,7 +170,7 @@ class Call(GuardedCall):
         self._over(None)
 
     def _keep(self, payload: memoryview) -> None:
-        """Keep part of a request until the rest comes. Raises ConnectionFault where that is too much."""
+        """Keep part of a request until the rest comes. Raises ConnectionFault if that is too much."""
         self._share.take(len(payload))
         if not self._ended:  # to make room
             self._buffer += payload

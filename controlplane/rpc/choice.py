@@ -12,7 +12,7 @@ TransportName = Literal["laneway", "grpcio"]
 
 
 def transport(name: TransportName = "laneway", limits: Limits | None = None) -> MakeTransport:
-    """What makes a transport of that name within these limits (None: the defaults)."""
+    """The factory of the transport of that name, within these limits (None: the defaults)."""
     limits = limits or Limits()
     if name == "laneway":
         return partial(Listener, limits=limits)

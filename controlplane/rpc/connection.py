@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
     # The listener's side.
 
     def check(self, now: float) -> None:
-        """Look after the connection, now and then."""
+        """Check the limits of the connection; called periodically."""
         limits = self._port.limits
         self.http2.forget_glitches()
         if self._over:
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
         if self.cpu < 0:
             self.end("cpu", f"its requests take more than {limits.cpu:.0%} of a core")
         elif not self.http2.greeted and now - self._made > limits.hello:
-            self.end("hello", f"it has not begun HTTP/2 within {limits.hello:g} s")
+            self.end("hello", f"it sent no HTTP/2 preface within {limits.hello:g} s")
         else:
             self._check_reading(now)
 
@@ -184,11 +184,11 @@ class Connection(asyncio.Protocol):
             return
         left, self._left = self._left, self.transport.get_write_buffer_size()
         if self._left < left or (self._waits and not self.http2.outgoing.clogged):
-            # It takes what is sent, and what it says is not read in the meantime.
+            # The client reads; its own bytes are not read meanwhile, so silence proves nothing.
             self._heard, self._pinged = now, None
         if self._pinged is not None:
             if now - self._pinged > limits.keepalive / 3:
-                text = f"it gave no sign of life for {now - self._heard:.0f} s"
+                text = f"it sent nothing, not even an answer to a ping, for {now - self._heard:.0f} s"
                 self._port.note(self, "silent", text)
                 self.transport.abort()
         elif now - self._heard > limits.keepalive:
@@ -226,7 +226,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self.transport.close()
-        # Who reads nothing does not keep what is left to send for ever.
+        # A client that reads nothing must not keep the unsent bytes for ever.
         self._timer = self._loop.call_later(self._port.limits.max_connection_age_grace, self.transport.abort)
 
     def _gone(self) -> None:

@@ -52,4 +52,4 @@ def binary(name: str, value: str) -> bytes:
     try:
         return base64.b64decode(first + "=" * (-len(first) % 4), validate=True)
     except binascii.Error:
-        raise CallEnd(grpc.StatusCode.INTERNAL, f"metadata {name} is not of base64") from None
+        raise CallEnd(grpc.StatusCode.INTERNAL, f"metadata {name} is not base64") from None

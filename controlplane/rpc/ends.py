@@ -1,4 +1,4 @@
-"""What a server says when a connection begins and ends (RFC 9113, sections 3.4 and 6.8). No I/O."""
+"""The frames that begin and end a connection (RFC 9113, sections 3.4 and 6.8). No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps the failure of one call's handler from anybody else, whatever the transport."""
+"""Confines the failure of one call's handler to that call, whatever the transport."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class GuardedCall:
         self._end(CallEnd(code, text))
 
     def attempt(self, what: Callable[..., None], *arguments: Any) -> None:
-        """Do something for the call, if it has not ended; what goes wrong ends this call alone."""
+        """Act for the call, unless it has ended. An exception ends this call alone."""
         if self._ended:
             return
         try:

@@ -88,15 +88,15 @@ class Listener:
         """Let a connection in, if there is room."""
         displaced = self._crowd.enter(connection, connection.host)
         if displaced is connection:
-            self.note(connection, "refused", "as many connections as may be are being served")
+            self.note(connection, "refused", "every connection that the port may have is in use")
             return False
         if displaced is not None:
-            displaced.end("displaced", "others need its place, and nothing is done on it")
+            displaced.end("displaced", "it was idle, and a new connection needed its place")
         self.connections.add(connection)
         return True
 
     def served(self, connection: Connection, now: bool) -> None:
-        """Whether something is being done for the client."""
+        """Whether the connection has a request in work."""
         if now:
             self._crowd.busy(connection)
         else:
@@ -142,7 +142,7 @@ class Listener:
             self._most_unread().end("memory", text)
 
     def _most_unread(self) -> Connection:
-        """Of the address whose responses wait most, the connection whose do."""
+        """The connection with the most waiting bytes, of the address with the most waiting bytes."""
         waits = Counter[str]()
         for one in self.connections:
             waits[one.host] += one.http2.outgoing.queued

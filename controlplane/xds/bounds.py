@@ -1,4 +1,4 @@
-"""What one client of the xDS server may cost, and how much of what it writes is kept."""
+"""Bounds on what one client of the xDS server may cost, and on the texts that are kept of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Bounds:
     """A stream that goes beyond one of these ends with a status that names it. Bytes, seconds."""
 
     node_bytes: int = 256 << 10
-    """Of the Node message in a first request; an Envoy's is some 40 KiB, mostly its list of extensions."""
+    """Largest Node message in a first request; an Envoy's has some 40 KiB, mostly its list of extensions."""
     streams: int = 20_000
     """Open streams of all nodes."""
     streams_per_node: int = 200
@@ -18,17 +18,17 @@ class Bounds:
     stream_rate: float = 2_000.0
     """New streams a second; 0 for no limit."""
     stream_burst: int = 10_000
-    """New streams at once: a fleet that comes back."""
+    """New streams at once, for a fleet that reconnects."""
     first_request: float = 15.0
-    """Until a stream that was opened has sent its first request."""
+    """Longest time until an opened stream sends its first request."""
     names: int = 50_000
-    """Names that a stream subscribes to, of all types."""
+    """Most names that a stream subscribes to, of all types together."""
     name_bytes: int = 8 << 20
-    """What these names may have together."""
+    """Most bytes of these names together."""
     waiting_bytes: int = 64 << 20
-    """First requests of all streams that wait until the server is ready for their nodes."""
+    """Most bytes of first requests, of all streams that wait until the server is ready for their nodes."""
     status_bytes: int = 16 << 20
-    """Of one answer of client status."""
+    """Largest answer of client status."""
 
 
 class TokenBucket:
@@ -59,7 +59,7 @@ LONGEST_ID = 512
 
 
 def shown(text: str, longest: int = LONGEST) -> str:
-    """A text with its control characters written out, cut with its length said."""
+    """A text with its control characters escaped; a long text is cut, and its length is added."""
     kept = text[:longest]
     if not kept.isprintable():
         kept = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in kept)

@@ -2,8 +2,8 @@
 
 https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/status/v3/csds.proto
 
-An answer can be thousands of times larger than its request, so it is made when its client can take it, a few
-milliseconds at a time, one answer after the other, and few wait to be read.
+An answer can be thousands of times larger than its request. So it is composed only when its client can take
+it, in slices of a few milliseconds, one answer at a time, and few answers wait to be read.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _MOST_UNREAD = 4  # answers that wait to be read, of all calls
 
 
 class ClientStatus:
-    """The service, over what `streams` gives when an answer is begun. largest: bytes of an answer."""
+    """The service. `streams` is called when an answer is begun; `largest` bounds an answer, in bytes."""
 
     def __init__(self, streams: Streams, largest: int) -> None:
         self._streams = streams
@@ -73,7 +73,7 @@ class ClientStatus:
         self._work_soon()
 
     def read(self, asked: _Asked) -> None:
-        """The answer has left."""
+        """The answer has been sent."""
         self._unread.discard(asked)
         self._work_soon()
 
@@ -107,7 +107,7 @@ class ClientStatus:
             del self._asked[asked]
             if asked.call.writable:
                 return asked
-            # It asks again when it is told that it may.
+            # The client asks again when it may.
         return None
 
     def _go_on(self, asked: _Asked, answer: Iterator[bytes | None]) -> None:
@@ -230,7 +230,7 @@ def _matches_text(matcher: Message, value: str) -> bool:
     if kind == "safe_regex":
         raise ValueError("node matchers by regular expression are not supported")
     if kind is None or kind == "custom":
-        raise ValueError("a node matcher says nothing that is supported")
+        raise ValueError("a node matcher has no condition that is supported")
     pattern: str = getattr(matcher, kind)
     if matcher.ignore_case:
         pattern, value = pattern.casefold(), value.casefold()

@@ -29,10 +29,10 @@ def _type_field(type_url: str) -> bytes:
     return wire.text(wire.DELTA_TYPE_URL, type_url)
 
 
-_NAMES_A_REQUEST = 64  # of which a set can be made in the time that a request takes
+_NAMES_A_REQUEST = 64  # few enough to make a set of them for each request
 
 Lacking = tuple[frozenset[str], frozenset[str]]
-"""What a client lacks, and what it has of the resources that are gone."""
+"""The resources that a client lacks, and the removed ones that it still has."""
 
 _compared: Recent[Lacking] = Recent()
 
@@ -80,7 +80,7 @@ class DeltaSubscription(Subscription):
         return answered
 
     def compose(self, *, hold: bool = False, asked_only: bool = False, now: float = 0.0) -> bytes | None:
-        """The next reply, None if there is nothing to say.
+        """The next reply, None if there is nothing to send.
 
         hold: keep removals back (see `release`). asked_only: answer requests, but push no changes. now:
         seconds, for `Sent.at`.
@@ -119,13 +119,13 @@ class DeltaSubscription(Subscription):
         self.pushed = changed & found
         due, self.owed, self.pending, self.pending_all = self.owed, False, NOTHING, False
         if not bodies and not removed and not due:
-            if returning:  # with everything that there is: nothing is sent, and it counts as acknowledged
+            if returning:  # The client has everything: nothing is sent, and that counts as acknowledged.
                 self.sent = self.acked = self.view.version(self.type_url)
             return None
         return self._encode(bodies, removed, before, want, bool(asked) or due, now)
 
     def release(self, now: float = 0.0) -> bytes | None:
-        """The reply that tells of the removals which were held, as far as they still are true."""
+        """The reply with the removals that were held back, as far as they still hold."""
         gone = [
             name
             for name in self.held
@@ -154,7 +154,9 @@ class DeltaSubscription(Subscription):
         self.cursor = Clock.now
 
     def _doubt(self, names: frozenset[str]) -> None:
-        """The client changes its mind on `names` before its first answer: it may have dropped what it had."""
+        """The client subscribed to `names` again, or unsubscribed, before its first answer: it may have
+        dropped them.
+        """
         if self.initial is not None:
             self.doubted |= names
 
@@ -237,7 +239,7 @@ class DeltaSubscription(Subscription):
         removed: set[str],
         bodies: list[bytes],
     ) -> None:
-        """Say of each missing name that it does not exist, or hold that back."""
+        """Tell the client about each name that it does not exist, or hold that back."""
         answers = missing & asked
         if self.type_url == VIRTUAL_HOST:
             for name in answers:

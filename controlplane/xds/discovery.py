@@ -1,8 +1,8 @@
 """The calls of discovery: their methods, and the stream of each. Requests are applied to its state, responses
 are composed when it can take them.
 
-A client that reads slowly holds up itself alone; what changes in the meantime is merged, because a response
-is composed when the one before has left.
+A client that reads slowly delays only itself. Changes in the meantime are merged, because a response is
+composed only when the one before has been sent.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .subscription import Sent, TooManyNames
 
 
 def parse(raw: bytes, variant: type[Any], only: str | None) -> Message:
-    """Read a request. Raises CallEnd for what is none and for a type the service does not have."""
+    """Parse a request. Raises CallEnd for malformed bytes and for a type that the service does not have."""
     message = OpaqueDeltaRequest if variant is DeltaSubscription else SotwRequest
     try:
         request = message.FromString(raw)
@@ -56,7 +56,7 @@ def parse(raw: bytes, variant: type[Any], only: str | None) -> Message:
 
 
 class Owner(Protocol):
-    """Who has the streams."""
+    """The server that owns the streams."""
 
     def first(self, stream: DiscoveryStream, request: Message) -> None:
         """A stream's first request: let it `begin`, at once or later. Raises CallEnd."""
@@ -199,12 +199,14 @@ class DiscoveryStream:
 
     def _silent(self) -> None:
         self._timer = None
-        self.call.finish(grpc.StatusCode.DEADLINE_EXCEEDED, "the stream was opened and nothing was asked")
+        self.call.finish(
+            grpc.StatusCode.DEADLINE_EXCEEDED, "the stream was opened, and no request came in time"
+        )
 
 
 def _overrun() -> CallEnd:
     return CallEnd(
-        grpc.StatusCode.ABORTED, "the stream fell behind what is remembered of removals: connect again"
+        grpc.StatusCode.ABORTED, "the stream is so late that removals it needs are forgotten: connect again"
     )
 
 

@@ -1,4 +1,4 @@
-"""Changes that are held because those that tried them rejected them. See `trial`.
+"""Changes that are held back because the clients that tried them rejected them. See `trial`.
 
 No I/O. Everything belongs to the event loop's thread.
 """
@@ -16,7 +16,7 @@ from .standing import Client, ClientState
 from .subscription import Nack
 
 RETRY = 1.0
-"""Seconds until somebody is looked for to try a held change again with."""
+"""Seconds until the server looks for clients to try a held change with again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Holds:
         return [one.change for held in self._held.values() for one in held.values()]
 
     def of(self, state: ClientState) -> tuple[Held, ...]:
-        """Those of what a client subscribes to."""
+        """The held changes of resources that a client subscribes to."""
         return tuple(
             one.change
             for subscription in state.subscriptions.values()
@@ -68,7 +68,7 @@ class Holds:
         )
 
     def has(self, collection: Collection, resource: Resource) -> bool:
-        """Whether this very change is held."""
+        """Whether exactly this change is held."""
         hold = self._held.get(collection, {}).get(resource.name)
         return hold is not None and identity(hold.change.resource) == identity(resource)
 
@@ -81,7 +81,7 @@ class Holds:
         self._look_again()
 
     def let_go(self, collection: Collection, name: str) -> bool:
-        """Hold a change no more: there is another one, or it is tried again. True if it was held."""
+        """Release a held change, because a newer one came or it is tried again. True if it was held."""
         held = self._held.get(collection, {})
         found = held.pop(name, None)
         if found is not None and not held:
@@ -89,7 +89,7 @@ class Holds:
         return found is not None
 
     def left(self, client: Client) -> None:
-        """A stream has ended: it has no vote any more."""
+        """A stream has ended, and with it its vote."""
         holds = [hold for held in self._held.values() for hold in held.values() if client in hold.votes]
         for hold in holds:
             del hold.votes[client]
@@ -102,7 +102,7 @@ class Holds:
             self._retry = None
 
     def _try_again(self) -> None:
-        """Try what too few reject by now, with clients that have not had it; look again if there are none."""
+        """Try changes again that too few clients reject by now, with new clients; wait if there are none."""
         self._retry = None
         later = False
         for collection, held in tuple(self._held.items()):
@@ -112,7 +112,7 @@ class Holds:
             self._look_again()
 
     def _look_again(self) -> None:
-        """In a moment: who has just come has the last good state by then."""
+        """Try in a moment: a client that has just connected has the last good state by then."""
         if self._retry is None:
             self._retry = self._owner.later(RETRY, self._try_again)
 

@@ -1,4 +1,4 @@
-"""Who is asked whether a change is good, and how their votes count.
+"""Chooses the clients that try a change, and counts their votes.
 
 No I/O. Times are seconds of the event loop's clock.
 """
@@ -80,13 +80,13 @@ class Case:
     timer: Timer
     votes: dict[Client, Vote] = field(default_factory=dict)
     passed_over: set[Client] = field(default_factory=set)
-    """Those that had the time to answer, and did not."""
+    """Clients that had the time to answer, and did not."""
     rounds: int = 1
     by_address: bool | None = None
-    """Whether each address has one vote, or each node; None until that is looked at."""
+    """Whether each address has one vote, or each node; None until that is decided."""
 
     def tally(self) -> tuple[set[str], set[str]]:
-        """Who accepted, and who rejected."""
+        """The voters that accepted, and those that rejected."""
         accepted = {self.key(client) for client, vote in self.votes.items() if vote.nack is None}
         return accepted, {self.key(client) for client in self.votes} - accepted
 
@@ -98,14 +98,14 @@ class Case:
 
 
 def key(client: Client, by_address: bool) -> str:
-    """What has one vote."""
+    """The voter that a client belongs to: its address or its node."""
     return client.address if by_address else client.node.id
 
 
 def candidates(
     collection: Collection, users: Iterable[Client], now: float, *, outvoted: bool
 ) -> list[Client]:
-    """Those of `users` that may be asked, the best first: those in sync the longest.
+    """The clients of `users` that may be asked, those that have been in sync longest first.
 
     outvoted: also those that are outvoted. Who is silent, or has no answer to its first request yet, is never
     asked.
@@ -122,7 +122,7 @@ def candidates(
 
 
 def several_addresses(users: Iterable[Client], now: float) -> bool:
-    """Whether addresses tell clients apart. Those that are silent have no say."""
+    """Whether the clients have several addresses. Silent clients do not count."""
     return len({client.address for client in users if standing_of(client, now) != "silent"}) > 1
 
 

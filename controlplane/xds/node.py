@@ -1,4 +1,4 @@
-"""Who is at the other end of a stream."""
+"""The node at the other end of a stream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class InvalidNode(Exception):
-    """The node cannot be served, whatever the time: its stream ends with INVALID_ARGUMENT and this text."""
+    """The node can never be served: its stream ends with INVALID_ARGUMENT and this text."""
 
 
 class NotReady(Exception):
@@ -24,7 +24,7 @@ class NotReady(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What a client says of itself in the first request of a stream.
+    """What a client says about itself in the first request of a stream.
 
     `metadata` is the Struct as plain values (numbers are floats) while its view is made, and later empty.
     `version` is the client's build, for Envoy `1.40.0`, for others the user agent's version. `message` is the
@@ -43,7 +43,7 @@ class Node:
 
 
 NOBODY = Node("")
-"""The node of a stream that has not said who it is."""
+"""The node of a stream that has not sent its first request."""
 
 
 def from_message(message: Message, incremental: bool = True) -> Node:
@@ -79,9 +79,10 @@ def known(node: Node) -> Node:
 
 
 class _Metadata(Mapping[str, Any]):
-    """A google.protobuf.Struct as json_format has it, but for numbers that JSON does not know.
+    """A google.protobuf.Struct, converted as json_format does, except for numbers that JSON lacks (NaN,
+    infinity).
 
-    A key is read when it is asked for: what nobody reads costs nothing. Raises InvalidNode for one with very
+    A key is converted when it is read, so unread keys cost nothing. Raises InvalidNode for a key with too
     many values.
     """
 

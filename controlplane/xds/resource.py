@@ -1,6 +1,6 @@
 """One resource as it is served, the types of resources, and encoded selections that streams share.
 
-A resource's content is opaque, but for one thing: where a cluster's endpoints are.
+The content of a resource is opaque, with one exception: the name of a cluster's endpoints.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RUNTIME = TYPE_PREFIX + "envoy.service.runtime.v3.Runtime"
 #: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations
 PUSH_ORDER = (CLUSTER, ENDPOINT, SECRET, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST, RUNTIME)
 
-#: The types whose changes are tried with one client first: those that an Envoy rejects as a whole.
+#: The types whose changes are tried with a few clients first: Envoy rejects such a resource as a whole.
 TRIED = frozenset({LISTENER, ROUTE})
 
 _MOST_SELECTIONS = 256
@@ -131,7 +131,7 @@ Identity = tuple[str, tuple[str, ...]] | None
 
 
 def identity(resource: Resource | None) -> Identity:
-    """What is compared to say whether a resource has changed."""
+    """The value that is compared to find out whether a resource has changed."""
     return None if resource is None else (resource.version, resource.aliases)
 
 

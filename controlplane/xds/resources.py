@@ -48,14 +48,14 @@ class Subscriber(Protocol):
 
 
 class Gate(Protocol):
-    """What is asked before a resource changes, and before the change is pushed: see `trial`."""
+    """Asked before a resource changes, and before the change is pushed: see `trial`."""
 
     def allows(self, collection: Collection, before: Resource | None, after: Resource | None) -> bool:
         """Whether the collection may take this change."""
         ...
 
     def keeps_from(self, collection: Collection, subscriber: Subscriber) -> bool:
-        """Whether this subscriber has to wait for what has changed, also if it asks for it."""
+        """Whether this subscriber has to wait for a change, even if it asks for the resource."""
         ...
 
     def withholds(self, collection: Collection) -> bool:
@@ -122,7 +122,7 @@ class Collection:
         return True
 
     def restore(self, resource: Resource) -> None:
-        """Take a change of this resource back; `resource` is what was before it."""
+        """Revert a change of a resource; `resource` is its state before the change."""
         self._record(resource.name, self._resources.get(resource.name), resource)
         self._notify()
 
@@ -183,7 +183,7 @@ class Collection:
         return self._log.get(name, 0)
 
     def former(self, name: str) -> Resource | None:
-        """A resource that was removed of late, by its name or alias."""
+        """A recently removed resource, by its name or alias."""
         return self._tombstones.get(name)
 
     def select(self, names: frozenset[str] | None, *, delta: bool) -> Selection:
@@ -217,7 +217,7 @@ class Collection:
     def compare(
         self, names: frozenset[str] | None, initial: frozenset[bytes]
     ) -> tuple[set[str], frozenset[bytes]]:
-        """What of the resources among `names` (None: all) a client with the entries `initial` lacks, and
+        """The resources among `names` (None: all) that a client with the entries `initial` lacks, and
         those of its entries that are of no resource in its present version.
         """
         if names is not None and 2 * len(names) < len(self._resources):

@@ -1,9 +1,9 @@
-"""What clients that come back say they have, and what it takes to bring them up to date.
+"""Caches for clients that reconnect: what they say they have, and what they lack.
 
-When a server restarts, a fleet comes back at once with the same names and versions, each client in an order
-of its own. Making sets of a thousand strings, and comparing them with what there is, is most of what a client
-then costs; that a request says what another said takes a third of it. So what was worked out for the last few
-requests is kept.
+When a server restarts, a fleet reconnects at once with the same names and versions, each client in its own
+order. Most of the cost of a client is then making sets of a thousand strings and comparing them with the
+collections; recognising that a request equals an earlier one takes a third of that. So the results of the
+last few requests are kept.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def keep(known: list[tuple[Message, V]], request: Message, said: V) -> None:
 
 
 Asked = tuple[frozenset[str], frozenset[bytes]]
-"""Names that are subscribed to, encoded entries of `initial_resource_versions`."""
+"""Subscribed names, and encoded entries of `initial_resource_versions`."""
 
 _named: Said[frozenset[str]] = Said()  # requests with names and nothing else
 

@@ -52,7 +52,7 @@ _log = structlog.get_logger("laneway.xds")
 
 
 class XdsServer:
-    """Serves the views that `classify` gives to nodes.
+    """Serves to each node the view that `classify` returns for it.
 
     classify: called once for each stream with its node, returns the view of that node. Raises InvalidNode,
         which ends the stream with INVALID_ARGUMENT, or NotReady: the stream waits for the next `set_ready`.
@@ -110,7 +110,9 @@ class XdsServer:
         await self._transport.stop(grace)
 
     def set_ready(self) -> None:
-        """Let streams in. Call it again when nodes for which `classify` raised NotReady can be served."""
+        """Start to serve streams. Call it again when nodes for which `classify` raised NotReady can be
+        served.
+        """
         self._ready = True
         waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
         for stream, request in waiting.items():
@@ -139,7 +141,7 @@ class XdsServer:
         ]
 
     def at_once(self) -> AbstractContextManager[None]:
-        """Changes that are made within it go to everyone at once, past the trial."""
+        """A context: changes made within it go to all clients at once, without a trial."""
         return self._streams.trials.at_once()
 
     def held(self) -> list[Held]:
@@ -147,7 +149,7 @@ class XdsServer:
         return self._streams.trials.held()
 
     def standings(self) -> Counter[State]:
-        """How many clients stand how (see `standing`)."""
+        """The number of clients by standing (see `standing`)."""
         return self._streams.standings()
 
     async def acknowledged(
@@ -157,8 +159,8 @@ class XdsServer:
     ) -> list[str]:
         """Wait until the streams that `where` picks have answered everything that their views hold now.
 
-        ACK, NACK and disconnecting are answers. Those that leave what they are sent without an answer are
-        not waited for, nor are those that answer late, as long as they are the fewer (see `standing`).
+        ACK, NACK and disconnecting are answers. The server does not wait for clients that leave responses
+        unanswered, nor for clients that answer late, as long as these are a minority (see `standing`).
         Returns the ids of the nodes that were waited for and did not answer within `timeout` seconds.
         """
         return await self._streams.acknowledged(where, timeout)
@@ -195,7 +197,7 @@ class XdsServer:
 
     @property
     def suppressed_lines(self) -> int:
-        """Log lines that were left out since the start, because one address caused too many."""
+        """Number of log lines left out since the start, because one address caused too many."""
         return self._lines.suppressed + self._transport.suppressed_lines
 
     @property
@@ -205,7 +207,7 @@ class XdsServer:
 
     @property
     def connections_ended(self) -> Mapping[str, int]:
-        """Connections that were ended since the start because of what their clients did, by reason."""
+        """Number of connections that the server ended since the start because of their clients, by reason."""
         return self._transport.ended
 
     def first(self, stream: DiscoveryStream, request: Message) -> None:
@@ -225,19 +227,19 @@ class XdsServer:
             text = f"the node has {size} bytes, more than {bounds.node_bytes}: leave out metadata"
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, text)
         if not node.id:
-            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, "the first request names no node id")
+            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, "the first request has no node id")
         if len(node.id) > LONGEST_ID or len(node.cluster) > LONGEST_ID:
             text = f"node.id or node.cluster has more than {LONGEST_ID} characters"
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, text)
         if self._per_node[node.id] >= bounds.streams_per_node:
-            text = f"node {node.id} has {bounds.streams_per_node} streams open, and may have no more"
+            text = f"node {node.id} has {bounds.streams_per_node} open streams, the most that a node may have"
             raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         if self.counters["streams"] >= bounds.streams:
-            text = f"{bounds.streams} streams are open, and there may be no more"
+            text = f"{bounds.streams} streams are open, the most that the server serves"
             raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
 
     def _begin(self, stream: DiscoveryStream, request: Message) -> None:
-        """Begin if the server is ready for the node: no stream gets an empty configuration."""
+        """Begin if the server is ready for the node, so that no stream gets an empty configuration."""
         try:
             if not self._ready:
                 raise NotReady
@@ -261,7 +263,10 @@ class XdsServer:
     def _wait(self, stream: DiscoveryStream, request: Message) -> None:
         size = request.ByteSize() + len(stream.node.message)
         if self._waiting_bytes + size > self._bounds.waiting_bytes:
-            raise CallEnd(grpc.StatusCode.UNAVAILABLE, "the server is not ready, and many wait: try again")
+            raise CallEnd(
+                grpc.StatusCode.UNAVAILABLE,
+                "the server is not ready, and too many clients wait for it: try again",
+            )
         self._waiting_bytes += size
         self._waiting[stream] = request
         stream.call.pause()
@@ -307,7 +312,7 @@ class XdsServer:
         self.counters["pushed_bytes"] += size
 
     def answered(self, stream: DiscoveryStream, request: Message, reply: Sent) -> None:
-        """Count an answer of a client, tell of a rejection."""
+        """Count a client's answer; log a rejection."""
         nack = None
         if request.HasField("error_detail"):
             self.counters["nacks"] += 1

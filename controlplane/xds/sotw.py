@@ -21,7 +21,7 @@ class SotwSubscription(Subscription):
     """One type on a state-of-the-world stream."""
 
     named: bool = False
-    """The client has used names: from then on no names means none."""
+    """The client has sent names: from then on an empty list means none."""
 
     @staticmethod
     def names_in(request: Message) -> int:

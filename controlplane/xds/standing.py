@@ -1,8 +1,8 @@
-"""Whether a client has shown that it works, and whether it is waited for.
+"""Judges whether a client has shown that it works, and whether the server waits for it.
 
-Anyone who reaches the port can open a stream, take part in a trial or leave what it is sent without an
-answer. So what a client says counts by what it did before: the trial of a change (see `trial`) goes to those
-that have been in sync for `PROOF`, and nobody waits for one that does not answer.
+Anyone who reaches the port can open a stream, take part in a trial or leave responses unanswered. So a
+client's answers count by its former behaviour: the trial of a change (see `trial`) goes to clients that have
+been in sync for `PROOF` seconds, and the server does not wait for a client that does not answer.
 
 No I/O. Times are seconds of the event loop's clock.
 """
@@ -57,7 +57,7 @@ class Client(Protocol):
 
 
 class Standing:
-    """What one client did so far. `since`: when it came, or last did what a proxy that works does not do."""
+    """The record of one client. `since`: when it connected or last misbehaved."""
 
     __slots__ = (
         "_blocked",
@@ -91,21 +91,21 @@ class Standing:
             self._late_before, self._last_late = self._last_late, now
 
     def demote(self, now: float) -> None:
-        """Let it prove itself anew."""
+        """Make it prove itself again."""
         self.since = now
 
     def outvote(self, now: float) -> None:
-        """It rejected what others accept."""
+        """It rejected a change that others accept."""
         self.doubted = self.outvoted = True
         self.since = now
 
     def blocked(self, now: float) -> None:
-        """It does not take what is to be sent."""
+        """It does not read what the server sends."""
         if self._blocked is None:
             self._blocked = now
 
     def taking(self) -> None:
-        """It takes what is sent."""
+        """It reads what the server sends."""
         self._blocked = None
 
     def of(self, subscriptions: Iterable[Subscription], now: float) -> State:
@@ -124,11 +124,11 @@ class Standing:
         return "rejecting" if self.doubted else "new"
 
     def new(self, now: float) -> bool:
-        """Whether it came, or did what a proxy that works does not do, less than PROOF ago."""
+        """Whether it connected or misbehaved less than PROOF seconds ago."""
         return now - self.since < PROOF
 
     def slow(self, now: float) -> bool:
-        """Whether it has answered late twice of late."""
+        """Whether it has answered late twice recently."""
         return now - self._late_before < FORGIVEN
 
     def _silent(self, subscriptions: Iterable[Subscription], now: float) -> bool:

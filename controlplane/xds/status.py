@@ -1,4 +1,4 @@
-"""What is known of connected clients, as plain values for whoever shows it."""
+"""The state of connected clients, as plain values to show."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class ConnectedProxy:
     node: Node
     view: View
     held: tuple[Held, ...]
-    """Changes that it does not get because other clients rejected them."""
+    """Changes held back from it because other clients rejected them."""
     standing: State
     """See `standing`."""
     drift: tuple[ResourceStatus, ...] | None = None
-    """What the client does not have as the snapshot has it; None where nobody asked."""
+    """Resources that differ from the snapshot; None if drift was not asked for."""
 
 
 def describe(

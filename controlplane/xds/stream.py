@@ -26,7 +26,7 @@ _MOST_TYPES = 64
 
 
 class TooManyTypes(Exception):
-    """A client subscribes to more types than there are."""
+    """A client subscribes to more types than exist."""
 
 
 S = TypeVar("S", DeltaSubscription, SotwSubscription)
@@ -145,7 +145,7 @@ class StreamState(Generic[S]):
         return self._release(now, gated)
 
     def wake_at(self) -> float | None:
-        """When `next` should be asked again although nothing happened."""
+        """When `next` should be called again even if nothing happens."""
         times = [at for at in (self._hold_until, self._gate_until) if at is not None and at != math.inf]
         return min(times) if times else None
 
@@ -199,11 +199,13 @@ class StreamState(Generic[S]):
         return False
 
     def _release(self, now: float, gated: bool) -> bytes | None:
-        """Removals that were held, when what may have used them is acknowledged or the wait is over."""
+        """Removals that were held back, once the resources that may use them are acknowledged or the wait is
+        over.
+        """
         if self._hold_until is None:
             return None
         if any(self.subscriptions[kind].withheld() for kind in TRIED if kind in self.subscriptions):
-            # The last good state of what refers to the removed stays in use: the wait has not begun.
+            # The last good state still refers to the removed resources, so the wait has not begun.
             self._hold_until = math.inf
             return None
         if self._hold_until == math.inf:

@@ -1,4 +1,4 @@
-"""The open streams, by what they have: whom a change wakes, who gets it first, and who is waited for."""
+"""The open streams by what they subscribe to: which a change wakes, which get it first, which to wait for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_SHOWN = 10
 """Node ids in a line of the log."""
 
 NEW_WAIT = 0.5
-"""Seconds that are waited for those that have not proved themselves."""
+"""Seconds to wait for clients that have not proved themselves."""
 
 
 C = TypeVar("C", bound=Client)
@@ -57,16 +57,16 @@ class Waiter(Generic[C]):
             pass  # the stream is about to end
 
     def leave_out_silent(self, now: float) -> list[C]:
-        """Do not wait for those that do not answer, nor for slow ones as long as they are the fewer: if most
-        are slow, it is not their fault. Returns those that are left out. now: see `standing`.
+        """Do not wait for silent clients, nor for slow ones while these are a minority; if most are slow, the
+        cause is not theirs. Returns the streams that are left out. now: see `standing`.
         """
         silent = [stream for stream in self.streams if standing_of(stream, now) == "silent"]
         slow = [stream for stream in self.streams if stream not in silent and stream.standing.slow(now)]
         return self._leave_out(silent) + self._leave_out(self._if_fewer(slow))
 
     def leave_out_new(self, now: float) -> list[C]:
-        """Wait no longer for those that have not proved themselves, as long as they are the fewer: else one
-        that connects again and again would be waited for again and again.
+        """Stop waiting for clients that have not proved themselves, while these are a minority. Otherwise a
+        client that reconnects again and again would delay every change.
         """
         return self._leave_out(self._if_fewer([one for one in self.streams if one.standing.new(now)]))
 
@@ -138,7 +138,7 @@ class Streams:
             waiter.drop(stream)
 
     def close(self) -> None:
-        """Push nothing more, and try nothing again."""
+        """Stop pushing changes and trying held ones again."""
         self._closed = True
         self._debounce.close()
         self.trials.close()
@@ -223,7 +223,7 @@ class Streams:
             waiter.check()
 
     def tell(self, event: Event) -> None:
-        """Count what has become of a change, and say it where somebody rejected it."""
+        """Count the result of a trial, and log it if a client rejected the change."""
         self._counters[f"trials_{event.result}"] += 1
         text = _TEXTS.get(event.result)
         if text is not None:
@@ -240,7 +240,7 @@ def _tell_left_out(streams: Iterable[DiscoveryStream]) -> None:
     nodes = sorted({shown(stream.node.id) for stream in streams})
     if nodes:
         _log.warning(
-            "proxies are not waited for: they leave what they are sent without an answer, or answer late",
+            "not waiting for proxies that leave responses unanswered or answer late",
             nodes=nodes[:_MOST_SHOWN],
             more=max(0, len(nodes) - _MOST_SHOWN),
         )

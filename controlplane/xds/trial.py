@@ -1,4 +1,4 @@
-"""A change of configuration is tried: it goes to two of the clients that use it before the others.
+"""The trial of a change of configuration: it goes to two of the clients that use it before the others.
 
 A listener or a route configuration that one Envoy rejects is rejected by every Envoy, and each is then in
 another state than the control plane means it to be. So a change of one that several nodes subscribe to goes
