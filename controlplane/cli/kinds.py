@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from controlplane.cli.client import Client, segment
 from controlplane.cli.options import Exit
 from controlplane.cli.output import fail
+from controlplane.ip import authority
 
 if TYPE_CHECKING:
     from controlplane.model import kinds as model_kinds
@@ -111,7 +112,9 @@ def _health_check(item: Item) -> str:
 
 CELLS: dict[tuple[str, str], Callable[[Item], str]] = {
     ("gateways", "listeners"): lambda item: ", ".join(
-        f"{one['address']}:{one['port']}" for one in item.get("listeners", ())
+        authority(address, one["port"])
+        for one in item.get("listeners", ())
+        for address in ([one["address"]] if isinstance(one["address"], str) else one["address"])
     ),
     ("gateways", "carriers"): _carriers,
     ("routes", "hosts"): lambda item: names((item.get("match") or {}).get("hosts")) or "*",

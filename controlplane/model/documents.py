@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from controlplane.model import fields
+from controlplane.model.addresses import Addresses
 from controlplane.model.fields import refuse
 
 
@@ -29,7 +30,12 @@ class Document(BaseModel):
 
 class Listener(Document):
     port: Annotated[int, Field(ge=1, le=65535)]
-    address: fields.Address = "0.0.0.0"
+    address: Addresses = "0.0.0.0"
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every address that it listens on."""
+        return (self.address,) if isinstance(self.address, str) else self.address
 
 
 class Carriers(Document):
@@ -49,19 +55,24 @@ class Gateway(Document):
     @field_validator("listeners")
     @classmethod
     def _distinct(cls, listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
+        taken: list[tuple[int, int, str]] = []
         for index, one in enumerate(listeners):
-            for earlier, other in enumerate(listeners[:index]):
-                if one.port == other.port and _overlap(one.address, other.address):
-                    refuse(
-                        f"has the port and address of listeners[{earlier}]",
-                        "give each listener its own port",
-                        index,
-                    )
+            for address in one.addresses:
+                for earlier, port, other in taken:
+                    if one.port == port and _overlap(address, other):
+                        refuse(
+                            f"has the port and address of listeners[{earlier}]: {address} and {other}",
+                            "give each listener its own port or address",
+                            index,
+                        )
+                taken.append((index, one.port, address))
         return listeners
 
 
 def _overlap(one: str, other: str) -> bool:
     first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    if first.version != second.version:
+        return False  # `::` leaves version 4 to a listener that has it
     return first == second or first.is_unspecified or second.is_unspecified
 
 

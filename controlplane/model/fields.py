@@ -18,8 +18,11 @@ TAG = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"
 MEMBER = r"^[!#$&'*.^_`|~0-9A-Za-z-]{1,128}$"
 DURATION = r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,3})?(ms|s|m|h)$"
-LABELS = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*\.?"
-HOST = rf"^(\*\.)?{LABELS}$"
+# Underscores are in no DNS name of a host, but in names of services and containers, and clients send them.
+LABELS = (
+    r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
+)
+HOST = rf"^((\*\.)?{LABELS}|\[[0-9A-Fa-f:.]+\])$"
 REGEX_LIMIT = 1024
 # By default Envoy rejects a whole route configuration if the program of one regex is larger than this.
 PROGRAM_LIMIT = 100
@@ -157,32 +160,48 @@ Interval = Annotated[
 
 
 def _host(value: str) -> str:
+    example = "write shop.example.com, *.example.com or [2001:db8::7]"
+    if value == "*":
+        refuse("means every host, as no hosts do", "leave hosts out")
+    if "://" in value or "/" in value:
+        refuse("has a scheme or a path", "write the host alone; the path belongs into match.path")
+    if value.startswith("[") or value.count(":") > 1:
+        return _literal(value)
+    if ":" in value:
+        refuse("has a port, but a host matches on every port", f"write {value.partition(':')[0]}")
+    if "*" in value.removeprefix("*."):
+        refuse("has an asterisk that is not the first label", "write *.example.com for all names below it")
+    if not value.isascii():
+        refuse("has characters that no client sends", _punycode(value))
     if len(value) > 253 or re.fullmatch(HOST[1:-1], value) is None:
-        remedy = "write shop.example.com or *.example.com, without scheme, port and path"
-        if ":" in value:
-            refuse("is not a host: hosts are compared without port", remedy)
-        refuse("is not a host", remedy)
+        refuse("is not a host", example)
     return value
 
 
-Host = Annotated[str, AfterValidator(_host), Field(json_schema_extra={"pattern": HOST})]
-
-
-def _address(value: str) -> str:
+def _literal(value: str) -> str:
+    """Refuse what is not an address of version 6 in brackets, as clients send it."""
+    inner, bracket, port = value.removeprefix("[").partition("]")
     try:
-        address = ip_address(value)
+        address = f"[{ip_address(f'[{inner}]')}]"
     except ValueError:
-        refuse("is not an IP address", "write 0.0.0.0, 127.0.0.1 or ::")
+        refuse("is not an address of version 6", "write [2001:db8::7]")
+    if port:
+        refuse("has a port, but a host matches on every port", f"write {address}")
+    if not bracket or not value.startswith("["):
+        refuse("is an address of version 6 without brackets, which clients send", f"write {address}")
     if "%" in value:
-        refuse("has a zone", "leave out what follows '%'")
-    return str(address) if value.startswith("[") else value
+        refuse("has a zone, which no client sends", "leave out what follows '%'")
+    return value
 
 
-Address = Annotated[
-    str,
-    AfterValidator(_address),
-    Field(json_schema_extra={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}),
-]
+def _punycode(value: str) -> str:
+    try:
+        return f"write it in punycode: {value.encode('idna').decode()}"
+    except UnicodeError:
+        return "write it in punycode: xn--..."
+
+
+Host = Annotated[str, AfterValidator(_host), Field(json_schema_extra={"pattern": HOST})]
 
 
 def _path(value: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from controlplane.ip import ip_address
 from controlplane.model.definitions import Definitions, SlotRange
 from controlplane.model.documents import Carriers, Gateway, Lane, Listener, PathMatch, Rule, Sticky
 
@@ -74,7 +75,7 @@ class GatewayPlan:
 
     def host_key(self, authority: str) -> str:
         """The virtual host that Envoy picks for `authority` (config/route/v3/route_components.proto)."""
-        host = strip_port(authority).lower()
+        host = strip_port(without_dot(authority)).lower()
         named = {h for r in self.routes for h in r.hosts}
         if host in named:
             return host
@@ -82,6 +83,17 @@ class GatewayPlan:
             h for h in named if h.startswith("*.") and host.endswith(h[1:]) and len(host) > len(h) - 1
         ]
         return max(suffixes, key=len, default="*")
+
+
+def canonical_host(host: str) -> str:
+    """A host of a definition as requests are compared with it: lower case, no dot at the end."""
+    return f"[{ip_address(host)}]" if host.startswith("[") else host.lower().removesuffix(".")
+
+
+def without_dot(authority: str) -> str:
+    """`authority` without a dot that ends its host: the name is the same (`strip_trailing_host_dot`)."""
+    host, dot, rest = authority.rpartition(".")
+    return host + rest if dot and (not rest or rest.startswith(":")) else authority
 
 
 def strip_port(authority: str) -> str:
@@ -138,7 +150,7 @@ def plan_gateway(
         routes.append(
             RoutePlan(
                 name=name,
-                hosts=tuple(h.lower() for h in route.match.hosts),
+                hosts=tuple(dict.fromkeys(canonical_host(h) for h in route.match.hosts)),
                 path=route.match.path,
                 priority=route.priority,
                 service=service,

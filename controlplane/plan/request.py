@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from controlplane.plan.baggage import lane_of
 from controlplane.plan.conditions import full_match, lifted_header
-from controlplane.plan.gateways import GatewayPlan
+from controlplane.plan.gateways import GatewayPlan, without_dot
 
 MAX_HEADERS = 100
 """Header lines of a request; more are answered 431."""
@@ -168,7 +168,10 @@ def carried_values(plan: GatewayPlan, request: Request) -> dict[str, bytes]:
         for name, value in request.headers
         if not name.lower().startswith(("x-envoy-", "x-laneway-")) and name.lower() not in foreign
     ]
-    values: dict[str, bytes] = {":authority": request.host.encode(), ":method": request.method.encode()}
+    values: dict[str, bytes] = {
+        ":authority": without_dot(request.host).encode(),
+        ":method": request.method.encode(),
+    }
     for name in {name for name, _ in headers}:
         value = joined(headers, name, "; " if name == "cookie" else ",")
         if value is not None and name != "host":

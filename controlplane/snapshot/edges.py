@@ -52,8 +52,7 @@ class _Gateway:
         self.clusters.replace(cluster for built in clusters.values() for cluster in built)
         code = lua.edge_filter(plan)
         self.extensions.replace([resource(code.name, code)])
-        built = (listeners.edge_listener(plan, at.address, at.port) for at in plan.listeners)
-        self.listeners.replace(resource(listener.name, listener) for listener in built)
+        self.listeners.replace(resource(one.name, one) for one in listeners.edge_listeners(plan))
         routes = edge.route_configuration(plan, used)
         self.routes.replace([resource(routes.name, routes)])
 

@@ -2,6 +2,9 @@
 
 No domain may come twice in a route configuration. A live address beats a remembered one; a name that several
 services have is the first's by canonical id; an address that several have live is shared.
+
+Envoy takes no underscore in the host of a URL, so a service whose name has some is also called by hyphens in
+their place, unless that is the name of another service.
 """
 
 from __future__ import annotations
@@ -27,7 +30,13 @@ def keys_of(plan: ServicePlan | None) -> frozenset[str]:
     """Every key that a service claims. Plain TCP is passed, whatever its host."""
     if plan is None or plan.protocol is Protocol.TCP:
         return frozenset()
-    return frozenset((*_names(plan), *_live(plan), *_former(plan)))
+    return frozenset((*_names(plan), *_aliases(plan), *_live(plan), *_former(plan)))
+
+
+def host_names(plan: ServicePlan) -> tuple[str, ...]:
+    """The hosts that mean a service by its name, in lower case and without a dot at the end."""
+    name = plan.name.lower().removesuffix(".")
+    return (name, name.replace("_", "-")) if "_" in name else (name,)
 
 
 class Domains:
@@ -35,13 +44,19 @@ class Domains:
 
     def __init__(self) -> None:
         self._names: dict[str, set[str]] = {}
+        self._aliases: dict[str, set[str]] = {}
         self._live: dict[str, set[str]] = {}
         self._former: dict[str, set[str]] = {}
 
     def update(self, before: ServicePlan | None, after: ServicePlan | None) -> set[str]:
         """One service changes from `before` to `after`. Returns the keys whose claims change."""
         changed: set[str] = set()
-        for claims, of in ((self._names, _names), (self._live, _live), (self._former, _former)):
+        for claims, of in (
+            (self._names, _names),
+            (self._aliases, _aliases),
+            (self._live, _live),
+            (self._former, _former),
+        ):
             old = frozenset(of(before)) if before is not None else frozenset[str]()
             new = frozenset(of(after)) if after is not None else frozenset[str]()
             if before is not None:
@@ -59,7 +74,7 @@ class Domains:
         """Every service that has, or remembers, one of `keys`."""
         found: set[str] = set()
         for key in keys:
-            for claims in (self._names, self._live, self._former):
+            for claims in (self._names, self._aliases, self._live, self._former):
                 found |= claims.get(key, set())
         return found
 
@@ -68,7 +83,7 @@ class Domains:
         live = sorted(service for service in self._live.get(key, ()) if service in among)
         if live:
             return tuple(live)
-        for claims in (self._names, self._former):
+        for claims in (self._names, self._aliases, self._former):
             found = sorted(service for service in claims.get(key, ()) if service in among)
             if found:
                 return (found[0],)
@@ -76,7 +91,7 @@ class Domains:
 
     def of(self, plan: ServicePlan, among: Container[str]) -> tuple[str, ...]:
         """The domains of the service's own virtual host, sorted."""
-        names = dict.fromkeys(_names(plan))
+        names = {*_names(plan), *_aliases(plan)}
         domains: list[str] = []
         for key in keys_of(plan):
             if self.owners(key, among) == (plan.id,):
@@ -87,8 +102,13 @@ class Domains:
 def _names(plan: ServicePlan) -> Iterator[str]:
     # To Envoy an asterisk stands for any host, and one domain that is there twice takes all routes with it.
     if plan.protocol is not Protocol.TCP and "*" not in plan.id:
-        yield plan.name.lower()
+        yield host_names(plan)[0]
         yield plan.id.lower()
+
+
+def _aliases(plan: ServicePlan) -> Iterator[str]:
+    if plan.protocol is not Protocol.TCP and "*" not in plan.id:
+        yield from host_names(plan)[1:]
 
 
 def _live(plan: ServicePlan) -> Iterator[str]:

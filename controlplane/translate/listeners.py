@@ -6,11 +6,12 @@ may change at run time is in routes and extension configurations: a changed list
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
-from envoy.config.core.v3 import address_pb2, base_pb2, protocol_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, protocol_pb2, substitution_format_string_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
@@ -26,6 +27,7 @@ from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 from envoy.type.matcher.v3 import metadata_pb2, string_pb2, value_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
+from controlplane.ip import ip_address
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.translate.hardening import CONNECTION_BUFFER, STREAM_IDLE, harden, router, underscore_filter
 from controlplane.translate.lua import discovered, fixed_filter
@@ -46,6 +48,30 @@ def _unreached(value: str, flags: list[str]) -> hcm_pb2.ResponseMapper:
             response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=flags)
         ),
         headers_to_add=[header(UNREACHED_HEADER, value)],
+    )
+
+
+def _unreadable() -> hcm_pb2.ResponseMapper:
+    """What an egress proxy says in place of an empty 400 to a request whose URL Envoy does not take."""
+    detail = (
+        "The sidecar's Envoy cannot read this request (%RESPONSE_CODE_DETAILS%). The host of a URL must have "
+        "no underscore: write hyphens in its place (http://stock-service/ calls the service stock_service), "
+        "or call an instance by its IP address and port."
+    )
+    body = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": detail}
+    return hcm_pb2.ResponseMapper(
+        filter=accesslog_pb2.AccessLogFilter(
+            status_code_filter=accesslog_pb2.StatusCodeFilter(
+                comparison=accesslog_pb2.ComparisonFilter(
+                    op=accesslog_pb2.ComparisonFilter.EQ,
+                    value=base_pb2.RuntimeUInt32(default_value=400, runtime_key="laneway.unreadable"),
+                )
+            )
+        ),
+        body_format_override=substitution_format_string_pb2.SubstitutionFormatString(
+            text_format_source=base_pb2.DataSource(inline_string=json.dumps(body) + "\n"),
+            content_type="application/problem+json",
+        ),
     )
 
 
@@ -114,9 +140,24 @@ def _chain(manager: Hcm) -> listener_components_pb2.FilterChain:
     )
 
 
+def edge_listeners(plan: GatewayPlan) -> Iterator[listener_pb2.Listener]:
+    """A listener of Envoy for each address and port of the gateway.
+
+    One on `::` serves version 4 as well, unless the gateway has an address of version 4 on the same port.
+    """
+    bound = [(address, one.port) for one in plan.listeners for address in one.addresses]
+    ports_of_version_4 = {port for address, port in bound if ":" not in address}
+    for address, port in bound:
+        listener = edge_listener(plan, address, port)
+        if ":" in address and ip_address(address).is_unspecified and port not in ports_of_version_4:
+            listener.address.socket_address.ipv4_compat = True
+        yield listener
+
+
 def edge_listener(plan: GatewayPlan, address: str, port: int) -> listener_pb2.Listener:
     """Nothing that a client sends is trusted: all clients count as external."""
     manager = _manager("edge")
+    manager.strip_trailing_host_dot = True
     manager.use_remote_address.CopyFrom(TRUE)
     manager.xff_num_trusted_hops = plan.trusted_hops
     # No address is internal (a range that no client has), or clients on it could steer Envoy by headers.
@@ -150,6 +191,7 @@ def edge_listener(plan: GatewayPlan, address: str, port: int) -> listener_pb2.Li
 
 def outbound_manager(route_configuration: str, proxy: bool) -> Hcm:
     manager = _manager("outbound")
+    manager.strip_trailing_host_dot = True
     manager.preserve_external_request_id = True
     manager.server_header_transformation = Hcm.PASS_THROUGH
     manager.rds.CopyFrom(hcm_pb2.Rds(config_source=ADS, route_config_name=route_configuration))
@@ -160,6 +202,7 @@ def outbound_manager(route_configuration: str, proxy: bool) -> Hcm:
     manager.http_filters.append(discovered("outbound-request"))
     manager.http_filters.append(fixed_filter("reply"))
     if proxy:
+        manager.local_reply_config.mappers.append(_unreadable())
         manager.http_filters.append(_on_demand("on-demand"))
         manager.http_filters.append(fixed_filter("elsewhere"))
         manager.upgrade_configs.append(Hcm.UpgradeConfig(upgrade_type="CONNECT"))

@@ -14,6 +14,7 @@ from envoy.config.route.v3 import route_components_pb2, route_pb2
 
 from controlplane.plan.services import ServicePlan
 from controlplane.translate import matching
+from controlplane.translate.domains import host_names
 from controlplane.translate.matching import Matcher, OnMatch
 from controlplane.translate.messages import ADS, everything
 from controlplane.translate.names import (
@@ -98,8 +99,9 @@ def shared_address(plans: Sequence[ServicePlan], address: str, proxy: bool) -> V
     exact: dict[str, OnMatch] = {}
     with_port: dict[str, OnMatch] = {}
     for plan in plans:
-        named = exact.setdefault(plan.name.lower(), matching.nested(service_matcher(plan)))
-        with_port.setdefault(f"{plan.name.lower()}:", named)
+        for name in host_names(plan):
+            named = exact.setdefault(name, matching.nested(service_matcher(plan)))
+            with_port.setdefault(f"{name}:", named)
     header = ":authority" if proxy else HOST_HEADER
     by_port = matching.prefix_tree(header, with_port)
     by_port.on_no_match.CopyFrom(matching.nested(service_matcher(plans[0])))

@@ -65,6 +65,7 @@ class Pod:
     registered: bool = True
     protocol: str = "http1"  # of its service
     metadata: dict[str, Any] = field(default_factory=dict)
+    listed: str = ""  # its address as the registry has it, where that is written in another way
     app: Child | None = None
     envoy: Child | None = None
 
@@ -73,7 +74,7 @@ class Pod:
         if self.tag:
             metadata["alicloud.service.tag"] = self.tag
         return {
-            "address": self.address,
+            "address": self.listed or self.address,
             "port": self.port,
             "weight": 1,
             "health": self.health,

@@ -99,3 +99,19 @@ def test_after_any_changes_it_is_as_if_made_anew_and_no_domain_comes_twice(
     every = [domain for one in current.values() for domain in domains.of(one, among)]
     assert len(every) == len(set(every))
     assert vars(domains) == vars(anew)
+
+
+def test_a_name_with_underscores_is_called_by_hyphens_too() -> None:
+    named, other = plan("Stock_Service", (ONE,)), plan("stock-service.", (TWO,))
+    alone = of(named)
+    everybody = {named.id, other.id}
+    assert alone.owners("stock-service", everybody) == alone.owners("stock_service", everybody) == (named.id,)
+    assert {"stock-service", "stock-service:*", "stock_service", "stock_service:*"} <= {
+        *alone.of(named, everybody)
+    }
+    both = of(named, other)
+    assert both.owners("stock-service", everybody) == (other.id,)
+    assert "stock-service" not in both.of(named, everybody)
+    assert {"stock_service", "stock-service"} <= keys_of(named)
+    assert "stock-service" in both.update(other, None)
+    assert both.owners("stock-service", everybody) == (named.id,)
