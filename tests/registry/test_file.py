@@ -72,7 +72,7 @@ services:
         (ONE.replace("%d", "80, metadata: {a: [1]}"), 1, "services[0].instances[0].metadata.a", "text"),
         ("a: &a [1]\nb: &b [*a, *a]\n" * 1, 1, "a", "unknown"),
         ("services: " + "[" * 100 + "]" * 100, 1, "services" + "[0]" * 31, "deep"),
-        ("services: &s [*s]", 1, "", "deep"),
+        ("services: &s [*s]", 1, "", "contains itself"),
     ],
 )
 def test_complaints_name_line_and_field(text: str, line: int, field: str, words: str) -> None:

@@ -75,7 +75,7 @@ def test_what_can_be_recovered_from(good: Path, home: Path, tmp_path: Path, what
     with serving(home) as served:
         assert "is damaged: file is not a database" in served.waiting()
         assert "`laneway store recover --from FILE`" in store(home, "check", code=1)
-        assert "say with --from what to recover" in store(home, "recover", code=1)
+        assert "name a backup of the store or an export with --from" in store(home, "recover", code=1)
         said = store(home, "recover", "--from", str(given))
         served.until(lambda _: taken(served))
         assert served.export() == export_of(good)
@@ -121,7 +121,7 @@ def test_reset_begins_anew(home: Path, tmp_path: Path) -> None:
     missing(home)
     assert len(store(home, "reset").split("renamed to ")) == 2
     assert "nothing to do" in store(home, "reset")
-    assert "a start makes the store" in store(home, "check")
+    assert "the first start creates the store" in store(home, "check")
     with serving(home) as served:
         assert served.ready() == {"problem": None, "read_only": False}
         assert served.export() == ""
