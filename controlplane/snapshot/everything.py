@@ -26,15 +26,27 @@ class Scoped(Protocol):
 class Everything:
     """`clusters` and `hosts` are for incremental clients, `whole` is the others' route configuration."""
 
-    def __init__(self, scope: Scoped, mesh: Mesh, proxy: bool) -> None:
+    def __init__(self, scope: Scoped, mesh: Mesh, proxy: bool, plans: Iterable[ServicePlan]) -> None:
+        """plans: those of all services in the scope."""
         self._scope = scope
         self._mesh = mesh
         self._proxy = proxy
-        self._services = ServiceClusters(Collection(CLUSTER))
         self._shared: set[str] = set()  # the addresses of several services
-        passing = outbound.elsewhere(proxy, asked_first=False)
-        self.hosts = Collection(VIRTUAL_HOST, [resource(passing.name, passing)])
         self._whole: Collection | None = None
+        passing = outbound.elsewhere(proxy, asked_first=False)
+        hosts = [resource(passing.name, passing)]
+        clusters: dict[str, tuple[Resource, ...]] = {}
+        contested: set[str] = set()
+        for plan in plans:
+            clusters[plan.id] = mesh.clusters(plan)
+            contested |= mesh.claims(plan).contested
+            if domains := scope.domains(plan):
+                hosts.append(mesh.host(plan, proxy, domains))
+        self.hosts = Collection(VIRTUAL_HOST, hosts)
+        self._services = ServiceClusters(
+            Collection(CLUSTER, [one for built in clusters.values() for one in built]), clusters
+        )
+        self.update((), contested)
 
     @property
     def clusters(self) -> Collection:
@@ -86,9 +98,10 @@ class Everything:
 class ServiceClusters:
     """The clusters of some services, in a collection that may have others, too."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, held: dict[str, tuple[Resource, ...]] | None = None) -> None:
+        """held: what the collection has of which service."""
         self.collection = collection
-        self._held: dict[str, tuple[Resource, ...]] = {}
+        self._held = {} if held is None else held
 
     def __contains__(self, service: str) -> bool:
         return service in self._held

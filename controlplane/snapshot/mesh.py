@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from controlplane.plan.planner import Resolve
 from controlplane.plan.services import ServicePlan
 from controlplane.translate import clusters, outbound
-from controlplane.translate.domains import Domains
+from controlplane.translate.domains import Claims, Domains
 from controlplane.xds.resource import Resource
 
 
@@ -55,7 +55,9 @@ class Mesh:
     def __init__(self) -> None:
         self.services: Mapping[str, ServicePlan] = {}
         self.domains = Domains()
-        self.resolve: Resolve = _nobody
+        self._resolve: Resolve = _nobody
+        self._meanings: dict[str, str] = {}
+        self._claims: dict[str, Claims] = {}
         self._clusters: dict[tuple[str, bool], _Clusters] = {}
         self._hosts: dict[str, dict[tuple[bool, tuple[str, ...]], Resource]] = {}
         self._shared: dict[tuple[str, bool], tuple[list[ServicePlan], Resource]] = {}
@@ -64,7 +66,7 @@ class Mesh:
         """Take over the plans. The cost is that of the services that changed, plus one comparison per
         service.
         """
-        before, self.services, self.resolve = self.services, services, resolve
+        before, self.services, self._resolve = self.services, services, resolve
         changed = [plan.id for plan in services.values() if before.get(plan.id) is not plan]
         gone = [service for service in before if service not in services]
         keys: set[str] = set()
@@ -84,8 +86,26 @@ class Mesh:
         touched = frozenset((*changed, *gone, *reclaimed))
         for service in touched:
             self._hosts.pop(service, None)
+            self._claims.pop(service, None)
+        if came or gone:
+            self._meanings.clear()
         replaced = tuple((before.get(service), services.get(service)) for service in (*changed, *gone))
         return Change(touched, frozenset(keys), frozenset(reclaimed), frozenset((*came, *gone)), replaced)
+
+    def resolve(self, name: str) -> str:
+        """The service that a name means. Raises LookupError for one that means none, or several."""
+        found = self._meanings.get(name)
+        if found is None:
+            # Only what means something is kept: of that there is no more than there are services and endings.
+            found = self._meanings[name] = self._resolve(name)
+        return found
+
+    def claims(self, plan: ServicePlan) -> Claims:
+        """What a service claims of hosts and addresses, and against whom."""
+        found = self._claims.get(plan.id)
+        if found is None:
+            found = self._claims[plan.id] = self.domains.claims(plan)
+        return found
 
     def clusters(self, plan: ServicePlan, mirror: bool = True) -> tuple[Resource, ...]:
         """Every cluster of a service: the same tuple until one of them changes."""

@@ -14,7 +14,7 @@ from controlplane.registry.names import last_part
 from controlplane.snapshot.everything import Everything
 from controlplane.snapshot.index import Index
 from controlplane.snapshot.mesh import Change, Mesh
-from controlplane.translate.domains import keys_of
+from controlplane.translate.domains import Claims, keys_of
 
 
 class Follower(Protocol):
@@ -64,6 +64,9 @@ class Scope:
 
     def domains(self, plan: ServicePlan) -> tuple[str, ...]:
         """The domains of the service's own virtual host; only rivals in the scope take domains from it."""
+        claims = self.mesh.claims(plan)
+        if self._alone(claims):
+            return claims.domains
         found = self._domains.get(plan.id)
         if found is None:
             found = self._domains[plan.id] = self.mesh.domains.of(plan, self._among())
@@ -77,9 +80,7 @@ class Scope:
         """All resources of the scope for one kind of capture; built when first needed."""
         found = self._everything.get(proxy)
         if found is None:
-            plans = list(self._plans())
-            found = self._everything[proxy] = Everything(self, self.mesh, proxy)
-            found.update([p.id for p in plans], {key for p in plans for key in keys_of(p)})
+            found = self._everything[proxy] = Everything(self, self.mesh, proxy, list(self._plans()))
         return found
 
     def left(self) -> None:
@@ -119,6 +120,10 @@ class Scope:
         if self.members is None:
             return services.values()
         return (services[service] for service in self.members if service in services)
+
+    def _alone(self, claims: Claims) -> bool:
+        """Whether no rival is in the scope."""
+        return not claims.rivals if self.members is None else claims.rivals.isdisjoint(self.members)
 
     def _among(self) -> Container[str]:
         return _All() if self.members is None else self.members

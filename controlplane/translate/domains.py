@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
 
 from controlplane.ip import authority
 from controlplane.plan.services import ServicePlan
@@ -37,6 +38,19 @@ def host_names(plan: ServicePlan) -> tuple[str, ...]:
     """The hosts that mean a service by its name, in lower case and without a dot at the end."""
     name = plan.name.lower().removesuffix(".")
     return (name, name.replace("_", "-")) if "_" in name else (name,)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a service claims, and against whom.
+
+    `domains` are those of its own virtual host where no rival is in reach, sorted. `rivals` are the other
+    services that claim one of its keys, `contested` are these keys.
+    """
+
+    domains: tuple[str, ...]
+    rivals: frozenset[str]
+    contested: frozenset[str]
 
 
 class Domains:
@@ -77,6 +91,17 @@ class Domains:
             for claims in (self._names, self._aliases, self._live, self._former):
                 found |= claims.get(key, set())
         return found
+
+    def claims(self, plan: ServicePlan) -> Claims:
+        """What a service claims. It holds until `update` returns one of its keys."""
+        rivals: set[str] = set()
+        contested: set[str] = set()
+        for key in keys_of(plan):
+            others = self.claimants((key,)) - {plan.id}
+            if others:
+                rivals |= others
+                contested.add(key)
+        return Claims(self.of(plan, (plan.id,)), frozenset(rivals), frozenset(contested))
 
     def owners(self, key: str, among: Container[str]) -> tuple[str, ...]:
         """Whose `key` is, of the services `among`: several for a shared address, none for a stranger."""

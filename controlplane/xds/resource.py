@@ -159,22 +159,29 @@ class Selection:
 
 
 class ResponseCache:
-    """Selections by what was asked for. Bounded in number and bytes; the owner clears it on a change."""
+    """Selections by what was asked for. Bounded in number and bytes; the owner clears it on a change.
+
+    One is kept when it is asked for a second time: many collections belong to one stream, which asks once.
+    """
 
     __slots__ = ("_entries", "_size")
 
     def __init__(self) -> None:
-        self._entries: dict[tuple[frozenset[str] | None, bool], Selection] = {}
+        self._entries: dict[tuple[frozenset[str] | None, bool], Selection | None] = {}
         self._size = 0
 
     def get(self, names: frozenset[str] | None, delta: bool) -> Selection | None:
         return self._entries.get((names, delta))
 
     def put(self, names: frozenset[str] | None, delta: bool, selection: Selection) -> None:
-        if len(self._entries) >= _MOST_SELECTIONS or self._size > _MOST_BYTES:
-            self.clear()
-        self._entries[names, delta] = selection
-        self._size += len(selection.body)
+        key = names, delta
+        if key not in self._entries:
+            if len(self._entries) >= _MOST_SELECTIONS or self._size > _MOST_BYTES:
+                self.clear()
+            self._entries[key] = None
+        else:
+            self._entries[key] = selection
+            self._size += len(selection.body)
 
     def clear(self) -> None:
         if self._entries:

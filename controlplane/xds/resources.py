@@ -87,8 +87,9 @@ class Collection:
         self._changes: dict[int, frozenset[str]] = {}
         self._weights: dict[frozenset[str], int] = {}
         self._listeners: dict[Callable[[Collection], None], None] = {}
-        for resource in resources:
-            self.put(resource)
+        self._filled = 0
+        """The number of the change with which it was made: of what has not changed since, nothing is kept."""
+        self._fill(resources)
 
     def __len__(self) -> int:
         return len(self._resources)
@@ -180,7 +181,7 @@ class Collection:
 
     def changed(self, name: str) -> int:
         """The number of the last change of that name."""
-        return self._log.get(name, 0)
+        return self._log.get(name, self._filled if name in self else 0)
 
     def former(self, name: str) -> Resource | None:
         """A recently removed resource, by its name or alias."""
@@ -264,12 +265,25 @@ class Collection:
             self.gate.allows(self, resource, None)
         self._record(resource.name, resource, None)
 
+    def _fill(self, resources: Iterable[Resource]) -> None:
+        self._resources = {resource.name: resource for resource in resources}
+        if not self._resources:
+            return
+        self._filled = self.changed_at = Clock.tick()
+        for resource in self._resources.values():
+            self._sum += resource.digest
+            for alias in resource.aliases:
+                self._aliases[alias] = resource.name
+        self._sum &= _WEIGHT
+
     def _walk(self, cursor: int) -> Iterator[str]:
         for name, changed_at in reversed(self._log.items()):
             if changed_at <= cursor:
                 return
             if not self._came_back(name, cursor):
                 yield name
+        if cursor < self._filled:
+            yield from (name for name in (*self._resources, *self._aliases) if name not in self._log)
 
     def _came_back(self, name: str, cursor: int) -> bool:
         for at, then in reversed(self._history.get(name, ())):
@@ -283,7 +297,11 @@ class Collection:
         for changed in (name, *(before.aliases if before else ()), *(after.aliases if after else ())):
             self._log.pop(changed, None)
             self._log[changed] = at
-        history = self._history.setdefault(name, [(0, None)])
+        history = self._history.get(name)
+        if history is None:
+            history = self._history[name] = [(0, None)]
+            if before is not None:
+                history.append((self._filled, identity(before)))
         history.append((at, identity(after)))
         del history[:-_HISTORY]
         if before is not None:
