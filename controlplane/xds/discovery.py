@@ -22,7 +22,7 @@ from controlplane.rpc.transport import Call, CallEnd, Handler
 
 from .bounds import LONGEST_ID, Bounds
 from .delta import DeltaSubscription
-from .messages import Message, OpaqueDeltaRequest, SotwRequest
+from .messages import Message, OpaqueDeltaRequest, OpaqueSotwRequest
 from .node import NOBODY
 from .resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, RUNTIME, SECRET, VIRTUAL_HOST
 from .resources import Overrun, View
@@ -34,7 +34,7 @@ from .subscription import Sent, TooManyNames
 
 def parse(raw: bytes, variant: type[Any], only: str | None) -> Message:
     """Parse a request. Raises CallEnd for malformed bytes and for a type that the service does not have."""
-    message = OpaqueDeltaRequest if variant is DeltaSubscription else SotwRequest
+    message = OpaqueDeltaRequest if variant is DeltaSubscription else OpaqueSotwRequest
     try:
         request = message.FromString(raw)
     except DecodeError as error:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from .messages import Message, NodeMessage
 
 _MOST_KEPT = 16 << 10  # bytes of a node, for client status
@@ -46,8 +48,12 @@ NOBODY = Node("")
 """The node of a stream that has not sent its first request."""
 
 
-def from_message(message: Message, incremental: bool = True) -> Node:
-    """Read the Node message of a request."""
+def read(raw: bytes, incremental: bool = True) -> Node:
+    """Read an encoded Node message. Raises InvalidNode for bytes that are not one."""
+    try:
+        message = NodeMessage.FromString(raw)
+    except DecodeError as error:
+        raise InvalidNode(f"the node is not a Node message: {error}") from None
     build = message.user_agent_build_version.version
     version = f"{build.major_number}.{build.minor_number}.{build.patch}"
     return Node(

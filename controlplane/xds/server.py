@@ -30,7 +30,7 @@ from .delta import DeltaSubscription
 from .discovery import DiscoveryStream, methods
 from .held import Held
 from .messages import Message
-from .node import NOBODY, InvalidNode, Node, NotReady, from_message, known
+from .node import NOBODY, InvalidNode, Node, NotReady, known, read
 from .resources import View
 from .standing import State, standing_of
 from .status import ConnectedProxy, TypeState, describe
@@ -212,20 +212,21 @@ class XdsServer:
 
     def first(self, stream: DiscoveryStream, request: Message) -> None:
         """Let a stream begin with its first request, when its node can be served."""
-        self._check_node(request.node)
+        if len(request.node) > self._bounds.node_bytes:  # before it is decoded
+            text = f"the node has {len(request.node)} bytes, more than {self._bounds.node_bytes}: "
+            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, text + "leave out metadata")
         try:
-            stream.node = from_message(request.node, stream.variant is DeltaSubscription)
+            node = read(request.node, stream.variant is DeltaSubscription)
+            self._check_node(node)
+            stream.node = node
             request.ClearField("node")  # which is large; and what is left, others say too
             self._per_node[stream.node.id] += 1
             self._begin(stream, request)
         except InvalidNode as error:
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
 
-    def _check_node(self, node: Message) -> None:
-        bounds, size = self._bounds, node.ByteSize()
-        if size > bounds.node_bytes:
-            text = f"the node has {size} bytes, more than {bounds.node_bytes}: leave out metadata"
-            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, text)
+    def _check_node(self, node: Node) -> None:
+        bounds = self._bounds
         if not node.id:
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, "the first request has no node id")
         if len(node.id) > LONGEST_ID or len(node.cluster) > LONGEST_ID:
