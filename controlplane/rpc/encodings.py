@@ -15,7 +15,7 @@ from .transport import CallEnd
 
 _WINDOW_BITS = {"deflate": zlib.MAX_WBITS, "gzip": 16 + zlib.MAX_WBITS}
 _SMALL = 64 << 10  # bytes that any message may unpack to
-_MOST_TIMES = 50  # as many bytes as were sent; names that differ in a number only are a tenth
+_MOST_TIMES = 20  # as many bytes as were sent; names that differ in a number only are a tenth
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 

@@ -20,6 +20,7 @@ from controlplane.net.crowd import sender
 from controlplane.net.lines import host_of
 from controlplane.rpc.transport import Call, CallEnd, Handler
 
+from . import wire
 from .bounds import LONGEST_ID, Bounds
 from .delta import DeltaSubscription
 from .messages import Message, OpaqueDeltaRequest, OpaqueSotwRequest
@@ -30,6 +31,13 @@ from .sotw import SotwSubscription
 from .standing import Standing
 from .stream import StreamState, TooManyTypes
 from .subscription import Sent, TooManyNames
+
+_LARGE = 1 << 19
+"""Bytes of a request that are decoded in any case. A larger one has its names counted first, up to the bound:
+decoding takes 26 ms for a million of them.
+"""
+_OTHER_FIELDS = 64
+"""Fields of a request that are no names."""
 
 
 def parse(raw: bytes, variant: type[Any], only: str | None) -> Message:
@@ -170,16 +178,21 @@ class DiscoveryStream:
     # The call's side.
 
     def message(self, raw: bytes) -> None:
+        if len(raw) > _LARGE and wire.more_fields(raw, self._most_names + _OTHER_FIELDS):
+            raise self._too_many_names()
         request = parse(raw, self.variant, self._only)
         # Most requests are too short for so many, and counting them costs more.
         if len(raw) > 2 * self._most_names and self.variant.names_in(request) > self._most_names:
-            text = f"a request with more than {self._most_names} names"
-            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+            raise self._too_many_names()
         if self.begun:
             self.receive(request)
         else:
             self._stop_timer()
             self._owner.first(self, request)
+
+    def _too_many_names(self) -> CallEnd:
+        text = f"a request with more than {self._most_names} names"
+        return CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
 
     def half_closed(self) -> None:
         self.call.finish()

@@ -8,7 +8,9 @@ https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
-_LENGTH_DELIMITED = 2
+_VARINT, _LENGTH_DELIMITED = 0, 2
+_ODD = 16
+_SIZES = {1: 8, 3: 0, 4: 0, 5: 4}  # bytes of a value by wire type; what a group holds counts as well
 
 # DiscoveryResponse, field numbers of envoy/service/discovery/v3/discovery.proto.
 SOTW_VERSION_INFO = 1
@@ -80,6 +82,40 @@ def entry_key(entry: bytes) -> str:
             break
         at += length
     return key.decode(errors="replace")
+
+
+def more_fields(message: bytes, most: int) -> bool:
+    """Whether a message has more than `most` fields; nested messages are not looked into. Counting stops where
+    the message is malformed. A field that is no string, or one of 16 KiB and more, counts as many: no list has
+    such, and they take long to read.
+    """
+    at, end, left = 0, len(message) - 2, most
+    while at < end:
+        if left <= 0:
+            return True
+        tag, length = message[at], message[at + 1]
+        if tag < 0x80 and tag & 7 == _LENGTH_DELIMITED:
+            if length < 0x80:
+                at += 2 + length
+                left -= 1
+                continue
+            if message[at + 2] < 0x80:
+                at += 3 + (length & 0x7F | message[at + 2] << 7)
+                left -= 1
+                continue
+        left -= _ODD
+        tag, at = _read_varint(message, at)
+        kind = tag & 7
+        if kind == _LENGTH_DELIMITED:
+            length, at = _read_varint(message, at)
+            at += length
+        elif kind == _VARINT:
+            _, at = _read_varint(message, at)
+        elif kind in _SIZES:
+            at += _SIZES[kind]
+        else:
+            return False
+    return left <= 0 and at < len(message)
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.xds import messages
+from controlplane.xds import messages, wire
 from controlplane.xds.bounds import LONGEST, LONGEST_ID, Bounds, shown
 from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.node import InvalidNode, Node, NotReady
@@ -60,6 +60,16 @@ async def test_a_node_that_is_too_large(world: World, delta: bool, node: dict[st
     assert code is INVALID
     assert len(text) < 500
     assert await latency(world, good, 2) < PROMPT
+
+
+async def test_a_node_that_is_too_large_is_not_decoded(world: World, delta: bool) -> None:
+    """A million values would keep everybody waiting until they are decoded, and then be refused."""
+    opaque = messages.OpaqueDeltaRequest if delta else messages.OpaqueSotwRequest
+    for size, words in ((Bounds().node_bytes, "not a Node"), (Bounds().node_bytes + 1, "leave out metadata")):
+        stream = world.connect(delta=delta)
+        await stream.write(opaque(type_url=CLUSTER, node=b"\xff" * size))
+        code, text = await stream.status()
+        assert (code, words in text) == (INVALID, True), text
 
 
 async def test_a_node_as_large_as_it_may_be_is_served_and_not_kept(world: World, delta: bool) -> None:
@@ -164,6 +174,38 @@ async def test_a_request_with_too_many_names(world: World, delta: bool) -> None:
     code, text = await stream.status()
     assert (code, "names" in text) == (EXHAUSTED, True)
     assert await latency(world, good, 2) < PROMPT
+
+
+@given(
+    names=st.lists(st.one_of(st.text(max_size=300), st.just("x" * 20_000)), max_size=40),
+    most=st.integers(min_value=0, max_value=40),
+    delta=st.booleans(),
+)
+def test_fields_are_counted_without_decoding(names: list[str], most: int, delta: bool) -> None:
+    request = (
+        messages.DeltaRequest(resource_names_subscribe=names)
+        if delta
+        else messages.SotwRequest(resource_names=names)
+    )
+    raw = request.SerializeToString()
+    counted = sum(16 if len(name.encode()) >= 1 << 14 else 1 for name in names)
+    assert not wire.more_fields(raw, counted)
+    if len(names) > most:
+        assert wire.more_fields(raw, most)
+
+
+@given(st.binary(max_size=200), st.integers(min_value=0, max_value=20))
+def test_fields_of_anything_are_counted(raw: bytes, most: int) -> None:
+    assert wire.more_fields(raw, most) in (True, False)
+
+
+async def test_names_as_many_as_fit_are_not_decoded(world: World, delta: bool) -> None:
+    opaque = messages.OpaqueDeltaRequest if delta else messages.OpaqueSotwRequest
+    field = b"\x1a\x07n\xff\xff\xff\xff\xff\xff"  # no text: decoding it would fail
+    stream = world.connect(delta=delta)
+    await stream.write(opaque(type_url=ENDPOINT).SerializeToString() + field * 100_000)
+    code, text = await stream.status()
+    assert (code, "more than 50000 names" in text) == (EXHAUSTED, True), text
 
 
 async def test_names_of_all_types_count_together(worlds: Worlds, delta: bool) -> None:
