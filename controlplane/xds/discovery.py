@@ -33,11 +33,9 @@ from .stream import StreamState, TooManyTypes
 from .subscription import Sent, TooManyNames
 
 _LARGE = 1 << 19
-"""Bytes of a request that are decoded in any case. A larger one has its names counted first, up to the bound:
-decoding takes 26 ms for a million of them.
-"""
+"""Bytes. The names of a larger request are counted before it is decoded: decoding a million takes 26 ms."""
 _OTHER_FIELDS = 64
-"""Fields of a request that are no names."""
+"""The fields that a request may have besides names."""
 
 
 def parse(raw: bytes, variant: type[Any], only: str | None) -> Message:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 _VARINT, _LENGTH_DELIMITED = 0, 2
 _ODD = 16
-_SIZES = {1: 8, 3: 0, 4: 0, 5: 4}  # bytes of a value by wire type; what a group holds counts as well
+_SIZES = {1: 8, 3: 0, 4: 0, 5: 4}  # bytes of a value by wire type; the fields of a group count
 
 # DiscoveryResponse, field numbers of envoy/service/discovery/v3/discovery.proto.
 SOTW_VERSION_INFO = 1
@@ -85,9 +85,10 @@ def entry_key(entry: bytes) -> str:
 
 
 def more_fields(message: bytes, most: int) -> bool:
-    """Whether a message has more than `most` fields; nested messages are not looked into. Counting stops where
-    the message is malformed. A field that is no string, or one of 16 KiB and more, counts as many: no list has
-    such, and they take long to read.
+    """Whether a message has more than `most` fields. Fields of nested messages do not count.
+
+    Counting stops where the message is malformed. A field that is not a string, or has 16 KiB or more, counts
+    as `_ODD` fields, because it takes longer to read and a request has few of them.
     """
     at, end, left = 0, len(message) - 2, most
     while at < end:
