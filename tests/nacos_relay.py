@@ -48,7 +48,12 @@ class NacosRelay:
         for offset in PROTOCOLS:
             serve = partial(self._begin, offset)
             tls = self._tls(offset)
-            self._servers.append(await asyncio.start_server(serve, "127.0.0.1", self._port + offset, ssl=tls))
+            end = 1.0 if tls else None  # seconds: not every client answers the end of TLS
+            self._servers.append(
+                await asyncio.start_server(
+                    serve, "127.0.0.1", self._port + offset, ssl=tls, ssl_shutdown_timeout=end
+                )
+            )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -65,6 +70,11 @@ class NacosRelay:
         # What the loop accepted in this turn comes to `_begin` in the next ones, and is closed in one more.
         for _ in range(4):
             await asyncio.sleep(0)
+
+    def cut(self) -> None:
+        """Break every connection; new ones are taken."""
+        for writer in self._writers:
+            writer.transport.abort()
 
     def _tls(self, offset: int) -> ssl.SSLContext | None:
         if self._pem is None:

@@ -24,7 +24,7 @@ def nacos(
     if not settings.nacos:
         fail("no Nacos server is set: give --nacos HOST:PORT or NACOS_SERVER_ADDR", Exit.USAGE)
     from controlplane.app.parts import conventions_of, nacos_of
-    from controlplane.registry.nacos.doctor import check
+    from controlplane.registry.nacos.diagnosis import check
 
     well = asyncio.run(check(nacos_of(settings), conventions_of(settings)))
     raise typer.Exit(Exit.OK if well else Exit.FAILED)

@@ -134,9 +134,9 @@ def _found(settings: Settings, served: Served | None) -> tuple[Stored | None, st
     from controlplane.store import recovery
 
     if settings.store == "nacos":
-        from controlplane.store.nacos import recovery as nacos_recovery
+        from controlplane.store.nacos import restore as nacos_restore
 
-        return nacos_recovery.look(nacos_of(settings), served)
+        return nacos_restore.look(nacos_of(settings), served)
     found = recovery.look(sqlite_of(settings), served)
     if found.in_use:
         fail(f"{found.problem}; ask that control plane: its /readyz tells the state of the store")
@@ -148,9 +148,9 @@ def _made(settings: Settings, stored: Stored, least: int, note: str) -> int:
     from controlplane.store import recovery
 
     if settings.store == "nacos":
-        from controlplane.store.nacos import recovery as nacos_recovery
+        from controlplane.store.nacos import restore as nacos_restore
 
-        return nacos_recovery.recover(nacos_of(settings), stored, least, note)
+        return nacos_restore.recover(nacos_of(settings), stored, least, note)
     number, renamed = recovery.recover(sqlite_of(settings), stored, least, note)
     for path in renamed:
         console().print(f"renamed to {path}", markup=False)

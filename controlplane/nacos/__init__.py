@@ -1,5 +1,9 @@
-"""What the registry source and the store of definitions share: the way to the Nacos servers."""
+"""What the registry source and the store of definitions share: how Nacos servers are reached, and what fails.
 
-from controlplane.nacos.connection import NacosConnection
+Both take one `NacosConnection` and raise the errors of `errors.py`; nothing else knows ports, namespaces,
+logins or certificates of Nacos.
+"""
+
+from controlplane.nacos.access import NacosConnection
 
 __all__ = ["NacosConnection"]

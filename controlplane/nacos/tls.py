@@ -1,22 +1,52 @@
-"""Which certificates of Nacos servers are trusted: the CA file's, else those that the system trusts."""
+"""Which certificates of Nacos servers are trusted: those that a CA of the CA file signed, else the system's."""
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 
-from controlplane.nacos.connection import NacosConnection
+from controlplane.nacos.access import NacosConnection
+from controlplane.nacos.errors import TlsFailed
 
 
-def trust(config: NacosConnection) -> ssl.SSLContext | None:
-    """For HTTP; None without TLS. Raises OSError (ssl.SSLError is one) where the CA file cannot be used."""
-    if not config.tls:
+def context(connection: NacosConnection) -> ssl.SSLContext | None:
+    """What HTTP clients and probes check servers against; None without TLS. Raises TlsFailed."""
+    if not connection.tls:
         return None
-    return ssl.create_default_context(cafile=str(config.ca_file) if config.ca_file is not None else None)
+    try:
+        return ssl.create_default_context(cafile=str(connection.ca_file) if connection.ca_file else None)
+    except OSError as error:  # ssl.SSLError is one
+        raise _unusable(connection.ca_file, error) from error
 
 
 def roots(ca_file: Path | None) -> bytes | None:
-    """For gRPC, which would take a list of its own in place of the system's. Raises OSError."""
+    """The same as PEM text for gRPC, which has a list of its own and not the system's. Raises TlsFailed."""
     system = ssl.get_default_verify_paths().cafile
     file = ca_file or (Path(system) if system else None)
-    return file.read_bytes() if file is not None else None
+    try:
+        return file.read_bytes() if file is not None else None
+    except OSError as error:
+        raise _unusable(file, error) from error
+
+
+def failed(error: ssl.SSLError, address: str) -> TlsFailed:
+    """The error for a TLS handshake with `address` that did not succeed."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return TlsFailed(f"its certificate is not trusted ({error.verify_message})", address)
+    remedy = "check that this port speaks TLS, else unset NACOS_TLS"
+    return TlsFailed(f"TLS does not work ({system_text(error)})", address, remedy)
+
+
+def system_text(error: OSError) -> str:
+    """`Connection refused`: the system's words, without the address that asyncio puts before them."""
+    if isinstance(error, ssl.SSLError):
+        return error.reason or str(error)
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)  # of a name that cannot be resolved
+
+
+def _unusable(ca_file: Path | None, error: OSError) -> TlsFailed:
+    remedy = "set NACOS_CA_FILE to a PEM file that this user can read"
+    return TlsFailed(f"the CA file {ca_file} cannot be used: {system_text(error)}", "", remedy)

@@ -13,7 +13,7 @@ import grpc
 import httpx
 import pytest
 
-from controlplane.registry.nacos.doctor import examine
+from controlplane.registry.nacos.diagnosis import examine
 from controlplane.store.nacos.items import INDEX
 from controlplane.xds.messages import DeltaRequest, DeltaResponse
 from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE

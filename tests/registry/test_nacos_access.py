@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.registry.nacos.reach import NacosError
+from controlplane.nacos.errors import NacosError
 from controlplane.registry.nacos.sdk import NamingClient
 from tests.certificates import certificate
+from tests.fake_nacos import FakeNacos
 from tests.nacos_relay import NacosRelay
-from tests.registry.fake_nacos import FakeNacos
 from tests.registry.nacos_tools import config, watching
 
 SERVICES = {"sc-A": [{"ip": "127.0.0.1", "port": 1, "metadata": {"lane": "gray"}}]}
@@ -74,11 +74,14 @@ async def test_tls_that_does_not_work_says_why(tmp_path: Path) -> None:
         no_ca = await said(address=relay.address, state=tmp_path, tls=True)
         assert "its certificate is not trusted" in no_ca
         absent = await said(address=relay.address, state=tmp_path, tls=True, ca_file=tmp_path / "no.pem")
-        assert absent == f"the CA file {tmp_path}/no.pem cannot be used: No such file or directory"
+        assert absent == (
+            f"the CA file {tmp_path}/no.pem cannot be used: No such file or directory; "
+            "set NACOS_CA_FILE to a PEM file that this user can read"
+        )
         plain_port = await said(address=nacos.address, state=tmp_path, tls=True, ca_file=pem)
-        assert "does this port speak TLS?" in plain_port
+        assert plain_port.endswith("check that this port speaks TLS, else unset NACOS_TLS")
         plain_client = await said(address=relay.address, state=tmp_path)
-        assert plain_client.endswith("does it want TLS?")
+        assert plain_client.endswith("set NACOS_TLS if it wants TLS")
     async with FakeNacos() as nacos, NacosRelay(nacos.address, elsewhere) as relay:
         other_host = await said(address=relay.address, state=tmp_path, tls=True, ca_file=elsewhere)
         assert "IP address mismatch, certificate is not valid for '127.0.0.1'" in other_host

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from controlplane.registry.nacos.doctor import examine
+from controlplane.registry.nacos.diagnosis import examine
 from tests.cli.run import laneway
-from tests.registry.fake_nacos import FakeNacos
+from tests.fake_nacos import FakeNacos
 from tests.registry.nacos_tools import config
 
 
@@ -38,26 +38,28 @@ async def test_all_is_well(tmp_path: Path) -> None:
 
 async def test_a_wrong_host(tmp_path: Path) -> None:
     grpc, http = await problems("nacos.invalid:8848", tmp_path)
-    assert grpc.startswith("no Nacos server can be reached: nacos.invalid:9848: ")
-    assert grpc.endswith("is the gRPC port (HTTP port + 1000) open to this machine?")
-    assert http.startswith("nacos.invalid:8848: HTTP does not work: ")
+    assert grpc == (
+        "nacos.invalid:9848: Name or service not known; "
+        "check that Nacos runs there and that its gRPC port (HTTP port + 1000) is open to this machine"
+    )
+    assert http.startswith("nacos.invalid:8848: Name or service not known; ")
 
 
 async def test_a_wrong_port(tmp_path: Path) -> None:
     """The gRPC port in place of the HTTP port."""
     async with FakeNacos() as nacos:
         grpc, http = await problems(f"127.0.0.1:{nacos.port + 1000}", tmp_path)
-    assert f"127.0.0.1:{nacos.port + 2000}: Connection refused; is the gRPC port" in grpc
-    assert f"127.0.0.1:{nacos.port + 1000}: HTTP does not work" in http
+    assert grpc.startswith(f"127.0.0.1:{nacos.port + 2000}: Connection refused; check that Nacos runs there")
+    assert http.startswith(f"127.0.0.1:{nacos.port + 1000}: the answer is not HTTP ")
 
 
 async def test_one_server_of_two_is_away(tmp_path: Path) -> None:
     async with FakeNacos({"sc-A": instances("gray")}) as nacos:
         at = config(nacos.address, tmp_path)
         said = await examine(replace(at, server_addresses=("127.0.0.1:9", nacos.address)))
-    assert [one.text.split(":")[0] for one in said if not one.ok] == [
-        "no Nacos server can be reached",
-        "127.0.0.1",
+    assert [one.text.partition(";")[0] for one in said if not one.ok] == [
+        "127.0.0.1:1009: Connection refused",
+        "127.0.0.1:9: Connection refused",
     ]
     assert said[-1].text.endswith("1 services, 1 instances (gray 1)")
 
@@ -77,6 +79,33 @@ async def test_no_services_and_none_of_the_names(tmp_path: Path) -> None:
         assert said.startswith("namespace public, group OTHER: no services; ")
         (said,) = await problems(nacos.address, tmp_path, services=("order-*",))
         assert said.endswith("none of 1 services has a name that is asked for")
+
+
+async def test_a_namespace_that_does_not_exist(tmp_path: Path) -> None:
+    async with FakeNacos() as nacos:
+        nacos.namespaces = ["", "prod-7f3a"]
+        (said,) = await problems(nacos.address, tmp_path, namespace="production")
+    assert said == (
+        "namespace production, group DEFAULT_GROUP: no services; "
+        "the namespace production does not exist; the server has the namespaces prod-7f3a, public; "
+        "create it in Nacos, or set NACOS_NAMESPACE to the id (not the name) of a namespace that exists"
+    )
+
+
+async def test_a_login(tmp_path: Path) -> None:
+    async with FakeNacos({"sc-A": instances("gray")}) as nacos:
+        nacos.logins = {"username=joe&password=secret"}
+        login = {"username": "joe", "password": "secret"}
+        said = await examine(config(nacos.address, tmp_path, **login))
+        assert f"{nacos.address}: the login of joe is accepted" in [one.text for one in said if one.ok]
+        wrong = await problems(nacos.address, tmp_path, **{**login, "password": "wrong"})
+        assert wrong[0] == (
+            f"{nacos.address}: Nacos does not let the user 'joe' in: \"unknown user!\"; "
+            "check NACOS_USERNAME and NACOS_PASSWORD"
+        )
+        nacos.login_path = "/nacos/v3/auth/user/login"
+        said = await examine(config(nacos.address, tmp_path, **login))
+        assert all(one.ok for one in said)
 
 
 async def test_no_tags(tmp_path: Path) -> None:

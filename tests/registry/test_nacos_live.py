@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from controlplane.registry.nacos.doctor import examine
+from controlplane.registry.nacos.diagnosis import examine
 from controlplane.registry.types import Health
 from tests.registry.nacos_tools import Publisher, config, instance, watching
 

@@ -12,8 +12,8 @@ from controlplane.nacos import NacosConnection
 from controlplane.store.interface import Stored, StoreUnavailable
 from controlplane.store.nacos import NacosStore
 from controlplane.store.nacos.api import ConfigApi
-from controlplane.store.nacos.session import Session
-from controlplane.store.nacos.store import GROUP
+from controlplane.store.nacos.item_session import ItemSession
+from controlplane.store.nacos.shared_store import GROUP
 
 
 def connection(address: str, **more: Any) -> NacosConnection:
@@ -39,7 +39,7 @@ async def opened(at: NacosConnection, seconds: float = 60.0) -> AsyncIterator[Na
 
 
 @contextlib.asynccontextmanager
-async def behind(at: NacosConnection) -> AsyncIterator[Session]:
+async def behind(at: NacosConnection) -> AsyncIterator[ItemSession]:
     """The configuration items of a store, past the store."""
     api = ConfigApi(at, GROUP)
     try:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from controlplane.nacos import NacosConnection
+from controlplane.nacos.login import signature
 from controlplane.store.interface import StoreUnavailable
 from controlplane.store.nacos import NacosStore
-from controlplane.store.nacos.identity import signature
 from tests import nacos_server
 from tests.nacos_server import NacosServer
 from tests.store.nacos_tools import connection, names, opened, until
@@ -40,7 +40,7 @@ async def test_a_user_is_let_in_and_nobody_else(guarded: NacosServer) -> None:
         await one.change(lambda now: now.put(GATEWAY))
         await until(other, lambda now: now.revision == 1)
         for store in (one, other):  # as after a restart of a server that does not know it any more
-            store._api._identity._token = "stale"
+            store._api._login._token = "stale"
         await one.change(lambda now: now.put(ROUTE))
         await until(other, lambda now: now.revision == 2)
     assert await names(at) == one._index.items()

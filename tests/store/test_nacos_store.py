@@ -18,9 +18,9 @@ from controlplane.nacos import NacosConnection
 from controlplane.store.history import changes_between
 from controlplane.store.interface import Revision, Stored, StoreUnavailable
 from controlplane.store.nacos import NacosStore, items
-from controlplane.store.nacos import store as store_module
+from controlplane.store.nacos import shared_store as store_module
+from controlplane.store.nacos.item_session import ItemSession
 from controlplane.store.nacos.items import INDEX
-from controlplane.store.nacos.session import Session
 from controlplane.store.nacos.waiting import tries
 from controlplane.store.sqlite import SQLiteStore
 from tests.store.nacos_tools import behind, connection, names, opened, until
@@ -155,7 +155,7 @@ async def test_an_item_that_was_edited_by_hand_is_not_taken(nacos_address: str) 
         await fresh.close()
 
 
-async def appears(session: Session, name: str, text: str | None) -> None:
+async def appears(session: ItemSession, name: str, text: str | None) -> None:
     """Return when readers see this content."""
     async for last in tries(20.0):
         if await session.get(name) == text:

@@ -1,27 +1,18 @@
-"""nacos-sdk-python (`v2.nacos`, 3.2.0): the only module that touches it, and what has to be known of it.
+"""A client of Nacos's registry, by nacos-sdk-python (`v2.nacos`, 3.2.0). Its faults: see `sdk_patches.py`.
 
-- Importing it takes most of a second and raises deprecation warnings: it is imported when a client is
-  opened.
-- It writes logs and caches below the home unless told otherwise, logs access tokens at INFO, adds a log
-  handler for every client, and logs each failed connection to the *root* logger.
-- `create_naming_service` succeeds with a wrong password; without a server it returns after 9 s. It starts
-  tasks that nobody awaits and `shutdown` does not end: `NamingClient` collects them.
+How the SDK behaves, as far as one has to know it here:
+
+- It writes logs and caches below the home unless told otherwise.
+- `create_naming_service` succeeds without a server, after 9 s, and with a wrong password. So the port is
+  tried before, and whether credentials are accepted shows with the first request.
 - `update_cache_when_empty` is off by default: then a service that loses its last instance never says so.
   With `load_cache_at_start`, the default, an unchanged list makes no callback at all.
 - Callbacks run under the cache's lock: asking for instances inside one is a deadlock, raising in one loses
   the acknowledgement. The callback gets the instances, not the service.
-- A push that is not newer, by the *server's* clock, than the last is dropped; so a service that is
-  subscribed again after it went needs its cache entry removed, and another server needs another client.
-- A connection that the server closes gracefully goes unnoticed: the reset request's handler raises, the
-  stream ends without an exception, the health check takes "not registered" for healthy. `NamingClient.lost`
-  is set by the end of the task that reads the stream, however it ends.
-- A broken connection is replaced silently, and what was subscribed follows on a 30 s tick. A new client
-  subscribes at once: that is what we do.
-- TLS needs a client certificate and key, also where the server asks for none: its channels are replaced.
-- An address without a scheme is logged in to by HTTP also where TLS is on, and one whose host contains
-  "http" is cut in the wrong place: every address gets its scheme.
-- An error in answer to `list_services` is a validation error of its own model, without the server's words.
-- `ListInstanceParam` has no default for `healthy_only`; disabled instances are filtered by the server.
+- It replaces a broken connection silently, and subscribes again on a 30 s tick (pull request 323, open). A new
+  client subscribes at once, and another server needs another client anyway: pushes are compared by the
+  *server's* clock.
+- The server leaves out disabled instances.
 """
 
 from __future__ import annotations
@@ -29,45 +20,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import warnings
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from controlplane.nacos import tls
-from controlplane.nacos.connection import base_url
+from controlplane.nacos.access import grpc_address
+from controlplane.nacos.errors import (
+    FORBIDDEN,
+    AccessRefused,
+    ConnectionLost,
+    NacosError,
+    NoAnswer,
+    no_grpc,
+    refused,
+)
+from controlplane.nacos.login import Login
+from controlplane.nacos.reach import reachable
+from controlplane.registry.nacos import sdk_patches
 from controlplane.registry.nacos.config import NacosConfig
-from controlplane.registry.nacos.reach import NacosError, reachable
 from controlplane.registry.source import RawInstance
 
 PAGE = 1000
-NO_ANSWER = "Nacos does not answer"
+"""Services that are listed by one request."""
+
+OPENING = 10.0
+"""Seconds for a new connection: the SDK tries three times."""
 
 T = TypeVar("T")
 Changed = Callable[[tuple[RawInstance, ...]], None]
-
-
-class _NoSdkOnRoot(logging.Filter):
-    """Drops what the SDK logs directly to the root logger: every failed attempt to connect, as an error."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "/v2/nacos/" not in record.pathname.replace("\\", "/")
-
-
-_ROOT_FILTER = _NoSdkOnRoot()
-
-
-def load() -> Any:
-    """The SDK's module. Raises NacosError where it is not installed."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import v2.nacos as sdk
-    except ImportError as error:
-        raise NacosError(f"the package nacos-sdk-python is not installed: {error}") from None
-    logging.getLogger().addFilter(_ROOT_FILTER)  # adding the same filter again changes nothing
-    return sdk
 
 
 def client_config(sdk: Any, config: NacosConfig) -> Any:
@@ -75,7 +55,7 @@ def client_config(sdk: Any, config: NacosConfig) -> Any:
     directory = config.directory()
     builder = (
         sdk.ClientConfigBuilder()
-        .server_address(",".join(base_url(config, one) for one in config.server_addresses))
+        .server_address(sdk_patches.server_list(config))
         .namespace_id(config.tenant)
         .context_path(config.context_path)
         .log_level(logging.WARNING)
@@ -83,8 +63,6 @@ def client_config(sdk: Any, config: NacosConfig) -> Any:
         .cache_dir(str(directory / "cache"))
         .load_cache_at_start(False)
     )
-    if config.username:
-        builder.username(config.username).password(config.password)
     if config.access_key:
         builder.access_key(config.access_key).secret_key(config.secret_key)
     built = builder.build()
@@ -92,7 +70,6 @@ def client_config(sdk: Any, config: NacosConfig) -> Any:
     if config.tls:
         from v2.nacos.common.client_config import TLSConfig
 
-        _connect_without_client_certificate()
         built.set_tls_config(TLSConfig(enabled=True, ca_file=str(config.ca_file or "")))
     return built
 
@@ -101,35 +78,29 @@ class NamingClient:
     """One connection to a Nacos server's registry. Not usable again after `close`.
 
     `lost` is set when the connection ends, on whichever side; what is told from then on is not complete.
+    Methods raise NacosError for everything that goes wrong.
     """
 
     def __init__(self, config: NacosConfig) -> None:
         self.lost = asyncio.Event()
         self._config = config
+        self._login = Login(config)
         self._service: Any = None
         self._sdk: Any = None
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._handlers: list[tuple[logging.Logger, logging.Handler]] = []
+        self._remove_handler: Callable[[], None] = lambda: None
 
     async def open(self) -> None:
-        """Connect. Raises NacosError where no server can be reached; credentials are not looked at."""
+        """Connect. Raises ServerUnreachable where no server can be reached; credentials are not tried."""
         await reachable(self._config)
-        self._sdk = load()
-        logger = logging.getLogger("naming")
-        handlers = set(logger.handlers)
-        before = asyncio.all_tasks()
+        self._sdk = sdk_patches.load()
         self._service = self._sdk.NacosNamingService(client_config(self._sdk, self._config))
-        self._tasks = asyncio.all_tasks() - before
-        self._handlers = [(logger, h) for h in logger.handlers if h not in handlers]
-        for task in self._tasks:
-            task.add_done_callback(_retrieve)
-        await self._ask(self._service.grpc_client_proxy.start(), 10.0)
-        if not self._service.grpc_client_proxy.server_health():
-            hint = "" if self._config.tls else "; does it want TLS?"
-            raise NacosError(f"no connection to the gRPC port of Nacos could be made{hint}")
-        for task in asyncio.all_tasks():
-            if _reads_stream(task, self._service.grpc_client_proxy.rpc_client):
-                task.add_done_callback(lambda _: self.lost.set())
+        self._remove_handler = sdk_patches.own_handler(self._service)
+        sdk_patches.log_in_with(self._service, self._login)
+        proxy = self._service.grpc_client_proxy
+        await self._ask(proxy.start(), OPENING)
+        if not proxy.server_health():
+            raise no_grpc(self._config, ", ".join(map(grpc_address, self._config.server_addresses)))
+        proxy.rpc_client.when_lost(self.lost.set)
 
     async def list_services(self, group: str) -> set[str]:
         """Names of all services of a group. A real request: it also shows whether the connection works."""
@@ -142,8 +113,7 @@ class NamingClient:
             try:
                 found = await self._ask(self._service.list_services(param))
             except NacosError as error:
-                if "ServiceListResponse" in str(error):  # the SDK cannot read a refusal; of a query it can
-                    await self._query(group, "laneway")
+                await sdk_patches.readable_refusal(error, lambda: self._query(group, "laneway"))
                 raise
             names.update(found.services)
             if len(found.services) < PAGE:
@@ -168,11 +138,10 @@ class NamingClient:
         return param
 
     async def unsubscribe(self, subscription: Any) -> None:
-        """End a subscription; what fails on the way is of no interest."""
+        """End a subscription. Raises nothing: the server ends it with the connection at the latest."""
         with contextlib.suppress(NacosError):
             await self._ask(self._service.unsubscribe(subscription))
-        key = f"{subscription.group_name}@@{subscription.service_name}"
-        self._service.service_info_holder.service_info_map.pop(key, None)
+        sdk_patches.forget(self._service, subscription.group_name, subscription.service_name)
 
     async def refresh(self, group: str, name: str) -> None:
         """Ask for the instances of a subscribed service; a difference is told to its subscriber."""
@@ -188,36 +157,27 @@ class NamingClient:
         if self._service is None:
             return
         service, self._service = self._service, None
-        proxy = service.grpc_client_proxy
-        service.service_info_updater.stop()
-        if proxy.rpc_client is not None:
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(proxy.rpc_client.shutdown(), 5.0)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for logger, handler in self._handlers:
-            logger.removeHandler(handler)
-            handler.close()
+        await sdk_patches.shut_down(service)
+        self._remove_handler()
 
     async def _ask(self, request: Awaitable[T], seconds: float | None = None) -> T:
         """The answer to a request of the SDK. Raises NacosError for everything that goes wrong."""
+        seconds = seconds or self._config.request_timeout
         try:
-            return await asyncio.wait_for(request, seconds or self._config.request_timeout)
+            return await asyncio.wait_for(request, seconds)
         except TimeoutError:
-            raise NacosError(NO_ANSWER) from None
+            raise NoAnswer(seconds, self._server()) from None
         except Exception as error:
-            raise NacosError(plain(error, self._config.username)) from error
+            found = meaning(error, self._config, self._server())
+            if isinstance(found, AccessRefused):
+                self._login.forget()
+            raise found from error
 
-
-def _reads_stream(task: asyncio.Task[Any], rpc_client: Any) -> bool:
-    """Whether `task` is the one in which `rpc_client` reads what its server sends."""
-    frame = getattr(task.get_coro(), "cr_frame", None)
-    return (
-        frame is not None
-        and frame.f_code.co_name == "_server_request_watcher"
-        and frame.f_locals.get("self") is rpc_client
-    )
+    def _server(self) -> str:
+        """`host:port` of the server that is asked; "" before there is a connection."""
+        client = self._service.grpc_client_proxy.rpc_client if self._service is not None else None
+        server = client.get_current_server() if client is not None else None
+        return f"{server.server_ip}:{server.server_port}" if server is not None else ""
 
 
 def raw_instance(one: Any) -> RawInstance:
@@ -233,62 +193,17 @@ def raw_instance(one: Any) -> RawInstance:
     )
 
 
-def plain(error: Exception, username: str) -> str:
-    """What an exception of the SDK means, in words for users."""
+def meaning(error: Exception, config: NacosConfig, address: str) -> NacosError:
+    """The error of Laneway's own set for an exception of the SDK, which has few kinds and many texts."""
     text = getattr(error, "message", "") or str(error) or type(error).__name__
-    if "get access token failed" in text:
-        return f"Nacos does not let the user {username!r} in: wrong name or password, or no login possible"
-    if "user not found" in text:
-        return "Nacos wants a user name and password"
-    if getattr(error, "error_code", 0) == 403 or "authorization failed" in text.lower():
-        return f"Nacos refuses access: {text}"
+    cause = error.__context__
+    if isinstance(cause, NacosError) and str(cause) in text:  # the SDK wraps what a login raises
+        return cause
+    code = getattr(error, "error_code", 0)
+    if code == FORBIDDEN or "user not found" in text or "authorization failed" in text.lower():
+        return refused(config, FORBIDDEN, text, address)
     if "DEADLINE_EXCEEDED" in text:
-        return NO_ANSWER
+        return NoAnswer(config.request_timeout, address)
     if "not connected" in text or "UNAVAILABLE" in text:
-        return "the connection to Nacos is gone"
-    return f"Nacos says: {text}"
-
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Take the exception of a task that nobody awaits, so that it is not logged when it is collected."""
-    if not task.cancelled():
-        task.exception()
-
-
-def _connect_without_client_certificate() -> None:
-    """Make the SDK's factory build clients that connect by `_channel` where TLS is on."""
-    from v2.nacos.transport import rpc_client_factory
-    from v2.nacos.transport.grpc_client import GrpcClient
-
-    class TlsGrpcClient(GrpcClient):
-        async def _create_new_managed_channel(self, server_ip: str, grpc_port: int) -> Any:
-            chosen = self.tls_config
-            if not chosen or not chosen.enabled or chosen.cert_file:
-                return await super()._create_new_managed_channel(server_ip, grpc_port)
-            return await _channel(chosen.ca_file, f"{server_ip}:{grpc_port}", self.grpc_config)
-
-    if rpc_client_factory.GrpcClient is GrpcClient:
-        rpc_client_factory.GrpcClient = TlsGrpcClient
-
-
-async def _channel(ca_file: str, target: str, limits: Any) -> Any:
-    """A ready channel. Raises NacosException as the SDK's own method does."""
-    import grpc
-    from v2.nacos.common.nacos_exception import CLIENT_DISCONNECT, NacosException
-
-    roots = tls.roots(Path(ca_file) if ca_file else None)
-    channel = grpc.aio.secure_channel(
-        target,
-        grpc.ssl_channel_credentials(root_certificates=roots),
-        options=[
-            ("grpc.max_call_recv_msg_size", limits.max_receive_message_length),
-            ("grpc.keepalive_time_ms", limits.max_keep_alive_ms),
-            ("grpc.use_local_subchannel_pool", 1),
-        ],
-    )
-    try:
-        await asyncio.wait_for(channel.channel_ready(), limits.grpc_timeout / 1000)
-    except TimeoutError as error:
-        await channel.close()
-        raise NacosException(CLIENT_DISCONNECT, "failed to connect by TLS") from error
-    return channel
+        return ConnectionLost("the connection was lost", address)
+    return refused(config, code if isinstance(code, int) else 0, text, address)

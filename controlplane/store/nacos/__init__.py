@@ -1,5 +1,5 @@
 """Definitions in Nacos, for several control planes."""
 
-from controlplane.store.nacos.store import NacosStore
+from controlplane.store.nacos.shared_store import NacosStore
 
 __all__ = ["NacosStore"]

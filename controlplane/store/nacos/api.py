@@ -1,13 +1,14 @@
-"""Nacos's configuration service: items of one group, and which of its servers is asked.
+"""Nacos's configuration service: items of one group, and which of the cluster's servers is asked.
 
-Items are read and written by gRPC, see `session.py`. Only what waits for a change is HTTP: a question that
-the server keeps open needs no connection to be looked after, and its end shows that the server is away.
+Items are read and written by gRPC, see `item_session.py`. Waiting for a change and listing are HTTP: a
+question that the server keeps open needs no connection to be looked after, and its end shows that the server
+is away.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
@@ -16,15 +17,29 @@ import httpx
 import structlog
 
 from controlplane.nacos import NacosConnection, http
+from controlplane.nacos.about import missing_namespace
+from controlplane.nacos.errors import (
+    FORBIDDEN,
+    NacosError,
+    RequestFailed,
+    UnexpectedAnswer,
+    none_of,
+    refused,
+)
+from controlplane.nacos.login import Login, signature
+from controlplane.nacos.session import connected
 from controlplane.store.interface import StoreUnavailable
-from controlplane.store.nacos.dialects import Call, NotServed, Version1, Version3, said
-from controlplane.store.nacos.identity import Identity
-from controlplane.store.nacos.session import Forbidden, NotSent, Session, connected
+from controlplane.store.nacos.dialects import Call, NotServed, Version1, Version3
+from controlplane.store.nacos.item_session import ItemSession
+from controlplane.store.nacos.unavailable import as_unavailable
 
 log = structlog.get_logger("laneway.store.nacos")
 
 T = TypeVar("T")
 Dialect = Version1 | Version3
+
+AWAY = (502, 503, 504)
+"""Statuses of a proxy before a server that is away, and of a server that starts."""
 
 
 class ConfigApi:
@@ -35,7 +50,7 @@ class ConfigApi:
         self._group = group
         namespace = connection.tenant
         self._dialects = (Version1(self._send, namespace, group), Version3(self._send, namespace, group))
-        self._identity = Identity(connection, group)
+        self._login = Login(connection)
         self._servers = list(connection.server_addresses)  # the one that answered last is the first
         self._http: httpx.AsyncClient | None = None
 
@@ -44,91 +59,105 @@ class ConfigApi:
         return await self._try(lambda dialect: dialect.wait(item, md5))
 
     async def names(self) -> set[str]:
-        """The ids of all items, out of the database. Not every server lets everybody ask for that."""
+        """The ids of all items, out of the database. Some servers permit only administrators to ask that."""
         return await self._try(lambda dialect: dialect.names())
 
     async def names_if_told(self) -> set[str]:
-        """The ids of all items; none where Nacos does not let us list them."""
+        """The ids of all items; none where Nacos does not permit listing them."""
         try:
             return await self.names()
         except StoreUnavailable as error:
-            log.info("the items in Nacos cannot be listed", why=str(error))
+            log.info("Nacos does not list the items of definitions", reason=str(error))
             return set()
 
+    async def missing_namespace(self) -> str:
+        """What is wrong with the namespace where the servers say that it does not exist, else ""."""
+        with as_unavailable():
+            return str(await missing_namespace(self._connection) or "")
+
     @contextlib.asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
+    async def session(self) -> AsyncIterator[ItemSession]:
         """With the first server that can be reached. Raises NotSent where there is none."""
-        problems: list[str] = []
         async with contextlib.AsyncExitStack() as stack:
-            session = None
-            for address in list(self._servers):
-                try:
-                    session = await stack.enter_async_context(
-                        connected(self._connection, self._group, address, partial(self._headers, address))
-                    )
-                    break
-                except NotSent as error:
-                    problems.append(str(error))
-                self._turn_from(address)
-            if session is None:
-                raise NotSent("no Nacos server can be used: " + "; ".join(problems))
+            with as_unavailable():
+                session = await self._first_session(stack)
             yield session
 
+    async def _first_session(self, stack: contextlib.AsyncExitStack) -> ItemSession:
+        problems: list[NacosError] = []
+        for address in list(self._servers):
+            try:
+                session = await stack.enter_async_context(connected(self._connection, address, "config"))
+            except NacosError as error:
+                problems.append(error)
+                self._turn_from(address)
+            else:
+                return ItemSession(self._connection, self._group, session, partial(self._headers, address))
+        raise none_of(problems)
+
     async def close(self) -> None:
+        """End the HTTP connections."""
         if self._http is not None:
             await self._http.aclose()
 
     async def _try(self, ask: Callable[[Dialect], Awaitable[T]]) -> T:
-        for dialect in self._dialects:
-            try:
-                return await ask(dialect)
-            except NotServed:
-                continue
-            except (ValueError, TypeError, KeyError) as error:
-                raise StoreUnavailable(f"Nacos does not answer as expected: {error!r}") from error
-        where = ", ".join(self._servers)
-        raise StoreUnavailable(f"{where} has no configuration service below {self._connection.context_path}")
+        """What the first dialect says that the servers have."""
+        with as_unavailable():
+            for dialect in self._dialects:
+                try:
+                    return await ask(dialect)
+                except NotServed:
+                    continue
+                except (ValueError, TypeError, KeyError) as error:
+                    raise UnexpectedAnswer(f"an answer of Nacos cannot be read: {error!r}") from error
+            path = self._connection.context_path
+            raise UnexpectedAnswer(f"there is no configuration service below {path}", self._servers[0])
 
     async def _send(self, call: Call) -> httpx.Response:
-        """The answer of the first server that gives one."""
-        problems: list[str] = []
+        """The answer of the first server that gives one. Raises NacosError."""
+        problems: list[NacosError] = []
         for address in list(self._servers):
             try:
                 answer = await self._ask(address, call)
             except httpx.HTTPError as error:
-                problems.append(f"{address}: {_plain(error)}")
+                seconds = self._connection.request_timeout + call.wait
+                problems.append(http.failed(error, address, seconds))
             else:
-                if answer.status_code not in (502, 503, 504):
+                if answer.status_code not in AWAY:
                     return answer
-                problems.append(f"{address}: {said(answer)}")
+                said = f"Nacos answers with the status {answer.status_code} {http.beginning(answer)}"
+                problems.append(RequestFailed(said.rstrip(), address))
             self._turn_from(address)
-        raise StoreUnavailable("no Nacos server can be used: " + "; ".join(problems))
+        raise none_of(problems)
 
     async def _ask(self, address: str, call: Call) -> httpx.Response:
-        connection = self._connection
-        for again in (False, True):
-            answer = await self._client().request(
-                call.method,
-                http.url(connection, address, call.path),
-                params=call.params,
-                data=call.form,
-                headers={**call.headers, **await self._headers(address, again)},
-                timeout=connection.request_timeout + call.wait,
-            )
-            if answer.status_code not in (401, 403):
-                return answer
-        raise StoreUnavailable(f"{address} refuses access: {said(answer)}")
+        """An answer that is no refusal; after a refusal it logs in anew, once. Raises NacosError, httpx.HTTPError."""
+        answer = await self._request(address, call, refused=False)
+        if http.is_denied(answer):
+            answer = await self._request(address, call, refused=True)
+        if http.is_denied(answer):
+            raise refused(self._connection, FORBIDDEN, http.beginning(answer), address)
+        return answer
+
+    async def _request(self, address: str, call: Call, refused: bool) -> httpx.Response:
+        return await self._client().request(
+            call.method,
+            http.url(self._connection, address, call.path),
+            params=call.params,
+            data=call.form,
+            headers={**call.headers, **await self._headers(address, refused)},
+            timeout=self._connection.request_timeout + call.wait,
+        )
 
     async def _headers(self, address: str, refused: bool) -> Mapping[str, str]:
+        """What proves to the server at `address` who asks. `refused`: it did not accept the last of them."""
         if refused:
-            self._identity.forget()
-        try:
-            return await self._identity.headers(self._client(), address)
-        except http.LoginRefused as error:
-            user = self._connection.username
-            raise Forbidden(f"{address} does not let the user {user!r} in: {error}") from None
-        except httpx.HTTPError as error:
-            raise StoreUnavailable(f"{address}: no login is possible: {_plain(error)}") from None
+            self._login.forget()
+        if token := await self._login.token(address):
+            return {"accessToken": token}
+        if self._connection.access_key:
+            return signature(self._connection, self._group, str(int(time.time() * 1000)))
+        return {}
 
     def _client(self) -> httpx.AsyncClient:
         if self._http is None:
@@ -139,15 +168,3 @@ class ConfigApi:
         """Ask the others first from now on."""
         self._servers.remove(address)
         self._servers.append(address)
-
-
-def _plain(error: httpx.HTTPError) -> str:
-    """What went wrong with a connection, in the words of the system where there are any."""
-    if isinstance(error, httpx.TimeoutException):
-        return "does not answer"
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
-            return os.strerror(cause.errno)
-        cause = cause.__cause__ or cause.__context__
-    return str(error) or type(error).__name__

@@ -13,8 +13,9 @@ from typing import Any
 
 import httpx
 
-from controlplane.nacos.connection import named
-from controlplane.store.interface import StoreUnavailable
+from controlplane.nacos import http
+from controlplane.nacos.access import namespace_id
+from controlplane.nacos.errors import RequestFailed
 
 WAIT = 10.0
 """Seconds that a server keeps a question for changes open; the least that Nacos allows."""
@@ -83,7 +84,7 @@ class Version3:
     def __init__(self, send: Send, namespace: str, group: str) -> None:
         self._send = send
         self._group = group
-        self._place = {"groupName": group, "namespaceId": named(namespace)}
+        self._place = {"groupName": group, "namespaceId": namespace_id(namespace)}
 
     async def wait(self, item: str, md5: str) -> bool:
         await asyncio.sleep(POLL)
@@ -122,11 +123,6 @@ def _expect(answer: httpx.Response) -> httpx.Response:
     if answer.status_code in GONE:
         raise NotServed
     if answer.status_code != 200:
-        raise StoreUnavailable(f"Nacos says: {said(answer)}")
+        said = f"Nacos answers with the status {answer.status_code} {http.beginning(answer)}"
+        raise RequestFailed(said.rstrip(), answer.request.url.netloc.decode())
     return answer
-
-
-def said(answer: httpx.Response) -> str:
-    """Status and the beginning of the body, for an error."""
-    text = " ".join(answer.text.split())[:200]
-    return f"{answer.status_code} {text}".rstrip()

@@ -34,9 +34,10 @@ from controlplane.store.interface import (
 from controlplane.store.nacos import items
 from controlplane.store.nacos.api import ConfigApi
 from controlplane.store.nacos.expected import contradiction, lost
+from controlplane.store.nacos.item_session import ItemSession
 from controlplane.store.nacos.items import INDEX, Attempt, Index, Unreadable
 from controlplane.store.nacos.pending import Pending, fail, run
-from controlplane.store.nacos.session import Forbidden, Session
+from controlplane.store.nacos.unavailable import NotSent
 from controlplane.store.nacos.waiting import Lagging, at_once, tries
 
 log = structlog.get_logger("laneway.store.nacos")
@@ -163,7 +164,7 @@ class NacosStore(BaseStore):
             raise DefinitionError(409, f"Revision {number} cannot be undone: it {wrong.message}", [wrong])
         return revision
 
-    async def _read_revision(self, session: Session, id: str) -> Revision | None:
+    async def _read_revision(self, session: ItemSession, id: str) -> Revision | None:
         """None if it is not kept any more."""
         name = items.revision_item(id)
         text = None
@@ -216,7 +217,7 @@ class NacosStore(BaseStore):
             else:
                 log.info("definitions are read from Nacos again", revision=self._current.revision)
 
-    async def _refresh(self, session: Session) -> bool:
+    async def _refresh(self, session: ItemSession) -> bool:
         """Take what Nacos has now; whether that was news. To be called with the lock.
 
         An index older than the known one, or with items that are not there, is that of a server which lags
@@ -234,7 +235,7 @@ class NacosStore(BaseStore):
                     raise StoreUnavailable(str(lagging)) from None
         raise AssertionError
 
-    async def _take(self, session: Session, text: str | None) -> None:
+    async def _take(self, session: ItemSession, text: str | None) -> None:
         """Make the index `text`, and all that it names, current. Raises Lagging, StoreUnavailable."""
         known = self._index.revision
         if text is None:
@@ -255,7 +256,7 @@ class NacosStore(BaseStore):
         self._adopt(index, text, Stored(definitions, index.revision), found)
         self._others_wrote = asyncio.get_running_loop().time()
 
-    async def _load(self, session: Session, index: Index) -> dict[str, Parsed]:
+    async def _load(self, session: ItemSession, index: Index) -> dict[str, Parsed]:
         """All definitions that the index names, by item."""
         names = {items.document_item(key, id): key for key, id in index.documents.items()}
 
@@ -315,7 +316,7 @@ class NacosStore(BaseStore):
                     raise StoreUnavailable("others change the definitions all the time; try again")
 
     async def _prevails(
-        self, session: Session, stored: Stored, revisions: list[Revision], listed: set[str]
+        self, session: ItemSession, stored: Stored, revisions: list[Revision], listed: set[str]
     ) -> bool:
         """Try to make `stored` what holds; False if another change came first. Raises StoreUnavailable."""
         attempt = items.attempt(self._index, stored.definitions, revisions, secrets.token_hex(4))
@@ -338,7 +339,7 @@ class NacosStore(BaseStore):
         self._clean(attempt.garbage | (listed - attempt.index.items()))
         return True
 
-    async def _replace(self, session: Session, attempt: Attempt) -> bool:
+    async def _replace(self, session: ItemSession, attempt: Attempt) -> bool:
         """Compare and set the index, and find out whether that held. Raises StoreUnavailable."""
         old = self._text
         refused = ""
@@ -346,7 +347,7 @@ class NacosStore(BaseStore):
             cas = ABSENT if old is None else items.md5(old)
             if not await session.publish(INDEX, attempt.text, "json", cas):
                 refused = "Nacos refuses to replace the index"
-        except Forbidden:
+        except NotSent:
             raise
         except StoreUnavailable as error:
             refused = str(error)  # and yet it may have been done
@@ -360,7 +361,7 @@ class NacosStore(BaseStore):
                 break
         raise OutcomeUnknown(refused or "Nacos does not show the change")
 
-    async def _look(self, session: Session, known: str | None) -> str | None:
+    async def _look(self, session: ItemSession, known: str | None) -> str | None:
         """The index as it is now; `known` where it cannot be read."""
         try:
             return await session.get(INDEX)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import httpx
-
-from controlplane.nacos import http
+from controlplane.nacos import about
+from controlplane.nacos.errors import NacosError
+from controlplane.nacos.login import access_token
+from controlplane.nacos.reach import probe
 from controlplane.printable import printable
 from controlplane.registry.metadata import Conventions, read_service
-from controlplane.registry.nacos import overview
 from controlplane.registry.nacos.config import NacosConfig
-from controlplane.registry.nacos.reach import NacosError, reachable
 from controlplane.registry.nacos.sdk import NamingClient
 from controlplane.registry.source import RawInstance, RawService
 
@@ -62,7 +61,7 @@ async def examine(
     try:
         await client.open()
         findings.append(
-            Finding(True, f"Nacos {await http.version(config) or 'of an unknown version'} answers")
+            Finding(True, f"Nacos {await about.version(config) or 'of an unknown version'} answers")
         )
         for group in config.groups:
             findings += await _group(client, config, group, conventions)
@@ -74,33 +73,24 @@ async def examine(
 
 
 async def _server(config: NacosConfig, address: str) -> list[Finding]:
-    """The way to one server; the first finding is about its gRPC port."""
+    """The connections to one server; the first finding is about its gRPC port."""
     findings: list[Finding] = []
     try:
-        await reachable(replace(config, server_addresses=(address,)))
+        await probe(config, address)
         findings.append(Finding(True, f"{address}: the gRPC port takes connections"))
     except NacosError as error:
-        hint = "" if config.tls else "; is the gRPC port (HTTP port + 1000) open to this machine?"
-        findings.append(Finding(False, f"{error}{hint}"))
+        findings.append(Finding(False, str(error)))
     try:
-        drift = await http.clock(config, address) - time.time()
+        drift = await about.clock(config, address) - time.time()
         ok = abs(drift) <= CLOCK_TOLERANCE
         text = "agrees with this machine's" if ok else f"differs from this machine's by {drift:+.0f} s"
         findings.append(Finding(ok, f"{address}: the server's clock {text}"))
         if config.username:
-            findings.append(await _login(config, address))
-    except (httpx.HTTPError, OSError, ValueError) as error:
-        findings.append(Finding(False, f"{address}: HTTP does not work: {error or type(error).__name__}"))
+            await access_token(config, address)
+            findings.append(Finding(True, f"{address}: the login of {config.username} is accepted"))
+    except NacosError as error:
+        findings.append(Finding(False, str(error)))
     return findings
-
-
-async def _login(config: NacosConfig, address: str) -> Finding:
-    try:
-        refusal = await http.login(config, address)
-    except httpx.RemoteProtocolError:  # some 2.3 servers answer a wrong password with the status 0
-        refusal = "wrong name or password"
-    said = f"is refused: {refusal}" if refusal else "is accepted"
-    return Finding(not refusal, f"{address}: the login of {config.username} {said}")
 
 
 async def _group(
@@ -135,14 +125,14 @@ async def _group(
 async def _elsewhere(config: NacosConfig) -> str:
     """What to look at where a group has no services."""
     for address in config.server_addresses:
-        if groups := await overview.groups(config, address):
+        if groups := await about.groups(config, address):
             found = ", ".join(f"{name} ({count})" for name, count in groups.most_common(10))
-            return f"this namespace has some in the groups {found}"
-    known = [
-        name for address in config.server_addresses for name in await overview.namespaces(config, address)
-    ]
-    others = f" The server knows the namespaces {', '.join(sorted(set(known))[:20])}" if known else ""
-    return f"nor in any other group; is the namespace right (its id, not its name)?{others}"
+            return f"this namespace has services in the groups {found}"
+    if missing := await about.missing_namespace(config):
+        return str(missing)
+    return (
+        "no other group has any either; check that NACOS_NAMESPACE is the id, not the name, of the namespace"
+    )
 
 
 async def _instances(client: NamingClient, group: str, name: str) -> tuple[RawInstance, ...]:

@@ -16,9 +16,9 @@ from typing import Any
 
 import structlog
 
-from controlplane.nacos import http
+from controlplane.nacos import about
+from controlplane.nacos.errors import ConnectionLost, NacosError
 from controlplane.registry.nacos.config import NacosConfig
-from controlplane.registry.nacos.reach import NacosError
 from controlplane.registry.nacos.sdk import NamingClient
 from controlplane.registry.names import canonical_id
 from controlplane.registry.source import RawInstance, RawService, Sink
@@ -40,11 +40,12 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class _Session:
-    """One client, what it is subscribed to, and why it cannot read what."""
+    """One client, what it is subscribed to, why it cannot read what, and what is wrong with the namespace."""
 
     client: NamingClient
     subscriptions: dict[Key, Any] = field(default_factory=dict)
     unreadable: dict[Key, str] = field(default_factory=dict)
+    namespace: str = ""
 
 
 class NacosSource:
@@ -78,6 +79,8 @@ class NacosSource:
         """Follow the registry with one client. Raises NacosError when it cannot be heard any more."""
         found = await self._list(session.client)
         sink.reconnected()
+        if not found:
+            session.namespace = str(await about.missing_namespace(self._config) or "")
         await self._follow(session, sink, found)
         sink.synced()
         log.info("registry is read", source=self.name, services=len(found))
@@ -85,13 +88,13 @@ class NacosSource:
         while not await _set_within(session.client.lost, self._config.discovery_interval):
             await self._follow(session, sink, await self._list(session.client))
             turn = await self._resync(session, turn)
-        raise NacosError("the connection to Nacos was lost")
+        raise ConnectionLost("the connection to Nacos was lost")
 
     async def _ask_version(self, sink: Sink) -> None:
         """Find out what the servers are; the version may be another one after each reconnect."""
         for _ in range(VERSION_TRIES):
-            with contextlib.suppress(OSError):  # the CA file: the way to the registry tells
-                if version := await http.version(self._config):
+            with contextlib.suppress(NacosError):  # the connection to the registry fails for the same reason
+                if version := await about.version(self._config):
                     sink.version(f"Nacos {version}")
                     return
             await asyncio.sleep(self._config.discovery_interval)
@@ -139,8 +142,12 @@ class NacosSource:
     def _show(self, session: _Session, sink: Sink) -> None:
         """Name the services that cannot be read: the others go on, and these are tried again."""
         some = sorted(session.unreadable.items())
-        text = "; ".join(f"{self._id(key)}: {why}" for key, why in some[:SHOWN])
-        sink.problem(text + (f"; and {len(some) - SHOWN} more" if len(some) > SHOWN else ""))
+        texts = [f"{self._id(key)}: {why}" for key, why in some[:SHOWN]]
+        if len(some) > SHOWN:
+            texts.append(f"and {len(some) - SHOWN} more")
+        if session.namespace and not self._reported:
+            texts.append(session.namespace)
+        sink.problem("; ".join(texts))
 
     def _told(self, session: _Session, sink: Sink, key: Key, instances: tuple[RawInstance, ...]) -> None:
         """The SDK's callback: what it raises would lose the acknowledgement of the push, so it must not

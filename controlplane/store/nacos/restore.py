@@ -6,7 +6,7 @@ import asyncio
 
 from controlplane.nacos import NacosConnection
 from controlplane.store.interface import Served, Stored, StoreUnavailable
-from controlplane.store.nacos.store import NacosStore
+from controlplane.store.nacos.shared_store import NacosStore
 from controlplane.store.recovery import NotRecovered
 
 
