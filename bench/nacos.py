@@ -72,7 +72,7 @@ class Told:
         """The time of the newest call for `service` since the last question, in seconds since the epoch."""
         found = 0.0
         for line in self._file:
-            if "registry says" in line and f'/{service}"' in line:
+            if "the registry reports a service" in line and f'/{service}"' in line:
                 found = datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp()
         return found
 

@@ -24,8 +24,8 @@ class FakeNacos(grpc.GenericRpcHandler):
 
     `asked` are the requests by gRPC, `targets` the paths and queries of those by HTTP. `logins` has the forms
     of logins that are accepted, at `login_path`; `namespaces` are ids that exist, none where they are not
-    told. `refuses` is the code and message of the answer to everything but a connection; with `hangs` there is
-    none, and `hanging` is set when a request came.
+    told. `refuses` is the code and message of the answer to everything but a connection; with `hangs` there
+    is none, and `hanging` is set when a request came.
     """
 
     def __init__(self, services: dict[str, list[dict[str, Any]]] | None = None) -> None:

@@ -16,7 +16,7 @@ from controlplane.store.fallback import FallbackStore
 from controlplane.store.interface import DefinitionStore
 from controlplane.store.memory import MemoryStore
 from controlplane.store.nacos import NacosStore
-from controlplane.store.nacos.shared_store import GROUP
+from controlplane.store.nacos.limits import GROUP
 from controlplane.store.snapshots import Snapshots, beside, within
 from controlplane.store.sqlite import SQLiteStore
 from controlplane.xds.bounds import Bounds

@@ -18,10 +18,10 @@ class NacosConnection:
     """Settings that every connection to a cluster of Nacos servers needs. Durations are seconds.
 
     `server_addresses` are `host:port` of the servers' HTTP ports. `namespace` is the id of a namespace, not
-    its name; an empty one means `public`. A user name with a password, or an access key with a secret key, are
-    sent where they are set. `tls` means TLS on the HTTP and the gRPC port; Nacos's built-in TLS covers gRPC
-    only, so addresses of such servers begin with `http://`. `ca_file` is a PEM file with the CA certificates
-    to trust, None for those of the system. `request_timeout` bounds each request.
+    its name; an empty one means `public`. A user name with a password, or an access key with a secret key,
+    are sent where they are set. `tls` means TLS on the HTTP and the gRPC port; Nacos's built-in TLS covers
+    gRPC only, so addresses of such servers begin with `http://`. `ca_file` is a PEM file with the CA
+    certificates to trust, None for those of the system. `request_timeout` bounds each request.
     """
 
     server_addresses: tuple[str, ...]

@@ -1,4 +1,6 @@
-"""Whether the gRPC port of a server can be used, and if not, why: in plain words, which gRPC does not have."""
+"""Whether the gRPC port of a server can be used, and if not, why: in plain words, which gRPC does
+not have.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ PATIENCE = 2.0
 
 
 async def reachable(connection: NacosConnection) -> None:
-    """Return when the gRPC port of some server takes connections. Raises ServerUnreachable with every cause."""
+    """Return when the gRPC port of some server takes connections. Raises ServerUnreachable with
+    every cause.
+    """
     failed: list[NacosError] = []
     for address in connection.server_addresses:
         try:

@@ -1,4 +1,6 @@
-"""Which certificates of Nacos servers are trusted: those that a CA of the CA file signed, else the system's."""
+"""Which certificates of Nacos servers are trusted: those that a CA of the CA file signed, else the
+system's.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Registries: what services there are, and where their instances stand."""
+"""Registries: which services there are, and at which addresses their instances are."""

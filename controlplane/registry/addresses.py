@@ -1,4 +1,4 @@
-"""Which services have, or remember, an ip:port. Kept up to date one service at a time."""
+"""Which services are registered at an ip:port, or were. Updated one service at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Conflict:
 
 
 class AddressIndex:
-    """Live registrations and remembered (held or former) ones, by address."""
+    """Services by the addresses of their live registrations, and of their held and former instances."""
 
     def __init__(self) -> None:
         self._live: dict[Address, set[str]] = {}
@@ -29,8 +29,9 @@ class AddressIndex:
         self._remembered_of: dict[str, frozenset[Address]] = {}
 
     def set(self, service_id: str, instances: Iterable[Instance]) -> set[str]:
-        """The service is registered at these addresses now. Returns the services that remember one that
-        changed.
+        """Replace the addresses at which the service is registered.
+
+        Returns the ids of other services that remember an address that was added or removed.
         """
         addresses = frozenset((i.address, i.port) for i in instances)
         changed = _replace(self._live, self._live_of, service_id, addresses)
@@ -40,16 +41,16 @@ class AddressIndex:
         return touched - {service_id}
 
     def remember(self, service_id: str, addresses: frozenset[Address]) -> None:
-        """The service remembers these addresses, whether they are registered or not."""
+        """Replace the addresses of the service's held and former instances, registered or not."""
         _replace(self._remembered, self._remembered_of, service_id, addresses)
 
     def elsewhere(self, address: Address, service_id: str) -> bool:
-        """Whether another service is registered there."""
+        """Whether another service than `service_id` is registered at `address`."""
         services = self._live.get(address)
         return bool(services) and services != {service_id}
 
     def conflicts(self, service_id: str, instances: Iterable[Instance]) -> tuple[Conflict, ...]:
-        """Those of `instances` where other services are registered, too."""
+        """For each of `instances` whose address other services share: the address and these services."""
         return tuple(
             Conflict(i.address, i.port, tuple(sorted(others)))
             for i in instances
@@ -63,7 +64,7 @@ def _replace(
     service_id: str,
     addresses: frozenset[Address],
 ) -> frozenset[Address]:
-    """Replace one service's addresses in both directions. Returns those that came or went."""
+    """Replace one service's addresses in both mappings. Returns the addresses that were added or removed."""
     before = by_service.get(service_id, frozenset())
     for address in before - addresses:
         by_address[address].discard(service_id)

@@ -1,8 +1,8 @@
 """The catalog: every registry source merged into one immutable mapping of services, and news of its changes.
 
-All of it lives in one event loop. Sources report through `SourceSink`; what to serve is decided by
-`hold.decide`, again whenever a source speaks or a period of `hold.Times` ends. Subscribers are told of
-changed services: of the first change at once, of a burst in batches.
+Everything here runs in one event loop. Sources report through `SourceSink`. `hold.decide` decides what to
+serve of a service, again after each report of a source and at the end of each period of `hold.Times`.
+Subscribers get the ids of changed services: the first change at once, a burst of changes in batches.
 """
 
 from __future__ import annotations
@@ -31,17 +31,19 @@ Callback = Callable[[frozenset[str]], None]
 
 RESTART_MIN = 0.5
 RESTART_MAX = 30.0
-"""Seconds between the failure of a source and its next run; doubled each time."""
+"""Seconds between the failure of a source and its next run: the first time and at most; doubled each time."""
 
-SETTLING = "it came up just now; its clients have time to register"
+SETTLING = "the registry has just come up; Laneway waits until its clients have registered again"
 
 SAVE_INTERVAL = 5.0
-"""Seconds between two writes of what is known, at least."""
+"""Least number of seconds between two writes of the last known services."""
 
 
 @dataclass(slots=True)
 class _Entry:
-    """A service: the last word of its registry, what is remembered, and what is served."""
+    """A service: what its registry reported last, what is remembered of it, and whether the
+    registry dropped it.
+    """
 
     source: SourceSink
     name: str
@@ -67,11 +69,13 @@ class Catalog:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """`times_by_source` overrides `times` by a source's name.
-        `last_known` is served, as held, of a source that cannot be reached at the start.
+        """`conventions` are how metadata is read.
 
-        `quiet` and `at_most` are the seconds that a burst waits for more and waits in all. `clock` is in
-        seconds and monotonic, `wall` is seconds since the epoch.
+        `times_by_source` overrides `times` for the sources with these names. `last_known` has the services to
+        serve, marked as held, of a source that cannot be reached at the start. During a burst of changes,
+        subscribers are told after `quiet` seconds without a change, and after `at_most` seconds in any case.
+        `clock` gives monotonic seconds, `wall` seconds since the epoch. Raises ValueError where two sources
+        have the same name.
         """
         self.services: Services = MappingProxyType({})
         self._conventions = conventions
@@ -83,7 +87,7 @@ class Catalog:
         if len(self.sinks) != len(self._sources):
             raise ValueError("two sources have the same name")
         self._entries: dict[str, _Entry] = {}
-        self._registered: set[str] = set()  # what the registries have themselves
+        self._registered: set[str] = set()  # services that the registries themselves have
         self._index = AddressIndex()
         self._deadlines = Deadlines(clock, self._wake)
         self._debounce: Debounce[str] = Debounce(self._flush, quiet=quiet, longest=at_most)
@@ -95,12 +99,12 @@ class Catalog:
             self._all_synced.set()
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
-        """Call `callback` with the ids of changed (also new and gone) services; the result unsubscribes."""
+        """Call `callback` with the ids of new, changed and removed services. Returns what ends that."""
         self._callbacks.append(callback)
         return lambda: self._callbacks.remove(callback)
 
     def synced(self) -> bool:
-        """Whether each source has reported everything once, and that is in `services`."""
+        """Whether each source has reported all of its services once, and `services` has them."""
         return self._all_synced.is_set()
 
     async def wait_synced(self) -> None:
@@ -108,7 +112,7 @@ class Catalog:
         await self._all_synced.wait()
 
     def status(self) -> tuple[SourceStatus, ...]:
-        """Each source, in the order given."""
+        """The status of each source, in the order in which they were given."""
         counts = {name: [0, 0, 0, 0] for name in self.sinks}
         for service in self.services.values():
             count = counts[service.source]
@@ -120,7 +124,7 @@ class Catalog:
         return tuple(sink.status(*counts[name]) for name, sink in self.sinks.items())
 
     def conflicts(self, service_id: str) -> tuple[Conflict, ...]:
-        """Addresses of this service that other services have, too."""
+        """Addresses of this service at which other services are registered, too."""
         service = self.services.get(service_id)
         return self._index.conflicts(service_id, service.instances) if service else ()
 
@@ -145,16 +149,16 @@ class Catalog:
             began = self._clock()
             try:
                 await source.run(sink)
-                reason = "the source ended"
+                reason = "the source stopped; it is started again"
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}"
-                log.exception("source failed", source=source.name)
+                log.exception("registry source failed; it is started again", source=source.name)
             sink.unreachable(reason)
             pause = RESTART_MIN if self._clock() - began > RESTART_MAX else min(pause * 2, RESTART_MAX)
             await asyncio.sleep(pause)
 
     async def _save_changes(self, last_known: LastKnown) -> None:
-        """Write what is served of each source that is heard; also at the end."""
+        """Save the services of each connected source after changes, and once more when cancelled."""
         try:
             while True:
                 await self._unsaved.wait()
@@ -165,7 +169,7 @@ class Catalog:
                 self._save(last_known)()
 
     def _save(self, last_known: LastKnown) -> Callable[[], None]:
-        """What writes the present state, in any thread."""
+        """Returns a function that saves the present services; it may be called in any thread."""
         self._unsaved.clear()
         heard = {n for n, s in self.sinks.items() if s.is_synced and s.connectivity.unreachable_since is None}
         services = self.services
@@ -176,7 +180,7 @@ class Catalog:
 
         return save
 
-    # What sources say.
+    # Reports of sources.
 
     def _reported(self, sink: SourceSink, service_id: str, raw: RawService | None) -> set[str]:
         """A registry has said what it has of a service. Returns the ids of the services that follow."""
@@ -220,10 +224,10 @@ class Catalog:
         self._touch(service_ids)
         self.flush()
 
-    # What follows.
+    # What is served.
 
     def flush(self) -> None:
-        """Decide and tell now what waits for the end of a burst."""
+        """Update `services` and tell the subscribers now, without waiting for the end of a burst."""
         self._debounce.now()
 
     def _flush(self, dirty: set[str]) -> None:
@@ -251,10 +255,10 @@ class Catalog:
                 try:
                     callback(ids)
                 except Exception:  # one subscriber's mistake must not stop the others, nor a source
-                    log.exception("a subscriber of the catalog failed")
+                    log.exception("a subscriber of the catalog failed; the others were told")
 
     def _decide(self, service_id: str, entry: _Entry, now: float) -> Service | None:
-        """What is served of a service; None (and forgotten) where nothing is left of it."""
+        """The service as it is served; None, and its entry removed, where nothing is left of it."""
         outcome = hold.decide(
             entry.memory,
             entry.reading.instances,
@@ -287,7 +291,7 @@ class Catalog:
 
 
 class SourceSink:
-    """One source's way into the catalog; implements `source.Sink`."""
+    """Takes the reports of one source into the catalog; implements `source.Sink`."""
 
     def __init__(self, catalog: Catalog, name: str, times: hold.Times) -> None:
         self.name = name
@@ -324,7 +328,10 @@ class SourceSink:
             # Its clients come back one by one: until then proxies better keep what they have.
             wait = self.times.start_wait
             self._settling = asyncio.get_running_loop().call_later(wait, self._set_synced)
-            log.info("registry came up after us; its clients have time to register", seconds=wait)
+            log.info(
+                "the registry came up after the control plane; waiting for its clients to register",
+                seconds=wait,
+            )
 
     def _set_synced(self) -> None:
         if not self.is_synced:
@@ -336,7 +343,7 @@ class SourceSink:
 
     def unreachable(self, reason: str) -> None:
         if self.connectivity.unreachable_since is None:
-            log.warning("registry cannot be heard", source=self.name, reason=reason)
+            log.warning("the registry cannot be reached", source=self.name, reason=reason)
             self.connectivity = hold.Connectivity(
                 self._catalog._clock(), self.connectivity.removals_wait_until
             )
@@ -350,20 +357,20 @@ class SourceSink:
             self._restore()
 
     def close(self) -> None:
-        """Stop the timer."""
+        """Stop the timer of `synced`."""
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None
 
     def _restore(self) -> None:
-        """Serve what was known before the start, in place of nothing, until the registry can be heard."""
+        """Serve the services known before the start until the registry can be reached."""
         known = self._catalog.last_known.load(self.name) if self._catalog.last_known else {}
         self._restored = set(known)
         for service_id, (raw, at) in known.items():
             self._catalog._said(self, service_id, raw, at)
             self._updated = max(self._updated, at)
         if known:
-            log.warning("serving what was known before the start", source=self.name, services=len(known))
+            log.warning("services known before the start are served", source=self.name, services=len(known))
             self._set_synced()
 
     def reconnected(self) -> None:
@@ -372,12 +379,12 @@ class SourceSink:
         until = self._catalog._clock() + self.times.reconnect_wait if self.is_synced else None
         self.connectivity = hold.Connectivity(None, until)
         self._unreachable, self._unreachable_since = "", 0.0
-        log.info("registry is heard again", source=self.name, removals_wait=self.is_synced)
+        log.info("the registry can be reached again", source=self.name, removals_wait=self.is_synced)
         self._catalog._touch_source(self)
 
     def problem(self, text: str) -> None:
         if text and text != self._problem:
-            log.error("registry source has a problem", source=self.name, problem=text)
+            log.error("the registry reports something that cannot be used", source=self.name, problem=text)
         self._problem = text
 
     def version(self, text: str) -> None:

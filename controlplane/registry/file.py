@@ -1,8 +1,8 @@
 """The file source: services written in YAML or JSON, in one file or in a directory of them, watched.
 
-A bad edit changes nothing: the last good state of that file stays, and the status says what is wrong and in
-which line. Files are compared by content, so atomic renames, writes in place and swapped symbolic links (as
-Kubernetes mounts a ConfigMap) all look the same.
+A file with an error changes nothing: its last version without errors stays in use, and the status names the
+error and its line. Files are compared by content, so an atomic rename, a write in place and a swapped
+symbolic link (as Kubernetes mounts a ConfigMap) have the same effect.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ log = structlog.get_logger("laneway.registry.file")
 
 SUFFIXES = (".yaml", ".yml", ".json")
 CHECK = 1.0
-"""Seconds between two looks without an event: network file systems and links to elsewhere send none."""
+"""Seconds between two reads without an event: network file systems and links to elsewhere send none."""
 
 
 class FileSource:
-    """Watches `path`, a file or a directory (its *.yaml, *.yml and *.json, hidden ones excepted)."""
+    """Watches `path`: a file, or a directory with files *.yaml, *.yml and *.json, hidden ones excepted."""
 
     name = "file"
 
@@ -41,12 +41,12 @@ class FileSource:
     async def run(self, sink: Sink) -> None:
         """Report the files until cancelled."""
         self._reported = {}
-        sink.reconnected()  # after a failure of this source; at a start it says nothing
+        sink.reconnected()  # after a failure of this source; it has no effect at a start
         async for _ in self._changes():
             self.look(sink)
 
     def look(self, sink: Sink) -> None:
-        """Read what has changed and report it."""
+        """Read the files that changed, and report the services that differ."""
         missing = self._read()
         services, doubles = self._merged()
         for name, service in services.items():
@@ -62,11 +62,11 @@ class FileSource:
             sink.synced()
 
     def _read(self) -> str:
-        """Read each file whose content changed. Returns what is wrong with the path itself, or ""."""
+        """Read each file whose content changed. Returns why the path cannot be read, "" if it can."""
         try:
             texts = {path: path.read_bytes() for path in self._files()}
         except OSError as error:
-            return f"cannot read {error.filename or self._path}: {error.strerror or error}"
+            return f"{error.filename or self._path} cannot be read: {error.strerror or error}"
         for path in self._texts.keys() - texts.keys():
             self._good.pop(path, None)
             self._errors.pop(path, None)
@@ -89,7 +89,7 @@ class FileSource:
         )
 
     def _merged(self) -> tuple[dict[str, RawService], list[str]]:
-        """All services, and complaints about names that stand in two files: the first file's is used."""
+        """All services, and an error for each name that two files have: the first file's service is used."""
         services: dict[str, RawService] = {}
         doubles: list[str] = []
         first: dict[str, Path] = {}
@@ -97,7 +97,8 @@ class FileSource:
             for name, service in self._good[path].items():
                 if name in services:
                     doubles.append(
-                        f"{path}: the service {name} stands in {first[name]}, too; that one is used"
+                        f"{path}: the service {name} is also in {first[name]}, which is used; "
+                        "remove one of them"
                     )
                 else:
                     services[name] = service
@@ -105,7 +106,7 @@ class FileSource:
         return services, doubles
 
     async def _changes(self) -> AsyncIterator[None]:
-        """Something may have changed: at once, with every event, and each `CHECK` seconds."""
+        """Yields at once, after every event of the file system, and every `CHECK` seconds."""
         while True:
             yield
             folder = self._path if self._path.is_dir() else self._path.parent
@@ -123,5 +124,9 @@ class FileSource:
                     if not folder.is_dir():
                         break
             except (OSError, RuntimeError) as error:
-                log.debug("cannot watch", path=str(folder), error=str(error))
+                log.debug(
+                    "the file system sends no events; reading from time to time",
+                    path=str(folder),
+                    error=str(error),
+                )
             await asyncio.sleep(CHECK)

@@ -1,4 +1,4 @@
-"""The documents of the file source: services with their instances. Pure; see `file.py` for the watching."""
+"""The documents of the file source: services with their instances. Pure; `file.py` watches the files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _INSTANCE = ("address", "port", "weight", "health", "protocol", "metadata")
 
 
 def parse(text: str) -> dict[str, RawService]:
-    """The services of a file by name.
+    """The services of a file, given its text, by name.
 
-    Raises FieldError naming the line and the field. An empty text is an error too: editors empty a file for a
-    moment while they write it; a file without services says `services: []`.
+    Raises FieldError, which names the line and the field. An empty text is an error, too: editors empty a
+    file for a moment while they write it. A file without services says `services: []`.
     """
     services: dict[str, RawService] = {}
     seen = False
@@ -29,10 +29,12 @@ def parse(text: str) -> dict[str, RawService]:
         for value in fields["services"].items():
             service = _service(value)
             if service.name in services:
-                raise value.error(f"the service {service.name} is given twice")
+                raise value.error(f"the service {service.name} is in this file twice; remove one of them")
             services[service.name] = service
     if not seen:
-        raise FieldError("services", 1, "is missing; the file is empty (write `services: []` for none)")
+        raise FieldError(
+            "services", 1, "is missing: the file is empty; write `services: []` if there are no services"
+        )
     return services
 
 

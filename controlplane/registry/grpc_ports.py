@@ -1,7 +1,7 @@
-"""Services on a second port: the gRPC server that an instance names in its metadata.
+"""Services on a second port: that of the gRPC server which an instance has in its metadata. Pure.
 
-Spring's gRPC starters register the port of the web server, and write that of the gRPC server into the
-metadata. A service is a name on one port, so the second one is a service of its own, `<id>:grpc`. Pure.
+Spring's gRPC starters register the port of the web server and write that of the gRPC server into the
+metadata. A service is a name on one port, so the second port makes a service of its own, `<id>:grpc`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ PORT_NAME = "grpc"
 
 
 def grpc_service_id(service_id: str) -> str:
-    """The id of the service on the gRPC port."""
+    """The id of the service on the gRPC port of `service_id`."""
     return f"{service_id}:{PORT_NAME}"
 
 
 def grpc_service(raw: RawService, keys: Sequence[str]) -> RawService | None:
-    """The service on the gRPC port: the instances that name one, with it as their port; None without any.
+    """The service on the gRPC ports of the instances of `raw`; None if no instance has one.
 
-    An instance whose gRPC port is the registered one speaks gRPC there, and has no second port.
+    `keys` are the metadata keys of the port. An instance whose gRPC port is the registered one has no second
+    port.
     """
     found = tuple(
         replace(one, port=port, protocol=Protocol.GRPC.value)

@@ -1,11 +1,11 @@
-"""What is served when a registry falters. Pure: time and the registry's words come in, a decision goes out.
+"""What is served of a service while its registry is unreachable or reports that instances vanished. Pure.
 
-The unit is the base set of a service. It is *good* when it has a healthy instance. When it stops being good,
-the last good one is served on for `empty_hold` seconds. While the source is unreachable what it said last is
-served, marked as held. For `reconnect_wait` seconds after a reconnect, base instances that are
-missing are kept: clients of a registry that restarted come back one by one. Tagged instances are never kept:
-base is their fallback. A live registration of the same ip:port, for another service or with a tag, beats a
-kept instance.
+The unit is the base set of a service, its instances without a tag. It is *good* when it has a healthy
+instance. When it stops being good, the last good base set is served for `empty_hold` seconds more. While the
+registry is unreachable, its last report is served, marked as held. For `reconnect_wait` seconds after a
+reconnect, missing base instances are kept: the clients of a registry that restarted register again one by
+one. Tagged instances are never kept: base is their fallback. A live registration of the same ip:port, for
+another service or with a tag, replaces a kept instance.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ Taken = Callable[[Address], bool]
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long things are kept, in seconds.
+    """Seconds for which things are kept.
 
-    `start_wait` is for a registry that was down at the start: so long it may not know all of its clients yet.
+    `empty_hold`: a base set that is not good any more. `reconnect_wait`: base instances that are missing
+    after a reconnect. `start_wait`: how long a registry that was down at the start may lack clients that have
+    yet to register. `former`: the addresses of instances that left.
     """
 
     empty_hold: float = 300.0
@@ -35,7 +37,10 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Connectivity:
-    """How a source stands: since when it cannot be heard, until when removals wait. Seconds of a clock."""
+    """Since when a registry is unreachable, and until when removals wait after a reconnect.
+
+    Seconds of a monotonic clock, None where it is reachable or nothing waits.
+    """
 
     unreachable_since: float | None = None
     removals_wait_until: float | None = None
@@ -43,10 +48,11 @@ class Connectivity:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is remembered of one service between two words of its registry.
+    """What is remembered of one service between two reports of its registry.
 
     `good` are the healthy instances of the last good base set, by address; `emptied_at` is when the base set
-    stopped being good; `served` are the addresses that were served last; `left` says when others went.
+    stopped being good, None if it is good; `served` are the addresses that were served last; `left` has the
+    addresses of former instances with the time when each left. Times are those of `now`.
     """
 
     good: Mapping[Address, Instance] = field(default_factory=lambda: MappingProxyType({}))
@@ -57,7 +63,11 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What to serve now, and when to ask again although nobody said anything (None: never)."""
+    """What to serve, and when to decide again without a new report.
+
+    `former` are addresses of instances that left, `held` whether any instance is held, `memory` is for the
+    next decision, and `deadline` is the time of it, None for none.
+    """
 
     instances: tuple[Instance, ...]
     former: tuple[Address, ...]
@@ -74,10 +84,10 @@ def decide(
     times: Times,
     taken: Taken = lambda _: False,
 ) -> Outcome:
-    """What to serve of a service whose registry says `live`.
+    """What to serve of a service whose registry reports the instances `live`.
 
-    `taken` tells whether an address is registered live for another service. Asking twice with the same words
-    gives the same instances.
+    `memory` is that of the last decision, `now` is in seconds of a monotonic clock, `taken` tells whether an
+    address is registered for another service. Deciding twice on the same report gives the same instances.
     """
     live_at = {(i.address, i.port): i for i in live}
     healthy_base = {a: i for a, i in live_at.items() if i.tag is None and i.health is Health.HEALTHY}
@@ -123,7 +133,7 @@ def decide(
 
 
 def _may_stay(address: Address, live_at: Mapping[Address, Instance], taken: Taken) -> bool:
-    """Whether a remembered base instance may be served although its registry does not say so."""
+    """Whether a remembered base instance may be served although its registry does not report it."""
     here = live_at.get(address)
     return not taken(address) if here is None else here.tag is None
 

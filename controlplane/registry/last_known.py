@@ -1,6 +1,7 @@
-"""What the sources said last, on disk: for a start while a registry cannot be reached.
+"""The last known services of each source, on disk: for a start while a registry cannot be reached.
 
-One JSON file a source. What stands there is raw, so that it is understood by the settings of the next start.
+There is one JSON file for each source. It has the instances as the registry reports them, so that the tag
+keys of the next start apply to them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ FORMAT = 1
 
 
 class LastKnown:
-    """Reads and writes the files of `directory`, which is made when it is needed."""
+    """Reads and writes the files in `directory`, which is made when the first one is written."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -34,7 +35,7 @@ class LastKnown:
         return self._directory / f"services-{source}.json"
 
     def save(self, source: str, services: Iterable[Service]) -> None:
-        """Replace what is known of `source`. May be called in any thread; failures are logged."""
+        """Replace the file of `source` by these services. May be called in any thread; errors are logged."""
         path = self._path(source)
         document = {"format": FORMAT, "services": [_written(one) for one in services]}
         new = path.with_suffix(".new")
@@ -47,20 +48,32 @@ class LastKnown:
                     os.fsync(file.fileno())
                 new.replace(path)
         except OSError as error:
-            log.warning("the last known services cannot be written", path=str(path), reason=str(error))
+            log.warning(
+                "the last known services cannot be saved for the next start",
+                path=str(path),
+                reason=str(error),
+            )
 
     def load(self, source: str) -> Mapping[str, tuple[RawService, float]]:
-        """What was known by service id, and since when in seconds since the epoch. Empty if nothing was."""
+        """The last known services of `source` by id, each with the time of its last change.
+
+        Times are in seconds since the epoch. Empty where there is no file, or, with a warning in the log,
+        where it cannot be read.
+        """
         path = self._path(source)
         try:
             document = json.loads(path.read_bytes())
             if document["format"] != FORMAT:
-                raise ValueError(f"its format is {document['format']}, not {FORMAT}")
+                raise ValueError(f"its format is {document['format']}, this version reads {FORMAT}")
             return {one["id"]: (_read(one), float(one["updated"])) for one in document["services"]}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("the last known services cannot be read", path=str(path), reason=repr(error))
+            log.warning(
+                "the last known services cannot be read; starting without them",
+                path=str(path),
+                reason=repr(error),
+            )
             return {}
 
 

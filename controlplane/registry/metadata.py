@@ -1,7 +1,7 @@
-"""From an instance as a registry has it to one that traffic may go to: address, tag, application, protocol.
+"""Reads address, tag, application and protocol of an instance from what a registry reports of it. Pure.
 
-Pure. An instance whose tag cannot be understood is refused, never taken for base: a canary that gets
-everybody's traffic because of a typing error is worse than one that gets none.
+An instance whose tag cannot be read is refused and never counted as base: a canary that gets everybody's
+traffic because of a typing error is worse than one that gets none.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from controlplane.registry.source import RawInstance, RawService
 from controlplane.registry.types import Health, Instance, Protocol, Refused
 
 DEFAULT_TAG_KEYS = ("alicloud.service.tag", "opensergo.io/canary-<tag>", "__micro.service.env__", "lane")
-"""Where a tag is looked for, in order. `<tag>` at the end of a key stands for the tag itself."""
+"""Metadata keys that may hold a tag, in order. `<tag>` at the end of a key stands for the tag itself."""
 
 GRPC_PORT_KEYS = ("gRPC_port", "gRPC.port")
-"""Where Spring's gRPC starters write the port of their gRPC server, beside the registered HTTP port."""
+"""Metadata keys in which Spring's gRPC starters write the port of their gRPC server; they register
+the HTTP port.
+"""
 
 APPLICATION_KEYS = ("msePilotCreateAppName", "app")
 PROTOCOL_KEY = "protocol"
@@ -37,15 +39,16 @@ PROTOCOL_ALIASES = {"h2c": Protocol.HTTP2, "kubernetes.io/h2c": Protocol.HTTP2}
 
 
 class MetadataError(ValueError):
-    """Why an instance is refused, in words for users."""
+    """An instance is refused; the text is the reason, for users."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conventions:
-    """How the metadata of instances are read.
+    """How the metadata of instances is read.
 
-    tag_keys: where a tag is looked for, in order. base_tags: values of these keys that mean base.
-    grpc_port_keys: where the port of a gRPC server is looked for that runs beside the registered port.
+    `tag_keys` are the keys that may hold a tag, in order, and `base_tags` their values that mean base.
+    `grpc_port_keys` are the keys that may hold the port of a gRPC server beside the registered port, in
+    order.
     """
 
     tag_keys: tuple[str, ...] = DEFAULT_TAG_KEYS
@@ -55,7 +58,9 @@ class Conventions:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a registry says of a service, understood. Instances are sorted by address and port."""
+    """A service as it was read: usable instances by address and port, refused ones, and warnings
+    for users.
+    """
 
     instances: tuple[Instance, ...] = ()
     refused: tuple[Refused, ...] = ()
@@ -68,12 +73,12 @@ def read_tag(
     keys: Sequence[str] = DEFAULT_TAG_KEYS,
     base_tags: Collection[str] = (),
 ) -> tuple[str | None, str]:
-    """The tag (None is base) and a warning (or "").
+    """The tag of an instance with this metadata (None for base), and a warning or "".
 
-    A value of `base_tags` names no tag. An instance that has one, and a tag in another key, has that tag:
-    a canary never takes base traffic by mistake.
-
-    Raises MetadataError where a key that holds a tag is there but cannot be understood.
+    `keys` are read in order; the first tag counts, and a different value of another key is a warning. A value
+    of `base_tags` is not a tag: an instance with such a value in one key and a tag in another has that tag,
+    so that a canary never takes base traffic by mistake. Raises MetadataError where the metadata has one of
+    the keys with a value that is no tag.
     """
     found = [hit for key in keys for hit in _hits(metadata, key, base_tags)]
     named = [hit for hit in found if hit[1] not in base_tags]
@@ -83,12 +88,12 @@ def read_tag(
     for other_key, other in found:
         if other != tag:
             said = f"{other}, which means base" if other in base_tags else other
-            return tag, f"tag {tag} of {key} is used; {other_key} says {said}"
+            return tag, f"the tag {tag} of {key} is used, although {other_key} is {said}"
     return tag, ""
 
 
 def _hits(metadata: Mapping[str, str], key: str, base_tags: Collection[str]) -> Iterable[tuple[str, str]]:
-    """Each (metadata key, tag) that is found by one entry of the list of keys."""
+    """Each (metadata key, tag) that belongs to one entry of the list of keys."""
     if key.endswith(_PLACEHOLDER):
         yield from _hits_in_key(metadata, key.removesuffix(_PLACEHOLDER), base_tags)
     elif key in metadata:
@@ -102,17 +107,19 @@ def _hits(metadata: Mapping[str, str], key: str, base_tags: Collection[str]) -> 
 def _hits_in_key(
     metadata: Mapping[str, str], prefix: str, base_tags: Collection[str]
 ) -> Iterable[tuple[str, str]]:
-    """Tags that stand in the key itself: `opensergo.io/canary-gray: gray`. The bare key, empty, is base."""
+    """Tags that are part of the key: `opensergo.io/canary-gray: gray`. The bare key with no value
+    means base.
+    """
     bare = prefix.rstrip("-")
     if metadata.get(bare) and metadata[bare] not in base_tags:
         raise MetadataError(
-            f"{bare} is {_short(metadata[bare])}; it must be empty (base); "
-            f"a tag is written {prefix}<tag>: <tag>"
+            f"{bare} is {_short(metadata[bare])}, but must be empty, which means base; "
+            f"write a tag as {prefix}<tag>: <tag>"
         )
     for key in sorted(k for k in metadata if k.startswith(prefix)):
         tag = _checked(key, key.removeprefix(prefix), base_tags)
         if metadata[key] != tag:
-            raise MetadataError(f"{key} is {_short(metadata[key])}; it must be {tag}")
+            raise MetadataError(f"{key} is {_short(metadata[key])}, but must be {tag}")
         yield key, tag
 
 
@@ -136,11 +143,11 @@ def _checked(key: str, tag: str, base_tags: Collection[str]) -> str:
     if tag in base_tags:
         return tag
     if not tag:
-        raise MetadataError(f"{key} is empty; leave it out for a base instance")
+        raise MetadataError(f"{key} is empty; remove it for a base instance")
     if not _TAG.fullmatch(tag):
         raise MetadataError(
-            f"{key} has the tag {_short(tag)}; a tag is 1 to 63 letters, digits, '.', '_' and '-', "
-            "with a letter or digit at both ends"
+            f"{key} is {_short(tag)}, which is not a tag: a tag has 1 to 63 letters, digits, '.', '_' or "
+            "'-', and begins and ends with a letter or digit"
         )
     return tag
 
@@ -151,41 +158,51 @@ def _short(text: str) -> str:
 
 @functools.lru_cache(maxsize=65536)  # registries repeat themselves, and parsing is slow
 def read_address(text: str) -> str:
-    """`text` as an IP address in its canonical form. Raises MetadataError."""
+    """`text` as an IP address in its canonical form. Raises MetadataError if it is none, or not of
+    one host.
+    """
     try:
         address = ip_address(text)
     except ValueError:
         raise MetadataError(f"{_short(text)} is not an IP address; host names are not resolved") from None
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id:
-        raise MetadataError(f"{text} has a zone; that means something on one machine only")
+        raise MetadataError(f"{text} has a zone, which is valid on one machine only; register it without")
     if address.is_unspecified or address.is_multicast:
-        raise MetadataError(f"{text} is not the address of one machine")
+        raise MetadataError(f"{text} is not the address of a single machine")
     return str(address)
 
 
 def read_protocol(text: str) -> tuple[Protocol, str]:
-    """The protocol and a warning (or ""); what is not known is unknown. `h2c` is HTTP/2 without TLS."""
+    """The protocol of this name, and a warning or "". `h2c` is HTTP/2 without TLS.
+
+    For a name that is not known: UNKNOWN, with a warning.
+    """
     try:
         return PROTOCOL_ALIASES.get(text) or Protocol(text), ""
     except ValueError:
         known = "http1, http2 (or h2c), grpc or tcp"
-        return Protocol.UNKNOWN, f"protocol {_short(text)} is not known; write {known}"
+        return Protocol.UNKNOWN, f"the protocol {_short(text)} is not known; use {known}"
 
 
 def read_grpc_port(metadata: Mapping[str, str], keys: Sequence[str]) -> tuple[int | None, str]:
-    """The port of a gRPC server that runs beside the registered port (None: there is none), and a warning."""
+    """The port of a gRPC server beside the registered port (None without one), and a warning or "".
+
+    The first of `keys` with a value counts.
+    """
     for key in keys:
         text = metadata.get(key, "").strip()
         if not text:
             continue
         if text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= 65535:
             return int(text), ""
-        return None, f"{key} is {_short(text)}; write the port of the gRPC server, from 1 to 65535"
+        return None, f"{key} is {_short(text)}, but must be the port of the gRPC server, from 1 to 65535"
     return None, ""
 
 
 def read_application(metadata: Mapping[str, str], service: str) -> str:
-    """The application of an instance: the first key that is not empty, else the service's name."""
+    """The application of an instance of `service`: the first of APPLICATION_KEYS with a value, else
+    the service.
+    """
     for key in APPLICATION_KEYS:
         if metadata.get(key):
             return metadata[key]
@@ -193,16 +210,19 @@ def read_application(metadata: Mapping[str, str], service: str) -> str:
 
 
 def read_instance(raw: RawInstance, service: str, conventions: Conventions) -> tuple[Instance, list[str]]:
-    """The instance and warnings. Raises MetadataError where it is refused."""
+    """The instance of `service` that `raw` describes, and warnings.
+
+    Raises MetadataError where it is refused.
+    """
     address = read_address(raw.address)
     if not 1 <= raw.port <= 65535:
         raise MetadataError(f"port {raw.port} is not between 1 and 65535")
     if not math.isfinite(raw.weight) or raw.weight < 0:
-        raise MetadataError(f"weight {raw.weight} is not a number of 0 or more")
+        raise MetadataError(f"weight {raw.weight} is negative or not a number")
     try:
         "".join((*raw.metadata, *raw.metadata.values())).encode()
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell: no proxy could be told of it
-        raise MetadataError("its metadata holds characters that are no text; write it anew") from None
+        raise MetadataError("its metadata has characters that are no text; register it anew") from None
     tag, tag_warning = read_tag(raw.metadata, conventions.tag_keys, conventions.base_tags)
     protocol, protocol_warning = read_protocol(raw.protocol or raw.metadata.get(PROTOCOL_KEY, ""))
     grpc_port, port_warning = read_grpc_port(raw.metadata, conventions.grpc_port_keys)
@@ -224,11 +244,10 @@ def read_instance(raw: RawInstance, service: str, conventions: Conventions) -> t
 
 
 def read_service(raw: RawService, conventions: Conventions = Conventions()) -> Reading:
-    """Every instance taken or refused one by one. Disabled ones and those of weight 0 are out, without a
-    word.
+    """The service that `raw` describes, each instance used or refused.
 
-    One ip:port given several times is taken once if all agree on the tag, else not at all: which of them is
-    true cannot be known.
+    Disabled instances and those of weight 0 are left out and are not mentioned. Of several instances with the
+    same ip:port, one is used if all have the same tag, else none: which tag is right cannot be known.
     """
     taken: dict[tuple[str, int], Instance] = {}
     refused: list[Refused] = []
@@ -249,12 +268,13 @@ def read_service(raw: RawService, conventions: Conventions = Conventions()) -> R
         if first is instance:
             continue
         if first.tag == instance.tag:
-            refused.append(Refused(*key, "given more than once; one of them is used"))
+            refused.append(Refused(*key, "registered more than once; one of the registrations is used"))
         else:
             clashing.setdefault(key, {first.tag or "base"}).add(instance.tag or "base")
     for key, tags in clashing.items():
         del taken[key]
-        refused.append(Refused(*key, f"given more than once, with different tags: {', '.join(sorted(tags))}"))
+        reason = f"registered more than once, with different tags: {', '.join(sorted(tags))}"
+        refused.append(Refused(*key, reason))
     protocol, warning = read_protocol(raw.protocol)
     if warning:
         warnings.add(warning)

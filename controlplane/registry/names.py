@@ -1,4 +1,4 @@
-"""Names of services: ids `<source>/<namespace>/<group>/<name>[:<port name>]` and their short forms."""
+"""Names of services: their ids `<source>/<namespace>/<group>/<name>[:<port name>]`, and suffixes of these."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from functools import cached_property
 
 
 class ServiceNameError(LookupError):
-    """A name that does not mean exactly one service."""
+    """A name that no service has, or several."""
 
 
 class AmbiguousService(ServiceNameError):
-    """A suffix that several services have. `candidates` are their ids, sorted."""
+    """A suffix of the ids of several services, which are `candidates`, sorted."""
 
     def __init__(self, name: str, candidates: tuple[str, ...]) -> None:
-        super().__init__(f"{name!r} may be any of {', '.join(candidates)}")
+        super().__init__(f"{name!r} is ambiguous: it may be {', '.join(candidates)}")
         self.name = name
         self.candidates = candidates
 
 
 class UnknownService(ServiceNameError):
-    """No service has this name. `nearest` is the most similar id, or None.
+    """No service has this name. `nearest` is the id of the service with the most similar name, or None.
 
-    It is looked for when it is asked for: that takes milliseconds a name, and plans try many names.
+    It is computed when it is first read: that takes milliseconds for each name, and plans try many names.
     """
 
     def __init__(self, name: str, nearest: Callable[[str], str | None]) -> None:
@@ -40,17 +40,19 @@ class UnknownService(ServiceNameError):
 
 
 def canonical_id(source: str, namespace: str, group: str, name: str, port_name: str = "") -> str:
-    """The id of a service. `source` must have no `/`; the other parts are taken as the registry has them."""
+    """The id of a service, from the name of its source, which has no `/`, and the registry's own names."""
     return f"{source}/{namespace}/{group}/{name}" + (f":{port_name}" if port_name else "")
 
 
 def last_part(name: str) -> str:
-    """What stands after the last `/`: a name and every id that it may mean have it in common."""
+    """The part after the last `/`, which a name and every id that it may mean have in common."""
     return name.rpartition("/")[2]
 
 
 class ServiceNames:
-    """Finds services by id or by any suffix of an id that begins after a `/`. Cheap to keep up to date."""
+    """Finds services by their id, or by a suffix of it that begins after a `/`. Adding and removing
+    is cheap.
+    """
 
     def __init__(self, service_ids: Iterable[str] = ()) -> None:
         self._ids: set[str] = set()
@@ -79,7 +81,7 @@ class ServiceNames:
             self._by_last.pop(last_part(service_id), None)
 
     def candidates(self, name: str) -> tuple[str, ...]:
-        """Every id that `name` may mean, sorted. An id means itself alone."""
+        """The ids that `name` may mean, sorted. A whole id means itself only."""
         if not name or name.startswith("/"):
             return ()
         if name in self._ids:
@@ -102,5 +104,5 @@ class ServiceNames:
 
 
 def resolve(service_ids: Iterable[str], name: str) -> str:
-    """As `ServiceNames.resolve`, for a single question. Raises AmbiguousService or UnknownService."""
+    """The id among `service_ids` that `name` means. Raises AmbiguousService or UnknownService."""
     return ServiceNames(service_ids).resolve(name)

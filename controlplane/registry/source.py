@@ -1,8 +1,8 @@
-"""What a registry source says to the catalog, and through which interface.
+"""The interface between registry sources and the catalog.
 
-A source reports facts: the instances of a service as its registry has them, and whether it can still hear
-that registry. What is served when the registry falters is not its business but the catalog's (`hold.py`). All
-calls of a sink are made in the event loop that runs the source.
+A source reports facts: the instances of each service as its registry has them, and whether the registry can
+be reached. The catalog decides what is served while it cannot (`hold.py`). A source calls its sink in the
+event loop in which it runs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class RawInstance:
-    """One instance as a registry has it, not yet checked. `protocol` and `tag` in `metadata` are text."""
+    """One instance as a registry reports it, not yet checked.
+
+    `protocol` is "" where the registry does not state one; the tag and the application are in `metadata`.
+    """
 
     address: str
     port: int
@@ -28,9 +31,9 @@ class RawInstance:
 
 @dataclass(frozen=True, slots=True)
 class RawService:
-    """All instances of one service as a registry has them now.
+    """All instances of one service as a registry reports them.
 
-    `protocol` is what the registry says of the whole service; empty where it says nothing.
+    `protocol` is that of the whole service, "" where the registry does not state one.
     """
 
     name: str
@@ -39,48 +42,52 @@ class RawService:
 
 
 class Sink(Protocol):
-    """Where a source reports to. No call raises."""
+    """Receives the reports of a source. No method raises."""
 
     def update(self, service_id: str, service: RawService) -> None:
-        """The service has exactly these instances now."""
+        """The service has these instances now, and no others."""
         ...
 
     def remove(self, service_id: str) -> None:
-        """The registry does not have the service any more."""
+        """The registry no longer has the service."""
         ...
 
     def synced(self) -> None:
-        """Everything that the registry has was reported at least once. Further calls change nothing."""
+        """All services of the registry have been reported at least once. Further calls have no effect."""
         ...
 
     def unreachable(self, reason: str) -> None:
-        """The registry cannot be heard; what was reported may be out of date. May be called again."""
+        """The registry cannot be reached, for this `reason`; reports may be out of date. May be
+        called again.
+        """
         ...
 
     def reconnected(self) -> None:
-        """The registry can be heard again: it may be incomplete until its clients have come back.
+        """The registry can be reached again; it may lack instances until its clients have registered again.
 
-        Without `unreachable` before, or before the first `synced`, it means a start and holds nothing.
+        Before the first `synced`, or without an `unreachable` before it, this has no effect.
         """
         ...
 
     def problem(self, text: str) -> None:
-        """Something is wrong that does not concern reachability, shown in the status; "" takes it back."""
+        """Something that the registry reports cannot be used; `text` is shown in the status, "" ends that."""
         ...
 
     def version(self, text: str) -> None:
-        """What the registry is, for the status: `Nacos 2.3.2`."""
+        """The product and version of the registry, for the status: `Nacos 2.3.2`."""
         ...
 
 
 class Source(Protocol):
-    """A registry that is watched."""
+    """Watches one registry."""
 
     @property
     def name(self) -> str:
-        """First part of the ids of its services: `file`, `nacos`."""
+        """The first part of the ids of its services, such as `file` or `nacos`."""
         ...
 
     async def run(self, sink: Sink) -> None:
-        """Report to `sink` until cancelled. An exception is shown, and the source is run again."""
+        """Report to `sink` until cancelled. After an exception, the catalog shows it and runs the
+        source again.
+        """
         ...

@@ -1,4 +1,4 @@
-"""Many deadlines, one timer."""
+"""Deadlines of many keys, with one timer of the event loop."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 
 
 class Deadlines:
-    """Calls `action` with the keys whose deadline has come. Deadlines are seconds of `clock`.
+    """Calls `action` with the keys whose deadline has passed. Deadlines are in seconds of `clock`.
 
-    `clock` need not be the event loop's: the timer asks it again when it fires, and `check` may be called
-    when an injected clock was moved.
+    `clock` may differ from the event loop's: the timer reads it when it fires, and tests that set a clock
+    call `check`.
     """
 
     def __init__(self, clock: Callable[[], float], action: Callable[[Iterable[str]], None]) -> None:
@@ -21,7 +21,7 @@ class Deadlines:
         self._handle: asyncio.TimerHandle | None = None
 
     def set(self, key: str, at: float | None) -> None:
-        """`key` is due at `at`, in place of any earlier setting; None: never."""
+        """Set the deadline of `key` to `at`, in place of an earlier one; None removes it."""
         if at is None:
             self._at.pop(key, None)
         elif self._at.get(key) != at:
@@ -30,7 +30,7 @@ class Deadlines:
             self._arm()
 
     def check(self) -> None:
-        """Act on what is due, and wait for the next."""
+        """Call `action` for the keys that are due, and set the timer for the next deadline."""
         now = self._clock()
         due: list[str] = []
         while self._heap and (self._stale() or self._heap[0][0] <= now):
@@ -59,7 +59,7 @@ class Deadlines:
             self._handle = loop.call_at(when, self.check)
 
     def close(self) -> None:
-        """Stop the timer; deadlines stay."""
+        """Stop the timer. The deadlines are kept."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

@@ -1,4 +1,4 @@
-"""What a registry says, as immutable values that the rest of Laneway reads."""
+"""Services and instances, as immutable values that the rest of Laneway reads."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Protocol(StrEnum):
 class Instance:
     """One ip:port of a service.
 
-    `tag` is None for base. `application` is what the metadata says, else the service's own name; a definition
+    `tag` is None for base. `application` is that of the metadata, else the name of the service; a definition
     of kind Application overrides it in the plan. `held` is set where the last good state is served in place
-    of what the registry says now (rule "losing a source"); a held instance counts as healthy.
+    of what the registry reports (see `hold.py`); a held instance counts as healthy.
     """
 
     address: str
@@ -43,7 +43,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An instance that was not taken, with the reason in plain words."""
+    """An instance that is not used, with the reason for users."""
 
     address: str
     port: int
@@ -54,8 +54,9 @@ class Refused:
 class Service:
     """A service under its canonical id `<source>/<namespace>/<group>/<name>[:<port name>]`.
 
-    `former` holds (address, port) of instances that left less than 120 s ago: redirect capture still
-    recognises the service by them. `updated` is seconds since the epoch. `warnings` are shown to users.
+    `former` has (address, port) of instances that left less than 120 s ago: redirect capture still recognises
+    the service by them. `held` tells whether any instance is held. `updated` is the time of the last change
+    in seconds since the epoch. `warnings` are shown to users.
     """
 
     id: str
@@ -71,29 +72,31 @@ class Service:
 
 
 Services = Mapping[str, Service]
-"""Every known service by canonical id; a new mapping for every change, never mutated."""
+"""All services by canonical id. Every change makes a new mapping; none is changed in place."""
 
 
 class SourceState(StrEnum):
-    """How far what is served of a source is what its registry has now."""
+    """Whether the services of a source are those that its registry has now."""
 
     WAITING = "waiting"
-    """Not everything was heard yet; the control plane is not ready."""
+    """The registry has not reported all of its services yet; the control plane is not ready."""
     COMPLETE = "complete"
+    """The services are those that the registry has."""
     INCOMPLETE = "incomplete"
-    """The registry is heard, but some of what it says cannot be used."""
+    """The registry can be reached, but some of what it reports cannot be used."""
     STALE = "stale"
-    """The registry cannot be heard; what it said last is served."""
+    """The registry cannot be reached; its last report is served."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """How a source stands, for users.
+    """The state of a source, for users.
 
-    `updated` and `unreachable_since` are seconds since the epoch, 0.0 before the first word and while the
-    registry is heard. `held` counts instances that are served although the registry does not say so, and
-    `held_services` the services that have some. `version` is "" where it is not known, `error` is "" if all
-    is well.
+    `connected` tells whether its registry can be reached, `synced` whether it has reported all of its
+    services. `unreachable_since` and `updated` (the last report) are in seconds since the epoch, 0.0 if there
+    is none. `held` counts instances that are served although the registry does not report them, and
+    `held_services` the services that have some. `version` is "" where it is not known, `error` is "" if
+    nothing is wrong.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What the stores share: subscribers and undo; and those of one process: one change after another."""
+"""What all stores have in common, and what those have that one process uses alone."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ log = structlog.get_logger(__name__)
 
 
 class Subscribers:
-    """Who is told of changes."""
+    """The callbacks that are called after a change."""
 
     def __init__(self) -> None:
         self._callbacks: list[Subscriber] = []
 
     def add(self, callback: Subscriber) -> Callable[[], None]:
-        """Tell `callback` from now on. Returns a function that ends it."""
+        """Call `callback` after each change from now on. Returns a function that ends that."""
         self._callbacks.append(callback)
 
         def end() -> None:
@@ -32,16 +32,18 @@ class Subscribers:
         return end
 
     def tell(self, old: Stored, new: Stored) -> None:
-        """Call each of them."""
+        """Call each callback. An exception of one is logged, and the others are called."""
         for subscriber in list(self._callbacks):
             try:
                 subscriber(old, new)
             except Exception:
-                # The change is durable: one deaf listener must not make it look refused.
-                log.exception("a subscriber of definitions failed", revision=new.revision)
+                # The change is durable: a callback that fails must not make it look refused.
+                log.exception(
+                    "a subscriber of definitions failed; the others were told", revision=new.revision
+                )
 
     def clear(self) -> None:
-        """Tell nobody any more."""
+        """Call none of them any more."""
         self._callbacks.clear()
 
 
@@ -61,9 +63,9 @@ class BaseStore(ABC):
         return self._current
 
     async def open(self, served: Served | None = None) -> None:
-        """See DefinitionStore. `served` is what is remembered of this store.
+        """Load the definitions, see DefinitionStore. `served` is what is remembered of this store.
 
-        Raises StoreDamaged where that cannot be what is there now.
+        Raises StoreUnavailable, and StoreDamaged where what is there now contradicts `served`.
         """
         self.problem = ""
         try:
@@ -76,7 +78,7 @@ class BaseStore(ABC):
         return self._subscribers.add(callback)
 
     def _advance(self, new: Stored) -> None:
-        """`new`, which is durable, is current; the subscribers are told."""
+        """Make `new`, which is durable, current, and call the subscribers."""
         old, self._current = self._current, new
         self._subscribers.tell(old, new)
 
@@ -87,7 +89,7 @@ class BaseStore(ABC):
 
     @abstractmethod
     async def _open(self, served: Served | None) -> None:
-        """Load the definitions. Raises StoreUnavailable, StoreDamaged where `served` was more."""
+        """Load the definitions. Raises as `open` does."""
 
     @abstractmethod
     async def change(self, transform: Transform, author: str = "", note: str = "") -> Stored:
@@ -103,14 +105,16 @@ class BaseStore(ABC):
 
     @abstractmethod
     async def _revision(self, number: int) -> Revision | None:
-        """The revision `number`, None if it is not kept."""
+        """The revision `number`; None if it is not kept. Raises DefinitionError 409 if it cannot be
+        undone.
+        """
 
 
 class LocalStore(BaseStore):
     """A DefinitionStore with this process as its only writer.
 
-    `_write` makes a revision durable; only then is it `current`. A change that was begun is finished also if
-    who asked for it is gone (cancelled): else what is durable and what is served could differ.
+    `_write` makes a revision durable; only then is it `current`. A change that was begun is finished even if
+    its caller is cancelled: otherwise what is durable and what is served could differ.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:

@@ -1,7 +1,7 @@
-"""A store whose last snapshot is served, read-only, where the store itself cannot be opened.
+"""A store whose last snapshot is served, read-only, while the store itself cannot be opened.
 
-The snapshot follows every change by at most SNAPSHOT_WAIT. While the store cannot be opened, it is tried
-again, and takes over as soon as it can be.
+The snapshot is written within SNAPSHOT_WAIT after every change. While the store cannot be opened, opening it
+is tried again, and it is used as soon as that works.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from controlplane.store.snapshots import Snapshots, empty
 log = structlog.get_logger("laneway.store")
 
 SNAPSHOT_WAIT = 1.0
-"""Seconds between two snapshots: what comes meanwhile is in the second."""
+"""Seconds between two snapshots. The second one has all changes that were made since the first."""
 
 SNAPSHOT_RETRY = 10.0
-"""Seconds until a snapshot that could not be written is tried again."""
+"""Seconds until writing a snapshot is tried again after an error."""
 
 FIRST_RETRY, LONGEST_RETRY = 1.0, 10.0
-"""Seconds between tries to open a store that cannot be opened."""
+"""Seconds between attempts to open a store, at first and at most; doubled each time."""
 
 
 class FallbackStore:
-    """A DefinitionStore: `store`, and `snapshots` of what it gave."""
+    """A DefinitionStore made of `store` and `snapshots` of its definitions."""
 
     def __init__(self, store: BaseStore, snapshots: Snapshots) -> None:
         self._store = store
@@ -68,13 +68,16 @@ class FallbackStore:
         return self._kept.revision if self._kept is not None else None
 
     async def open(self) -> None:
-        """Open the store, or serve its last snapshot. Raises StoreUnavailable where neither can be."""
+        """Open the store, or serve its last snapshot. Raises StoreUnavailable if neither is possible.
+
+        StoreInUse is raised although there is a snapshot: the process that has the store may change it.
+        """
         served = await asyncio.to_thread(self._snapshots.read)
         self._kept = served.stored if served is not None else None
         try:
             await self._store.open(served)
         except StoreInUse as error:
-            # Whoever has it may change it at any time: what was served before would be wrong without a word.
+            # The process that has it may change it at any time, and then the snapshot would be out of date.
             self._reason = str(error)
             raise
         except StoreUnavailable as error:
@@ -82,7 +85,7 @@ class FallbackStore:
                 self._reason = str(error)
                 raise
             if served.stored is None:
-                self._reason = f"{error}; and its snapshot cannot be served: {served.problem}"
+                self._reason = f"{error}; its snapshot cannot be served either: {served.problem}"
                 raise StoreUnavailable(self._reason) from error
             self._fall_back(served.stored, served, error)
             return
@@ -92,7 +95,7 @@ class FallbackStore:
         self._served = stored
         self._say(error)
         log.error(
-            "the store cannot be opened; its last snapshot is served, read-only",
+            "the store of definitions cannot be opened; its last snapshot is served, read-only",
             reason=str(error),
             snapshot=str(served.path),
             revision=stored.revision,
@@ -101,18 +104,20 @@ class FallbackStore:
 
     def _say(self, error: StoreUnavailable) -> None:
         assert self._served is not None
-        self._reason = f"{error}; revision {self._served.revision} of the last snapshot is served, read-only"
+        self._reason = f"{error}; the last snapshot (revision {self._served.revision}) is served, read-only"
 
     def _opened(self, served: Served | None) -> None:
         self._reason = ""
         if served is not None and served.problem:
-            log.warning("a snapshot cannot be read and is made anew", reason=served.problem)
+            log.warning(
+                "a snapshot of definitions cannot be read; it is written again", reason=served.problem
+            )
         self._keeping = asyncio.create_task(self._keep(), name="snapshots of definitions")
         if not empty(self._store.current) and self._store.current != self._kept:
             self._changed.set()
 
     async def _return(self) -> None:
-        """Try to open the store until that works."""
+        """Try to open the store until that works; then use it in place of the snapshot."""
         pause = FIRST_RETRY
         while True:
             await asyncio.sleep(pause)
@@ -124,11 +129,13 @@ class FallbackStore:
             except StoreUnavailable as error:
                 self._say(error)
                 if self._reason != before:
-                    log.error("the store can still not be opened", reason=str(error))
+                    log.error("the store of definitions still cannot be opened", reason=str(error))
                 continue
             old, self._served = self.current, None
             self._opened(served)
-            log.info("the store is open again; changes are taken", revision=self.current.revision)
+            log.info(
+                "the store of definitions is open; changes are accepted again", revision=self.current.revision
+            )
             if old != self.current:
                 self._subscribers.tell(old, self.current)
             return
@@ -141,7 +148,7 @@ class FallbackStore:
             self._subscribers.tell(old, new)
 
     async def _keep(self) -> None:
-        """Write what is current whenever it changed."""
+        """Write a snapshot after each change, until cancelled."""
         problem = ""
         while True:
             await self._changed.wait()
@@ -153,7 +160,9 @@ class FallbackStore:
             except OSError as error:
                 self._changed.set()
                 if str(error) != problem:
-                    log.warning("the snapshot of definitions cannot be written", reason=str(error))
+                    log.warning(
+                        "the snapshot of definitions cannot be written; trying again", reason=str(error)
+                    )
                 problem = str(error)
                 await asyncio.sleep(SNAPSHOT_RETRY)
 

@@ -1,4 +1,4 @@
-"""Revisions: what a change did, as text for people and as values that can be taken back. Pure."""
+"""Revisions: the effect of a change, as text for people and as values from which it can be undone. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DIFF_LIMIT = 20_000
 
 
 def changes_between(old: Definitions, new: Definitions) -> tuple[Change, ...]:
-    """What differs, document by document; slots that move count as a change of their lane."""
+    """The documents in which `old` and `new` differ; slots that move count as a change of their lane."""
     before = {key_of(document): document for document in old.documents()}
     after = {key_of(document): document for document in new.documents()}
     changes = []
@@ -67,14 +67,16 @@ def _lines(value: dict[str, Any] | None) -> list[str]:
 
 
 def encode_changes(changes: tuple[Change, ...]) -> str:
-    """`changes` as JSON text, see `decode_changes`."""
+    """`changes` as JSON text, for `decode_changes`."""
     return json.dumps(
         [[*change.key, change.before, change.after] for change in changes], separators=(",", ":")
     )
 
 
 def decode_changes(text: str) -> tuple[Change, ...]:
-    """The reverse of `encode_changes`."""
+    """The changes of a text of `encode_changes`. Raises ValueError, TypeError or AttributeError for
+    another.
+    """
     return tuple(
         Change(Key(kind, parent, name), before, after)
         for kind, parent, name, before, after in json.loads(text)
@@ -82,9 +84,12 @@ def decode_changes(text: str) -> tuple[Change, ...]:
 
 
 def undoing(revision: Revision | None, number: int) -> Transform:
-    """The change that takes `revision` back. Raises DefinitionError 404 if it is None."""
+    """The change that undoes `revision`, whose number is `number`. Raises DefinitionError 404 if it is None.
+
+    The change itself raises DefinitionError 409 where later revisions prevent it.
+    """
     if revision is None:
-        wrong = Problem("revision", "is not known, or no longer kept", number, "see /v1/revisions")
+        wrong = Problem("revision", "does not exist or is no longer kept", number, "see /v1/revisions")
         raise DefinitionError(404, f"Revision {number} {wrong.message}", [wrong])
 
     def transform(definitions: Definitions) -> Definitions:
@@ -122,6 +127,6 @@ def _without_status(value: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _topmost(deletes: list[Key]) -> list[Key]:
-    """Deletes without those that a parent takes with it."""
+    """Those of `deletes` that are not deleted together with their parent."""
     gone = {(key.kind, key.name) for key in deletes}
     return [key for key in deletes if (KINDS[key.kind].parent, key.parent) not in gone]

@@ -1,7 +1,7 @@
-"""Where definitions live: what every store can do, and the values that it hands out.
+"""The interface of stores of definitions, its values and its errors.
 
 A store is used from one event loop. Changes are pure functions of the definitions, so that a store with
-several writers can run one again on what another wrote meanwhile.
+several writers can run one again on what another writer stored meanwhile.
 """
 
 from __future__ import annotations
@@ -14,28 +14,31 @@ from typing import Any, Protocol
 from controlplane.model.definitions import Definitions, Key
 
 Transform = Callable[[Definitions], Definitions]
-"""Pure; may run more than once. Raises DefinitionError to refuse, and then nothing is changed."""
+"""From the present definitions to the changed ones. Pure; may be called more than once.
+
+Raises DefinitionError to refuse the change; then nothing is changed.
+"""
 
 
 class StoreUnavailable(Exception):
-    """The store cannot be read or written now; what was answered before is kept, nothing is half-written."""
+    """The store cannot be read or written now. Earlier changes are kept, and none is written in part."""
 
 
 class StoreInUse(StoreUnavailable):
-    """Another process has the store: what it holds may change at any time, and only that process knows."""
+    """Another process uses the store, and may change it at any time."""
 
 
 class StoreDamaged(StoreUnavailable):
-    """What is there is not what was stored: somebody has to put it right, waiting alone does not help."""
+    """The store does not have what was stored: an operator has to repair it, waiting does not help."""
 
 
 class OutcomeUnknown(StoreUnavailable):
-    """A change was sent and no answer came: once the revisions can be read, they tell whether it was made."""
+    """A change was sent and not answered. Once the revisions can be read, they show whether it was made."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The definitions after revision number `revision` (0: nothing was ever changed)."""
+    """The definitions after revision `revision`; 0 means that nothing was ever changed."""
 
     definitions: Definitions = field(default_factory=Definitions)
     revision: int = 0
@@ -43,10 +46,10 @@ class Stored:
 
 @dataclass(frozen=True)
 class Served:
-    """What is remembered of a store: that it existed, and what was served from it last.
+    """The snapshot of a store: it shows that the store existed, and what was served from it last.
 
-    `stored` is None where the memory itself cannot be read, for the reason in `problem`. `at` is in seconds
-    since the epoch, `path` where the memory is.
+    `path` is the file of the snapshot, `at` its time in seconds since the epoch. `stored` is None where the
+    snapshot cannot be read, for the reason in `problem`.
     """
 
     path: Path
@@ -56,17 +59,19 @@ class Served:
 
     @property
     def revision(self) -> int:
-        """The revision that a store must have at least; 0: there is nothing to lose."""
+        """The least revision that the store must have; 0 means that nothing can have been lost."""
         return self.stored.revision if self.stored is not None else 1
 
 
 Subscriber = Callable[[Stored, Stored], None]
-"""Called with the old and the new state, in the event loop, after the change is durable. Must not raise."""
+"""Called in the event loop with the old and the new state when a change is durable. Must not raise."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One document in a revision: as JSON values with `status`, None where it was or is absent."""
+    """One document of a revision, before and after it: JSON values with `status`, None where it
+    does not exist.
+    """
 
     key: Key
     before: dict[str, Any] | None
@@ -81,7 +86,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Revision:
-    """One change: `at` in seconds since the epoch, `author` a token's name, `diff` a readable text."""
+    """One change of the definitions.
+
+    `at` is in seconds since the epoch, `author` the name of the token that was used, `note` a text of the
+    author, `diff` a readable text.
+    """
 
     number: int
     at: float
@@ -92,56 +101,59 @@ class Revision:
 
 
 class DefinitionStore(Protocol):
-    """Every method raises StoreUnavailable where the store cannot be reached."""
+    """A store of definitions. Every method raises StoreUnavailable where the store cannot be used."""
 
     @property
     def current(self) -> Stored:
-        """The last known state; also while the store is unavailable. Empty before `open`."""
+        """The last known definitions, also while the store is unavailable. Empty before `open`."""
         ...
 
     @property
     def problem(self) -> str:
-        """Why `current` may not be what holds, or cannot be changed, in words; "" while all is well."""
+        """Why `current` may be out of date or cannot be changed, for operators; "" if nothing is wrong."""
         ...
 
     @property
     def read_only(self) -> bool:
-        """Whether changes are refused for now, for the reason that `problem` gives."""
+        """Whether changes are refused for now; `problem` has the reason."""
         ...
 
     @property
     def snapshot_revision(self) -> int | None:
-        """Revision of the snapshot that is served where the store cannot be opened; None: none is kept."""
+        """The revision of the snapshot that would be served if the store could not be opened; None
+        without one.
+        """
         ...
 
     async def open(self) -> None:
-        """Load the definitions. To be awaited before anything else, again where it failed."""
+        """Load the definitions. Await this before anything else, and again after it failed."""
         ...
 
     async def change(self, transform: Transform, author: str = "", note: str = "") -> Stored:
         """Run `transform` on the current definitions and make the result durable; changes run one by one.
 
-        Returns when the change is durable and the subscribers were called. A result that equals what was
-        there makes no revision. Raises what `transform` raises.
+        `author` and `note` are kept with the revision. Returns the new state when it is durable and the
+        subscribers were called; a result that equals the current definitions makes no revision. Raises what
+        `transform` raises, and OutcomeUnknown where it cannot be found out whether the change was made.
         """
         ...
 
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
-        """Call `callback` after every change. Returns a function that ends it."""
+        """Call `callback` after every change. Returns a function that ends that."""
         ...
 
     async def revisions(self, limit: int = 100) -> list[Revision]:
-        """The last revisions, the newest first."""
+        """The last `limit` revisions, the newest first."""
         ...
 
     async def undo(self, revision: int, author: str = "") -> Stored:
-        """Take the change `revision` back, as a new change.
+        """Undo the change `revision` by a new change of `author`; returns the new state.
 
-        Raises DefinitionError: 404 if the revision is not (or no longer) kept, 409 if what it changed was
-        changed again since, or the result would break a rule.
+        Raises DefinitionError: 404 if the revision does not exist or is no longer kept, 409 if its documents
+        were changed again since, or the result would break a rule.
         """
         ...
 
     async def close(self) -> None:
-        """Release what the store holds; changes under way are finished first."""
+        """Finish the changes under way, and release the file or the connections."""
         ...

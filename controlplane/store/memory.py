@@ -1,4 +1,4 @@
-"""Definitions in memory: for trials and tests. They are gone with the process."""
+"""Definitions in memory, for trials and tests: they are lost when the process ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from controlplane.store.interface import Revision, Served, Stored
 
 
 class MemoryStore(LocalStore):
-    """A DefinitionStore that forgets."""
+    """A DefinitionStore in memory."""
 
     def __init__(self) -> None:
         super().__init__()

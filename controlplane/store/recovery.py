@@ -1,6 +1,6 @@
-"""Looking after an SQLite store while no control plane has it: what is there, put back, begin anew.
+"""Checks, recovers and resets an SQLite store that no control plane uses, for `laneway store`.
 
-Nothing is deleted: what was in the way is renamed.
+Nothing is deleted: files that are replaced are renamed.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ SQLITE_HEADER = b"SQLite format 3\x00"
 
 
 class NotRecovered(Exception):
-    """Nothing was changed, for the reason in the text."""
+    """The store was not recovered or reset, and nothing was changed; the text is the reason."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What is there: `stored` None where there is no store, or none that can be used, see `problem`."""
+    """The state of a store: `stored` is None if there is none, or if it cannot be used because of `problem`.
+
+    `in_use` tells whether another process uses it.
+    """
 
     stored: Stored | None = None
     problem: str = ""
@@ -38,7 +41,7 @@ class Found:
 
 
 def look(path: Path, served: Served | None) -> Found:
-    """What a control plane would find at `path`. Makes nothing."""
+    """What a control plane would find at `path`, given the snapshot `served`. Creates no file."""
     try:
         if not sqlite_file.holds_something(path, served):
             return Found()
@@ -52,9 +55,9 @@ def look(path: Path, served: Served | None) -> Found:
 
 
 def source(path: Path) -> Stored:
-    """The definitions in a file: a snapshot, an SQLite store, or an export (then without a revision: 0).
+    """The definitions of a file: a snapshot, an SQLite store, or an export, which has no revision (0).
 
-    The file is left as it is. Raises NotRecovered.
+    The file is not changed. Raises NotRecovered if it cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -71,11 +74,11 @@ def source(path: Path) -> Stored:
     except Unreadable as error:
         raise NotRecovered(f"{path} {error}") from error
     except DefinitionError as error:
-        raise NotRecovered(f"{path} holds no definitions that can be used: {error.title}") from error
+        raise NotRecovered(f"the definitions in {path} cannot be used: {error.title}") from error
 
 
 def _of_sqlite(path: Path) -> Stored:
-    """Of a copy: opening a file would write to it."""
+    """The definitions of an SQLite file, read from a copy: opening the file itself would write to it."""
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory) / path.name
         shutil.copyfile(path, copy)
@@ -87,9 +90,10 @@ def _of_sqlite(path: Path) -> Stored:
 
 
 def recover(path: Path, stored: Stored, least: int, note: str) -> tuple[int, list[Path]]:
-    """Make a store of `stored` at `path`; returns its revision, and where what was there is now.
+    """Make a store of the definitions `stored` at `path`.
 
-    The revision is above `least`, and above all that is known of the store. Raises NotRecovered.
+    Its revision is greater than `least` and than any known revision of the store; `note` is kept with it.
+    Returns the revision, and the new names of the files that were replaced. Raises NotRecovered.
     """
     now = look(path, None)
     if now.in_use:
@@ -114,8 +118,10 @@ def recover(path: Path, stored: Stored, least: int, note: str) -> tuple[int, lis
 
 
 def _replace(path: Path, new: Path, aside: list[Path]) -> list[Path]:
-    """Put `new` in the place of `path`, of which a name is kept. There is a store at every moment: a control
-    plane that waits for one would else make it.
+    """Replace the file `path` by `new`, and keep the old one under another name.
+
+    There is a file at every moment: otherwise a control plane that waits for the store would make an empty
+    one.
     """
     if path.is_dir():
         aside = [*set_aside([path], "damaged"), *aside]
@@ -131,7 +137,10 @@ def _replace(path: Path, new: Path, aside: list[Path]) -> list[Path]:
 
 
 def reset(path: Path, kept: Snapshots) -> list[Path]:
-    """Rename the store and its snapshots, so that the next start begins empty. Raises NotRecovered."""
+    """Rename the store and its snapshots `kept`, so that the next start makes an empty store.
+
+    Returns the new names. Raises NotRecovered.
+    """
     now = look(path, None)
     if now.in_use:
         raise NotRecovered(f"{now.problem}; stop it first")
@@ -142,7 +151,7 @@ def reset(path: Path, kept: Snapshots) -> list[Path]:
 
 
 def set_aside(paths: list[Path], what: str) -> list[Path]:
-    """Rename those of `paths` that are there; returns the new names."""
+    """Rename those of `paths` that exist to `PATH.<what>-<time>`; returns the new names. Raises OSError."""
     names = []
     for path in paths:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -153,7 +162,7 @@ def set_aside(paths: list[Path], what: str) -> list[Path]:
 
 
 def _name(path: Path, what: str) -> Path:
-    """A name beside `path` that nothing has."""
+    """A name in the same directory that no file has."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     name, number = path.with_name(f"{path.name}.{what}-{stamp}"), 1
     while name.exists():
@@ -172,7 +181,7 @@ def _remove(path: Path) -> None:
 
 
 def _like(old: Path, new: Path) -> None:
-    """Give `new` the owner of what it replaces: root recovers for a service that is not root."""
+    """Give `new` the owner of the file that it replaces: root may recover for a service of another user."""
     if os.geteuid() == 0:
         model = (old if old.is_file() else old.parent).stat()
         os.chown(new, model.st_uid, model.st_gid)

@@ -1,7 +1,7 @@
-"""Definitions as rows of text, and back: whoever changed the text meanwhile, it is told what is wrong. Pure.
+"""Definitions as rows of text, and back, with an error that tells what is wrong with a row. Pure.
 
-A row is a document's key and its JSON; a row of slots is a gateway, a route, and the ranges of the lanes
-there. The store's file and its snapshots hold these.
+A row of a document has its key and its JSON; a row of slots has a gateway, a route, and the ranges of the
+lanes there. The SQLite file and the snapshots consist of such rows.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from controlplane.model.shares import by_route
 from controlplane.model.slots import TOTAL, Share, SlotRange
 
 Row = tuple[Any, Any, Any, Any]
-"""Kind, parent, name and body: texts, as far as nobody else wrote them."""
+"""Kind, parent, name and body. All are texts unless another program wrote the row."""
 
 SlotsRow = tuple[Any, Any, Any]
-"""Gateway, route and ranges: texts, likewise."""
+"""Gateway, route and ranges, texts likewise."""
 
 
 class Unreadable(ValueError):
-    """Rows are not what Laneway wrote. The text completes `PATH ...`."""
+    """Rows are not what Laneway wrote. The text is a sentence without its subject, the file."""
 
 
 def document_row(document: AnyKind) -> tuple[str, str, str, str]:
@@ -39,17 +39,17 @@ def document_row(document: AnyKind) -> tuple[str, str, str, str]:
 
 
 def slots_row(key: tuple[str, str], table: Iterable[SlotRange]) -> tuple[str, str, str]:
-    """The row of the slots on one base route."""
+    """The row of the slots `table` on the base route `key`: gateway and route."""
     return (*key, json.dumps(list(table)))
 
 
 def definitions_of(rows: Iterable[Row], slots_rows: Iterable[SlotsRow]) -> Definitions:
-    """The reverse of the two above. Every rule is checked as for a change. Raises Unreadable."""
+    """The definitions of these rows, with every rule checked as for a change. Raises Unreadable."""
     documents: dict[Key, AnyKind] = {}
     for row in rows:
         document = _document(row)
         if documents.setdefault(key_of(document), document) is not document:
-            raise Unreadable(f"holds {key_of(document)} twice")
+            raise Unreadable(f"has {key_of(document)} twice")
     slots = dict(map(_table, slots_rows))
     given: dict[str, dict[str, list[tuple[int, int]]]] = {}
     for (_, route), table in slots.items():
@@ -64,20 +64,20 @@ def definitions_of(rows: Iterable[Row], slots_rows: Iterable[SlotsRow]) -> Defin
     try:
         definitions = Definitions().change(puts)
     except DefinitionError as error:
-        raise Unreadable(f"holds definitions that break a rule: {error.title}") from error
+        raise Unreadable(f"has definitions that break a rule: {error.title}") from error
     shares = by_route(definitions)
     for key in sorted({*slots, *definitions.slots}):
         if not _fits(slots.get(key, ()), shares.get(key, {})):
             gateway, route = key
             raise Unreadable(
-                f"holds slots of route {shortened(route)} of gateway {shortened(gateway)} that do not fit "
+                f"has slots of route {shortened(route)} of gateway {shortened(gateway)} that do not fit "
                 "the shares of its lanes"
             )
     return Definitions.of(definitions.documents(), slots)
 
 
 def _fits(table: tuple[SlotRange, ...], shares: Mapping[str, Share]) -> bool:
-    """Whether the lanes have what is theirs: all of it if enabled, no more if not."""
+    """Whether each lane has as many slots as its share: exactly if it is enabled, fewer at most if not."""
     owned: Counter[str] = Counter()
     for start, end, lane in table:
         owned[lane] += end - start
@@ -90,16 +90,16 @@ def _fits(table: tuple[SlotRange, ...], shares: Mapping[str, Share]) -> bool:
 def _document(row: Row) -> AnyKind:
     kind, parent, name, body = row
     if not all(isinstance(part, str) for part in row):
-        raise Unreadable(f"holds a definition that is not text ({shortened(kind)}/{shortened(name)})")
+        raise Unreadable(f"has a definition that is not text ({shortened(kind)}/{shortened(name)})")
     label = shortened(f"{kind}/{name}")
     if kind not in KINDS:
-        raise Unreadable(f"holds {label}, which is of no known kind")
+        raise Unreadable(f"has {label}, which is not of a known kind")
     try:
         document: Any = KINDS[kind].model.model_validate_json(body, strict=True)
     except ValidationError:
-        raise Unreadable(f"holds {label}, which cannot be read: {_mistake(body)}") from None
+        raise Unreadable(f"has {label}, which cannot be read: {_mistake(body)}") from None
     if key_of(document) != Key(kind, parent, name):
-        raise Unreadable(f"holds {shortened(str(key_of(document)))} in the place of {label}")
+        raise Unreadable(f"has {shortened(str(key_of(document)))} in the row of {label}")
     return document
 
 
@@ -114,12 +114,12 @@ def _mistake(body: str) -> str:
 def _table(row: SlotsRow) -> tuple[tuple[str, str], tuple[SlotRange, ...]]:
     gateway, route, text = row
     if not all(isinstance(part, str) for part in row):
-        raise Unreadable("holds slots that are no text")
-    where = f"holds slots of route {shortened(route)} of gateway {shortened(gateway)}"
+        raise Unreadable("has slots that are not text")
+    where = f"has slots of route {shortened(route)} of gateway {shortened(gateway)}"
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError):
-        raise Unreadable(f"{where} that are no JSON") from None
+        raise Unreadable(f"{where} that are not JSON") from None
     position = 0
     table: list[SlotRange] = []
     for entry in entries if isinstance(entries, list) else [None]:

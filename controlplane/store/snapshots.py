@@ -1,7 +1,8 @@
-"""What was served last, on disk: it says that a store existed, and is served where the store is lost.
+"""The last snapshot of definitions, on disk: it shows that a store existed, and is served if the store is
+lost.
 
-One file of JSON lines: a header with the revision and a checksum of the rest, then the rows. It is replaced
-as a whole, so that a kill or a full disk leaves the one before.
+A snapshot is a file of JSON lines: a header with the revision and a checksum of the rest, then the rows. The
+file is replaced as a whole, so that after a kill, or on a full disk, the one before is still there.
 """
 
 from __future__ import annotations
@@ -24,21 +25,23 @@ from controlplane.store.rows import Unreadable, definitions_of, rows_of, slots_r
 FORMAT = 1
 ABOUT = "Laneway's last snapshot of definitions. `laneway store recover` puts it back."
 SIZE_LIMIT = 1 << 30
-"""Bytes that are read of a file that calls itself a snapshot."""
+"""Bytes of the largest file that is read as a snapshot."""
 
 
 def beside(store: Path) -> Path:
-    """Where the snapshot of the SQLite file `store` is."""
+    """The path of the snapshot of the SQLite file `store`."""
     return store.with_name(f"{store.name}.snapshot")
 
 
 def within(state_dir: Path, store: str) -> Path:
-    """Where a snapshot of `store` is in a state directory, which other stores may have used before."""
+    """The path of the snapshot of `store` in a state directory, which may have snapshots of other
+    stores, too.
+    """
     return state_dir / f"definitions-{hashlib.sha256(store.encode()).hexdigest()[:12]}.snapshot"
 
 
 class Snapshots:
-    """The snapshots of the store that people call `store`: the same one at each of `paths`."""
+    """Copies of the snapshot of one store, at each of `paths`. `store` is its name for people."""
 
     def __init__(self, store: str, paths: Sequence[Path]) -> None:
         self.store = store
@@ -46,14 +49,14 @@ class Snapshots:
         self._writing = threading.Lock()
 
     def read(self) -> Served | None:
-        """The newest that can be read, else one that cannot; None where there is none at all."""
+        """The newest snapshot that can be read, else one that cannot; None where there is none."""
         found = [served for path in self.paths if (served := read(path)) is not None]
         return max(found, key=lambda one: (one.stored is not None, one.revision), default=None)
 
     def write(self, stored: Stored) -> None:
-        """Replace every one. May be called in any thread.
+        """Replace the snapshot at every path. May be called in any thread.
 
-        Raises OSError, of the last that failed, when all were tried.
+        Raises OSError, the last one, after all paths were tried.
         """
         text = encode(stored, self.store, time.time())
         failed: OSError | None = None
@@ -68,7 +71,7 @@ class Snapshots:
 
 
 def encode(stored: Stored, store: str, at: float) -> bytes:
-    """The content of a snapshot file."""
+    """The content of a snapshot of `stored`; `at` is in seconds since the epoch."""
     definitions = stored.definitions
     rows: list[tuple[str, ...]] = [*rows_of(definitions), *slots_rows_of(definitions)]
     body = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
@@ -88,13 +91,13 @@ def _checksum(revision: int, body: bytes) -> str:
 
 
 def decode(data: bytes) -> tuple[Stored, float]:
-    """The reverse of `encode`. Raises Unreadable."""
+    """The definitions and the time of a snapshot, from its content. Raises Unreadable."""
     first, _, body = data.partition(b"\n")
     header = _header(first)
     if header["format"] != FORMAT:
         raise Unreadable(f"was written by another version of Laneway (format {header['format']!r})")
     if _checksum(header["revision"], body) != header["sha256"]:
-        raise Unreadable("is damaged: its checksum does not fit what it holds")
+        raise Unreadable("is damaged: its content does not have its checksum")
     try:
         rows: list[Any] = [json.loads(line) for line in body.splitlines()]
         definitions = definitions_of(
@@ -114,15 +117,15 @@ def _header(line: bytes) -> dict[str, Any]:
             return {"format": None, **header}
     except (ValueError, TypeError, KeyError, RecursionError):
         pass
-    raise Unreadable("is not a snapshot of Laneway, or its beginning is damaged")
+    raise Unreadable("is not a snapshot of Laneway, or its first line is damaged")
 
 
 def read(path: Path) -> Served | None:
-    """The snapshot at `path`; one without `stored` where it cannot be read, None where there is none."""
+    """The snapshot at `path`; without `stored` where it cannot be read; None where there is none."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode) or found.st_size > SIZE_LIMIT:
-            return Served(path, None, problem=f"{path} is no file of a snapshot")
+            return Served(path, None, problem=f"{path} is not a regular file of at most {SIZE_LIMIT} bytes")
         stored, at = decode(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -134,12 +137,12 @@ def read(path: Path) -> Served | None:
 
 
 def empty(stored: Stored) -> bool:
-    """Whether nothing was ever defined, so that nothing can be lost."""
+    """Whether nothing was ever defined, so that nothing can have been lost."""
     return stored.revision == 0 and stored.definitions == Definitions()
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Make `content` the file at `path`, durably: at every moment the old or the new one is there, whole."""
+    """Replace the file at `path` by one with `content`, durably; at every moment one of the two is there."""
     new = path.with_name(f"{path.name}.new")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -150,7 +153,7 @@ def _replace(path: Path, content: bytes) -> None:
         new.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
-            new.unlink()  # half a file takes room on a disk that is full
+            new.unlink()  # a part of a file takes room on a full disk
         raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:

@@ -1,8 +1,8 @@
 """Definitions in one SQLite file: the default store.
 
-Every change is one transaction in WAL mode with synchronous=FULL: what was answered survives kill -9 and
-loss of power. The file belongs to one process at a time (exclusive locking), so no second writer can get in
-between. SQLite blocks, so it runs in a thread of its own.
+Every change is one transaction in WAL mode with synchronous=FULL: a change that was answered survives kill -9
+and loss of power. One process at a time uses the file (exclusive locking), so that no other can write between
+two changes. Calls of SQLite block, so they run in a thread of their own.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ log = structlog.get_logger("laneway.store")
 
 T = TypeVar("T")
 BUSY_WAIT = 5.0
-"""Seconds that a restart waits for the process before it to let go of the file."""
+"""Seconds for which a start waits until the process before it has closed the file."""
 
 WRITE_RETRY = 2.0
-"""Seconds between looks whether a file that could not be written can be."""
+"""Seconds between two attempts to write a file that could not be written."""
 
 
 class SQLiteStore(LocalStore):
-    """A DefinitionStore in the file `path`, which is made where none ever was.
+    """A DefinitionStore in the file `path`, which is made if there never was one.
 
-    A file that can be read but not written, on a full disk say, is served and `read_only`: a change is tried
-    and refused, and when there is room again the next one is taken.
+    A file that can be read but not written, on a full disk for instance, is served and `read_only`: a change
+    is tried and refused, and accepted when there is room again. `busy_wait` is in seconds.
     """
 
     def __init__(self, path: Path | str, busy_wait: float = BUSY_WAIT) -> None:
@@ -56,8 +56,8 @@ class SQLiteStore(LocalStore):
         except StoreDamaged as error:
             store = shlex.quote(f"sqlite:{self._path}")
             raise StoreDamaged(
-                f"{error}. `laneway store recover --store {store}` puts the last snapshot or a backup in its "
-                "place"
+                f"{error}. To replace it by the last snapshot or a backup: "
+                f"laneway store recover --store {store}"
             ) from error
         if not self._current.revision:
             log.info("the store of definitions is empty", path=str(self._path))
@@ -90,7 +90,7 @@ class SQLiteStore(LocalStore):
         try:
             return _revision(found)
         except ValueError:
-            wrong = Problem("revision", "cannot be read", number, "change it back by hand")
+            wrong = Problem("revision", "cannot be read", number, "undo it by hand, with `laneway apply`")
             raise DefinitionError(409, f"Revision {number} {wrong.message}", [wrong]) from None
 
     async def _write(self, old: Stored, new: Stored, revision: Revision) -> None:
@@ -104,12 +104,15 @@ class SQLiteStore(LocalStore):
             raise
         self._writable()
 
-    # Disks that cannot be written.
+    # Files that cannot be written.
 
     def _not_writable(self, error: StoreUnavailable) -> None:
         if not self.read_only:
-            log.error("definitions can be read, but not changed", reason=str(error))
-        self.problem, self.read_only = f"{error}; changes are refused, the definitions hold", True
+            log.error("definitions can be read but not changed", reason=str(error))
+        self.problem, self.read_only = (
+            f"{error}; changes are refused, the definitions are served as they are",
+            True,
+        )
         if self._probing is None or self._probing.done():
             self._probing = asyncio.create_task(self._probe(), name="look for a writable store")
 
@@ -119,7 +122,7 @@ class SQLiteStore(LocalStore):
         self.problem, self.read_only = "", False
 
     async def _probe(self) -> None:
-        """Look from time to time whether the file can be written, until it can."""
+        """Try to write the file from time to time, until that works."""
         while self.read_only:
             await asyncio.sleep(WRITE_RETRY)
             with contextlib.suppress(StoreUnavailable):
@@ -129,7 +132,9 @@ class SQLiteStore(LocalStore):
     # In the thread.
 
     async def _run(self, work: Callable[[], T]) -> T:
-        """Run `work` in the store's thread. Raises StoreUnavailable for whatever SQLite or the disk says."""
+        """The result of `work`, in the store's thread. Raises StoreUnavailable for errors of SQLite
+        and the disk.
+        """
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (sqlite3.Error, OSError) as error:
@@ -143,11 +148,15 @@ class SQLiteStore(LocalStore):
         return self._connection
 
     def _ours(self) -> sqlite3.Connection:
-        """The connection, to write: what is written to a file that has lost its name is lost as well."""
+        """The connection, for writing: changes written to a file that was deleted or replaced would be lost.
+
+        Raises StoreDamaged if it was.
+        """
         connection = self._connected()
         if sqlite_file.identity(self._path) != self._identity:
             raise StoreDamaged(
-                f"{self._path} was deleted or replaced while it was used; put it back, or restart and recover"
+                f"{self._path} was deleted or replaced while it was in use; "
+                "put it back, or restart and recover"
             )
         return connection
 
@@ -163,7 +172,7 @@ class SQLiteStore(LocalStore):
 
 
 def _revision(row: tuple[Any, ...]) -> Revision:
-    """Raises ValueError where somebody changed the row by hand."""
+    """The revision of a row. Raises ValueError where somebody changed the row by hand."""
     number, at, author, note, changes, diff = row
     try:
         return Revision(number, float(at), str(author), str(note), decode_changes(changes), str(diff))
@@ -172,7 +181,7 @@ def _revision(row: tuple[Any, ...]) -> Revision:
 
 
 def _shown(row: tuple[Any, ...]) -> Revision:
-    """The revision; only its number where somebody changed the row by hand."""
+    """The revision of a row; without content where somebody changed the row by hand."""
     try:
         return _revision(row)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The SQLite file of definitions: made, checked, read and written; blocking, for one thread.
+"""Creates, checks, reads and writes the SQLite file of definitions. Blocks; for one thread.
 
-Nothing is taken on trust: the file may have been deleted, cut, overwritten, or edited by hand. What is wrong
-is told in one sentence that begins with the path, and what is wrong is never written to.
+Everything is checked: the file may have been deleted, cut, overwritten, or edited by hand. An error is one
+sentence that begins with the path, and a file with an error is never written to.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from controlplane.store.rows import Unreadable, definitions_of, document_row, sl
 
 SCHEMA_VERSION = 1
 SMALLEST = 512
-"""Bytes of the smallest SQLite file; what is smaller SQLite takes for a new one."""
+"""Bytes of the smallest SQLite file. SQLite treats a smaller one as new."""
 
 TABLES = {
     "documents": """CREATE TABLE documents (
@@ -46,10 +46,10 @@ TABLES = {
 
 
 def load(path: Path, busy_wait: float, served: Served | None = None) -> tuple[sqlite3.Connection, Stored]:
-    """Open the store at `path` for this process alone, and read it. A new one is made where none ever was.
+    """Open the store at `path` for this process alone, and read it. It is made if there never was one.
 
-    `busy_wait`: seconds to wait for another process that has it; `served`: what was served from it last.
-    Raises StoreUnavailable, StoreInUse, StoreDamaged.
+    `busy_wait` is for how many seconds another process that uses it is waited for; `served` is its snapshot.
+    Returns the connection and the definitions. Raises StoreUnavailable, StoreInUse, StoreDamaged.
     """
     is_new = not holds_something(path, served)
     try:
@@ -75,7 +75,9 @@ def wal_of(path: Path) -> Path:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """What tells the file at `path` from another one of that name; None where none is to be seen."""
+    """The device and inode of the file at `path`, which a replaced file has not; None if it cannot
+    be read.
+    """
     try:
         found = path.stat()
     except OSError:
@@ -84,7 +86,7 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file; 0 where it is not there, or not to be seen."""
+    """Bytes of a file; 0 if it does not exist or cannot be accessed."""
     try:
         return path.stat().st_size
     except OSError:
@@ -92,10 +94,10 @@ def _size(path: Path) -> int:
 
 
 def holds_something(path: Path, served: Served | None) -> bool:
-    """Whether there is a file to read; False where a new one may be made.
+    """Whether there is a file to read at `path`; False if a new one may be made, given the snapshot `served`.
 
-    SQLite would take a missing or an empty file as a new one, and delete the write-ahead log that is beside
-    it. Raises StoreUnavailable, StoreDamaged.
+    SQLite treats a missing or an empty file as new, and deletes the write-ahead log that belongs to it.
+    Raises StoreUnavailable, StoreDamaged.
     """
     try:
         found = path.stat()
@@ -104,29 +106,29 @@ def holds_something(path: Path, served: Served | None) -> bool:
     except OSError as error:
         raise explained(path, error) from error
     if found is not None and not stat.S_ISREG(found.st_mode):
-        what = "a directory" if stat.S_ISDIR(found.st_mode) else "no regular file"
-        raise StoreDamaged(f"{path} is {what} where a file of definitions should be")
+        what = "is a directory" if stat.S_ISDIR(found.st_mode) else "is not a regular file"
+        raise StoreDamaged(f"{path} {what}, but should be a file of definitions")
     if found is not None and found.st_size:
         if found.st_size < SMALLEST:
-            raise StoreDamaged(f"{path} is damaged: only {found.st_size} bytes are left of it")
+            raise StoreDamaged(f"{path} is damaged: it has only {found.st_size} bytes")
         return True
     what = "is missing" if found is None else "is empty"
     if _size(wal_of(path)):
-        raise StoreDamaged(f"{path} {what}, but its write-ahead log {wal_of(path).name} is there")
+        raise StoreDamaged(f"{path} {what}, but its write-ahead log {wal_of(path).name} exists")
     if served is not None and served.revision:
         raise StoreDamaged(f"{path} {what}, although {remembered(served)}")
     return False
 
 
 def remembered(served: Served) -> str:
-    """What a snapshot says, for an error."""
+    """What the snapshot shows, as the end of an error message."""
     if served.stored is None:
-        return f"a snapshot of it is there ({served.path})"
+        return f"there is a snapshot of it ({served.path})"
     return f"revision {served.revision} was served from it (snapshot {served.path})"
 
 
 def connect(path: Path, busy_wait: float, create: bool = False) -> sqlite3.Connection:
-    """A connection that nobody else can have at the same time, once it was used."""
+    """A connection that excludes other processes from its first use on. Raises sqlite3.Error."""
     mode = "rwc" if create else "rw"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
@@ -142,7 +144,7 @@ def connect(path: Path, busy_wait: float, create: bool = False) -> sqlite3.Conne
 def _checked(connection: sqlite3.Connection, path: Path, served: Served | None) -> Stored:
     if _is_blank(connection, path):
         if served is not None and served.revision:
-            raise StoreDamaged(f"{path} holds nothing, although {remembered(served)}")
+            raise StoreDamaged(f"{path} has no tables, although {remembered(served)}")
         _create(connection)
         return Stored()
     stored = read(connection, path)
@@ -154,13 +156,13 @@ def _checked(connection: sqlite3.Connection, path: Path, served: Served | None) 
 
 
 def _is_blank(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether nothing was ever written to it. Raises StoreDamaged where it is not of this format."""
+    """Whether the file has no tables yet. Raises StoreDamaged if it is not of this format."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if version == 0:
         if not tables:
             return True
-        raise StoreDamaged(f"{path} is an SQLite file, but not one that Laneway made")
+        raise StoreDamaged(f"{path} is an SQLite file of another program than Laneway")
     if version != SCHEMA_VERSION:
         age = "a newer" if version > SCHEMA_VERSION else "an unknown"
         raise StoreDamaged(
@@ -182,10 +184,10 @@ def _create(connection: sqlite3.Connection) -> None:
 
 
 def read(connection: sqlite3.Connection, path: Path) -> Stored:
-    """What the file holds, every page and every rule checked. Raises StoreDamaged, sqlite3.Error."""
+    """The definitions of the file, after checking every page and rule. Raises StoreDamaged, sqlite3.Error."""
     (page,) = connection.execute("PRAGMA page_size").fetchone()
     if path.stat().st_size % page and not _size(wal_of(path)):
-        # SQLite would take zeros for what is cut off, unless its log has the page.
+        # SQLite would read zeros for the missing part, unless its log has the page.
         raise StoreDamaged(f"{path} is damaged: it ends in the middle of a page")
     (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if said != "ok":
@@ -198,12 +200,12 @@ def read(connection: sqlite3.Connection, path: Path) -> Stored:
     except Unreadable as error:
         raise StoreDamaged(f"{path} {error}") from error
     if number == 0 and definitions != Definitions():
-        raise StoreDamaged(f"{path} holds definitions, but none of the revisions that made them")
+        raise StoreDamaged(f"{path} has definitions, but none of the revisions that made them")
     return Stored(definitions, number)
 
 
 def contradiction(stored: Stored, served: Served) -> str:
-    """Why `stored` cannot be what is left of `served`, or ""."""
+    """Why the file with `stored` cannot be the one of which `served` is the snapshot, or ""."""
     if stored.revision < served.revision:
         return f"is at revision {stored.revision}, although {remembered(served)}"
     if served.stored is None or stored.revision > served.revision:
@@ -212,13 +214,13 @@ def contradiction(stored: Stored, served: Served) -> str:
         return ""
     changed = _difference(stored.definitions, served.stored.definitions)
     return (
-        f"was changed by something else than Laneway since {remembered(served)}: {changed} "
-        "is not as it was then"
+        f"was changed by another program than Laneway since {remembered(served)}: {changed} "
+        "differs from the snapshot"
     )
 
 
 def _difference(one: Definitions, other: Definitions) -> str:
-    """The first definitions that differ, in words."""
+    """The names of the first definitions that differ, for an error."""
     first = {key_of(document): document for document in one.documents()}
     second = {key_of(document): document for document in other.documents()}
     keys = [
@@ -230,14 +232,16 @@ def _difference(one: Definitions, other: Definitions) -> str:
 
 
 def explained(path: Path, error: sqlite3.Error | OSError) -> StoreUnavailable:
-    """`error` in words that say what is wrong with the file or the disk."""
+    """The error of a store for `error` of SQLite or the system; it tells what is wrong with the
+    file or disk.
+    """
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return StoreInUse(f"{path} is locked (is another control plane using it?)")
+        return StoreInUse(f"{path} is locked; probably another control plane uses it")
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
         return StoreDamaged(f"{path} is damaged: {error}")
     if name in ("SQLITE_ERROR", "SQLITE_MISMATCH", "SQLITE_SCHEMA") or (not name and _is_text(error)):
-        return StoreDamaged(f"{path} is not as Laneway made it: {error}")
+        return StoreDamaged(f"{path} was changed by another program than Laneway: {error}")
     if name == "SQLITE_FULL" or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return StoreUnavailable(f"{path} cannot be written: the disk is full")
     if isinstance(error, OSError):
@@ -250,7 +254,7 @@ def _is_text(error: Exception) -> bool:
 
 
 def _obstacle(path: Path) -> str:
-    """What keeps this process from the file, where SQLite only says that something does."""
+    """Why this process cannot use the file, where SQLite does not tell; "" if that is not known."""
     at = path if path.exists() else path.parent
     if not os.access(at, os.R_OK | (os.X_OK if at.is_dir() else 0)):
         return f"user {os.geteuid()} is not allowed to read it"
@@ -265,26 +269,29 @@ def _obstacle(path: Path) -> str:
 
 
 def probe(connection: sqlite3.Connection) -> None:
-    """Write what is there already. Raises sqlite3.Error where nothing can be written."""
+    """Write a value that the file has already. Raises sqlite3.Error if the file cannot be written."""
     with transaction(connection):
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All that is done within holds durably, or none of it."""
+    """Make all statements of the block durable together, or none if it raises. Raises sqlite3.Error."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     finally:
-        # After some errors (a full disk) SQLite has rolled back by itself.
+        # After some errors, such as a full disk, SQLite has rolled back by itself.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
 
 
 def write(connection: sqlite3.Connection, old: Definitions, new: Definitions, revision: Revision) -> None:
-    """Go from `old`, which is stored, to `new`, by `revision`: both or neither. Raises sqlite3.Error."""
+    """Replace the definitions `old`, which are stored, by `new`, and add `revision`, in one transaction.
+
+    Raises sqlite3.Error.
+    """
     with transaction(connection):
         _write_documents(connection, old, new)
         _write_slots(connection, old, new)
@@ -327,7 +334,9 @@ def _write_slots(connection: sqlite3.Connection, old: Definitions, new: Definiti
 
 
 def _prune(connection: sqlite3.Connection, newest: int) -> None:
-    """Keep the last REVISIONS_KEPT, and of these what fits into BYTES_KEPT; the newest always stays."""
+    """Delete all but the last REVISIONS_KEPT revisions that fit into BYTES_KEPT; the newest is
+    always kept.
+    """
     connection.execute("DELETE FROM revisions WHERE number <= ?", (newest - REVISIONS_KEPT,))
     size = 0
     query = "SELECT number, length(changes) + length(diff) FROM revisions ORDER BY number DESC"

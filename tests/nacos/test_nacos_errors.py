@@ -27,7 +27,7 @@ from controlplane.registry.nacos import NacosConfig
 from controlplane.registry.nacos.sdk import NamingClient
 from controlplane.store.interface import StoreUnavailable
 from controlplane.store.nacos.api import ConfigApi
-from controlplane.store.nacos.shared_store import GROUP
+from controlplane.store.nacos.limits import GROUP
 from controlplane.store.nacos.unavailable import NotSent
 from tests.certificates import certificate
 from tests.fake_nacos import TOKEN, FakeNacos
@@ -195,13 +195,14 @@ async def test_no_answer(use: Use, tmp_path: Path) -> None:
 async def test_a_lost_connection(use: Use, tmp_path: Path) -> None:
     async with FakeNacos() as nacos, NacosRelay(nacos.address) as relay:
         nacos.hangs = True
-        with pytest.raises((NacosError, StoreUnavailable)) as raised:
-            async with use(NacosConnection((relay.address,), request_timeout=20), tmp_path) as ask:
-                asking = asyncio.create_task(ask())
-                await nacos.hanging.wait()
-                relay.cut()
-                await asking
-    error = of(raised.value)
+
+        async def cut() -> None:
+            await nacos.hanging.wait()
+            relay.cut()
+
+        cutting = asyncio.create_task(cut())
+        error = await failure(use, NacosConnection((relay.address,), request_timeout=20), tmp_path)
+        await cutting
     assert isinstance(error, ConnectionLost)
     assert error.address == f"127.0.0.1:{int(relay.address.partition(':')[2]) + 1000}"
     assert str(error).startswith(f"{error.address}: the connection was lost")

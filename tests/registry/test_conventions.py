@@ -189,7 +189,7 @@ async def test_a_grpc_port_that_is_the_registered_one_or_no_port() -> None:
     }
     (warning,) = catalog.services["test/a"].warnings
     assert warning == (
-        "10.0.0.1:8080: gRPC_port is '70000'; write the port of the gRPC server, from 1 to 65535"
+        "10.0.0.1:8080: gRPC_port is '70000', but must be the port of the gRPC server, from 1 to 65535"
     )
 
 

@@ -139,7 +139,10 @@ def test_a_bad_edit_keeps_the_last_good(tmp_path: Path) -> None:
     assert sink.complete
     path.write_text("services: [{name: sc-A, port: 1}]")
     source.look(sink)
-    assert sink.text == (f"{path}: line 1: services[0].port: is unknown; known are name, protocol, instances")
+    assert sink.text == (
+        f"{path}: line 1: services[0].port: is not a known field; "
+        "the fields here are name, protocol, instances"
+    )
     assert sink.ports() == {"file///sc-A": [1]}
     path.write_bytes(b"\xff")
     source.look(sink)
@@ -162,7 +165,7 @@ def test_a_directory(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no services")
     source.look(sink)
     assert sink.ports() == {"file///sc-A": [1], "file///sc-B": []}
-    assert f"stands in {tmp_path / 'a.yaml'}" in sink.text
+    assert f"is also in {tmp_path / 'a.yaml'}" in sink.text
     (tmp_path / "b.json").unlink()
     source.look(sink)
     assert (sink.text, sink.ports()) == ("", {"file///sc-A": [1]})

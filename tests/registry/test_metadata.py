@@ -77,7 +77,7 @@ def test_a_tag_that_cannot_be_read_is_never_base(metadata: dict[str, str]) -> No
 def test_the_first_of_two_tags_is_used_with_a_warning() -> None:
     tag, warning = read_tag({"lane": "blue", "alicloud.service.tag": "gray"})
     assert tag == "gray"
-    assert warning == "tag gray of alicloud.service.tag is used; lane says blue"
+    assert warning == "the tag gray of alicloud.service.tag is used, although lane is blue"
     assert read_tag({"opensergo.io/canary": "", "lane": "gray"}) == ("gray", "")
     assert read_tag(env("gray", "blue"))[0] == "gray"
 
@@ -136,7 +136,7 @@ def test_instances_are_taken_or_refused_one_by_one() -> None:
     assert all(r.reason for r in reading.refused)
     assert any("different tags: base, gray" in r.reason for r in reading.refused)
     assert reading.warnings == (
-        "[::1]:80: protocol 'dubbo' is not known; write http1, http2 (or h2c), grpc or tcp",
+        "[::1]:80: the protocol 'dubbo' is not known; use http1, http2 (or h2c), grpc or tcp",
     )
 
 

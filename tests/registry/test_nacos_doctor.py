@@ -78,7 +78,7 @@ async def test_no_services_and_none_of_the_names(tmp_path: Path) -> None:
         (said,) = await problems(nacos.address, tmp_path, groups=("OTHER",))
         assert said.startswith("namespace public, group OTHER: no services; ")
         (said,) = await problems(nacos.address, tmp_path, services=("order-*",))
-        assert said.endswith("none of 1 services has a name that is asked for")
+        assert said.endswith("none of the 1 services has a name that NACOS_SERVICES allows")
 
 
 async def test_a_namespace_that_does_not_exist(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ async def test_no_tags(tmp_path: Path) -> None:
         said = await examine(config(nacos.address, tmp_path))
     assert all(one.ok for one in said)
     assert said[-1].text == (
-        "namespace public, group DEFAULT_GROUP: no instance is tagged; tags are looked for in "
+        "namespace public, group DEFAULT_GROUP: no instance has a tag; tags are read from the metadata "
         "alicloud.service.tag, opensergo.io/canary-<tag>, __micro.service.env__, lane"
     )
 

@@ -147,7 +147,7 @@ async def test_groups_and_namespaces(nacos_address: str, tmp_path: Path, name: s
         wrong = await examine(config(nacos_address, tmp_path, namespace="dev-1", groups=("G9",)))
         assert "G2 (2)" in next(f.text for f in wrong if not f.ok)
         nowhere = await examine(config(nacos_address, tmp_path, namespace="dev-9"))
-        assert "is the namespace right" in next(f.text for f in nowhere if not f.ok)
+        assert "NACOS_NAMESPACE" in next(f.text for f in nowhere if not f.ok)
 
 
 async def test_the_doctor_without_a_server(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ async def test_the_doctor_says_what_is_wrong(nacos_address: str, tmp_path: Path,
         said = await examine(at)
         assert any("gray 1" in f.text for f in said)
         assert [f.text for f in said if not f.ok] == [
-            f"refused: {name} 127.0.0.1:2: lane is empty; leave it out for a base instance"
+            f"refused: {name} 127.0.0.1:2: lane is empty; remove it for a base instance"
         ]
         nothing = await examine(config(nacos_address, tmp_path, groups=("OTHER",)))
         assert any("no services" in f.text for f in nothing if not f.ok)

@@ -172,7 +172,7 @@ async def test_a_login_is_of_nacos_2_and_shows_password_and_token(
             assert any(f"AccessToken: {token}" in one.message for one in caplog.records)
             assert "password=secret" in nacos.targets[-1]
             nacos.login_path = "/nacos/v3/auth/user/login"
-            with pytest.raises(NacosException, match="get access token failed$"):
+            with pytest.raises(NacosException, match=r"get access token failed$"):
                 await login.get_access_token(True)
         finally:
             made.logger.removeHandler(caplog.handler)

@@ -13,7 +13,7 @@ from controlplane.store.interface import Stored, StoreUnavailable
 from controlplane.store.nacos import NacosStore
 from controlplane.store.nacos.api import ConfigApi
 from controlplane.store.nacos.item_session import ItemSession
-from controlplane.store.nacos.shared_store import GROUP
+from controlplane.store.nacos.limits import GROUP
 
 
 def connection(address: str, **more: Any) -> NacosConnection:

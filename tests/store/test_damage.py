@@ -60,7 +60,7 @@ def test_the_last_snapshot_is_served_read_only(good: Good, tmp_path: Path, kind:
         assert told["read_only"], told
         assert said in told["problem"]
         assert f"laneway store recover --store sqlite:{db(home)}" in told["problem"]
-        assert "revision 2 of the last snapshot is served, read-only" in told["problem"]
+        assert "the last snapshot (revision 2) is served, read-only" in told["problem"]
         assert served.export() == good.export
         assert served.edge() == good.edge
         answer = served.http.get("/v1/lane-groups/order-flow/lanes")

@@ -216,7 +216,9 @@ def test_what_an_item_cannot_hold_is_refused_by_name() -> None:
         return Application(name=name, services=tuple(letters))
 
     now = BASE.put(big("x", items.SIZE_LIMIT))
-    with pytest.raises(DefinitionError, match="Application/x is larger than Nacos takes") as refused:
+    with pytest.raises(
+        DefinitionError, match="Application/x is larger than an item in Nacos may be"
+    ) as refused:
         items.attempt(Index(), now, [revision(1, BASE, now)], "00")
     assert refused.value.status == 413
     # Each fits, but not what would undo both: the revision stays as a text.
@@ -231,7 +233,7 @@ def test_an_item_that_was_changed_is_noticed() -> None:
     now = BASE.put(Application(name="x"))
     for name, text in items.attempt(Index(), now, [revision(1, BASE, now)], "00").items.items():
         items.check(name, text)
-        with pytest.raises(Unreadable, match=f"{name} was changed by someone else"):
+        with pytest.raises(Unreadable, match=f"{name} was changed by another program than Laneway"):
             items.check(name, text.replace("x", "z"))
 
 
@@ -239,16 +241,16 @@ def test_an_item_that_was_changed_is_noticed() -> None:
     ("change", "said"),
     [
         ({"format": 2}, "another version of Laneway"),
-        ({"revision": 9}, "no item of its own revision"),
-        ({"revision": "1"}, "in no known form"),
-        ({"revisions": []}, "no item of its own revision"),
-        ({"revisions": ["1-xyz"]}, "in no known form"),
+        ({"revision": 9}, "does not name the item of that revision"),
+        ({"revision": "1"}, "an id that is not valid"),
+        ({"revisions": []}, "does not name the item of that revision"),
+        ({"revisions": ["1-xyz"]}, "an id that is not valid"),
         ({"revisions": 3}, "cannot be read"),
         ({"definitions": {"Lane:gray": "1-0123456789abcdef"}}, "not the name of a definition"),
         ({"definitions": {"Gateway:a:b": "1-0123456789abcdef"}}, "not the name of a definition"),
         ({"definitions": {"Thing:a": "1-0123456789abcdef"}}, "not the name of a definition"),
-        ({"definitions": {"Gateway:a": "../index"}}, "in no known form"),
-        ({"definitions": {"Gateway:a": None}}, "in no known form"),
+        ({"definitions": {"Gateway:a": "../index"}}, "an id that is not valid"),
+        ({"definitions": {"Gateway:a": None}}, "an id that is not valid"),
         ({"definitions": []}, "cannot be read"),
     ],
 )
@@ -265,7 +267,9 @@ def test_an_index_that_was_edited_is_told() -> None:
     text = items.attempt(Index(), now, [revision(1, Definitions(), now)], "00").text
     value = json.loads(text)
     del value["definitions"]["Application:x"]
-    with pytest.raises(Unreadable, match="the index of revision 1 was changed by someone else"):
+    with pytest.raises(
+        Unreadable, match="the index of revision 1 was changed by another program than Laneway"
+    ):
         items.decode_index(json.dumps(value))
     del value["check"]  # earlier versions wrote none
     assert items.decode_index(json.dumps(value)).revision == 1

@@ -146,7 +146,7 @@ async def test_an_item_that_was_edited_by_hand_is_not_taken(nacos_address: str) 
         await session.publish(name, text.replace("sc-A", "sc-B"), "yaml")
         await appears(session, name, text.replace("sc-A", "sc-B"))
         fresh = NacosStore(at)
-        with pytest.raises(StoreUnavailable, match=f"{name} was changed by someone else"):
+        with pytest.raises(StoreUnavailable, match=f"{name} was changed by another program than Laneway"):
             await fresh.open()
         await session.publish(name, text, "yaml")
         await appears(session, name, text)
@@ -195,9 +195,9 @@ async def test_an_index_that_cannot_be_right_is_not_taken(
             await session.publish(INDEX, other, "json")
             await appears(session, INDEX, other)
         said = {
-            "gone": "index is gone",
-            "older": "revision 1, but 5 was read before",
-            "edited": "the index of revision 5 was changed by someone else",
+            "gone": "item index is missing in Nacos",
+            "older": "revision 1, but revision 5 was read before",
+            "edited": "the index of revision 5 was changed by another program than Laneway",
             "broken": "break a rule: .*gateway",
         }
         with pytest.raises(StoreUnavailable, match=said[what]):

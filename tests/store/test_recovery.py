@@ -61,7 +61,7 @@ def test_a_running_control_plane_takes_what_is_recovered(good: Path, home: Path)
         numbers = [one["revision"] for one in served.http.get("/v1/revisions").json()["items"]]
         assert numbers == [4, 3]
         for command in ("check", "recover", "reset"):
-            assert "is another control plane using it?" in store(home, command, code=1)
+            assert "probably another control plane uses it" in store(home, command, code=1)
     assert "nothing to do" in store(home, "recover")
     assert "revision 4, 4 definitions" in store(home, "check")
 
@@ -157,7 +157,7 @@ def test_a_file_that_goes_while_it_is_used(home: Path, tmp_path: Path, what: str
             db(home).write_text("something else\n" * 1000)
         refused = served.http.delete("/v1/lane-groups/order-flow")
         assert refused.status_code == 503
-        assert "was deleted or replaced while it was used" in refused.json()["detail"]
+        assert "was deleted or replaced while it was in use" in refused.json()["detail"]
         assert served.ready()["read_only"]
         assert served.export() == before
         assert served.edge() == edge
@@ -219,7 +219,7 @@ def test_a_damaged_snapshot_still_says_that_there_was_a_store(home: Path) -> Non
     beside(db(home)).write_bytes(b"what?")
     with serving(home) as served:
         said = served.waiting()
-        assert "is missing, although a snapshot of it is there" in said
+        assert "is missing, although there is a snapshot of it" in said
         assert "is not a snapshot of Laneway" in said
         assert served.http.get("/v1/export").status_code == 503
         assert served.metric("laneway_definitions") is None

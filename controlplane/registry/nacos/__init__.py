@@ -1,4 +1,4 @@
-"""The Nacos source. Importing it is cheap: the SDK is loaded when a connection is made."""
+"""Nacos as a registry. Importing this is cheap: the SDK is loaded when the first client is opened."""
 
 from controlplane.registry.nacos.config import NacosConfig
 from controlplane.registry.nacos.discovery import NacosSource

@@ -1,4 +1,4 @@
-"""Which services are read from Nacos, and how often it is asked."""
+"""Which services are read from Nacos, and how often."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from controlplane.nacos import NacosConnection
 
 @dataclass(frozen=True, slots=True)
 class NacosConfig(NacosConnection):
-    """Settings of the Nacos source. Durations are seconds.
+    """Settings of Nacos as a registry. Durations are seconds.
 
-    The SDK talks gRPC to the HTTP port + 1000. `services` are names or shell patterns, empty for all.
-    `state_dir` holds the SDK's log and cache files; by default a directory below the system's temporary one,
-    never the home.
+    `groups` are the groups of the namespace that are read; `services` are names or shell patterns of
+    services, empty for all. `state_dir` is for the log and cache files of the SDK; None means a directory
+    below the system's temporary one. Services are listed every `discovery_interval`, a lost connection is
+    made again after `retry`, and each service is queried once in `resync`, in case a push was lost.
     """
 
     groups: tuple[str, ...] = ("DEFAULT_GROUP",)
@@ -28,9 +29,9 @@ class NacosConfig(NacosConnection):
     resync: float = 30.0
 
     def wants(self, name: str) -> bool:
-        """Whether a service of this name is read."""
+        """Whether the service of this name is one of `services`."""
         return not self.services or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.services)
 
     def directory(self) -> Path:
-        """Where the SDK may write."""
+        """The directory in which the SDK may write."""
         return self.state_dir or Path(tempfile.gettempdir()) / f"laneway-nacos-{os.getuid()}"

@@ -1,4 +1,4 @@
-"""`laneway doctor nacos`: what is wrong with the way to Nacos, in plain words."""
+"""`laneway doctor nacos`: tells what is wrong between this machine and Nacos."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from controlplane.registry.nacos.sdk import NamingClient
 from controlplane.registry.source import RawInstance, RawService
 
 CLOCK_TOLERANCE = 30.0
-"""Seconds that the server's clock may differ: signatures and tokens live on it."""
+"""Seconds by which the server's clock may differ: signatures and tokens depend on it."""
 
 SAMPLE = 200
-"""Services of a group that are looked at for tags."""
+"""How many services of a group are read to find tags."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One sentence for users; `ok` is False where something has to be done."""
+    """One sentence for users; `ok` is False where they have to do something."""
 
     ok: bool
     text: str
@@ -37,7 +37,7 @@ async def check(
     conventions: Conventions = Conventions(),  # noqa: B008
     say: Callable[[str], None] = print,
 ) -> bool:
-    """Say every finding; True if nothing has to be done."""
+    """Pass every finding to `say`; returns whether nothing has to be done."""
     findings = await examine(config, conventions)
     for finding in findings:
         say(f"{'ok     ' if finding.ok else 'PROBLEM'}  {printable(finding.text)}")
@@ -48,7 +48,9 @@ async def examine(
     config: NacosConfig,
     conventions: Conventions = Conventions(),  # noqa: B008
 ) -> list[Finding]:
-    """Connection, credentials, version, clock, and what the namespace's groups hold."""
+    """Findings about ports, clocks, login and version of the servers, and about the groups of the
+    namespace.
+    """
     findings: list[Finding] = []
     heard = False
     for address in config.server_addresses:
@@ -102,7 +104,8 @@ async def _group(
     if not everything:
         return [Finding(False, f"{where}: no services; {await _elsewhere(config)}")]
     if not wanted:
-        return [Finding(False, f"{where}: none of {len(everything)} services has a name that is asked for")]
+        text = f"{where}: none of the {len(everything)} services has a name that NACOS_SERVICES allows"
+        return [Finding(False, text)]
     tags: Counter[str] = Counter()
     refused: list[str] = []
     instances = 0
@@ -112,18 +115,19 @@ async def _group(
         tags.update(i.tag or "base" for i in reading.instances)
         refused += [f"{name} {r.address}:{r.port}: {r.reason}" for r in reading.refused]
     shown = ", ".join(f"{tag} {count}" for tag, count in sorted(tags.items()))
-    looked = f", {SAMPLE} looked at" if len(wanted) > SAMPLE else ""
+    looked = f" (the first {SAMPLE} were read)" if len(wanted) > SAMPLE else ""
     text = f"{where}: {len(wanted)} services{looked}, {instances} instances ({shown or 'none'})"
     findings = [Finding(True, text)]
     findings += [Finding(False, f"refused: {text}") for text in refused[:20]]
     if instances and set(tags) == {"base"}:
         keys = ", ".join(conventions.tag_keys)
-        findings.append(Finding(True, f"{where}: no instance is tagged; tags are looked for in {keys}"))
+        text = f"{where}: no instance has a tag; tags are read from the metadata {keys}"
+        findings.append(Finding(True, text))
     return findings
 
 
 async def _elsewhere(config: NacosConfig) -> str:
-    """What to look at where a group has no services."""
+    """Where services may be, for a group that has none."""
     for address in config.server_addresses:
         if groups := await about.groups(config, address):
             found = ", ".join(f"{name} ({count})" for name, count in groups.most_common(10))
@@ -136,7 +140,7 @@ async def _elsewhere(config: NacosConfig) -> str:
 
 
 async def _instances(client: NamingClient, group: str, name: str) -> tuple[RawInstance, ...]:
-    """The instances of one service now."""
+    """The instances of one service."""
     said: list[tuple[RawInstance, ...]] = []
     await client.unsubscribe(await client.subscribe(group, name, said.append))
     return said[-1] if said else ()

@@ -1,8 +1,8 @@
-"""The Nacos source: services are discovered by paging, each is subscribed once, the connection is supervised.
+"""The source that reads Nacos: it lists services, subscribes to each once, and watches the connection.
 
-The listing that finds services is also the probe: a real request each few seconds. When one fails, or the
-connection ends, the registry counts as unreachable, the client is thrown away, and new ones are tried until
-one works. A new client subscribes everything at once, where the SDK's own reconnect takes up to 30 s.
+Services are listed every few seconds, which also tests the connection with a real request. When a listing
+fails, or the connection ends, the registry counts as unreachable, and clients are made until one can connect.
+A new client subscribes to every service at once; the SDK's own reconnect takes up to 30 s for that.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ AT_ONCE = 16
 """Requests in flight while many services are subscribed."""
 
 VERSION_TRIES = 5
-"""A server that has just started does not tell its version yet; others never do."""
+"""How often servers are asked for their version: those that have just started do not tell it,
+others never do.
+"""
 
 SHOWN = 5
-"""Services that cannot be read and are named in the status; the others are counted."""
+"""How many of the services that cannot be read the status names; it counts the others."""
 
 Key = tuple[str, str]
 """Group and name of a service."""
@@ -61,7 +63,7 @@ class NacosSource:
         self._reported: set[Key] = set()
 
     async def run(self, sink: Sink) -> None:
-        """Report to `sink` until cancelled; servers that cannot be reached are tried again for ever."""
+        """Report to `sink` until cancelled; servers that cannot be reached are tried again without end."""
         while True:
             session = _Session(self._connect(self._config))
             asking = asyncio.create_task(self._ask_version(sink))
@@ -76,14 +78,14 @@ class NacosSource:
             await asyncio.sleep(self._config.retry)
 
     async def _serve(self, session: _Session, sink: Sink) -> None:
-        """Follow the registry with one client. Raises NacosError when it cannot be heard any more."""
+        """Report what one client reads. Raises NacosError when it cannot read any more."""
         found = await self._list(session.client)
         sink.reconnected()
         if not found:
             session.namespace = str(await about.missing_namespace(self._config) or "")
         await self._follow(session, sink, found)
         sink.synced()
-        log.info("registry is read", source=self.name, services=len(found))
+        log.info("all services of the registry were read", source=self.name, services=len(found))
         turn = iter(())
         while not await _set_within(session.client.lost, self._config.discovery_interval):
             await self._follow(session, sink, await self._list(session.client))
@@ -91,7 +93,7 @@ class NacosSource:
         raise ConnectionLost("the connection to Nacos was lost")
 
     async def _ask_version(self, sink: Sink) -> None:
-        """Find out what the servers are; the version may be another one after each reconnect."""
+        """Report the version of the servers; it may have changed while they could not be reached."""
         for _ in range(VERSION_TRIES):
             with contextlib.suppress(NacosError):  # the connection to the registry fails for the same reason
                 if version := await about.version(self._config):
@@ -108,7 +110,7 @@ class NacosSource:
         }
 
     async def _follow(self, session: _Session, sink: Sink, found: set[Key]) -> None:
-        """Subscribe what is new, forget what has gone."""
+        """Subscribe to new services, and remove those that are not listed any more."""
         limit = asyncio.Semaphore(AT_ONCE)
 
         async def subscribe(key: Key) -> None:
@@ -128,7 +130,7 @@ class NacosSource:
             for key in new:
                 group.create_task(subscribe(key))
         if not session.unreadable.keys().isdisjoint(new):
-            await self._list(session.client)  # is it the connection, or these services?
+            await self._list(session.client)  # fails, too, if the connection is the cause
         for key in self._reported - found:
             subscription = session.subscriptions.pop(key, None)
             self._reported.discard(key)
@@ -140,7 +142,7 @@ class NacosSource:
         self._show(session, sink)
 
     def _show(self, session: _Session, sink: Sink) -> None:
-        """Name the services that cannot be read: the others go on, and these are tried again."""
+        """Report the services that cannot be read; they are tried again, and the others are not affected."""
         some = sorted(session.unreadable.items())
         texts = [f"{self._id(key)}: {why}" for key, why in some[:SHOWN]]
         if len(some) > SHOWN:
@@ -150,19 +152,18 @@ class NacosSource:
         sink.problem("; ".join(texts))
 
     def _told(self, session: _Session, sink: Sink, key: Key, instances: tuple[RawInstance, ...]) -> None:
-        """The SDK's callback: what it raises would lose the acknowledgement of the push, so it must not
-        raise.
-        """
+        """The callback of a subscription. It must not raise: the SDK would not acknowledge the push."""
         if key not in session.subscriptions:
             return
-        log.debug("registry says", service=self._id(key), instances=len(instances))
+        log.debug("the registry reports a service", service=self._id(key), instances=len(instances))
         self._reported.add(key)
         sink.update(self._id(key), RawService(key[1], instances))
 
     async def _resync(self, session: _Session, turn: Iterator[Key]) -> Iterator[Key]:
-        """Ask for a part of the services, so that each is asked about once in `resync` seconds.
+        """Query some of the services, so that each is queried once in `resync` seconds.
 
-        It finds what a lost push would hide. Returns the rest of this round.
+        That finds changes of which the push was lost. `turn` has the services that are left of this round;
+        returns those that are left after it.
         """
         share = self._config.discovery_interval / self._config.resync
         for _ in range(max(1, round(len(session.subscriptions) * share))):
@@ -174,7 +175,7 @@ class NacosSource:
             try:
                 await session.client.refresh(*key)
                 session.unreadable.pop(key, None)
-            except NacosError as error:  # of the connection, the next listing tells
+            except NacosError as error:  # if the connection is the cause, the next listing fails
                 session.unreadable[key] = str(error)
         return turn
 

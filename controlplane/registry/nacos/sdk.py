@@ -9,7 +9,8 @@ How the SDK behaves, as far as one has to know it here:
   With `load_cache_at_start`, the default, an unchanged list makes no callback at all.
 - Callbacks run under the cache's lock: asking for instances inside one is a deadlock, raising in one loses
   the acknowledgement. The callback gets the instances, not the service.
-- It replaces a broken connection silently, and subscribes again on a 30 s tick (pull request 323, open). A new
+- It replaces a broken connection silently, and subscribes again on a 30 s tick (pull request 323, open). A
+  new
   client subscribes at once, and another server needs another client anyway: pushes are compared by the
   *server's* clock.
 - The server leaves out disabled instances.

@@ -2,8 +2,8 @@
 
 One function or class for each fault. `Upstream:` names the line of that version and, where there is one, the
 issue or pull request of https://github.com/nacos-group/nacos-sdk-python. For each, a test in
-tests/registry/test_nacos_sdk_patches.py runs the SDK as it is and expects the fault: when an upgrade makes that
-test fail, the patch can go.
+tests/registry/test_nacos_sdk_patches.py runs the SDK as it is and expects the fault: when an upgrade makes
+that test fail, the patch can go.
 """
 
 from __future__ import annotations
@@ -108,9 +108,10 @@ def client_class() -> Any:
             the answer "not registered" for healthy. The server's request to reconnect does not help: its
             handler raises.
 
-            Upstream: v2/nacos/transport/grpc_client.py:179 `async for payload in grpc_conn.bi_stream_send():`;
-            issues 252 and 294, of which pull request 306 mended the broken stream only;
-            v2/nacos/transport/rpc_client.py:462 `with self.rpc_client.lock:`, pull request 323 (open).
+            Upstream: v2/nacos/transport/grpc_client.py:179 `async for payload in
+            grpc_conn.bi_stream_send():`; issues 252 and 294, of which pull request 306 mended the broken
+            stream only; v2/nacos/transport/rpc_client.py:462 `with self.rpc_client.lock:`, pull request 323
+            (open).
             """
             task = asyncio.current_task()
             assert task is not None
@@ -152,8 +153,8 @@ def log_in_with(service: Any, login: Login) -> None:
 async def readable_refusal(error: NacosError, query: Callable[[], Awaitable[Any]]) -> None:
     """Raise what the server says where `error` hides it. `query` asks for a service of the same namespace.
 
-    The SDK's model of an answer to `list_services` does not fit an error: in place of the server's words there
-    is a validation error. A query that the server refuses for the same reason can be read.
+    The SDK's model of an answer to `list_services` does not fit an error: in place of the server's words
+    there is a validation error. A query that the server refuses for the same reason can be read.
 
     Upstream: v2/nacos/naming/model/naming_response.py:41 `count: int`
     """

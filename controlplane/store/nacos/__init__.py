@@ -1,4 +1,4 @@
-"""Definitions in Nacos, for several control planes."""
+"""Definitions in Nacos, which several control planes share."""
 
 from controlplane.store.nacos.shared_store import NacosStore
 

@@ -1,8 +1,8 @@
-"""Nacos's configuration service: items of one group, and which of the cluster's servers is asked.
+"""Nacos's configuration service: the items of one group, at whichever server of the cluster can be used.
 
-Items are read and written by gRPC, see `item_session.py`. Waiting for a change and listing are HTTP: a
-question that the server keeps open needs no connection to be looked after, and its end shows that the server
-is away.
+Items are read and written by gRPC, see `item_session.py`. Waiting for a change and listing are HTTP requests:
+a request that the server leaves unanswered until something changes needs no checks of a connection, and its
+end shows that the server is gone.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ AWAY = (502, 503, 504)
 
 
 class ConfigApi:
-    """The configuration items of `group`. Raises StoreUnavailable for everything that goes wrong."""
+    """The configuration items of `group`. Methods raise StoreUnavailable for every error."""
 
     def __init__(self, connection: NacosConnection, group: str) -> None:
         self._connection = connection
@@ -55,15 +55,20 @@ class ConfigApi:
         self._http: httpx.AsyncClient | None = None
 
     async def wait(self, item: str, md5: str) -> bool:
-        """Return when the MD5 of the item may not be `md5` (empty if absent), False if it is for a while."""
+        """Wait until the MD5 of the item may differ from `md5` ("" if it does not exist).
+
+        Returns False if nothing changed within some seconds.
+        """
         return await self._try(lambda dialect: dialect.wait(item, md5))
 
     async def names(self) -> set[str]:
-        """The ids of all items, out of the database. Some servers permit only administrators to ask that."""
+        """The ids of all items, as the database has them. Some servers permit only administrators
+        to list them.
+        """
         return await self._try(lambda dialect: dialect.names())
 
     async def names_if_told(self) -> set[str]:
-        """The ids of all items; none where Nacos does not permit listing them."""
+        """The ids of all items; empty where Nacos does not permit listing them."""
         try:
             return await self.names()
         except StoreUnavailable as error:
@@ -77,7 +82,7 @@ class ConfigApi:
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[ItemSession]:
-        """With the first server that can be reached. Raises NotSent where there is none."""
+        """A session with the first server that can be used. Raises NotSent where there is none."""
         async with contextlib.AsyncExitStack() as stack:
             with as_unavailable():
                 session = await self._first_session(stack)
@@ -101,7 +106,7 @@ class ConfigApi:
             await self._http.aclose()
 
     async def _try(self, ask: Callable[[Dialect], Awaitable[T]]) -> T:
-        """What the first dialect says that the servers have."""
+        """What `ask` returns for the first dialect that the servers speak. Raises StoreUnavailable."""
         with as_unavailable():
             for dialect in self._dialects:
                 try:
@@ -131,7 +136,9 @@ class ConfigApi:
         raise none_of(problems)
 
     async def _ask(self, address: str, call: Call) -> httpx.Response:
-        """An answer that is no refusal; after a refusal it logs in anew, once. Raises NacosError, httpx.HTTPError."""
+        """An answer that is no refusal; after a refusal it logs in anew, once. Raises NacosError,
+        httpx.HTTPError.
+        """
         answer = await self._request(address, call, refused=False)
         if http.is_denied(answer):
             answer = await self._request(address, call, refused=True)

@@ -1,7 +1,7 @@
-"""The two forms of Nacos's HTTP API, for what its gRPC protocol does not do for us.
+"""The two versions of Nacos's HTTP API, as far as the store uses it: waiting for a change, and listing items.
 
-Nacos 2 has the paths below /v1; Nacos 3 has them too, unless compatibility is switched off, and new ones
-below /v3, with no way to wait for a change (https://nacos.io/docs/latest/manual/user/open-api/).
+Nacos 2 has the paths below /v1. Nacos 3 has them too, unless compatibility is switched off, and new paths
+below /v3, none of which waits for a change (https://nacos.io/docs/latest/manual/user/open-api/).
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from controlplane.nacos.access import namespace_id
 from controlplane.nacos.errors import RequestFailed
 
 WAIT = 10.0
-"""Seconds that a server keeps a question for changes open; the least that Nacos allows."""
+"""Seconds for which a server leaves a request open until something changes; the least that Nacos allows."""
 
 POLL = 1.0
-"""Seconds between questions where a server cannot wait."""
+"""Seconds between two requests where a server cannot wait."""
 
 PAGE = 200
+"""Items that are listed by one request."""
 
 NOT_FOUND = 20004
-"""Nacos 3's code for an item that is not there."""
+"""Nacos 3's code for an item that does not exist."""
 
 GONE = (404, 405, 410, 501)
-"""Statuses of paths that a server does not have, or not any more."""
+"""Statuses of paths that a server does not have, or no longer."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request. `wait` is how many seconds more than usual the answer may take."""
+    """One request. `wait` is added to the usual time-out, in seconds."""
 
     method: str
     path: str
@@ -45,20 +46,23 @@ class Call:
 
 
 class NotServed(Exception):
-    """The server does not have this path."""
+    """The server does not have the path of this dialect."""
 
 
 Send = Callable[[Call], Awaitable[httpx.Response]]
 
 
 class Version1:
-    """The paths below /v1."""
+    """The paths below /v1. Methods raise NacosError, NotServed, and ValueError, TypeError or KeyError for an
+    answer that cannot be read.
+    """
 
     def __init__(self, send: Send, namespace: str, group: str) -> None:
         self._send = send
         self._namespace, self._group = namespace, group
 
     async def wait(self, item: str, md5: str) -> bool:
+        """Wait until the MD5 of the item may differ from `md5`, or WAIT is over: then False."""
         asked = [item, self._group, md5, *([self._namespace] if self._namespace else [])]
         call = Call(
             "POST",
@@ -70,6 +74,7 @@ class Version1:
         return bool(_expect(await self._send(call)).text.strip())
 
     async def names(self) -> set[str]:
+        """The ids of all items of the group."""
         place = {"group": self._group, "tenant": self._namespace}
 
         async def page(number: int) -> Any:
@@ -79,7 +84,7 @@ class Version1:
 
 
 class Version3:
-    """The paths below /v3."""
+    """The paths below /v3. Methods are those of Version1."""
 
     def __init__(self, send: Send, namespace: str, group: str) -> None:
         self._send = send
@@ -87,12 +92,15 @@ class Version3:
         self._place = {"groupName": group, "namespaceId": namespace_id(namespace)}
 
     async def wait(self, item: str, md5: str) -> bool:
+        """Whether the MD5 of the item differs from `md5` after POLL seconds."""
         await asyncio.sleep(POLL)
         call = Call("GET", "/v3/client/cs/config", {**self._place, "dataId": item})
         told = _json(await self._send(call))
         return (told["data"]["md5"] if told["code"] != NOT_FOUND else "") != md5
 
     async def names(self) -> set[str]:
+        """The ids of all items of the group; some servers permit only administrators to list them."""
+
         async def page(number: int) -> Any:
             call = Call("GET", "/v3/admin/cs/config/list", _listing(self._place, number))
             return _json(await self._send(call))["data"]
@@ -105,7 +113,7 @@ def _listing(place: Mapping[str, str], page: int) -> dict[str, Any]:
 
 
 async def _all(page: Callable[[int], Awaitable[Any]]) -> list[Any]:
-    """The items of every page. Some may be missing or twice while others write."""
+    """The items of all pages. While others write, some may be missing or be there twice."""
     found: list[Any] = []
     number = pages = 1
     while number <= pages:

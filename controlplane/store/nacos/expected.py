@@ -1,4 +1,4 @@
-"""Whether what Nacos has can be what it had: an empty group may be a store that was lost. Pure."""
+"""Whether the items in Nacos can be those of before: a group without an index may be a lost store. Pure."""
 
 from __future__ import annotations
 
@@ -12,28 +12,32 @@ REMEDY = f"restore the item {INDEX} from its history in Nacos, or run `laneway s
 
 
 def lost(names: Iterable[str], served: Served | None) -> str:
-    """Why there should be an index where there is none, or "". `names` are those of the items there."""
+    """Why a missing index means a lost store, or "" if the store may be new.
+
+    `names` are those of the items in the group, `served` is the snapshot of the store.
+    """
     if served is not None and served.revision:
-        was = f"revision {served.revision} was served" if served.stored else "a snapshot is there"
-        return f"there is no item {INDEX} any more, although {was} ({served.path}); {REMEDY}"
-    # Items of a first revision may be of an attempt that was killed, those of a second one are not.
+        was = f"revision {served.revision} was served" if served.stored else "there is a snapshot"
+        return f"the item {INDEX} is missing, although {was} ({served.path}); {REMEDY}"
+    # Items of revision 1 may be left from a killed attempt; those of revision 2 need an index of revision 1.
     numbers = [items.number_of(name.rpartition(":")[2]) for name in names if items.is_ours(name)]
     last = max(numbers, default=0)
     if last > 1:
-        return f"there is no item {INDEX}, although there are items of revision {last}; {REMEDY}"
+        return f"the item {INDEX} is missing, although there are items of revision {last}; {REMEDY}"
     return ""
 
 
 def contradiction(now: Stored, served: Served | None) -> str:
-    """Why the index, of which `now` was read, cannot be of those that were served, or "".
+    """Why the definitions `now` cannot be those of the snapshot `served`, or "".
 
-    An older one can: whoever restores Nacos from a backup restarts the control planes.
+    An older revision is no contradiction: after Nacos was restored from a backup, control planes are
+    restarted.
     """
     if served is None or served.stored is None or now.revision != served.revision:
         return ""
     if now.definitions == served.stored.definitions:
         return ""
     return (
-        f"the item {INDEX} has other definitions at revision {now.revision} than were served "
+        f"the item {INDEX} has other definitions at revision {now.revision} than the snapshot "
         f"({served.path}); {REMEDY}"
     )

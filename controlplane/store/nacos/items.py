@@ -1,10 +1,10 @@
-"""The items that definitions are in Nacos, as values and as text. Pure.
+"""Definitions as items of Nacos's configuration service: their values and their text. Pure.
 
-Each definition is an item of its own, as readable YAML, and so is each revision. An item is written once and
-never changed: its name ends in a hash of its content, and the content names the attempt that wrote it, so
-that no two attempts write the same item. What holds is what the one item INDEX names. It is replaced by
-compare and set when all that it names is there. Everything else is garbage: of attempts that did not prevail,
-or of earlier indexes.
+Each definition and each revision is an item of its own, as readable YAML. An item is written once and never
+changed: its name ends with a hash of its content, and its content has the name of the attempt that wrote it,
+so that no two attempts write the same item. The item INDEX names the items that are valid. It is replaced by
+compare and set after all items that it names were written. All other items are garbage, left by attempts that
+failed or named by earlier indexes.
 """
 
 from __future__ import annotations
@@ -35,21 +35,22 @@ REVISION = "revision"
 REVISIONS_KEPT = 200
 
 SIZE_LIMIT = 3_500_000
-"""Bytes of an item. Nacos takes 10 MB, a MySQL 5.7 behind it 4 MiB by default."""
+"""Most bytes of an item. Nacos accepts 10 MB, a MySQL 5.7 behind it 4 MiB by default."""
 
 HASH = 16
 _ID = re.compile(rf"[1-9][0-9]*-[0-9a-f]{{{HASH}}}")
 
 
 class Unreadable(ValueError):
-    """An item is not what Laneway wrote."""
+    """An item is not what Laneway wrote. The text says which and why."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """What holds after revision number `revision`: the id of each definition's item.
+    """The valid items after revision `revision`.
 
-    `revisions` are ids of the kept revisions' items, the oldest first.
+    `documents` has the id of the item of each definition, `revisions` the ids of the items of the revisions
+    that are kept, the oldest first. An id is the number of a revision and a hash: `12-0123456789abcdef`.
     """
 
     revision: int = 0
@@ -57,7 +58,7 @@ class Index:
     revisions: tuple[str, ...] = ()
 
     def items(self) -> set[str]:
-        """Names of all items that hold, the index's own too."""
+        """The names of all valid items, the index included."""
         named = {document_item(key, id) for key, id in self.documents.items()}
         return {INDEX, *named, *map(revision_item, self.revisions)}
 
@@ -73,13 +74,13 @@ def revision_item(id: str) -> str:
 
 
 def is_ours(item: str) -> bool:
-    """Whether Laneway gives such names to items; the index itself is none of these."""
+    """Whether Laneway gives such a name to the item of a definition or revision."""
     kind, _, rest = item.partition(":")
     return (kind in KINDS or kind == REVISION) and _ID.fullmatch(rest.rpartition(":")[2]) is not None
 
 
 def number_of(id: str) -> int:
-    """The revision in which the item was written."""
+    """The revision in which the item with this id was written."""
     return int(id.partition("-")[0])
 
 
@@ -90,7 +91,7 @@ def _text_of(key: Key) -> str:
 def _key(text: str) -> Key:
     kind, *names = text.split(":")
     if kind not in KINDS or len(names) != (2 if KINDS[kind].parent else 1) or not all(names):
-        raise Unreadable(f"{text[:200]!r} is not the name of a definition")
+        raise Unreadable(f"the index has {text[:200]!r}, which is not the name of a definition")
     return Key(kind, *names) if len(names) == 2 else Key(kind, "", names[0])
 
 
@@ -102,16 +103,16 @@ def check(item: str, text: str) -> None:
     """Raises Unreadable if `text` is not what was written under the name `item`."""
     id = item.rpartition(":")[2]
     if id != _id(number_of(id), text):
-        raise Unreadable(f"the item {item} was changed by someone else")
+        raise Unreadable(f"the item {item} was changed by another program than Laneway")
 
 
 def md5(text: str) -> str:
-    """What Nacos compares."""
+    """The MD5 of an item's content, by which Nacos compares."""
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def fits(text: str) -> bool:
-    """Whether a server takes an item of this content."""
+    """Whether an item of this content is at most SIZE_LIMIT bytes."""
     return len(text.encode()) <= SIZE_LIMIT
 
 
@@ -119,9 +120,11 @@ def fits(text: str) -> bool:
 
 
 def encode_index(index: Index) -> str:
-    """The index as JSON text, one name a line, ASCII only: equal bytes in every encoding of a server."""
+    """The index as JSON text with one name in each line. It is ASCII: equal bytes in every encoding
+    of a server.
+    """
     value = {
-        "about": "Written by Laneway, as every item of this group: change definitions there, not here.",
+        "about": "Written by Laneway, as all items of this group. Change definitions with Laneway, not here.",
         "format": FORMAT,
         "revision": index.revision,
         "definitions": {_text_of(key): index.documents[key] for key in sorted(index.documents)},
@@ -131,30 +134,34 @@ def encode_index(index: Index) -> str:
 
 
 def _check_of(value: Mapping[str, Any]) -> str:
-    """A hash of an index: half of one that was edited by hand would else be taken for the whole."""
+    """A hash of an index, which shows that it was edited by hand."""
     text = json.dumps([value["revision"], value["definitions"], value["revisions"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:HASH]
 
 
 def decode_index(text: str) -> Index:
-    """The reverse of `encode_index`. Raises Unreadable."""
+    """The index of a text of `encode_index`. Raises Unreadable."""
     try:
         value = json.loads(text)
         if value["format"] != FORMAT:
-            raise Unreadable(f"was written by another version of Laneway (format {value['format']!r})")
+            raise Unreadable(
+                f"the index was written by another version of Laneway (format {value['format']!r})"
+            )
         if value.get("check", _check_of(value)) != _check_of(value):  # earlier versions wrote none
-            raise Unreadable(f"the index of revision {value['revision']} was changed by someone else")
+            raise Unreadable(
+                f"the index of revision {value['revision']} was changed by another program than Laneway"
+            )
         revision, revisions = value["revision"], tuple(value["revisions"])
         documents = {_key(name): id for name, id in value["definitions"].items()}
         ids = [*documents.values(), *revisions]
         if type(revision) is not int or not all(isinstance(id, str) and _ID.fullmatch(id) for id in ids):
-            raise Unreadable("names an item in no known form")
+            raise Unreadable("the index has an id that is not valid")
         if not revisions or number_of(revisions[-1]) != revision:
-            raise Unreadable(f"has no item of its own revision {revision}")
+            raise Unreadable(f"the index of revision {revision} does not name the item of that revision")
     except Unreadable:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise Unreadable(f"cannot be read: {type(error).__name__} {error}") from error
+        raise Unreadable(f"the index cannot be read: {type(error).__name__} {error}") from error
     return Index(revision, documents, revisions)
 
 
@@ -162,27 +169,27 @@ def decode_index(text: str) -> Index:
 
 
 def encode_document(definitions: Definitions, document: AnyKind, revision: int, attempt: str) -> str:
-    """A definition as YAML, as an export has it."""
+    """The item of a definition: YAML as in an export, after a comment with the revision and the attempt."""
     return (
-        f"# Laneway, revision {revision} ({attempt}). To be read here, not changed.\n"
+        f"# Written by Laneway, revision {revision} ({attempt}). Change it with Laneway, not here.\n"
         f"{document_text(definitions, document)}"
     )
 
 
 def decode_document(key: Key, text: str) -> Parsed:
-    """The reverse of `encode_document`. Raises Unreadable."""
+    """The definition of a text of `encode_document`, which must have this key. Raises Unreadable."""
     try:
         (value,) = load_yaml(text.encode())
         parsed = parse_document(value)
     except (ValueError, DefinitionError) as error:
-        raise Unreadable(f"{key} cannot be read: {error}") from error
+        raise Unreadable(f"the item of {key} cannot be read: {error}") from error
     if key_of(parsed.document) != key:
-        raise Unreadable(f"{key} holds {key_of(parsed.document)}")
+        raise Unreadable(f"the item of {key} has {key_of(parsed.document)}")
     return parsed
 
 
 def parsed(definitions: Definitions, key: Key) -> Parsed:
-    """What decoding the item of a definition gives."""
+    """What `decode_document` returns for the item of a definition."""
     document = definitions.get(key)
     assert document is not None, "an index names what is there"
     slots = definitions.status_of(document).get("slots")
@@ -193,9 +200,9 @@ def parsed(definitions: Definitions, key: Key) -> Parsed:
 
 
 def encode_revision(revision: Revision, attempt: str) -> str:
-    """A revision as YAML: what people want to know first, then what undoing needs, compressed.
+    """The item of a revision: YAML with what people want to know, then what undoing needs, compressed.
 
-    That part is left out where it is too large for an item.
+    The second part is left out where it is too large for an item.
     """
     value: dict[str, Any] = {
         "revision": revision.number,
@@ -212,7 +219,10 @@ def encode_revision(revision: Revision, attempt: str) -> str:
 
 
 def decode_revision(text: str) -> Revision:
-    """The reverse of `encode_revision`; without `changes` where they were left out. Raises Unreadable."""
+    """The revision of a text of `encode_revision`, without `changes` where they were left out.
+
+    Raises Unreadable.
+    """
     try:
         (value,) = load_yaml(text.encode())
         packed = value.get("changes", "")
@@ -221,14 +231,15 @@ def decode_revision(text: str) -> Revision:
             value["revision"], value["at"], value["author"], value["note"], changes, value["diff"]
         )
     except (ValueError, TypeError, KeyError, AttributeError, zlib.error, DefinitionError) as error:
-        raise Unreadable(f"a revision cannot be read: {error}") from error
+        raise Unreadable(f"the item of a revision cannot be read: {error}") from error
 
 
 WHAT_LIMIT = 100
+"""Most documents that a revision's item names as changed."""
 
 
 class _Block(str):
-    """Text that stands in YAML line by line."""
+    """Text that YAML shows line by line."""
 
 
 class _Dumper(DUMPER):  # type: ignore[misc,valid-type]
@@ -249,9 +260,9 @@ def _dump(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What has to be written for a change: `items` by name, and then `text`, the index.
+    """What has to be written for a change: first `items`, by name, and then `text`, the index.
 
-    Once it holds, the items in `garbage` are not needed any more.
+    Once the index is replaced, the items named in `garbage` are not needed any more.
     """
 
     index: Index
@@ -261,14 +272,14 @@ class Attempt:
 
     @property
     def id(self) -> str:
-        """Stands in the index of this attempt, and in those that are built on it."""
+        """The id of its last revision, which the index of this attempt and later indexes have."""
         return self.index.revisions[-1]
 
 
 def attempt(base: Index, definitions: Definitions, revisions: Sequence[Revision], name: str) -> Attempt:
-    """The attempt to go from `base` to `definitions` by `revisions`. `name` is used only once.
+    """The attempt to get from the index `base` to `definitions` by `revisions`. No two have the same `name`.
 
-    Raises DefinitionError 413 where something is larger than Nacos takes.
+    Raises DefinitionError 413 where an item would be larger than SIZE_LIMIT.
     """
     number = revisions[-1].number
     documents = dict(base.documents)
@@ -294,7 +305,9 @@ def attempt(base: Index, definitions: Definitions, revisions: Sequence[Revision]
 
 
 def contains(text: str, attempt: Attempt) -> bool | None:
-    """Whether the index `text` is built on that of `attempt`; None where it cannot be told, or not yet."""
+    """Whether the index `text` is that of `attempt` or a later one built on it; None if that is not
+    known yet.
+    """
     try:
         index = decode_index(text)
     except Unreadable:
@@ -307,5 +320,5 @@ def contains(text: str, attempt: Attempt) -> bool | None:
 
 
 def _too_large(what: str, remedy: str) -> DefinitionError:
-    message = f"is larger than Nacos takes ({SIZE_LIMIT} bytes)"
+    message = f"is larger than an item in Nacos may be ({SIZE_LIMIT} bytes)"
     return DefinitionError(413, f"{what} {message}", [Problem("", message, None, remedy, what)])

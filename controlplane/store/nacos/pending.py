@@ -1,4 +1,4 @@
-"""Changes that wait to be written, and what they make of the definitions."""
+"""Changes that wait to be written, and their effect on the definitions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger("laneway.store.nacos")
 
 @dataclass
 class Pending:
-    """A change that someone waits for."""
+    """A change whose caller waits for `result`."""
 
     transform: Transform
     author: str
@@ -25,6 +25,7 @@ class Pending:
     result: asyncio.Future[Stored] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def settle(self, outcome: Stored | Exception) -> None:
+        """Give the caller the new state or the exception."""
         if self.result.done():
             return
         if isinstance(outcome, Exception):
@@ -37,8 +38,10 @@ class Pending:
 def run(
     batch: Iterable[Pending], stored: Stored, clock: Callable[[], float]
 ) -> tuple[Stored, list[Revision], list[Stored | Exception]]:
-    """What the changes of `batch` make of `stored`, one after another: the last state, the revisions on the
-    way to it, and for each change the state after it, or what it raised.
+    """Apply the changes of `batch` to `stored`, one after another. `clock` gives seconds since the epoch.
+
+    Returns the last state, the revisions that lead to it, and for each change the state after it or the
+    exception that it raised.
     """
     revisions: list[Revision] = []
     outcomes: list[Stored | Exception] = []
@@ -60,8 +63,8 @@ def run(
 
 
 def fail(batch: Iterable[Pending], error: Exception) -> None:
-    """Tell everybody that waits for `batch` why it came to nothing."""
+    """Raise `error` for the callers of all changes of `batch`."""
     if not isinstance(error, StoreUnavailable | DefinitionError):
-        log.error("a change failed", exc_info=error)
+        log.error("a change of definitions failed unexpectedly", exc_info=error)
     for pending in batch:
         pending.settle(error)

@@ -1,4 +1,4 @@
-"""Looking after definitions in Nacos from the command line."""
+"""Checks and recovers definitions in Nacos, for `laneway store`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from controlplane.store.recovery import NotRecovered
 
 
 def look(connection: NacosConnection, served: Served | None) -> tuple[Stored | None, str]:
-    """What a control plane would find (None where there is nothing yet), or what is wrong with it."""
+    """What a control plane would find, given the snapshot `served`: the definitions, and what is wrong or "".
+
+    The definitions are None where there are none yet, or where they cannot be used.
+    """
 
     async def opened() -> tuple[Stored | None, str]:
         store = NacosStore(connection)
@@ -27,7 +30,10 @@ def look(connection: NacosConnection, served: Served | None) -> tuple[Stored | N
 
 
 def recover(connection: NacosConnection, stored: Stored, least: int, note: str) -> int:
-    """Make `stored` what holds where there is no index; returns its revision. Raises NotRecovered."""
+    """Store the definitions `stored` where there is no index; returns their revision.
+
+    It is greater than `least`; `note` is kept with it. Raises NotRecovered.
+    """
 
     async def made() -> int:
         store = NacosStore(connection)

@@ -1,9 +1,10 @@
 """Definitions in Nacos's configuration service, shared by several control planes.
 
-Readers follow one item, the index (`items.py`). A change reads it, runs on what it names, writes new items,
-and then replaces the index by compare and set: it holds for everybody at that moment, or not at all. Whether
-it does is read back, since an answer may be lost and Nacos 2.1 says yes to a comparison that failed. Changes
-that are asked for while another is under way are written together, each as a revision of its own.
+Readers follow one item, the index (`items.py`). A change reads it, runs on the definitions that it names,
+writes new items, and then replaces the index by compare and set: at that moment the change is valid for
+everybody, or it never is. Whether it is valid is read back, since an answer may be lost, and Nacos 2.1
+answers yes to a comparison that failed. Changes that arrive while another is under way are written together,
+each as a revision of its own.
 """
 
 from __future__ import annotations
@@ -36,47 +37,22 @@ from controlplane.store.nacos.api import ConfigApi
 from controlplane.store.nacos.expected import contradiction, lost
 from controlplane.store.nacos.item_session import ItemSession
 from controlplane.store.nacos.items import INDEX, Attempt, Index, Unreadable
+from controlplane.store.nacos.limits import ABSENT, BATCH, COMPANY, GROUP, LAG, PATIENCE, RETRY, SWEEP, TURN
 from controlplane.store.nacos.pending import Pending, fail, run
 from controlplane.store.nacos.unavailable import NotSent
 from controlplane.store.nacos.waiting import Lagging, at_once, tries
 
 log = structlog.get_logger("laneway.store.nacos")
 
-GROUP = "LANEWAY"
-ABSENT = "0" * 32
-"""The MD5 of nothing: compared with it, an index is only written where there is none."""
-
-BATCH = 64
-"""Changes that are written together."""
-
-SWEEP = 100
-"""Own writes of the index between searches for items that attempts left behind which were killed."""
-
-LAG = 10.0
-"""Seconds that a server's cache may be behind its database, or behind another server."""
-
-PATIENCE = 30.0
-"""Seconds in which a change has to prevail over others."""
-
-RETRY = 1.0
-"""Seconds between attempts to hear Nacos again."""
-
-TURN = 0.3
-"""Seconds at most that a writer leaves to others after a change: they see it only when the server's cache
-does, and would otherwise always come too late."""
-
-COMPANY = 3.0
-"""Seconds for which others count as writing after a change of theirs was read."""
-
 
 class NacosStore(BaseStore):
     """A DefinitionStore in the group `group` of the namespace that `connection` names, in Nacos 2.1 or newer.
 
-    `current` is what was read last, also while Nacos is away; changes by other control planes come by
-    themselves.
+    `current` is what was read last, also while Nacos cannot be reached. Changes by other control planes are
+    read without being asked for.
 
-    `open` does not wait for a Nacos that cannot be reached: it raises StoreUnavailable, and may be called
-    again until it does not. It writes nothing; where there is no index, the store is empty.
+    `open` does not wait for a Nacos that cannot be reached: it raises StoreUnavailable and may be called
+    again. It writes nothing; without an index, the store is empty. `clock` gives seconds since the epoch.
     """
 
     def __init__(
@@ -104,25 +80,33 @@ class NacosStore(BaseStore):
             self._watcher = asyncio.create_task(self._watch(), name="definitions in Nacos")
 
     async def _check(self, served: Served | None) -> None:
-        """Raises StoreUnavailable where what was read cannot be what there was."""
+        """Raises StoreDamaged where the items that were read cannot be those of before, StoreUnavailable
+        where Nacos does not serve them yet.
+        """
         if self._text is None:
             names = await self._api.names_if_told()
             if INDEX in names:
-                raise StoreUnavailable("Nacos does not show the definitions yet that its database has")
+                raise StoreUnavailable(
+                    "Nacos does not serve the definitions yet that its database has; trying again"
+                )
             wrong = lost(names, served)
+            if not wrong and (missing := await self._api.missing_namespace()):
+                log.warning("definitions are read from an empty namespace", reason=missing)
         else:
             wrong = contradiction(self._current, served)
         if wrong:
             raise StoreDamaged(f"definitions in Nacos: {wrong}")
         if served is not None and (known := served.revision) > (found := self._current.revision):
-            log.warning("the definitions in Nacos are older than those served", revision=found, served=known)
+            log.warning("definitions in Nacos are older than the snapshot", revision=found, snapshot=known)
 
     async def restore(self, stored: Stored, note: str) -> Stored:
-        """Make `stored` what holds where there is no index, as the revision after its own."""
+        """Store `stored` where there is no index, as the revision after its own. Raises StoreUnavailable."""
         async with self._lock, self._api.session() as session:
             await self._refresh(session)
         if self._text is not None:
-            raise StoreUnavailable(f"revision {self._current.revision} is in Nacos: use `laneway apply`")
+            raise StoreUnavailable(
+                f"Nacos has definitions (revision {self._current.revision}): change them with `laneway apply`"
+            )
         self._index, self._current = Index(stored.revision), Stored(Definitions(), stored.revision)
         return await self.change(lambda _: stored.definitions, note=note)
 
@@ -160,12 +144,13 @@ class NacosStore(BaseStore):
             id = next((id for id in self._index.revisions if items.number_of(id) == number), None)
             revision = None if id is None else await self._read_revision(session, id)
         if revision is not None and not revision.changes:
-            wrong = Problem("revision", "was too large to be kept whole", number, "change it back by hand")
-            raise DefinitionError(409, f"Revision {number} cannot be undone: it {wrong.message}", [wrong])
+            message = "was too large to be kept with what undoing needs"
+            wrong = Problem("revision", message, number, "undo it by hand, with `laneway apply`")
+            raise DefinitionError(409, f"Revision {number} cannot be undone: it {message}", [wrong])
         return revision
 
     async def _read_revision(self, session: ItemSession, id: str) -> Revision | None:
-        """None if it is not kept any more."""
+        """The revision with this id; None if it is not kept any more. Raises StoreUnavailable."""
         name = items.revision_item(id)
         text = None
         async for last in tries(LAG):
@@ -173,7 +158,7 @@ class NacosStore(BaseStore):
             if text is not None or id not in self._index.revisions:
                 break
             if last:
-                raise StoreUnavailable(f"the item {name} is missing")
+                raise StoreUnavailable(f"the item {name} is missing in Nacos; restore it from its history")
         if text is None:
             return None
         try:
@@ -191,18 +176,20 @@ class NacosStore(BaseStore):
                 if await self._api.wait(INDEX, self._seen()):
                     async with self._lock, self._api.session() as session:
                         if not await self._refresh(session):
-                            await asyncio.sleep(RETRY / 10)  # servers of a cluster that disagree for a moment
+                            await asyncio.sleep(RETRY / 10)  # the servers of a cluster disagree for a moment
                 self._say("")
                 continue
             except StoreUnavailable as error:
                 self._say(str(error))
             except Exception as error:
-                log.exception("following the definitions failed; trying again")
+                log.exception("reading definitions from Nacos failed unexpectedly; trying again")
                 self._say(f"{type(error).__name__}: {error}")
             await asyncio.sleep(RETRY)
 
     def _seen(self) -> str:
-        """The MD5 of the known index; after a problem that of none, so that Nacos answers at once."""
+        """The MD5 of the known index; after a problem one that no index has, so that Nacos answers
+        at once.
+        """
         if self.problem:
             return ABSENT
         return items.md5(self._text) if self._text is not None else ""
@@ -212,16 +199,16 @@ class NacosStore(BaseStore):
             self.problem = problem
             if problem:
                 log.warning(
-                    "definitions cannot be read from Nacos; the last known ones are served", why=problem
+                    "definitions cannot be read from Nacos; the last known ones are served", reason=problem
                 )
             else:
-                log.info("definitions are read from Nacos again", revision=self._current.revision)
+                log.info("definitions can be read from Nacos again", revision=self._current.revision)
 
     async def _refresh(self, session: ItemSession) -> bool:
-        """Take what Nacos has now; whether that was news. To be called with the lock.
+        """Read the index and make it current; returns whether it had changed. Call it with the lock.
 
-        An index older than the known one, or with items that are not there, is that of a server which lags
-        behind: it is asked again for a while. Raises StoreUnavailable.
+        An index older than the known one, or one that names items which are missing, is that of a server that
+        lags behind: it is read again for a while. Raises StoreUnavailable.
         """
         async for last in tries(LAG):
             text = await session.get(INDEX)
@@ -236,16 +223,16 @@ class NacosStore(BaseStore):
         raise AssertionError
 
     async def _take(self, session: ItemSession, text: str | None) -> None:
-        """Make the index `text`, and all that it names, current. Raises Lagging, StoreUnavailable."""
+        """Make the index `text`, and the items that it names, current. Raises Lagging, StoreUnavailable."""
         known = self._index.revision
         if text is None:
-            raise Lagging(f"the item {INDEX} is gone; restore it from its history in Nacos")
+            raise Lagging(f"the item {INDEX} is missing in Nacos; restore it from its history")
         try:
             index = items.decode_index(text)
             if index.revision < known:
                 raise Lagging(
-                    f"Nacos has revision {index.revision}, but {known} was read before; if it was restored "
-                    "from a backup, restart the control planes"
+                    f"Nacos has revision {index.revision}, but revision {known} was read before; if it was "
+                    "restored from a backup, restart the control planes"
                 )
             found = await self._load(session, index)
             definitions = Definitions().change(found.values())
@@ -257,13 +244,13 @@ class NacosStore(BaseStore):
         self._others_wrote = asyncio.get_running_loop().time()
 
     async def _load(self, session: ItemSession, index: Index) -> dict[str, Parsed]:
-        """All definitions that the index names, by item."""
+        """The definitions that the index names, by the name of the item. Raises Lagging, Unreadable."""
         names = {items.document_item(key, id): key for key, id in index.documents.items()}
 
         async def load(name: str) -> tuple[str, Parsed]:
             text = await session.get(name)
             if text is None:
-                raise Lagging(f"the item {name} is missing")
+                raise Lagging(f"the item {name} is missing in Nacos; restore it from its history")
             items.check(name, text)
             parsed = items.decode_document(names[name], text)
             known = self._current.definitions.get(names[name])
@@ -287,7 +274,7 @@ class NacosStore(BaseStore):
             async with self._lock:
                 try:
                     await self._commit(batch)
-                except DefinitionError:  # too large: which of them?
+                except DefinitionError:  # one of them is too large: write them one by one
                     for pending in batch:
                         await self._commit_one(pending)
                 except Exception as error:
@@ -302,7 +289,9 @@ class NacosStore(BaseStore):
             fail([pending], error)
 
     async def _commit(self, batch: list[Pending]) -> None:
-        """Bring about all changes of `batch` that are not refused. To be called with the lock."""
+        """Store all changes of `batch` that are not refused. Call it with the lock. Raises
+        StoreUnavailable.
+        """
         listed = await self._listed()
         async with self._api.session() as session:
             async for last in tries(PATIENCE):
@@ -313,12 +302,14 @@ class NacosStore(BaseStore):
                         pending.settle(outcome)
                     return
                 if last:
-                    raise StoreUnavailable("others change the definitions all the time; try again")
+                    raise StoreUnavailable(
+                        f"other control planes changed the definitions for {PATIENCE:g} s; try again"
+                    )
 
     async def _prevails(
         self, session: ItemSession, stored: Stored, revisions: list[Revision], listed: set[str]
     ) -> bool:
-        """Try to make `stored` what holds; False if another change came first. Raises StoreUnavailable."""
+        """Try to store `stored`; False if another change was first. Raises StoreUnavailable."""
         attempt = items.attempt(self._index, stored.definitions, revisions, secrets.token_hex(4))
         try:
             await at_once(session.publish(name, text, "yaml") for name, text in attempt.items.items())
@@ -340,17 +331,19 @@ class NacosStore(BaseStore):
         return True
 
     async def _replace(self, session: ItemSession, attempt: Attempt) -> bool:
-        """Compare and set the index, and find out whether that held. Raises StoreUnavailable."""
+        """Compare and set the index; returns whether it was replaced. Raises StoreUnavailable,
+        OutcomeUnknown.
+        """
         old = self._text
         refused = ""
         try:
             cas = ABSENT if old is None else items.md5(old)
             if not await session.publish(INDEX, attempt.text, "json", cas):
-                refused = "Nacos refuses to replace the index"
+                refused = "Nacos does not accept the new index"
         except NotSent:
             raise
         except StoreUnavailable as error:
-            refused = str(error)  # and yet it may have been done
+            refused = str(error)  # it may have been written all the same
         async for last in tries(LAG):
             text = await self._look(session, old)
             if text == attempt.text:
@@ -359,23 +352,23 @@ class NacosStore(BaseStore):
                 return found
             if last:
                 break
-        raise OutcomeUnknown(refused or "Nacos does not show the change")
+        raise OutcomeUnknown(refused or f"Nacos does not show the new index after {LAG:g} s")
 
     async def _look(self, session: ItemSession, known: str | None) -> str | None:
-        """The index as it is now; `known` where it cannot be read."""
+        """The index as Nacos has it; `known` where it cannot be read."""
         try:
             return await session.get(INDEX)
         except StoreUnavailable:
-            with contextlib.suppress(StoreUnavailable):  # the server may be back, or another one be there
+            with contextlib.suppress(StoreUnavailable):  # the server may be back, or another one can be used
                 async with self._api.session() as other:
                     return await other.get(INDEX)
         return known
 
     async def _listed(self) -> set[str]:
-        """From time to time the names of all items, else none.
+        """The names of all items, once in SWEEP calls; else none.
 
-        Those that are not in the index which this store writes after that belong to attempts which began
-        before it: these cannot prevail any more. So they are garbage.
+        Items that are listed here and are not named by the index that this store writes next belong to
+        attempts that began earlier. Those cannot succeed any more, so the items are garbage.
         """
         if self._until_sweep > 0:
             self._until_sweep -= 1
@@ -384,7 +377,7 @@ class NacosStore(BaseStore):
         return {name for name in await self._api.names_if_told() if items.is_ours(name)}
 
     def _clean(self, names: Iterable[str]) -> None:
-        """Delete items behind the caller's back; what is left over, a later search finds."""
+        """Delete items in the background; what cannot be deleted, a later search finds."""
 
         doomed = list(names)
 

@@ -1,4 +1,4 @@
-"""Repeating and doing side by side, within bounds."""
+"""Repeated attempts, and requests side by side, both with bounds."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import TypeVar
 T = TypeVar("T")
 
 AT_ONCE = 8
-"""Requests in flight."""
+"""Most requests in flight."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
+"""Seconds between attempts."""
 
 
 class Lagging(Exception):
-    """A server has not caught up with what is known already."""
+    """A server does not have yet what is already known."""
 
 
 async def tries(seconds: float) -> AsyncIterator[bool]:
-    """A turn at once, and more with growing pauses between them; True for the last, after `seconds`."""
+    """Yields once for each attempt, with growing pauses: False, and True for the last one after `seconds`."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     pause = FIRST_PAUSE
@@ -32,7 +33,9 @@ async def tries(seconds: float) -> AsyncIterator[bool]:
 
 
 async def at_once(work: Iterable[Awaitable[T]]) -> list[T]:
-    """The results of all `work`, in order, AT_ONCE at a time. When one fails, no further one is begun."""
+    """The results of all `work`, in order, AT_ONCE at a time. After an exception, which is raised,
+    none is begun.
+    """
     waiting = iter(enumerate(work))
     results: dict[int, T] = {}
 
