@@ -183,11 +183,11 @@ class Catalog:
     # Reports of sources.
 
     def _reported(self, sink: SourceSink, service_id: str, raw: RawService | None) -> set[str]:
-        """A registry has said what it has of a service. Returns the ids of the services that follow."""
+        """Take what a registry reports of a service. Returns the ids of the services that follow from it."""
         found: dict[str, RawService | None] = {service_id: raw}
         (self._registered.discard if raw is None else self._registered.add)(service_id)
         second = grpc_service_id(service_id)
-        if second not in self._registered:  # a registry may have a service of that very name
+        if second not in self._registered:  # a registry may have a service of the same name
             keys = self._conventions.grpc_port_keys
             found[second] = grpc_service(raw, keys) if raw is not None else None
         for id_, one in found.items():

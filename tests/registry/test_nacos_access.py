@@ -4,6 +4,7 @@ test's own.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -14,6 +15,7 @@ import pytest
 
 from controlplane.nacos.errors import NacosError
 from controlplane.registry.nacos.sdk import NamingClient
+from controlplane.registry.types import SourceState
 from tests.certificates import certificate
 from tests.fake_nacos import FakeNacos
 from tests.nacos_relay import NacosRelay
@@ -85,3 +87,21 @@ async def test_tls_that_does_not_work_says_why(tmp_path: Path) -> None:
     async with FakeNacos() as nacos, NacosRelay(nacos.address, elsewhere) as relay:
         other_host = await said(address=relay.address, state=tmp_path, tls=True, ca_file=elsewhere)
         assert "IP address mismatch, certificate is not valid for '127.0.0.1'" in other_host
+
+
+async def test_a_namespace_that_does_not_exist_is_shown(tmp_path: Path) -> None:
+    async with FakeNacos() as nacos:
+        nacos.namespaces = ["", "prod-7f3a"]
+        at = config(nacos.address, tmp_path, namespace="prod")
+        async with watching(at) as watch:
+            await watch.catalog.wait_synced()
+            (status,) = watch.catalog.status()
+            assert status.state is SourceState.INCOMPLETE
+            assert status.error.startswith(
+                "the namespace prod does not exist; the server has the namespaces prod-7f3a, public; "
+            )
+            nacos.services |= SERVICES  # as when the server only did not tell of the namespace
+            await watch.until(lambda: bool(watch.service("sc-A")))
+            async with asyncio.timeout(20):
+                while watch.catalog.status()[0].error:  # noqa: ASYNC110 - no event tells of the status
+                    await asyncio.sleep(0.01)
