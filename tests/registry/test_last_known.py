@@ -88,7 +88,7 @@ async def test_a_source_that_comes_up_later_has_time_to_be_complete() -> None:
     sink.synced()
     sink.synced()
     assert not made.synced()
-    assert "time to register" in made.status()[0].error
+    assert "have registered again" in made.status()[0].error
     sink.unreachable("again")
     assert made.status()[0].error == "again"
     sink.reconnected()

@@ -168,14 +168,14 @@ KINDS: dict[str, tuple[Damage, str]] = {
         edits("ALTER TABLE documents RENAME body TO text"),
         "was changed by another program than Laneway",
     ),
-    "no-rows": (edits("DELETE FROM documents", "DELETE FROM slots"), "was changed by something else"),
+    "no-rows": (edits("DELETE FROM documents", "DELETE FROM slots"), "was changed by another program"),
     "nothing": (
         edits("DELETE FROM documents", "DELETE FROM slots", "DELETE FROM revisions"),
         "is at revision 0, although revision 2 was served",
     ),
     "no-revisions": (edits("DELETE FROM revisions"), "none of the revisions that made them"),
     "older-copy": (older_copy, "is at revision 1, although revision 2 was served"),
-    "another-store": (recovered_elsewhere, "was changed by something else"),
+    "another-store": (recovered_elsewhere, "was changed by another program"),
     "no-json": (replaced("}", "", "kind = 'Route'"), "Route/a, which cannot be read"),
     "no-utf8": (
         edits("UPDATE documents SET body = CAST(x'7bff7d' AS TEXT) WHERE kind = 'Route'"),

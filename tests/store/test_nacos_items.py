@@ -147,7 +147,7 @@ def test_an_item_can_be_read_by_people() -> None:
     assert {name.rpartition(":")[0] for name in attempt.items} == {"Lane:g:one", "revision"}
     document = next(text for name, text in attempt.items.items() if name.startswith("Lane"))
     assert document.splitlines()[:5] == [
-        "# Laneway, revision 1 (a1b2c3d4). To be read here, not changed.",
+        "# Written by Laneway, revision 1 (a1b2c3d4). Change it with Laneway, not here.",
         "kind: Lane",
         "group: g",
         "name: one",
