@@ -110,8 +110,8 @@ class Source(Answer):
     state: Annotated[
         SourceState,
         Field(
-            description="waiting: not everything was heard yet; complete; incomplete: heard, but some of it "
-            "cannot be used; stale: cannot be heard, what it said last is served"
+            description="waiting: not all services were read yet; complete; incomplete: some services "
+            "cannot be used; stale: the registry cannot be reached, its last report is served"
         ),
     ]
     problem: str | None

@@ -56,7 +56,7 @@ services:
         ("services:\n- {name: ''}\n", 2, "services[0].name", "empty"),
         ("services:\n- {name: a, protocol: http3}\n", 2, "services[0].protocol", "http1 or http2"),
         ("services: {}\n", 1, "services", "list"),
-        ("other: 1\n", 1, "other", "unknown"),
+        ("other: 1\n", 1, "other", "not a known field"),
         ("services: [\n", 2, "", "not YAML"),
         (
             "services: [{name: a, instances: [{address: x}]}]",
@@ -70,7 +70,7 @@ services:
         (ONE.replace("%d", "80, weight: heavy"), 1, "services[0].instances[0].weight", "number"),
         (ONE.replace("%d", "80, health: good"), 1, "services[0].instances[0].health", "healthy or unhealthy"),
         (ONE.replace("%d", "80, metadata: {a: [1]}"), 1, "services[0].instances[0].metadata.a", "text"),
-        ("a: &a [1]\nb: &b [*a, *a]\n" * 1, 1, "a", "unknown"),
+        ("a: &a [1]\nb: &b [*a, *a]\n" * 1, 1, "a", "not a known field"),
         ("services: " + "[" * 100 + "]" * 100, 1, "services" + "[0]" * 31, "deep"),
         ("services: &s [*s]", 1, "", "contains itself"),
     ],
