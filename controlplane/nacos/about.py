@@ -1,6 +1,6 @@
-"""What a Nacos server tells of itself, by HTTP only: version, clock, namespaces, services of other groups.
+"""Facts that Nacos servers tell by HTTP only: version, clock, namespaces, services of other groups.
 
-For information and for hints: what no server tells is left out, and nothing else depends on it.
+They are for information and hints. Not every server tells them, so nothing else depends on them.
 """
 
 from __future__ import annotations
@@ -51,13 +51,15 @@ async def clock(connection: NacosConnection, address: str) -> float:
 
 
 async def groups(connection: NacosConnection, address: str) -> Counter[str]:
-    """How many services each group of the namespace has, of the first 1,000. Empty if that is not told."""
+    """How many services each group of the namespace has, of the first 1,000. Empty if the server
+    does not tell.
+    """
     query = {"namespaceId": connection.tenant, "pageNo": "1", "pageSize": "1000", "withInstances": "false"}
     return await _first(connection, address, _SERVICES, _groups_in, query) or Counter[str]()
 
 
 async def namespaces(connection: NacosConnection) -> list[str]:
-    """The ids of the namespaces that exist on the servers, sorted; empty where that is not told."""
+    """The ids of the namespaces that exist on the servers, sorted; empty if no server tells."""
     for address in connection.server_addresses:
         if found := await _first(connection, address, _NAMESPACES, _namespaces_in):
             return found
@@ -65,7 +67,7 @@ async def namespaces(connection: NacosConnection) -> list[str]:
 
 
 async def missing_namespace(connection: NacosConnection) -> UnknownNamespace | None:
-    """The error for a namespace that the servers say does not exist; None if it exists, or they do not say.
+    """The error for a namespace that does not exist on the servers; None if it exists, or no server tells.
 
     Most servers serve such a namespace as an empty one.
     """

@@ -254,7 +254,7 @@ class Catalog:
             for callback in tuple(self._callbacks):
                 try:
                     callback(ids)
-                except Exception:  # one subscriber's mistake must not stop the others, nor a source
+                except Exception:  # an error in one subscriber must stop neither the others nor a source
                     log.exception("a subscriber of the catalog failed; the others were told")
 
     def _decide(self, service_id: str, entry: _Entry, now: float) -> Service | None:
@@ -325,7 +325,7 @@ class SourceSink:
         if not self._was_down:
             self._set_synced()
         elif not self.is_synced and self._settling is None:
-            # Its clients come back one by one: until then proxies better keep what they have.
+            # Its clients register again one by one: until then proxies should keep what they have.
             wait = self.times.start_wait
             self._settling = asyncio.get_running_loop().call_later(wait, self._set_synced)
             log.info(

@@ -33,6 +33,7 @@ class Value:
         self.path = path
 
     def error(self, message: str) -> FieldError:
+        """An error at this value; `message` continues a sentence that begins with the field."""
         return FieldError(self.path, self._node.line, message)
 
     def mapping(self, known: Sequence[str] | None = None, required: Sequence[str] = ()) -> dict[str, Value]:

@@ -156,7 +156,7 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
-@functools.lru_cache(maxsize=65536)  # registries repeat themselves, and parsing is slow
+@functools.lru_cache(maxsize=65536)  # the same addresses are read again and again, and parsing is slow
 def read_address(text: str) -> str:
     """`text` as an IP address in its canonical form. Raises MetadataError if it is none, or not of
     one host.

@@ -33,6 +33,7 @@ class UnknownService(ServiceNameError):
 
     @cached_property
     def nearest(self) -> str | None:
+        """The id of the service with the most similar name, or None."""
         return self._nearest(self.name)
 
     def __str__(self) -> str:
@@ -70,10 +71,12 @@ class ServiceNames:
         return len(self._ids)
 
     def add(self, service_id: str) -> None:
+        """Find this service, too, from now on."""
         self._ids.add(service_id)
         self._by_last.setdefault(last_part(service_id), set()).add(service_id)
 
     def discard(self, service_id: str) -> None:
+        """Do not find this service any more."""
         self._ids.discard(service_id)
         same = self._by_last.get(last_part(service_id), set())
         same.discard(service_id)

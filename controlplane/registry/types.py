@@ -9,11 +9,15 @@ from types import MappingProxyType
 
 
 class Health(StrEnum):
+    """Whether an instance may get traffic while a healthy one is left."""
+
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
 
 
 class Protocol(StrEnum):
+    """The protocol of a service or an instance; UNKNOWN where the registry does not state one."""
+
     UNKNOWN = ""
     HTTP1 = "http1"
     HTTP2 = "http2"
@@ -113,6 +117,7 @@ class SourceStatus:
 
     @property
     def state(self) -> SourceState:
+        """What the other fields mean, in one word."""
         if not self.synced:
             return SourceState.WAITING
         if self.unreachable_since:

@@ -24,7 +24,7 @@ from controlplane.nacos.errors import (
     none_of,
 )
 from controlplane.registry.nacos import NacosConfig
-from controlplane.registry.nacos.sdk import NamingClient
+from controlplane.registry.nacos.sdk import NamingClient, meaning
 from controlplane.store.interface import StoreUnavailable
 from controlplane.store.nacos.api import ConfigApi
 from controlplane.store.nacos.limits import GROUP
@@ -207,6 +207,28 @@ async def test_a_lost_connection(use: Use, tmp_path: Path) -> None:
     assert error.address == f"127.0.0.1:{int(relay.address.partition(':')[2]) + 1000}"
     assert str(error).startswith(f"{error.address}: the connection was lost")
     assert str(error).endswith("; Laneway connects again by itself")
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind"),
+    [
+        (500, "Request nacos naming server failed: StatusCode.DEADLINE_EXCEEDED", NoAnswer),
+        (-401, "client not connected,status:RpcClientStatus.UNHEALTHY", ConnectionLost),
+        (500, "Request nacos naming server failed: StatusCode.UNAVAILABLE", ConnectionLost),
+        (500, "user not found!", AccessRefused),
+        (403, "no right", AccessRefused),
+        (22001, "Namespace 'x' does not exist", UnknownNamespace),
+        (500, "anything else", RequestFailed),
+    ],
+)
+def test_what_the_sdk_raises(code: int, text: str, kind: type[NacosError]) -> None:
+    class OfSdk(Exception):
+        error_code, message = code, text
+
+    error = meaning(OfSdk(), NacosConfig(("x",)), "x:9848")
+    assert type(error) is kind
+    assert str(error).startswith("x:9848: ")
+    assert error.remedy
 
 
 async def test_the_end_of_the_stream_of_pushes_is_noticed(tmp_path: Path) -> None:

@@ -44,6 +44,9 @@ from controlplane.registry.source import RawInstance
 PAGE = 1000
 """Services that are listed by one request."""
 
+REQUEST = 3.0
+"""Seconds that the SDK waits for an answer or a connection, before Laneway's own bound."""
+
 OPENING = 10.0
 """Seconds for a new connection: the SDK tries three times."""
 
@@ -68,6 +71,7 @@ def client_config(sdk: Any, config: NacosConfig) -> Any:
         builder.access_key(config.access_key).secret_key(config.secret_key)
     built = builder.build()
     built.set_update_cache_when_empty(True)
+    built.grpc_config.grpc_timeout = int(REQUEST * 1000)
     if config.tls:
         from v2.nacos.common.client_config import TLSConfig
 
@@ -78,8 +82,8 @@ def client_config(sdk: Any, config: NacosConfig) -> Any:
 class NamingClient:
     """One connection to a Nacos server's registry. Not usable again after `close`.
 
-    `lost` is set when the connection ends, on whichever side; what is told from then on is not complete.
-    Methods raise NacosError for everything that goes wrong.
+    `lost` is set when the connection ends, by whichever side; later callbacks may lack instances. Methods
+    raise NacosError for every error.
     """
 
     def __init__(self, config: NacosConfig) -> None:
@@ -129,7 +133,7 @@ class NamingClient:
 
         async def callback(instances: Iterable[Any]) -> None:
             if self.lost.is_set():
-                return  # of a connection that replaced the lost one: its server may know only a part
+                return  # the SDK has replaced the lost connection, and the new server may lack instances
             changed(tuple(raw_instance(one) for one in instances))
 
         param = self._sdk.SubscribeServiceParam(
@@ -145,7 +149,7 @@ class NamingClient:
         sdk_patches.forget(self._service, subscription.group_name, subscription.service_name)
 
     async def refresh(self, group: str, name: str) -> None:
-        """Ask for the instances of a subscribed service; a difference is told to its subscriber."""
+        """Query the instances of a subscribed service; its callback is called if they changed."""
         service = await self._query(group, name)
         await self._service.service_info_holder.process_service(service)
 
@@ -162,7 +166,7 @@ class NamingClient:
         self._remove_handler()
 
     async def _ask(self, request: Awaitable[T], seconds: float | None = None) -> T:
-        """The answer to a request of the SDK. Raises NacosError for everything that goes wrong."""
+        """The answer to a request of the SDK. Raises NacosError for every error."""
         seconds = seconds or self._config.request_timeout
         try:
             return await asyncio.wait_for(request, seconds)
@@ -198,13 +202,13 @@ def meaning(error: Exception, config: NacosConfig, address: str) -> NacosError:
     """The error of Laneway's own set for an exception of the SDK, which has few kinds and many texts."""
     text = getattr(error, "message", "") or str(error) or type(error).__name__
     cause = error.__context__
-    if isinstance(cause, NacosError) and str(cause) in text:  # the SDK wraps what a login raises
+    if isinstance(cause, NacosError) and str(cause) in text:  # raised by a login; the SDK wraps it
         return cause
     code = getattr(error, "error_code", 0)
     if code == FORBIDDEN or "user not found" in text or "authorization failed" in text.lower():
         return refused(config, FORBIDDEN, text, address)
     if "DEADLINE_EXCEEDED" in text:
-        return NoAnswer(config.request_timeout, address)
+        return NoAnswer(REQUEST, address)
     if "not connected" in text or "UNAVAILABLE" in text:
         return ConnectionLost("the connection was lost", address)
     return refused(config, code if isinstance(code, int) else 0, text, address)

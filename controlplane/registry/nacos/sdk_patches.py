@@ -56,6 +56,7 @@ class NothingOnRoot(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is not of the SDK."""
         return "/v2/nacos/" not in record.pathname.replace("\\", "/")
 
 
@@ -64,17 +65,19 @@ _ROOT_FILTER = NothingOnRoot()
 
 @functools.cache
 def client_class() -> Any:
-    """The SDK's gRPC client with Laneway's channels, and with an end of its connection that is told."""
+    """The SDK's gRPC client with Laneway's channels, which also reports the end of its connection."""
     from v2.nacos.common.nacos_exception import CLIENT_DISCONNECT, NacosException
     from v2.nacos.transport.grpc_client import GrpcClient
 
     class LanewayGrpcClient(GrpcClient):
+        """See `client_class`."""
+
         def __init__(self, *arguments: Any, **more: Any) -> None:
             super().__init__(*arguments, **more)
             self._reading: dict[Any, asyncio.Task[Any]] = {}  # by connection
 
         def when_lost(self, tell: Callable[[], None]) -> None:
-            """Call `tell` when the stream of the present connection ends, at once if it has ended."""
+            """Call `tell` when the stream of the present connection ends, at once if it has already ended."""
             self._reading[self.current_connection].add_done_callback(lambda _: tell())
 
         async def _create_new_managed_channel(self, server_ip: str, grpc_port: int) -> Any:
@@ -101,7 +104,7 @@ def client_class() -> Any:
             return channel
 
         async def _server_request_watcher(self, grpc_conn: Any) -> None:
-            """Read what the server pushes, in a task whose end `when_lost` can tell.
+            """Read what the server pushes, in a task whose end `when_lost` reports.
 
             The SDK notices a stream that breaks, but not one that the server ends in good order, as it does
             with a client that did not answer its checks: then no push comes any more, and health checks take
@@ -177,7 +180,7 @@ async def shut_down(service: Any) -> None:
     """End everything that the SDK started for `service`, within a few seconds.
 
     Its own `shutdown` leaves the task that repeats subscriptions and the log handler of the client, and may
-    wait for ever.
+    wait without end.
 
     Upstream: v2/nacos/redo/abstract_redo_service.py:19 `self._listen_task = asyncio.create_task(`,
     v2/nacos/nacos_client.py:55 `self.logger.addHandler(file_handler)`

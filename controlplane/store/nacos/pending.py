@@ -30,7 +30,7 @@ class Pending:
             return
         if isinstance(outcome, Exception):
             self.result.set_exception(outcome)
-            self.result.exception()  # the caller may have been cancelled: then nobody else retrieves it
+            self.result.exception()  # nobody else retrieves it if the caller was cancelled
         else:
             self.result.set_result(outcome)
 
