@@ -71,9 +71,10 @@ class Session:
         self._ask = ask
 
     async def request(self, kind: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
-        """Send a request of type `kind` and wait for the answer, which may be an error; the caller bounds it.
+        """Send a request of type `kind`; returns the answer, which may be an error. The caller sets a time
+        limit.
 
-        Raises ConnectionLost, NoAnswer, RequestFailed, UnexpectedAnswer.
+        Raises ConnectionLost, RequestFailed, UnexpectedAnswer.
         """
         payload = _payload(kind, body, headers)
         while True:
@@ -92,8 +93,8 @@ class Session:
 
 
 @contextlib.asynccontextmanager
-async def connected(connection: NacosConnection, address: str, module: str) -> AsyncIterator[Session]:
-    """A session with the server at `address` for requests of a `module` of Nacos, `config` or `naming`.
+async def connected(connection: NacosConnection, address: str) -> AsyncIterator[Session]:
+    """A session with the configuration service of the server at `address`.
 
     Raises ServerUnreachable, TlsFailed, NoAnswer.
     """
@@ -107,7 +108,7 @@ async def connected(connection: NacosConnection, address: str, module: str) -> A
         setup = {
             "clientVersion": "Laneway",
             "tenant": connection.tenant,
-            "labels": {"source": "sdk", "module": module, "AppName": "laneway"},
+            "labels": {"source": "sdk", "module": "config", "AppName": "laneway"},
             "module": "internal",
         }
         try:

@@ -92,7 +92,7 @@ class ConfigApi:
         problems: list[NacosError] = []
         for address in list(self._servers):
             try:
-                session = await stack.enter_async_context(connected(self._connection, address, "config"))
+                session = await stack.enter_async_context(connected(self._connection, address))
             except NacosError as error:
                 problems.append(error)
                 self._turn_from(address)
