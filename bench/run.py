@@ -28,6 +28,10 @@ from bench import document
 HERE = Path(__file__).resolve().parent
 SNAPSHOT, LINEAR, LANEWAY, GRPCIO = "SnapshotCache", "LinearCache", "Laneway", "Laneway on grpcio"
 SERVERS = (SNAPSHOT, LINEAR, LANEWAY, GRPCIO)
+#: All ask before one reads, with the windows that HTTP/2 begins with: what is sent waits in the server.
+UNREAD = ("-hold", "5s", "-window", "65535")
+#: The same, and no two streams are sent the same bytes.
+OWN = (*UNREAD, "-own")
 Report = dict[str, Any]
 
 
@@ -39,6 +43,8 @@ class Workload:
     streams: int
     phases: tuple[str, ...]
     mode: str = "delta"
+    how: tuple[str, ...] = ()
+    """Further arguments of the load client."""
     servers: tuple[str, ...] = SERVERS
 
 
@@ -58,7 +64,10 @@ def figures(workload: Workload) -> Iterator[Figure]:
     delta = workload.mode == "delta"
     change = 1 / 7 if delta else 1 / 10
     for phase in workload.phases:
-        if phase == "sync":
+        if phase == "sync" and workload.how:
+            yield Figure("first sync, last stream", _of("sync", "last"))
+            yield Figure("most resident memory", _of("sync", "peak"), "MiB")
+        elif phase == "sync":
             yield Figure("first sync, last stream", _of("sync", "last"), "ms", 0.35 if delta else 1 / 3, 0.6)
         elif phase == "change":
             yield Figure("one change, last stream, p50", _of("change", "last_p50"), "ms", change)
@@ -103,12 +112,14 @@ def _memory_growth(report: Report) -> float | None:
 
 
 def workloads(quick: bool, largest: int) -> list[Workload]:
+    own = (LANEWAY,)
     if quick:
         return [
             Workload("delta, 100 streams", 100, ("sync", "change")),
             Workload(f"delta, {largest:,} streams", largest, ("sync", "change", "settle", "storm")),
             Workload("state of the world, 100 streams", 100, ("sync", "change", "settle"), "sotw"),
             Workload("200 changes a second, 100 streams", 100, ("sync", "rate")),
+            Workload(f"{largest:,} streams at once, each its own", largest, ("sync",), how=OWN, servers=own),
         ]
     return [
         Workload("delta, 100 streams", 100, ("sync", "change")),
@@ -116,6 +127,8 @@ def workloads(quick: bool, largest: int) -> list[Workload]:
         Workload(f"delta, {largest:,} streams", largest, ("sync", "change", "settle", "storm")),
         Workload("state of the world, 500 streams", 500, ("sync", "change", "settle"), "sotw"),
         Workload("200 changes a second, 500 streams", 500, ("sync", "rate")),
+        Workload("5,000 streams at once, all the same", 5000, ("sync",), how=UNREAD, servers=own),
+        Workload("5,000 streams at once, each its own", 5000, ("sync",), how=OWN, servers=own),
     ]
 
 
@@ -180,7 +193,7 @@ def run(workload: Workload, server: str, binaries: Path, changes: int, duration:
         command += ["-streams", str(workload.streams), "-phases", ",".join(workload.phases)]
         # In the state of the world a change takes SnapshotCache seconds: it sends everything to everyone.
         count = changes if workload.mode == "delta" else max(5, changes // 4)
-        command += ["-changes", str(count), "-duration", duration]
+        command += ["-changes", str(count), "-duration", duration, *workload.how]
         with tempfile.TemporaryFile("w+") as log:
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, text=True)
             if done.returncode:

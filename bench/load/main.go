@@ -27,6 +27,10 @@ type figures map[string]any
 type load struct {
 	target, control, prefix string
 	pid                     int
+	window                  uint
+	hold                    time.Duration
+	own                     bool
+	begin                   chan struct{}
 	delta                   bool
 	streams, clusters       int
 	namesDelta, namesSotw   []byte
@@ -48,6 +52,8 @@ type load struct {
 
 	unsynced  atomic.Int64
 	allSynced chan struct{}
+	unopened  atomic.Int64
+	opened    chan struct{}
 	firstSync time.Duration
 }
 
@@ -170,8 +176,15 @@ func wait(what string, reached <-chan struct{}, limit time.Duration) {
 func (l *load) sync() (*fleet, figures) {
 	l.unsynced.Store(int64(l.streams))
 	l.allSynced = make(chan struct{})
+	l.unopened.Store(int64(l.streams))
+	l.opened, l.begin = make(chan struct{}), make(chan struct{})
 	before := cpu(l.pid)
-	f := l.launch(0, l.streams, func(*stream) {})
+	f := l.launch(0, l.streams, func(s *stream) { s.holds = l.hold > 0 })
+	if l.hold > 0 {
+		wait("the connections", l.opened, time.Minute)
+		time.Sleep(l.hold)
+		close(l.begin)
+	}
 	wait("first sync", l.allSynced, 3*time.Minute)
 	out := figures{"last": ms(l.firstSync), "server_cpu": cpu(l.pid) - before}
 	time.Sleep(time.Second)
@@ -180,7 +193,7 @@ func (l *load) sync() (*fleet, figures) {
 		total += s.received.Load()
 	}
 	out["bytes_per_stream"] = total / int64(l.streams)
-	out["rss"] = rss(l.pid)
+	out["rss"], out["peak"] = rss(l.pid), peak(l.pid)
 	return f, out
 }
 
@@ -321,10 +334,15 @@ func quantile(values []time.Duration, q float64) time.Duration {
 }
 
 // rss is the resident memory of a process in MiB.
-func rss(pid int) float64 {
+func rss(pid int) float64 { return memory(pid, "VmRSS:") }
+
+// peak is the most that it ever was.
+func peak(pid int) float64 { return memory(pid, "VmHWM:") }
+
+func memory(pid int, field string) float64 {
 	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, field); ok {
 			value, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 			return value / 1024
 		}
@@ -359,6 +377,9 @@ func main() {
 	gap := flag.Duration("gap", 30*time.Millisecond, "pause between changes")
 	perSecond := flag.Int("rate", 200, "changes a second in the phase rate")
 	duration := flag.Duration("duration", 60*time.Second, "of the phase rate")
+	flag.UintVar(&l.window, "window", 16<<20, "bytes of a stream and of its connection that the server may send ahead; an Envoy's")
+	flag.DurationVar(&l.hold, "hold", 0, "in the phase sync all streams ask for everything, and read after this time")
+	flag.BoolVar(&l.own, "own", false, "each stream leaves out two endpoints of its own choice, so that no two are sent the same bytes")
 	share := flag.Float64("idle", 0.05, "share of streams that read nothing in the phase idle")
 	flag.Parse()
 	l.delta = *mode == "delta"

@@ -18,7 +18,6 @@ import (
 const (
 	clusterType  = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 	endpointType = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
-	window       = 16 << 20 // an Envoy's
 )
 
 // stream is one ADS stream on a connection of its own, as an Envoy has it. One goroutine does all of its work:
@@ -30,6 +29,7 @@ type stream struct {
 	delta   bool
 	restart bool // send the versions of `load.versions`
 	idle    bool // read nothing
+	holds   bool // read when all have asked, and some time has passed
 
 	conn    net.Conn
 	framer  *http2.Framer
@@ -85,8 +85,10 @@ func (s *stream) open() error {
 	if s.idle {
 		s.framer.WriteSettings()
 	} else {
-		s.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: window})
-		s.framer.WriteWindowUpdate(0, window)
+		s.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: uint32(s.load.window)})
+		if s.load.window > 65535 {
+			s.framer.WriteWindowUpdate(0, uint32(s.load.window)-65535)
+		}
 	}
 	path := "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 	if s.delta {
@@ -102,7 +104,7 @@ func (s *stream) open() error {
 	}
 	s.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true})
 	s.send(s.subscribe(clusterType, true))
-	if s.restart || s.idle {
+	if s.restart || s.idle || s.holds {
 		s.askEndpoints()
 	}
 	return s.writer.Flush()
@@ -113,6 +115,12 @@ func (s *stream) run() error {
 	if s.idle {
 		<-s.fleet.done
 		return nil
+	}
+	if s.holds {
+		if s.load.unopened.Add(-1) == 0 {
+			close(s.load.opened)
+		}
+		<-s.load.begin
 	}
 	var message []byte
 	for {
@@ -172,7 +180,7 @@ func (s *stream) run() error {
 }
 
 func (s *stream) consumed(count uint32) {
-	if s.unread += count; s.unread > window/4 {
+	if s.unread += count; s.unread > uint32(s.load.window/4) {
 		s.framer.WriteWindowUpdate(0, s.unread)
 		s.framer.WriteWindowUpdate(1, s.unread)
 		s.unread = 0
@@ -214,7 +222,13 @@ func (s *stream) subscribe(kind string, first bool) []byte {
 	}
 	if s.delta {
 		request = appendString(request, 2, kind)
-		if !first {
+		if !first && s.load.own {
+			for cluster := range s.load.clusters {
+				if one, other := s.leftOut(); cluster != one && cluster != other {
+					request = appendString(request, 3, fmt.Sprintf("cluster-%05d", cluster))
+				}
+			}
+		} else if !first {
 			request = append(request, s.load.namesDelta...)
 		}
 		if s.restart {
@@ -299,10 +313,23 @@ func (s *stream) response(message []byte) {
 	if !isEndpoints && !s.asked && s.clusters.count >= s.load.clusters {
 		s.askEndpoints()
 	}
-	if !s.complete && s.endpoints.count >= s.load.clusters && s.clusters.count >= s.load.clusters {
+	if !s.complete && s.endpoints.count >= s.wanted() && s.clusters.count >= s.load.clusters {
 		s.complete = true
 		s.load.synced(now)
 	}
+}
+
+// leftOut are two endpoints; the pair is another one for each stream.
+func (s *stream) leftOut() (int, int) {
+	one := s.index % s.load.clusters
+	return one, (one + 1 + s.index/s.load.clusters) % s.load.clusters
+}
+
+func (s *stream) wanted() int {
+	if s.load.own {
+		return s.load.clusters - 2
+	}
+	return s.load.clusters
 }
 
 func (s *stream) saw(cluster int, seq uint32, now time.Time) {

@@ -85,6 +85,11 @@ class LanewayCollector(Collector):
         yield GaugeMetricFamily(
             "laneway_connections", "Open connections to the xDS server", self._laneway.xds.connections
         )
+        yield GaugeMetricFamily(
+            "laneway_xds_waiting_bytes",
+            "Bytes of responses that xDS clients have not read yet; those that many are sent count once",
+            self._laneway.xds.waiting,
+        )
         cut = CounterMetricFamily(
             "laneway_connections_ended", "Connections to the xDS server that it ended", labels=["reason"]
         )

@@ -74,6 +74,7 @@ def transport_of(settings: Settings, connections: int) -> MakeTransport:
         largest_request=settings.xds_request_bytes,
         connections=min(settings.xds_connections, connections),
         connections_per_address=settings.xds_connections_per_address,
+        waiting=settings.xds_waiting_bytes,
         cpu=settings.xds_connection_cpu,
     )
     return transport(settings.xds_transport, limits)

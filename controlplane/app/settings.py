@@ -55,6 +55,11 @@ class Settings(BaseSettings):
         description="most that the requests of one xDS connection may use, as a share of a CPU core",
     )
     xds_request_bytes: int = Field(16 << 20, ge=1 << 16, description="largest xDS request")
+    xds_waiting_bytes: int = Field(
+        128 << 20,
+        ge=1 << 20,
+        description="bytes of responses that xDS clients have not read yet, before streams wait for others",
+    )
     xds_streams: int = Field(20_000, ge=1, description="most open xDS streams, all clients together")
     xds_streams_per_node: int = Field(200, ge=1, description="most open xDS streams of one node id")
     xds_names_per_stream: int = Field(

@@ -11,15 +11,17 @@ import grpc
 from controlplane.net.crowd import sender
 
 from . import frames
+from .backlog import Backlog
 from .calls import Call
 from .frames import ConnectionFault
 from .headers import RequestHead
 from .http2 import Http2Connection
-from .room import Parts, Room
+from .room import Room
 from .stream import Receiver, Stream
 from .transport import Limits, Methods
 from .turns import Turns
 
+_MOST_UNSENT = 16 << 10  # bytes that the socket has not taken before nothing more is written to it
 _MOST_WAITING = 64 << 10  # bytes that wait for their turn before no more is read
 
 
@@ -31,7 +33,7 @@ class Port(Protocol):
     stopping: bool
     turns: Turns
     requests: Room
-    parts: Parts
+    backlog: Backlog
 
     def enter(self, connection: Connection) -> bool:
         """Let a connection in, if there is room."""
@@ -55,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._made = self._heard = self._checked = loop.time()
         self._pinged: float | None = None
-        self._left = 0
+        self._taken = 0
         self._over = False
         self._arrived: list[bytes] = []
         self._waits = False  # with requests for its turn
@@ -67,17 +69,18 @@ class Connection(asyncio.Protocol):
         self.peer = ""
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.share = port.requests.share("", self._make_room)
-        self.http2 = Http2Connection(self._write, self._accept, self._served, port.parts)
+        self.http2 = Http2Connection(self._write, self._accept, self._served, port.backlog)
 
     # asyncio's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(_MOST_UNSENT)
         if self._port.stopping:
             self.transport.abort()  # it was accepted just before
             return
         name = transport.get_extra_info("peername") or ("", 0)
-        self.host = self.share.host = sender(name[0])
+        self.host = self.share.host = self.http2.outgoing.waits.host = sender(name[0])
         self.peer = f"ipv6:[{name[0]}]:{name[1]}" if ":" in name[0] else f"ipv4:{name[0]}:{name[1]}"
         if not self._port.enter(self):
             self._over = True
@@ -182,8 +185,9 @@ class Connection(asyncio.Protocol):
             text = f"nothing of {stuck.queued} bytes that wait on a stream was taken for {limits.unread:g} s"
             self.end("unread", text)
             return
-        left, self._left = self._left, self.transport.get_write_buffer_size()
-        if self._left < left or (self._waits and not self.http2.outgoing.clogged):
+        before = self._taken
+        self._taken = self.http2.outgoing.sent - self.transport.get_write_buffer_size()
+        if self._taken > before or (self._waits and not self.http2.outgoing.clogged):
             # The client reads; its own bytes are not read meanwhile, so silence proves nothing.
             self._heard, self._pinged = now, None
         if self._pinged is not None:
@@ -194,6 +198,11 @@ class Connection(asyncio.Protocol):
         elif now - self._heard > limits.keepalive:
             self._pinged = now
             self.http2.ends.ping()
+
+    def holds(self, now: float, patience: float) -> float:
+        """The bytes that are free without the responses of which nothing has left for `patience` seconds."""
+        outgoing = self.http2.outgoing
+        return sum(outgoing.waits.share(stream.queue) for stream in outgoing.stuck(now, patience))
 
     def end(self, reason: str, text: str, code: int = frames.ENHANCE_YOUR_CALM) -> None:
         """End the connection at once, and say why."""

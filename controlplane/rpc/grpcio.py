@@ -75,7 +75,7 @@ class GrpcioServer:
 
     def __init__(self, methods: Methods, limits: Limits) -> None:
         self._limits = limits
-        self._methods = methods
+        self._methods = _Methods(methods)
         self._server: grpc.aio.Server | None = None
         #: The library tells of none.
         self.ended: Counter[str] = Counter()
@@ -86,7 +86,7 @@ class GrpcioServer:
         """Listen on host:port, port 0 for one that the system gives. Returns the port. Raises OSError."""
         host, _, port = address.rpartition(":")
         server = grpc.aio.server(options=options(self._limits), maximum_concurrent_rpcs=_MOST_CALLS)
-        server.add_generic_rpc_handlers((_Methods(self._methods),))
+        server.add_generic_rpc_handlers((self._methods,))
         try:
             bound = server.add_insecure_port(f"{host or '0.0.0.0'}:{port}")
         except RuntimeError as error:
@@ -99,6 +99,11 @@ class GrpcioServer:
         """Accept nothing more, ask the clients to leave, and cut those off that are there after `grace`."""
         if self._server is not None:
             await self._server.stop(grace)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of responses that wait to be read, of all clients; each has a copy."""
+        return self._methods.waiting
 
 
 class _Connection:
@@ -136,6 +141,11 @@ class _Methods(grpc.GenericRpcHandler):
             path: grpc.stream_stream_rpc_method_handler(cast("Any", self._behaviour(path, serve)))
             for path, serve in methods.items()
         }
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of responses that have not left."""
+        return sum(connection.queued for connection in self._connections.values())
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         return self._handlers.get(handler_call_details.method)

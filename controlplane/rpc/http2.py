@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import frames
+from .backlog import Backlog
 from .blocks import Block, Blocks
 from .ends import Ends
 from .frames import ConnectionFault, StreamFault
 from .headers import RequestHead, check_trailers, request
 from .outgoing import Outgoing
-from .room import Parts
 from .stream import CONNECTION_WINDOW, MOST_STREAMS, Receiver, Stream
 
 MOST_GLITCHES = 1_000
@@ -38,7 +38,7 @@ def _nothing(*_: object) -> Any:
 
 class Http2Connection:
     """One connection. `accept` is called with each new stream and its request and gives its receiver.
-    `served` is called when data are first sent on a stream. parts: what waits on all connections.
+    `served` is called when data are first sent on a stream. backlog: what waits on all connections.
 
     It raises nothing; a stream that it has ended gets no calls. `write` takes parts that belong together.
     """
@@ -48,7 +48,7 @@ class Http2Connection:
         write: Callable[[list[bytes]], None],
         accept: Callable[[Stream, RequestHead], Receiver],
         served: Callable[[], None] = lambda: None,
-        parts: Parts | None = None,
+        backlog: Backlog | None = None,
     ) -> None:
         self._write = write
         self._accept = accept
@@ -68,7 +68,7 @@ class Http2Connection:
         self._glitches = 0
         self.streams: dict[int, Stream] = {}
         self.ends = Ends(write)
-        self.outgoing = Outgoing(write, parts)
+        self.outgoing = Outgoing(write, lambda: self._flushed(self.outgoing.released()), backlog)
 
     # The shell's side.
 
@@ -158,14 +158,14 @@ class Http2Connection:
             stream.over()
             if self.streams and time.perf_counter() > until:
                 return False
+        self.outgoing.waits.close()
         # So that nothing is left in a circle with its socket.
         self._write = self.outgoing.write = self.ends.write = self._accept = self._served = _nothing
         return True
 
     def unclog(self) -> None:
         """The socket has room again."""
-        self.outgoing.clogged = False
-        self._flushed(self.outgoing.released())
+        self._flushed(self.outgoing.unclog())
 
     def forget_glitches(self) -> None:
         """To be called now and then: the limit is for such a span of time."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter
+from collections.abc import Callable
 
 import structlog
 
 from controlplane.net.crowd import Crowd
 from controlplane.net.lines import Lines
 
+from .backlog import Backlog
 from .connection import Connection
-from .room import Parts, Room
+from .room import Room
 from .transport import Limits, Methods
 from .turns import Turns
 
@@ -20,7 +22,7 @@ _log = structlog.get_logger("laneway.rpc")
 _BACKLOG = 4096
 _SWEEPS = 6  # in a keepalive time
 _REQUESTS_AT_ONCE = 8  # of the largest size, in parts, over all connections
-_WAITING = 256 << 20  # bytes of responses that wait, over all connections
+_RELIEF = 1.0  # seconds between two looks at who keeps others waiting
 
 
 class Listener:
@@ -34,15 +36,17 @@ class Listener:
         self.requests = Room(
             "parts of requests", _REQUESTS_AT_ONCE * limits.largest_request, 2 * limits.largest_request
         )
-        self.parts = Parts()
+        self.backlog = Backlog(self._soon, limits.waiting)
         self.stopping = False
         #: Connections that were ended since the start, by reason.
         self.ended: Counter[str] = Counter()
-        self.turns = Turns(lambda what: asyncio.get_running_loop().call_soon(what))
+        self.turns = Turns(self._soon)
         self._crowd: Crowd[Connection] = Crowd(limits.connections, limits.connections_per_address)
         self._lines = Lines()
         self._server: asyncio.Server | None = None
         self._sweeping: asyncio.TimerHandle | None = None
+        self._relieving: asyncio.TimerHandle | None = None
+        self._pressed = False
 
     async def start(self, address: str) -> int:
         """Listen on host:port, port 0 for one that the system gives. Returns the port. Raises OSError."""
@@ -58,6 +62,7 @@ class Listener:
             lambda: Connection(self, loop), sock=listening, backlog=_BACKLOG
         )
         self._sweep()
+        self._relieve()
         return listening.getsockname()[1]
 
     async def stop(self, grace: float) -> None:
@@ -66,8 +71,9 @@ class Listener:
             return
         self._server.close()
         self.stopping = True
-        if self._sweeping is not None:
-            self._sweeping.cancel()
+        for timer in (self._sweeping, self._relieving):
+            if timer is not None:
+                timer.cancel()
         for connection in self.connections:
             connection.http2.ends.go_away()
         if self.connections:
@@ -137,16 +143,38 @@ class Listener:
         now = loop.time()
         for connection in tuple(self.connections):
             connection.check(now)
-        while self.parts.size > _WAITING and self.connections:
-            text = f"more than {_WAITING} bytes of responses wait, most of them on this connection"
-            self._most_unread().end("memory", text)
 
-    def _most_unread(self) -> Connection:
-        """The connection with the most waiting bytes, of the address with the most waiting bytes."""
-        waits = Counter[str]()
-        for one in self.connections:
-            waits[one.host] += one.http2.outgoing.queued
-        ((host, _),) = waits.most_common(1)
-        return max(
-            (one for one in self.connections if one.host == host), key=lambda one: one.http2.outgoing.queued
-        )
+    def _relieve(self) -> None:
+        """End connections that keep others waiting for memory and read nothing: first those that hold most
+        of the address that holds most.
+        """
+        loop = asyncio.get_running_loop()
+        self._relieving = loop.call_later(_RELIEF, self._relieve)
+        waits, self._pressed = self._pressed, bool(self.backlog.asking)
+        if not self._pressed:
+            return
+        if not waits:
+            _log.warning(
+                "streams wait for memory: clients have not read what they were sent",
+                bytes=self.backlog.size,
+                connections=len(self.backlog.asking),
+            )
+        now, patience = loop.time(), self.limits.unread_pressed
+        held = {one: holds for one in self.connections if (holds := one.holds(now, patience))}
+        by_host = Counter[str]()
+        for one, holds in held.items():
+            by_host[one.host] += round(holds)
+        for one in sorted(held, key=lambda one: (by_host[one.host], held[one]), reverse=True):
+            if not self.backlog.asking or self.backlog.size < self.backlog.most // 2:
+                return
+            text = f"responses wait for memory, and this connection read nothing for {patience:g} s"
+            one.end("memory", text)
+
+    @staticmethod
+    def _soon(what: Callable[[], None]) -> asyncio.Handle:
+        return asyncio.get_running_loop().call_soon(what)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of responses that wait to be read; those that many clients are sent count once."""
+        return self.backlog.size

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from . import frames
+from .backlog import Backlog, Waiting
 from .frames import ConnectionFault, StreamFault
-from .room import Parts
 
 MOST_QUEUED = 1 << 20
 """Bytes that may wait on all streams of a connection before none is writable; one response may be larger."""
@@ -20,6 +20,7 @@ MOST_QUEUED = 1 << 20
 _SETTING = struct.Struct(">HL")
 _LARGEST_FRAME = 1 << 16  # more would keep other streams of the connection waiting
 _LEAST_ANSWERED = 1 << 10  # a frame of fewer bytes, cut short by a window, is nothing that a client answers
+_MOST_AT_ONCE = 1 << 17  # bytes that are written before the socket is asked whether it takes more
 _ANSWERS = 4  # a ping, and window updates of the stream and of the connection
 _MOST_ANSWERS = 1_000
 
@@ -44,18 +45,26 @@ class OutgoingStream:
 class Outgoing:
     """The sending side. Methods that widen a window return the numbers of streams that wait no more."""
 
-    def __init__(self, write: Callable[[list[bytes]], None], parts: Parts | None = None) -> None:
-        """parts: where it is noted what waits, of all connections."""
+    def __init__(
+        self,
+        write: Callable[[list[bytes]], None],
+        roused: Callable[[], None] = lambda: None,
+        backlog: Backlog | None = None,
+    ) -> None:
+        """roused: see `waits`. backlog: what waits on all connections."""
         self.write = write
-        self._parts = parts if parts is not None else Parts()
+        self.waits = Waiting(backlog if backlog is not None else Backlog(), roused)
+        """What waits here. Its `roused` tells that some of those that ask may be `released`."""
+        self.sent = 0
+        """Bytes of data that were written since the start."""
         self._window = frames.DEFAULT_WINDOW
         self._initial = frames.DEFAULT_WINDOW
         self._frame = frames.SMALLEST_FRAME_LIMIT
         self._streams: dict[int, OutgoingStream] = {}
-        self._waiting: dict[OutgoingStream, None] = {}  # with bytes that wait for the connection's window
+        # With bytes that wait for the connection's window, or for its socket.
+        self._waiting: dict[OutgoingStream, None] = {}
         self._shut: dict[OutgoingStream, None] = {}  # that wait for a window of their own
         self._asking: dict[OutgoingStream, None] = {}  # that wait until less is queued
-        self._queued = 0
         self._most_credit = 0  # no stream has more
         self._before_block = b""
         self._answers = 0
@@ -80,9 +89,9 @@ class Outgoing:
                 those.pop(stream, None)
         if stream.queued:
             for part in stream.queue:
-                self._parts.drop(part)
+                self.waits.drop(part)
             stream.queue.clear()
-            self._queued -= stream.queued
+            self.waits.taken(stream.queued)
             stream.queued = 0
 
     def stuck(self, now: float, patience: float) -> Iterator[OutgoingStream]:
@@ -102,8 +111,12 @@ class Outgoing:
         if self._initial + stream.credit <= 0:
             self._shut[stream] = None
             return False
-        if self.clogged or self._queued >= MOST_QUEUED:
+        if self.clogged or self.waits.size >= MOST_QUEUED:
             self._asking[stream] = None
+            return False
+        if self.waits.full:
+            self._asking[stream] = None
+            self.waits.ask()
             return False
         return True
 
@@ -117,21 +130,22 @@ class Outgoing:
         size = sum(map(len, parts))
         if (
             not stream.queued
+            and not self.clogged
             and size <= self._frame
             and size <= self._initial + stream.credit
             and size <= self._window
         ):
             stream.credit -= size
             self._window -= size
+            self.sent += size
             if self._answers < _MOST_ANSWERS:
                 self._answers += _ANSWERS
             self.write([frames.head(size, frames.DATA, 0, stream.number), *parts])
             return
         parts = [part for part in parts if part]
-        self._parts.add(parts)
         stream.queue.extend(map(memoryview, parts))
         stream.queued += size
-        self._queued += size
+        self.waits.add(parts, size)
         self._flush(stream)
 
     def end(self, stream: OutgoingStream, trailers: bytes) -> bool:
@@ -153,12 +167,20 @@ class Outgoing:
         self._window += increment
         if self._window > frames.LARGEST_WINDOW:
             raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "a window that is too wide")
+        return self._go_on() + self.released()
+
+    def unclog(self) -> list[int]:
+        """The socket takes more."""
+        self.clogged = False
+        return self._go_on() + self.released()
+
+    def _go_on(self) -> list[int]:
         done: list[int] = []
-        while self._waiting and self._window > 0:
+        while self._waiting and self._window > 0 and not self.clogged:
             stream = next(iter(self._waiting))
             if self._flush(stream):
                 done.append(stream.number)
-        return done + self.released()
+        return done
 
     def widen_stream(self, stream: OutgoingStream, increment: int) -> list[int]:
         """The client lets a stream send more. Raises StreamFault."""
@@ -201,7 +223,7 @@ class Outgoing:
     @property
     def queued(self) -> int:
         """Bytes that wait, of all streams."""
-        return self._queued
+        return self.waits.size
 
     @property
     def shut(self) -> int:
@@ -214,7 +236,10 @@ class Outgoing:
 
     def released(self) -> list[int]:
         """Streams that wait until less is queued, where that is so."""
-        if not self._asking or self.clogged or self._queued > MOST_QUEUED // 2:
+        if not self._asking or self.clogged or self.waits.size > MOST_QUEUED // 2:
+            return []
+        if self.waits.full:
+            self.waits.ask()
             return []
         asking, self._asking = self._asking, {}
         return [stream.number for stream in asking]
@@ -232,13 +257,14 @@ class Outgoing:
     def _flush(self, stream: OutgoingStream) -> bool:
         """Send what there is window for. Whether nothing waits any more."""
         queue, out, answers = stream.queue, list[bytes](), 0
-        window = self._initial + stream.credit
-        while stream.queued:
+        window, before = self._initial + stream.credit, stream.queued
+        written = 0
+        while stream.queued and not self.clogged:
             size = min(stream.queued, window, self._window, self._frame)
             if size <= 0:
                 break
             stream.queued -= size
-            self._queued -= size
+            written += size
             window -= size
             self._window -= size
             answers += _ANSWERS if size >= _LEAST_ANSWERED or not stream.queued else 0
@@ -248,15 +274,21 @@ class Outgoing:
                 if len(part) <= size:
                     size -= len(part)
                     queue.popleft()
-                    self._parts.drop(part)
+                    self.waits.drop(part)
                     out.append(part)  # pyright: ignore[reportArgumentType]
                 else:
                     out.append(part[:size])  # pyright: ignore[reportArgumentType]
                     queue[0] = part[size:]
                     size = 0
+            if written >= _MOST_AT_ONCE:
+                self.write(out)
+                out, written = [], 0
         stream.credit = window - self._initial
-        if out:
+        if stream.queued != before:
+            self.waits.taken(before - stream.queued)
+            self.sent += before - stream.queued
             self._answers = min(self._answers + answers, _MOST_ANSWERS)
+        if out:
             self.write(out)
         if stream.queued:
             if window > 0:

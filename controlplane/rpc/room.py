@@ -8,7 +8,7 @@ others hold.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from . import frames
 from .frames import ConnectionFault
@@ -90,39 +90,3 @@ class Room:
     def fault(self, text: str) -> ConnectionFault:
         """The end of a connection that holds too much."""
         return ConnectionFault(frames.ENHANCE_YOUR_CALM, text, "memory")
-
-
-_SMALL = 1 << 10
-
-
-class Parts:
-    """Parts of responses that wait, by identity: what many share is held once, small ones not at all."""
-
-    __slots__ = ("_held", "size")
-
-    def __init__(self) -> None:
-        self._held: dict[int, list[int]] = {}
-        self.size = 0
-
-    def add(self, parts: Iterable[bytes]) -> None:
-        """These wait in one more queue."""
-        for part in parts:
-            if len(part) < _SMALL:
-                continue
-            known = self._held.get(id(part))
-            if known is None:
-                self._held[id(part)] = [1, len(part)]
-                self.size += len(part)
-            else:
-                known[0] += 1
-
-    def drop(self, rest: memoryview) -> None:
-        """The part of which this is the rest waits in one queue less."""
-        part = rest.obj
-        if len(part) < _SMALL:  # type: ignore[arg-type]
-            return
-        known = self._held[id(part)]
-        known[0] -= 1
-        if not known[0]:
-            del self._held[id(part)]
-            self.size -= known[1]

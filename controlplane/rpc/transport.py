@@ -99,6 +99,11 @@ class Transport(Protocol):
         ...
 
     @property
+    def waiting(self) -> int:
+        """Bytes of responses that wait to be read, of all clients."""
+        ...
+
+    @property
     def suppressed_lines(self) -> int:
         """Log lines about connections that were left out, because one address caused too many."""
         ...
@@ -133,6 +138,10 @@ class Limits:
     """Until a client has said that it speaks HTTP/2."""
     unread: float = 30.0
     """How long responses may wait of which the client takes nothing."""
+    unread_pressed: float = 5.0
+    """The same while streams wait for memory."""
+    waiting: int = 128 << 20
+    """Bytes of responses of all clients that may wait before no stream is given a further one."""
     cpu: float = 0.5
     """The share of a core that one connection may use over time."""
     cpu_burst: float = 5.0

@@ -22,6 +22,7 @@ from .subscription import (
     share,
     without,
 )
+from .wire import Response
 
 
 @lru_cache(maxsize=64)
@@ -79,7 +80,7 @@ class DeltaSubscription(Subscription):
                 self.names, self.unshared = share(self.names), 0
         return answered
 
-    def compose(self, *, hold: bool = False, asked_only: bool = False, now: float = 0.0) -> bytes | None:
+    def compose(self, *, hold: bool = False, asked_only: bool = False, now: float = 0.0) -> Response | None:
         """The next reply, None if there is nothing to send.
 
         hold: keep removals back (see `release`). asked_only: answer requests, but push no changes. now:
@@ -124,7 +125,7 @@ class DeltaSubscription(Subscription):
             return None
         return self._encode(bodies, removed, before, want, bool(asked) or due, now)
 
-    def release(self, now: float = 0.0) -> bytes | None:
+    def release(self, now: float = 0.0) -> Response | None:
         """The reply with the removals that were held back, as far as they still hold."""
         gone = [
             name
@@ -264,10 +265,10 @@ class DeltaSubscription(Subscription):
         names: frozenset[str] | None,
         asked: bool,
         now: float,
-    ) -> bytes:
+    ) -> Response:
         version = self.view.version(self.type_url)
         nonce = self._remember(version, before, names, asked, now)
-        return b"".join(
+        return wire.response(
             [
                 *bodies,
                 _removed(removed) if removed else b"",

@@ -168,9 +168,9 @@ class DiscoveryStream:
                 if at is not None:
                     self._timer = self._loop.call_at(at, self.wake)
                 return
-            self._owner.sent(len(response))
+            self._owner.sent(sum(map(len, response)))
             self.standing.taking()
-            self.call.send(response)
+            self.call.send(*response)
         self.standing.blocked(self._loop.time())
 
     # The call's side.

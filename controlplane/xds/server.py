@@ -206,6 +206,11 @@ class XdsServer:
         return self._transport.open
 
     @property
+    def waiting(self) -> int:
+        """Bytes of responses that wait to be read."""
+        return self._transport.waiting
+
+    @property
     def connections_ended(self) -> Mapping[str, int]:
         """Number of connections that the server ended since the start because of their clients, by reason."""
         return self._transport.ended

@@ -9,6 +9,7 @@ from . import returning, wire
 from .messages import Message
 from .resources import Clock, version_of
 from .subscription import LEGACY_WILDCARD, NOTHING, WILDCARD, Sent, Subscription, frozen, measured, share
+from .wire import Response
 
 
 @lru_cache(maxsize=64)
@@ -68,7 +69,7 @@ class SotwSubscription(Subscription):
             self.wildcard = wildcard
         return answered
 
-    def compose(self, *, hold: bool = False, asked_only: bool = False, now: float = 0.0) -> bytes | None:
+    def compose(self, *, hold: bool = False, asked_only: bool = False, now: float = 0.0) -> Response | None:
         """The next reply, None if there is nothing to say. The arguments are those of DeltaSubscription."""
         before = self.cursor
         changed = NOTHING if asked_only else self.changes()
@@ -104,7 +105,7 @@ class SotwSubscription(Subscription):
             return None  # a client that asked for what is not there waits for it
         version = self._label() or version_of(weight if full else self._weigh())
         nonce = self._remember(version, before, want, bool(asked) or everything or due, now)
-        return b"".join(
+        return wire.response(
             [
                 *bodies,
                 wire.text(wire.SOTW_VERSION_INFO, version),
@@ -113,7 +114,7 @@ class SotwSubscription(Subscription):
             ]
         )
 
-    def release(self, now: float = 0.0) -> bytes | None:
+    def release(self, now: float = 0.0) -> Response | None:
         """The full set without the removed resources that were kept in it."""
         if not self.held:
             return None

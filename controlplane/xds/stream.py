@@ -17,6 +17,7 @@ from .resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, PUSH_ORDER,
 from .resources import Collection, View
 from .sotw import SotwSubscription
 from .subscription import NOTHING, Sent, TooManyNames
+from .wire import Response
 
 _RANK = {type_url: rank for rank, type_url in enumerate(PUSH_ORDER)}
 #: The types that refer to clusters: pushed after clusters, and to be acknowledged before clusters go.
@@ -118,7 +119,7 @@ class StreamState(Generic[S]):
             return False
         return subscription.dirty()
 
-    def next(self, now: float) -> bytes | None:
+    def next(self, now: float) -> Response | None:
         """The next response to write. `now` is of the same clock as `wake_at`, in seconds. Raises Overrun."""
         gated = self._gated(now)
         holding = any(kind in self.subscriptions for kind in _REFERRING)
@@ -198,7 +199,7 @@ class StreamState(Generic[S]):
         self._gate_until, self._warming = None, NOTHING
         return False
 
-    def _release(self, now: float, gated: bool) -> bytes | None:
+    def _release(self, now: float, gated: bool) -> Response | None:
         """Removals that were held back, once the resources that may use them are acknowledged or the wait is
         over.
         """

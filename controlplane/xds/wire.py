@@ -8,6 +8,8 @@ https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _VARINT, _LENGTH_DELIMITED = 0, 2
 _ODD = 16
 _SIZES = {1: 8, 3: 0, 4: 0, 5: 4}  # bytes of a value by wire type; the fields of a group count
@@ -35,6 +37,11 @@ RESOURCE_ALIASES = 4
 ENTRY_KEY = 1
 ENTRY_VALUE = 2
 
+Response = tuple[bytes, ...]
+"""The parts of an encoded message, to be sent one after the other. Streams share those that are large."""
+
+_LEAST_SHARED = 4 << 10  # bytes of which a copy costs less than parts of their own
+
 # google.protobuf.Any.
 ANY_TYPE_URL = 1
 ANY_VALUE = 2
@@ -58,6 +65,14 @@ def field(number: int, value: bytes) -> bytes:
 def text(number: int, value: str) -> bytes:
     """Encode a string field; the empty string is the default and is left out, as protobuf does."""
     return field(number, value.encode()) if value else b""
+
+
+def response(fields: Sequence[bytes]) -> Response:
+    """A message of encoded fields. Large ones, which many streams are sent, are not copied."""
+    shared = [one for one in fields if len(one) >= _LEAST_SHARED]
+    if not shared:
+        return (b"".join(fields),)
+    return (*shared, b"".join([one for one in fields if len(one) < _LEAST_SHARED]))
 
 
 def entry(key: str, value: str) -> bytes:

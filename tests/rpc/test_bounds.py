@@ -14,10 +14,11 @@ import grpc
 import pytest
 
 from controlplane.rpc import frames
+from controlplane.rpc.backlog import Backlog, Waiting
 from controlplane.rpc.calls import Call
 from controlplane.rpc.encodings import decompress
 from controlplane.rpc.frames import ConnectionFault, frame, window_update
-from controlplane.rpc.room import Parts, Room, Share
+from controlplane.rpc.room import Room, Share
 from controlplane.rpc.transport import CallEnd
 from controlplane.rpc.turns import SLICE, Turns
 from tests.rpc.pair import HELLO, data
@@ -119,19 +120,47 @@ def test_the_one_to_make_room_may_be_the_one_that_asks() -> None:
 
 
 def test_what_waits_in_many_queues_is_held_once() -> None:
-    parts, shared, own = Parts(), bytes(10_000), bytes(5_000)
+    backlog, shared, own = Backlog(), bytes(10_000), bytes(5_000)
     for _ in range(3):
-        parts.add([shared])
-    parts.add([own])
-    assert parts.size == 15_000
-    parts.drop(memoryview(shared)[500:])
-    parts.drop(memoryview(shared))
-    assert parts.size == 15_000
-    parts.drop(memoryview(shared)[1:])
-    assert parts.size == 5_000
-    parts.add([b"small"])
-    parts.drop(memoryview(b"small"))
-    assert parts.size == 5_000
+        backlog.add([shared])
+    backlog.add([own])
+    assert backlog.size == 15_000
+    assert (backlog.share(shared), backlog.share(own)) == (10_000 / 3, 5_000)
+    backlog.drop(shared)
+    backlog.drop(shared)
+    assert backlog.size == 15_000
+    backlog.drop(shared)
+    assert backlog.size == 5_000
+    backlog.add([b"small"])
+    backlog.drop(b"small")
+    assert (backlog.size, backlog.peak) == (5_000, 15_000)
+
+
+def test_an_address_waits_for_what_its_own_connections_have_not_read() -> None:
+    turns = list[Callable[[], None]]()
+    backlog, woken = Backlog(turns.append, most=100_000), list[str]()
+    heavy, light = (
+        Waiting(backlog, lambda: woken.append("heavy")),
+        Waiting(backlog, lambda: woken.append("light")),
+    )
+    heavy.host, light.host = "a", "b"
+    large, small = bytes(80_000), bytes(30_000)
+    heavy.add([large], len(large))
+    assert (heavy.full, light.full) == (True, False)
+    light.add([small], len(small))
+    assert (heavy.full, light.full) == (True, True)  # beyond the bound, all wait
+    heavy.ask()
+    light.ask()
+    light.taken(len(small))
+    light.drop(memoryview(small))
+    turns.pop()()
+    assert (woken, list(backlog.asking)) == (["light"], [heavy])
+    heavy.taken(len(large))
+    heavy.drop(memoryview(large)[1:])
+    turns.pop()()
+    assert woken == ["light", "heavy"]
+    assert not turns
+    assert (backlog.size, backlog.hosts.total()) == (0, 0)
 
 
 async def test_responses_that_wait_are_noted_until_they_leave(service: Service) -> None:
@@ -143,16 +172,16 @@ async def test_responses_that_wait_are_noted_until_they_leave(service: Service) 
         got = 0
         while got < frames.DEFAULT_WINDOW:
             got += len((await client.next(frames.DATA)).payload)
-        assert len(body) <= service.listener.parts.size <= len(body) + 30
+        assert len(body) <= service.listener.backlog.size <= len(body) + 30
         client.write(*(window_update(number, 1 << 20) for number in (0, 1, 3, 5)))
         while got < 3 * (len(body) + 5):
             got += len((await client.next(frames.DATA)).payload)
-        assert service.listener.parts.size == 0
+        assert service.listener.backlog.size == 0
         client.write(call(7), message(7, b"go"))
         client.write(frame(frames.PING, 0, 0, bytes(8)))
         await client.next(frames.PING)
     await until(lambda: not service.listener.connections)
-    assert service.listener.parts.size == 0
+    assert service.listener.backlog.size == 0
 
 
 async def test_who_takes_nothing_of_what_waits_is_cut_off() -> None:
@@ -162,7 +191,7 @@ async def test_who_takes_nothing_of_what_waits_is_cut_off() -> None:
         code, text = await ended(client)
         assert (code, "wait" in text) == (CALM, True)
         assert service.listener.ended == {"unread": 1}
-        assert service.listener.parts.size == 0
+        assert service.listener.backlog.size == 0
 
 
 async def test_nothing_of_a_connection_is_left_to_the_collector_of_circles(service: Service) -> None:
@@ -245,7 +274,7 @@ async def test_who_reads_nothing_goes_on_where_it_was_when_it_reads(service: Ser
         await asyncio.wait_for(service.begun.wait(), PATIENCE)
         got = 0
         while got < 100 * (len(body) + 5):
-            assert service.listener.parts.size == 0
+            assert service.listener.backlog.size == 0
             got += len((await client.next(frames.DATA)).payload)
         assert await client.status() == (0, "")
 

@@ -158,6 +158,9 @@ class Transport(asyncio.Transport):
         self.written = bytearray()
         self.aborted = False
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """It is never full."""
+
     def get_write_buffer_size(self) -> int:
         return self.left
 

@@ -93,7 +93,7 @@ class Hosts:
         raw = self.subscription.compose()
         if raw is None:
             return set()
-        response = DeltaResponse.FromString(raw)
+        response = DeltaResponse.FromString(b"".join(raw))
         got: set[str] = set()
         for one in response.resources:
             got.add(one.name.removeprefix(f"{ROUTES}/"))

@@ -87,7 +87,7 @@ def test_a_client_gets_what_differs_and_is_told_of_what_is_gone(
         )
     )
     composed = subscription.compose()
-    reply = messages.DeltaResponse.FromString(composed) if composed is not None else messages.DeltaResponse()
+    reply = messages.DeltaResponse.FromString(b"".join(composed or ()))
     wanted = there if wildcard else there & set(names)
     assert {one.name for one in reply.resources} == {
         name for name in wanted if versions.get(name) != now[name].version

@@ -185,7 +185,7 @@ class Model:
                 self.unanswered.clear()
                 continue
             kind = messages.DeltaResponse if self.delta else messages.SotwResponse
-            reply = kind.FromString(raw)
+            reply = kind.FromString(b"".join(raw))
             reject = answer == "nack" and bool(reply.resources)
             self._take(reply, reject)
             if answer == "late":

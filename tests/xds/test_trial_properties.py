@@ -90,7 +90,7 @@ class Client:
         raw = self.state.next(now)
         if raw is None:
             return None
-        reply = (messages.DeltaResponse if self.delta else messages.SotwResponse).FromString(raw)
+        reply = (messages.DeltaResponse if self.delta else messages.SotwResponse).FromString(b"".join(raw))
         bodies = [part.resource.value if self.delta else part.value for part in reply.resources]
         self.unanswered.append(reply)
         return reply, dict(body.decode().split("|") for body in bodies)

@@ -83,7 +83,7 @@ class Member:
         raw = self.state.next(now)
         if raw is None:
             return None
-        reply = (messages.DeltaResponse if self.delta else messages.SotwResponse).FromString(raw)
+        reply = (messages.DeltaResponse if self.delta else messages.SotwResponse).FromString(b"".join(raw))
         bodies = [part.resource.value if self.delta else part.value for part in reply.resources]
         content = bodies[0].decode().split("|")[1] if bodies else ""
         wait = {"late": 0.8, "ignore": 1e9}.get(self.kind, 0.0) if not self.first else 0.0
