@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 600
 STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos attacks fuzz bench bench-edge lint format types imports picture \
+.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos attacks fuzz bench bench-edge lint format types imports picture protos \
         golden golden-check bootstraps compose-check constraints check clean
 
 help: ## List the tasks
@@ -77,6 +77,9 @@ lint: setup ## Style and common mistakes
 format: setup ## Put everything into one style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+protos: setup ## The Python code of Laneway's own .proto files
+	$(BIN)/python tools/proto_code.py
 
 types: setup ## Static types, strict for the cores; stubs of Envoy's messages are made by `setup`, into typings/
 	$(BIN)/pyright
