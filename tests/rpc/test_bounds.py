@@ -250,7 +250,7 @@ async def test_others_get_their_turn_beside_who_sends_without_end(service: Servi
         await asyncio.wait_for(service.begun.wait(), PATIENCE)
         calm.write(frame(frames.PING, 0, 0, bytes(8)))
         await calm.next(frames.PING)
-        assert len(service.calls[0].requests) < 9_000
+        assert len(service.calls[0].requests) < 2_500
 
 
 async def test_what_waited_for_its_turn_is_handled_in_order_and_whole(service: Service) -> None:
