@@ -7,10 +7,10 @@ import ctypes
 import gc
 
 #: Objects made and not freed until the collector looks through the youngest generation (CPython: 700), and
-#: passes of a generation until the next. A pass stops the process for as long as its objects take: 4 to 10 ms
-#: for 50,000 in the youngest and up to 250 ms in the second, with these 0.3 ms and 2 to 4 ms. The sum is the
-#: same. The oldest generation is looked through as seldom as with (50_000, 20, 20).
-THRESHOLDS = (5_000, 5, 800)
+#: passes of a generation until the next. A pass stops the process for as long as its objects take: with
+#: (50_000, 20, 20) 4 to 10 ms in the youngest generation and up to 250 ms in the second, with these below
+#: 1 ms and about 4 ms. The sum is the same, and the oldest generation is looked through as seldom.
+THRESHOLDS = (2_000, 5, 2_000)
 
 # Parameters of glibc's mallopt, malloc.h, and bytes.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
