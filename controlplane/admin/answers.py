@@ -258,11 +258,30 @@ class Candidate(Answer):
     share: float
 
 
+class Forwarded(Answer):
+    path: Annotated[str, Field(description="The path that the application gets, with its query")]
+    host: Annotated[str, Field(description="The host that the application gets")]
+
+
+class Answered(Answer):
+    """What the edge answers by itself."""
+
+    status: Count
+    location: Annotated[
+        str | None, Field(description="Where a redirect leads a request that came without TLS")
+    ] = None
+
+
 class Explained(Answer):
     route: str | None
     lane: str | None
     reason: str
-    path: Annotated[str, Field(description="The path that routes match and the application gets")]
+    path: Annotated[
+        str,
+        Field(
+            description="The path that routes match; unless `forwarded` says another, the application gets it"
+        ),
+    ]
     removed_headers: Annotated[
         list[str], Field(description="Names of the request's headers that no application gets")
     ]
@@ -272,6 +291,12 @@ class Explained(Answer):
     ] = 0
     hops: list[Hop]
     candidates: list[Candidate] = []
+    forwarded: Annotated[
+        Forwarded | None, Field(description="Only where the route rewrites the path or the host")
+    ] = None
+    answered: Annotated[
+        Answered | None, Field(description="Only where the edge answers by itself, as the route says")
+    ] = None
 
 
 class Revision(Answer):

@@ -38,6 +38,7 @@ def refuse_ambiguous(control: ControlPlane, documents: Iterable[AnyKind], labell
 
 def _services(document: AnyKind) -> Iterable[tuple[str, str]]:
     if isinstance(document, Route):
-        yield "service", document.service
+        if document.service is not None:
+            yield "service", document.service
     elif isinstance(document, Application):
         yield from ((f"services[{index}]", name) for index, name in enumerate(document.services))

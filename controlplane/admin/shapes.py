@@ -135,6 +135,7 @@ def matches(found: Sequence[tuple[str, Sequence[ServiceMatch]]]) -> answers.Matc
 def explained(found: Explanation) -> answers.Explained:
     """The body of POST /v1/explain."""
     decision = found.decision
+    forwarded, answered = found.forwarded, found.answered
     listed, left_out = evaluated(decision.evaluated)
     return answers.Explained(
         route=decision.route.name if decision.route else None,
@@ -146,6 +147,8 @@ def explained(found: Explanation) -> answers.Explained:
         evaluated_left_out=left_out,
         hops=[_hop(one) for one in found.hops],
         candidates=[answers.Candidate(lane=lane, share=share) for lane, share in decision.candidates],
+        forwarded=forwarded and answers.Forwarded(path=forwarded.path, host=forwarded.host),
+        answered=answered and answers.Answered(status=answered.status, location=answered.location),
     )
 
 

@@ -103,8 +103,20 @@ def _print_explanation(result: dict[str, Any]) -> None:
     out.print(line("route  ", (str(result.get("route") or "none (404)"), "bold")))
     reason = str(result.get("reason") or "")
     out.print(line("lane   ", (str(lane or "base"), "bold cyan"), "  ", (reason, "dim")))
+    forwarded, answered = result.get("forwarded"), result.get("answered")
     if path := result.get("path"):
-        out.print(line(f"path   {path}  ", ("as routes match it and the application gets it", "dim")))
+        same = (
+            "as routes match it"
+            if forwarded or answered
+            else "as routes match it and the application gets it"
+        )
+        out.print(line(f"path   {path}  ", (same, "dim")))
+    if forwarded:
+        out.print(line(f"       {forwarded['path']}  ", ("as the route rewrites it", "dim")))
+        out.print(line(f"host   {forwarded['host']}  ", ("as the application gets it", "dim")))
+    if answered:
+        to = f" to {answered['location']}" if answered.get("location") else ""
+        out.print(line((f"       the edge answers {answered['status']}{to}", "yellow")))
     if removed := result.get("removed_headers"):
         out.print(line((f"       the edge removes {', '.join(removed)}", "yellow")))
     for one in result.get("evaluated") or ():

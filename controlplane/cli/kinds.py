@@ -63,9 +63,14 @@ def rule_text(lane: Item) -> str:
 
 
 def path_text(route: Item) -> str:
-    """A route's path condition: `prefix /a`."""
-    path = (route.get("match") or {}).get("path") or {}
-    return ", ".join(f"{how} {value}" for how, value in path.items() if value is not None)
+    """A route's paths: `prefix /a`."""
+    match = route.get("match") or {}
+    return ", ".join(
+        f"{how} {path[how]}" + (" in any case" if path.get("ignore_case") else "")
+        for path in match.get("paths") or [match.get("path") or {}]
+        for how in ("prefix", "exact", "regex")
+        if path.get(how) is not None
+    )
 
 
 def fallback_text(lane: Item) -> str:

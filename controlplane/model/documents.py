@@ -8,24 +8,23 @@ documents (references, modes of a group, sums of shares) are in `rules`. Validat
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from controlplane.model import fields
 from controlplane.model.addresses import Addresses
+from controlplane.model.document import Document
 from controlplane.model.fields import refuse
-
-
-class Document(BaseModel):
-    """Base of every model here: immutable, and an unknown field is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: Any) -> dict[str, Any]:
-        """An absent field stays absent: no field has null as a value."""
-        return {name: value for name, value in handler(self).items() if value is not None}
+from controlplane.model.route_actions import (
+    Cors,
+    Methods,
+    Redirect,
+    Respond,
+    Retries,
+    Rewrite,
+    RouteHeaders,
+)
 
 
 class Listener(Document):
@@ -74,42 +73,6 @@ def _overlap(one: str, other: str) -> bool:
     if first.version != second.version:
         return False  # `::` leaves version 4 to a listener that has it
     return first == second or first.is_unspecified or second.is_unspecified
-
-
-class PathMatch(Document):
-    """Exactly one of the three is set."""
-
-    prefix: fields.Path | None = None
-    exact: fields.Path | None = None
-    regex: fields.Regex | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> PathMatch:
-        given = [name for name in ("prefix", "exact", "regex") if getattr(self, name) is not None]
-        if len(given) != 1:
-            refuse(
-                f"has {' and '.join(given) or 'none'} of prefix, exact and regex",
-                "give exactly one of prefix, exact and regex",
-            )
-        return self
-
-
-class RouteMatch(Document):
-    hosts: Annotated[tuple[fields.Host, ...], Field(max_length=256)] = ()
-    path: PathMatch = PathMatch(prefix="/")
-
-
-class Route(Document):
-    """`timeout`, `idle_timeout`: `0s` means no limit. Without `idle_timeout` the edge's own holds."""
-
-    kind: Literal["Route"] = "Route"
-    gateway: fields.Name
-    name: fields.Name
-    match: RouteMatch = RouteMatch()
-    priority: fields.Priority = 100
-    service: fields.ServiceName
-    timeout: fields.Duration = "0s"
-    idle_timeout: fields.Duration | None = None
 
 
 class HealthCheck(Document):
@@ -206,6 +169,140 @@ def _check_text(value: str, *field: str | int) -> None:
 class Rule(Document):
     match: Literal["all", "any"] = "all"
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1, max_length=64)]
+
+
+class PathMatch(Document):
+    """Exactly one of `prefix`, `exact` and `regex` is set. `ignore_case`: for the letters of ASCII."""
+
+    prefix: fields.Path | None = None
+    exact: fields.Path | None = None
+    regex: fields.Regex | None = None
+    ignore_case: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> PathMatch:
+        given = [name for name in ("prefix", "exact", "regex") if getattr(self, name) is not None]
+        if len(given) != 1:
+            refuse(
+                f"has {' and '.join(given) or 'none'} of prefix, exact and regex",
+                "give exactly one of prefix, exact and regex",
+            )
+        if self.ignore_case and self.regex is not None:
+            refuse("stands beside regex", "begin the regex with (?i)", "ignore_case")
+        return self
+
+
+class KeyMatch(Document):
+    """A condition on a header or query parameter of a route's requests."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(fields.printable)]
+    operator: Literal["==", "!=", "in", "percentage", "regex"] = "=="
+    value: fields.ConditionValue
+
+    @model_validator(mode="after")
+    def _fits(self) -> KeyMatch:
+        _check_value(self.operator, self.value)
+        return self
+
+
+KeyMatches = Annotated[tuple[KeyMatch, ...], Field(min_length=1, max_length=16)]
+
+
+class RouteMatch(Document):
+    """All that is given must be met; of `hosts`, `paths` and `methods` one of each.
+
+    `paths` stands in place of `path`.
+    """
+
+    hosts: Annotated[tuple[fields.Host, ...], Field(max_length=256)] = ()
+    path: PathMatch | None = PathMatch(prefix="/")
+    paths: Annotated[tuple[PathMatch, ...], Field(min_length=1, max_length=32)] | None = None
+    methods: Methods | None = None
+    headers: KeyMatches | None = None
+    query: KeyMatches | None = None
+
+    @field_validator("methods")
+    @classmethod
+    def _distinct(cls, methods: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return methods if methods is None else _unique(methods)
+
+    @field_validator("headers")
+    @classmethod
+    def _headers(cls, headers: tuple[KeyMatch, ...] | None) -> tuple[KeyMatch, ...] | None:
+        for index, one in enumerate(headers or ()):
+            fields.header_name(one.name, index, "name")
+        return headers
+
+    @model_validator(mode="after")
+    def _one(self) -> RouteMatch:
+        if self.paths is not None:
+            if "path" in self.model_fields_set and self.path is not None:
+                refuse("stands beside path", "put all paths into paths", "paths")
+            object.__setattr__(self, "path", None)  # the default is for where neither is given
+        return self
+
+    @property
+    def every_path(self) -> tuple[PathMatch, ...]:
+        """The paths, one of which must match."""
+        return self.paths or (self.path or PathMatch(prefix="/"),)
+
+
+class Route(Document):
+    """Exactly one of `service`, `redirect` and `respond` is set.
+
+    `timeout`, `idle_timeout`: `0s` means no limit. Without `idle_timeout` the edge's own holds.
+    """
+
+    kind: Literal["Route"] = "Route"
+    gateway: fields.Name
+    name: fields.Name
+    match: RouteMatch = RouteMatch()
+    priority: fields.Priority = 100
+    service: fields.ServiceName | None = None
+    redirect: Redirect | None = None
+    respond: Respond | None = None
+    timeout: fields.Duration = "0s"
+    idle_timeout: fields.Duration | None = None
+    rewrite: Rewrite | None = None
+    headers: RouteHeaders | None = None
+    cors: Cors | None = None
+    retries: Retries | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Route:
+        given = [name for name in ("service", "redirect", "respond") if getattr(self, name) is not None]
+        remedy = "give exactly one of service, redirect and respond"
+        if not given:
+            refuse("is missing, and redirect and respond, too", remedy, "service")
+        if len(given) > 1:
+            refuse(f"stands beside {given[0]}", remedy, given[1])
+        if self.service is None:
+            for name in ("rewrite", "idle_timeout", "retries"):
+                if getattr(self, name) is not None:
+                    refuse(f"stands beside {given[0]}, which asks no service", "leave it out", name)
+            if self.headers is not None and self.headers.request is not None:
+                message = f"stands beside {given[0]}, which asks no service"
+                refuse(message, "leave it out", "headers", "request")
+        each = self.retries.per_try_timeout if self.retries is not None else None
+        whole = fields.seconds(self.timeout)
+        if each is not None and 0 < whole < fields.seconds(each):
+            message = f"is longer than the route's timeout, {self.timeout}"
+            refuse(message, "give less than the timeout", "retries", "per_try_timeout")
+        rewrite = self.rewrite
+        for action, prefix in (
+            ("rewrite", rewrite and rewrite.prefix),
+            ("redirect", self.redirect and self.redirect.prefix),
+        ):
+            if prefix and any(path.prefix is None for path in self.match.every_path):
+                refuse(
+                    "has no prefix to replace: a path of the route's match is no prefix",
+                    "match by prefix, or rewrite by regex"
+                    if action == "rewrite"
+                    else "match by prefix, or use path",
+                    action,
+                    "prefix",
+                )
+        return self
 
 
 class Sticky(Document):

@@ -279,7 +279,7 @@ Percent = Annotated[
 Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 
 
-def header_name(value: str, *field: str) -> str:
+def header_name(value: str, *field: str | int) -> str:
     """Refuse header names that no rule may read: pseudo-headers and headers that control proxies."""
     if value.startswith(":"):
         refuse("is a pseudo-header", "conditions on the path and host belong in the route's match", *field)

@@ -134,24 +134,41 @@ def modes(now: Tables, touched: set[Key]) -> Iterable[Problem]:
 
 
 def conditions(now: Tables) -> Iterable[Problem]:
-    """Edges remove the carriers of every gateway from requests, so a rule on them could never match."""
+    """Edges remove the carriers of every gateway from requests, and set them themselves.
+
+    So a rule on a carrier could never match, and a route that changed one would change the lane.
+    """
     names = {"baggage", *(gateway.carriers.header.lower() for gateway in now.gateways.values())}
+    for document, field, name, remedy in (*_read_headers(now), *_changed_headers(now)):
+        if name.lower() in names:
+            message = "is a carrier of lanes, which the edges set themselves"
+            yield Problem(field, message, name, remedy, str(key_of(document)))
+
+
+def _read_headers(now: Tables) -> Iterable[tuple[AnyKind, str, str, str]]:
+    """Documents that read a header: the field and the name in it, and what to do instead."""
+    remedy = "use a header of your own"
     for lane in now.lanes.values():
         for index, condition in enumerate(lane.rule.conditions if lane.rule else ()):
-            if condition.source == "header" and condition.name.lower() in names:
-                yield Problem(
-                    f"rule.conditions[{index}].name",
-                    "is a carrier of lanes, which the edges set themselves",
-                    condition.name,
-                    "use a header of your own",
-                    str(key_of(lane)),
-                )
+            if condition.source == "header":
+                yield lane, f"rule.conditions[{index}].name", condition.name, remedy
         sticky = lane.ratio.sticky if lane.ratio else None
-        if sticky is not None and sticky.header is not None and sticky.header.lower() in names:
-            yield Problem(
-                "ratio.sticky.header",
-                "is a carrier of lanes, which the edges set themselves",
-                sticky.header,
-                "use a header that tells users apart",
-                str(key_of(lane)),
-            )
+        if sticky is not None and sticky.header is not None:
+            yield lane, "ratio.sticky.header", sticky.header, "use a header that tells users apart"
+    for route in now.routes.values():
+        for index, one in enumerate(route.match.headers or ()):
+            yield route, f"match.headers[{index}].name", one.name, remedy
+
+
+def _changed_headers(now: Tables) -> Iterable[tuple[AnyKind, str, str, str]]:
+    """Routes that change a header of requests. Servers that follow CGI read `_` and `-` as one."""
+    remedy = "use a header of your own"
+    for route in now.routes.values():
+        changes = route.headers.request if route.headers else None
+        if changes is None:
+            continue
+        for field, names in (("set", changes.set), ("add", changes.add)):
+            for name in names:
+                yield route, f"headers.request.{field}.{name}", name.replace("_", "-"), remedy
+        for index, name in enumerate(changes.remove):
+            yield route, f"headers.request.remove[{index}]", name.replace("_", "-"), remedy

@@ -11,6 +11,7 @@ from controlplane.model.documents import Condition, Rule
 from controlplane.plan.conditions import carried_in, full_match, lifted_header, met
 from controlplane.plan.gateways import TOTAL_SLOTS, ContentLane, GatewayPlan, RatioPlan, RoutePlan
 from controlplane.plan.request import Request, carried_values, named_lane, normalised_path, refusal
+from controlplane.plan.route_actions import allows, is_preflight
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,15 @@ def decide(plan: GatewayPlan, request: Request) -> Decision:
     refused = refusal(request)
     if refused:
         return Decision(None, None, refused)
-    route = find_route(plan, request.host, normalised_path(request.path))
+    values = carried_values(plan, request)
+    route = find_route(plan, request.host, normalised_path(request.path), values)
     if route is None:
         return Decision(None, None, "no route matches the host and path")
+    if preflighted(route, values):
+        return Decision(route, None, "the edge answers the browser's preflight (CORS)")
+    if route.answers:
+        what = "redirects" if route.actions.redirect is not None else "answers"
+        return Decision(route, None, f"the edge {what}, and no lane is chosen")
     if route.service is None:
         return Decision(route, None, f"the route's service cannot be served: {route.problem}")
     named = named_lane(plan, request)
@@ -56,7 +63,6 @@ def decide(plan: GatewayPlan, request: Request) -> Decision:
         if plan.trusted and lane in plan.trusted:
             return Decision(route, lane, "the client named the lane, and this gateway trusts its clients")
         return Decision(route, None, f"the client named {lane[:100]!r}, which is not an enabled lane: base")
-    values = carried_values(plan, request)
     evaluated: list[LaneOutcome] = []
     for lane in route.content:
         outcome = _evaluate(lane, values)
@@ -70,23 +76,44 @@ def decide(plan: GatewayPlan, request: Request) -> Decision:
     return Decision(route, None, f"{reason}: base", tuple(evaluated))
 
 
-def find_route(plan: GatewayPlan, host: str, path: str) -> RoutePlan | None:
-    """The base route by precedence; None if no route matches."""
+def find_route(plan: GatewayPlan, host: str, path: str, values: Mapping[str, bytes]) -> RoutePlan | None:
+    """The base route by precedence; None if no route matches. `values`: see `carried_values`."""
     for level in plan.chain(plan.host_key(host)):
         for route in level:  # in order of precedence
-            if path_matches(route, path):
+            if path_matches(route, path) and _conditions_met(route, values):
                 return route
     return None
 
 
 def path_matches(route: RoutePlan, path: str) -> bool:
     match = route.path
+    if match.regex is not None:
+        return full_match(match.regex, path.encode())
+    wanted = match.exact if match.exact is not None else match.prefix or "/"
+    if match.ignore_case:
+        path, wanted = path.lower(), wanted.lower()
     if match.exact is not None:
-        return path == match.exact
-    if match.prefix is not None:
-        whole = match.prefix if match.prefix.endswith("/") else match.prefix + "/"
-        return path == match.prefix or path.startswith(whole)
-    return full_match(match.regex or "", path.encode())
+        return path == wanted
+    whole = wanted if wanted.endswith("/") else wanted + "/"
+    return path == wanted or path.startswith(whole)
+
+
+def _conditions_met(route: RoutePlan, values: Mapping[str, bytes]) -> bool:
+    method = values[":method"].decode()
+    asked = route.actions.cors is not None and is_preflight(method, values)
+    if route.methods and method not in route.methods and not asked:
+        return False
+    # A preflight has none of the headers of the request that it asks for.
+    needed = (c for c in route.conditions if not (asked and c.source == "header"))
+    return all(met(c, values.get(carried_in(c))) for c in needed)
+
+
+def preflighted(route: RoutePlan, values: Mapping[str, bytes]) -> bool:
+    """Whether the edge answers a preflight itself: that of another origin goes to the service."""
+    cors = route.actions.cors
+    if cors is None or not is_preflight(values[":method"].decode(), values):
+        return False
+    return allows(cors, values["origin"].decode(errors="surrogateescape"))
 
 
 def _evaluate(lane: ContentLane, values: Mapping[str, bytes]) -> LaneOutcome:

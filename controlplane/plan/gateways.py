@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from controlplane.ip import ip_address
 from controlplane.model.definitions import Definitions, SlotRange
-from controlplane.model.documents import Carriers, Gateway, Lane, Listener, PathMatch, Rule, Sticky
+from controlplane.model.documents import (
+    Carriers,
+    Condition,
+    Gateway,
+    KeyMatch,
+    Lane,
+    Listener,
+    PathMatch,
+    Route,
+    Rule,
+    Sticky,
+)
+from controlplane.plan.route_actions import RouteActions, actions_of
 
 TOTAL_SLOTS = 10_000
 
@@ -28,7 +41,10 @@ class RatioPlan:
 
 @dataclass(frozen=True, slots=True)
 class RoutePlan:
-    """A base route. `service` is a canonical id, or None with `problem` saying why there is none."""
+    """A base route at one of its paths. `service` is a canonical id, or None with `problem` saying why.
+
+    It is met where one of `methods` is (none: all are) and all of `conditions`.
+    """
 
     name: str
     hosts: tuple[str, ...]
@@ -40,6 +56,14 @@ class RoutePlan:
     idle_timeout: str | None
     content: tuple[ContentLane, ...]
     ratio: RatioPlan | None
+    methods: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    actions: RouteActions = field(default_factory=RouteActions)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the edge answers by itself: no service is asked, and no lane chosen."""
+        return self.actions.redirect is not None or self.actions.respond is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +81,13 @@ class GatewayPlan:
     routes: tuple[RoutePlan, ...]
     foreign: tuple[tuple[str, str], ...] = ()
     keep_underscores: bool = False
+
+    def conditions(self) -> Iterator[Condition]:
+        """Every condition that the edge looks at, of lanes and of routes."""
+        for route in self.routes:
+            yield from route.conditions
+            for lane in route.content:
+                yield from lane.rule.conditions
 
     def hosts(self) -> list[str]:
         """Every host of every route, lower case, sorted; "*" for routes without hosts comes last."""
@@ -138,7 +169,7 @@ def plan_gateway(
         service: str | None = None
         problem = ""
         try:
-            service = resolve(route.service)
+            service = resolve(route.service) if route.service is not None else None
         except LookupError as error:
             problem = str(error.args[0] if error.args else error)
         ranges = tuple(
@@ -147,26 +178,25 @@ def plan_gateway(
             if slot.lane in ratio and _applies(ratio[slot.lane], name)
         )
         stickies = [ratio[slot.lane].ratio.sticky for slot in ranges]  # type: ignore[union-attr]
-        routes.append(
-            RoutePlan(
-                name=name,
-                hosts=tuple(dict.fromkeys(canonical_host(h) for h in route.match.hosts)),
-                path=route.match.path,
-                priority=route.priority,
-                service=service,
-                problem=problem,
-                timeout=route.timeout,
-                idle_timeout=route.idle_timeout,
-                content=tuple(
-                    ContentLane(lane.name, lane.rule)
-                    for lane in content
-                    if lane.rule and _applies(lane, name)
-                ),
-                ratio=RatioPlan(ranges, next((s for s in stickies if s is not None), None))
-                if ranges
-                else None,
-            )
+        first, *others = route.match.every_path
+        whole = RoutePlan(
+            name=name,
+            hosts=tuple(dict.fromkeys(canonical_host(h) for h in route.match.hosts)),
+            path=first,
+            priority=route.priority,
+            service=service,
+            problem=problem,
+            timeout=route.timeout,
+            idle_timeout=route.idle_timeout,
+            content=tuple(
+                ContentLane(lane.name, lane.rule) for lane in content if lane.rule and _applies(lane, name)
+            ),
+            ratio=RatioPlan(ranges, next((s for s in stickies if s is not None), None)) if ranges else None,
+            methods=route.match.methods or (),
+            conditions=_conditions(route),
+            actions=actions_of(route),
         )
+        routes += [whole, *(replace(whole, path=path) for path in others)]
     return GatewayPlan(
         name=gateway.name,
         listeners=gateway.listeners,
@@ -184,10 +214,22 @@ def plan_gateway(
     )
 
 
-def precedence(route: RoutePlan) -> tuple[int, int, str]:
-    """The order among routes of one host: exact, longest prefix, regex by priority; then by name."""
-    if route.path.exact is not None:
-        return (0, 0, route.name)
-    if route.path.prefix is not None:
-        return (1, -len(route.path.prefix), route.name)
-    return (2, route.priority, route.name)
+def _conditions(route: Route) -> tuple[Condition, ...]:
+    def of(source: Literal["header", "query"], keys: tuple[KeyMatch, ...] | None) -> list[Condition]:
+        return [Condition(source=source, name=k.name, operator=k.operator, value=k.value) for k in keys or ()]
+
+    return (*of("header", route.match.headers), *of("query", route.match.query))
+
+
+def precedence(route: RoutePlan) -> tuple[int, int, int, int, int, str]:
+    """The order among routes of one host: exact, longest prefix, regex by priority.
+
+    Then a path in its own case before one in any case, more conditions before fewer, and by name.
+    """
+    path = route.path
+    kind, order = 2, route.priority
+    if path.exact is not None:
+        kind, order = 0, 0
+    elif path.prefix is not None:
+        kind, order = 1, -len(path.prefix)
+    return (kind, order, bool(path.ignore_case), not route.methods, -len(route.conditions), route.name)

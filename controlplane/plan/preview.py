@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from controlplane.plan.evaluate import Decision, decide
+from controlplane.plan.answers import Answered, Forwarded, answered_with, forwarded_as
+from controlplane.plan.evaluate import Decision, decide, preflighted
 from controlplane.plan.lanes import LaneMeaning
 from controlplane.plan.planner import Plan
-from controlplane.plan.request import Request, normalised_path, removed_headers
+from controlplane.plan.request import Request, carried_values, normalised_path, removed_headers
 from controlplane.plan.services import ServicePlan, target_of
 from controlplane.registry.types import Health, Instance
 
@@ -46,12 +47,18 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What becomes of a request at a gateway. `path` is what routes match and the application gets."""
+    """What becomes of a request at a gateway. `path` is what routes match.
+
+    `forwarded` is what the application gets, None where the route changes neither path nor host; `answered`
+    what the edge answers by itself.
+    """
 
     decision: Decision
     path: str
     removed_headers: tuple[str, ...]
     hops: tuple[Hop, ...]
+    forwarded: Forwarded | None = None
+    answered: Answered | None = None
 
 
 def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
@@ -64,7 +71,18 @@ def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
     elif decision.route is not None and (service := plan.services.get(decision.route.service or "")):
         hops = (_base_hop(service),)
     path = normalised_path(request.path)
-    return Explanation(decision, path, tuple(removed_headers(at, request)), hops)
+    query = request.path.partition("#")[0].partition("?")[2]
+    forwarded, answered = None, None
+    if (
+        decision.route is not None
+        and decision.lane is None
+        and preflighted(decision.route, carried_values(at, request))
+    ):
+        answered = Answered(200, None)
+    elif decision.route is not None:
+        forwarded = forwarded_as(decision.route, request.host, path, query)
+        answered = answered_with(decision.route, request.host, path, query)
+    return Explanation(decision, path, tuple(removed_headers(at, request)), hops, forwarded, answered)
 
 
 def matches(plan: Plan, lane: LaneMeaning) -> list[tuple[str, list[ServiceMatch]]]:

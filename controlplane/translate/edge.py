@@ -17,7 +17,7 @@ from controlplane.model.fields import seconds
 from controlplane.plan.conditions import lifted_header
 from controlplane.plan.gateways import TOTAL_SLOTS, GatewayPlan, RoutePlan
 from controlplane.plan.services import ServicePlan, Target
-from controlplane.translate import matching
+from controlplane.translate import matching, paths
 from controlplane.translate.hardening import BODY_IDLE, REPLAYED_BODY, STREAM_IDLE
 from controlplane.translate.lua import lifted_headers
 from controlplane.translate.matching import Matcher, OnMatch, Predicate
@@ -28,8 +28,11 @@ from controlplane.translate.names import (
     PATH_HEADER,
     PHASE_HEADER,
     REST_HEADER,
+    TRY_HEADER,
     edge_routes,
 )
+from controlplane.translate.retries import numbered, route_retries
+from controlplane.translate.route_actions import answer, dress, guard
 from controlplane.translate.routes import (
     Route,
     RouteAction,
@@ -93,7 +96,15 @@ class _RouteBuilder:
         route = lane_route(name, self.service.id, lane, target, self.forward())
         if self.route.idle_timeout is not None:
             route.route.retry_policy.CopyFrom(retry_policy())
+        if self.route.actions.retries is not None:
+            leaves_lane = target is not None and not target.strict
+            route.route.retry_policy.CopyFrom(self._retries(leaves_lane))
+        dress(route, self.route)
         return route
+
+    def _retries(self, leaves_lane: bool) -> route_components_pb2.RetryPolicy:
+        assert self.route.actions.retries is not None
+        return route_retries(self.route.actions.retries, self.route.idle_timeout is not None, leaves_lane)
 
     def lane(self, lane: str) -> OnMatch:
         target = self.service.lanes.get(lane)
@@ -110,6 +121,8 @@ class _RouteBuilder:
     def _split(self, route: route_components_pb2.Route) -> None:
         ratio = self.route.ratio
         assert ratio is not None
+        if self.route.actions.retries is not None:
+            route.route.retry_policy.CopyFrom(self._retries(leaves_lane=True))
         weighted = route_components_pb2.WeightedCluster()
         position = 0
 
@@ -172,6 +185,8 @@ class _RouteBuilder:
 
 
 def _route_action(plan: GatewayPlan, route: RoutePlan, services: Mapping[str, ServicePlan]) -> OnMatch:
+    if (answered := answer(route)) is not None:
+        return act(answered)
     service = services.get(route.service) if route.service else None
     if service is None:
         detail = route.problem or f"No source knows the service {route.service}."
@@ -186,29 +201,9 @@ def _level(
     plan: GatewayPlan, routes: tuple[RoutePlan, ...], services: Mapping[str, ServicePlan]
 ) -> list[OnMatch]:
     """Matchers of one host's routes, in order; each falls through when no path of it matches."""
-    exact: dict[str, OnMatch] = {}
-    prefixes: dict[str, OnMatch] = {}
-    regexes: list[tuple[Predicate, OnMatch]] = []
-    for route in routes:  # in order of precedence, so the first of equals wins
-        built = _route_action(plan, route, services)
-        if route.path.exact is not None:
-            exact.setdefault(route.path.exact, built)
-        elif route.path.prefix is not None:
-            prefix = route.path.prefix
-            if not prefix.endswith("/"):
-                exact.setdefault(prefix, built)
-                prefix += "/"
-            prefixes.setdefault(prefix, built)
-        else:
-            regexes.append((matching.single(PATH_HEADER, matching.regex(route.path.regex or "")), built))
-    found: list[OnMatch] = []
-    if exact:
-        found.append(matching.nested(matching.exact_tree(PATH_HEADER, exact)))
-    if prefixes:
-        found.append(matching.nested(matching.prefix_tree(PATH_HEADER, prefixes)))
-    if regexes:
-        found.append(matching.nested(matching.in_order(regexes)))
-    return found
+    return paths.matchers(
+        [paths.Entry(route.path, guard(route), _route_action(plan, route, services)) for route in routes]
+    )
 
 
 def route_configuration(
@@ -220,6 +215,8 @@ def route_configuration(
         ignore_port_in_host_matching=True,
         request_headers_to_remove=[PATH_HEADER, REST_HEADER, LANE_HEADER, *lifted_headers(plan)],
     )
+    if numbered(plan):
+        configuration.response_headers_to_remove.append(TRY_HEADER)
     for host in plan.hosts():
         virtual_host = configuration.virtual_hosts.add()
         virtual_host.name = host

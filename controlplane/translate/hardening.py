@@ -21,7 +21,7 @@ from google.protobuf import wrappers_pb2
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.request import MAX_HEADERS, MAX_HEADERS_KIB, confusable
 from controlplane.translate.messages import duration, extension, header, pack
-from controlplane.translate.names import FIRST_PHASE, MARK_PREFIX, PHASE_HEADER, UNREACHED_HEADER
+from controlplane.translate.names import FIRST_PHASE, MARK_PREFIX, PHASE_HEADER, TRY_HEADER, UNREACHED_HEADER
 
 Hcm = hcm_pb2.HttpConnectionManager
 HEADERS_TIMEOUT = 10.0
@@ -99,20 +99,23 @@ def _every_mark_but(kept: str) -> str:
     return f"{MARK_PREFIX}({shorter}|{word}.+)"
 
 
-def router(trusted_mark: bool) -> hcm_pb2.HttpFilter:
+def router(trusted_mark: bool, numbered: bool = False) -> hcm_pb2.HttpFilter:
     """The router, which takes every mark of proxies out of what an upstream answers, trailers included.
 
     It does so before routes add their own. `trusted_mark`: the upstream may be a sidecar, which says by
     UNREACHED_HEADER that it did not reach its application; the filter `reply` takes that one out.
+    `numbered`: each answer says by TRY_HEADER which try it answers, and its status (see retries).
     """
     if trusted_mark:
         matcher = _matching(_every_mark_but(UNREACHED_HEADER))
     else:
         matcher = string_pb2.StringMatcher(prefix=MARK_PREFIX)
+    answers = [_removed(matcher)]
+    if numbered:
+        value = "%UPSTREAM_REQUEST_ATTEMPT_COUNT% %RESP(:status)%"
+        answers.append(mutation_rules_pb2.HeaderMutation(append=header(TRY_HEADER, value)))
     every = _removed(string_pb2.StringMatcher(prefix=MARK_PREFIX))
-    mutations = header_mutation_pb2.Mutations(
-        response_mutations=[_removed(matcher)], response_trailers_mutations=[every]
-    )
+    mutations = header_mutation_pb2.Mutations(response_mutations=answers, response_trailers_mutations=[every])
     return hcm_pb2.HttpFilter(
         name="router",
         typed_config=pack(

@@ -33,6 +33,8 @@ from controlplane.translate.hardening import CONNECTION_BUFFER, STREAM_IDLE, har
 from controlplane.translate.lua import discovered, fixed_filter
 from controlplane.translate.messages import ADS, duration, extension, header, pack, socket_address
 from controlplane.translate.names import ORIGINAL_HEADER, PASS_THROUGH, UNREACHED_HEADER, edge_routes
+from controlplane.translate.retries import numbered
+from controlplane.translate.route_actions import cors_filters
 
 Hcm = hcm_pb2.HttpConnectionManager
 TRUE = wrappers_pb2.BoolValue(value=True)
@@ -178,9 +180,10 @@ def edge_listener(plan: GatewayPlan, address: str, port: int) -> listener_pb2.Li
     manager.access_log.append(_counting_fallbacks())
     manager.access_log.append(_counting("baggage_cut", "cut"))
     manager.http_filters.append(discovered("edge-request"))
+    manager.http_filters.extend(cors_filters(plan))
     manager.http_filters.append(fixed_filter("reply", after="receive"))
     manager.http_filters.append(underscore_filter(plan))
-    manager.http_filters.append(router(trusted_mark=True))
+    manager.http_filters.append(router(trusted_mark=True, numbered=numbered(plan)))
     return listener_pb2.Listener(
         name=f"edge/{address}:{port}",
         address=socket_address(address, port),

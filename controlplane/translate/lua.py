@@ -58,8 +58,7 @@ def _extension(name: str, head: str, source: str) -> extension_pb2.TypedExtensio
 
 def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
     """The edge's filter: named `edge-request`, the same name for every gateway."""
-    conditions = [c for r in plan.routes for lane in r.content for c in lane.rule.conditions]
-    lifted = {(c.source, c.name, carried_in(c)) for c in conditions if c.source != "header"}
+    lifted = {(c.source, c.name, carried_in(c)) for c in plan.conditions() if c.source != "header"}
     sticky = {
         r.ratio.sticky.cookie for r in plan.routes if r.ratio and r.ratio.sticky and r.ratio.sticky.cookie
     }
@@ -85,13 +84,7 @@ def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
 
 def lifted_headers(plan: GatewayPlan) -> list[str]:
     """Every header that the edge's filter may set for matching: none may go upstream."""
-    names = {
-        carried_in(c)
-        for r in plan.routes
-        for lane in r.content
-        for c in lane.rule.conditions
-        if c.source != "header"
-    }
+    names = {carried_in(c) for c in plan.conditions() if c.source != "header"}
     names |= {
         lifted_header("cookie", r.ratio.sticky.cookie)
         for r in plan.routes

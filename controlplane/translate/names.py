@@ -9,6 +9,7 @@ from controlplane.translate.messages import safe
 
 MARK_PREFIX = "x-laneway-"
 UNREACHED_HEADER = "x-laneway-unreached"
+TRY_HEADER = "x-laneway-try"
 SERVED_HEADER = "x-laneway-served"
 LANE_HEADER = "x-laneway-lane"
 PHASE_HEADER = "x-laneway-phase"

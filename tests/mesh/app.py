@@ -87,7 +87,7 @@ class Application:
                 for name, value in message[1]:
                     if name == "x-fail" and value.startswith(f"{self.name}="):
                         code, _, extra = value.partition("=")[2].partition(" ")
-                        status, extra = int(code), extra + "\r\n"
+                        status, extra = int(code), f"{extra}\r\n" if extra else ""
                 head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{extra}"
                 head += f"content-length: {len(answer)}\r\n"
                 writer.write(head.encode() + b"\r\n" + answer)

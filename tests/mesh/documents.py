@@ -6,7 +6,7 @@ from typing import Any
 
 
 def route(name: str, service: str, path: Any = None, **more: Any) -> dict[str, Any]:
-    match: dict[str, Any] = {"path": path or {"prefix": f"/{name}"}}
+    match: dict[str, Any] = more.pop("match", None) or {"path": path or {"prefix": f"/{name}"}}
     if "hosts" in more:
         match["hosts"] = more.pop("hosts")
     return {"kind": "Route", "gateway": "edge", "name": name, "service": service, "match": match, **more}
