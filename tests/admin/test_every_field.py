@@ -14,10 +14,13 @@ from tests.admin.conftest import GROUP, SmallControl
 from tests.model.full import FULL, OPTIONAL, Path, changed, given_in, models_in, nodes, text, without
 
 YAML = {"content-type": "application/yaml"}
-ANY_TEXT = {"service", "services", "value", "regex"}
+ANY_TEXT = {"service", "services", "value", "regex", "set", "add", "body", "content_type"}
 
 REQUIRED = {"listeners", "port", "service", "applications", "tag", "rule", "ratio", "percent", "conditions"}
 REQUIRED |= {"source", "operator", "value"}
+ALSO_REQUIRED = {("cors", "allow_origins"), ("respond", "status"), ("redirect",), ("respond",)}
+ALSO_REQUIRED |= {("rewrite", "regex"), ("rewrite", "substitution")}
+DEFAULTED = {("retries", "conditions")}
 ONE_OF = {"prefix", "exact", "regex", "header", "cookie", "client_address"}
 
 
@@ -36,15 +39,15 @@ def wrong_values(name: str, path: Path) -> list[Any]:
     value, field = at(FULL[name][1], path), path[-1]
     wrong: list[Any] = [[[]], {"x": {"y": 1}}, 10**17, -(10**17)]
     if isinstance(value, str):
-        wrong += [True, "a\r\nb", "x" * 5000]
-        wrong += [] if "value" in path else [""]
-        query = field == "name" and at(FULL[name][1], path[:-1]).get("source") == "query"
+        wrong += [True, "x" * 5000] + ([] if field == "body" else ["a\r\nb"])
+        wrong += [] if {"value", "substitution", "body"} & set(path) else [""]
+        query = field == "name" and ("query" in path or at(FULL[name][1], path[:-1]).get("source") == "query")
         wrong += [] if query or ANY_TEXT & set(path) else ["ä ö"]
     elif isinstance(value, bool):
         wrong += ["true", 0, "yes"]
     else:
         wrong += [True, "30", ""]
-        wrong += [[]] if isinstance(value, list) and field not in ("hosts", "services") else []
+        wrong += [[]] if isinstance(value, list) and field not in ("hosts", "services", "remove") else []
         wrong += [] if field == "value" else [0.001]
     return wrong + ([] if field in OPTIONAL else [None])
 
@@ -115,8 +118,8 @@ async def test_misspelt_fields_name_the_right_ones(
     url, document = FULL[name]
     before = control.store.current
     for path in fields(document):
-        if path[:-1] in (("ratio", "routes"), ("fallback",)):
-            continue  # keys there are names of routes and applications, and no fields
+        if path[:-1] in (("ratio", "routes"), ("fallback",)) or path[-2:-1] in (("set",), ("add",)):
+            continue  # keys there are names of routes, applications and headers, and no fields
         for misspelt in (f"{path[-1]}x", str(path[-1]).upper(), f"_{path[-1]}"):
             at_field = (*path[:-1], misspelt)
             answer = await filled.put(url, json=changed(document, at_field, at(document, path)))
@@ -135,14 +138,22 @@ async def test_missing_fields(filled: httpx.AsyncClient, name: str) -> None:
         answer = await filled.put(url, json=without(document, path))
         field = str(path[-1])
         inner = field in ("name", "path") and len(path) > 1 and path != ("match", "path")
-        one_of = field in ONE_OF and path[0] != "carriers"
-        if not (field in REQUIRED or inner or one_of or (field, name) == ("gateway", "lane group")):
+        one_of = field in ONE_OF and path[0] not in ("carriers", "headers", "redirect", "rewrite")
+        required = (field in REQUIRED and path not in DEFAULTED) or path in ALSO_REQUIRED
+        if path[:1] in (("redirect",), ("rewrite",)) and len(path) > 1:
+            inner = one_of = False
+            required = path in ALSO_REQUIRED
+        if path[0] == "match" and field in ("headers", "query", "operator"):
+            required = one_of = False
+        if not (required or inner or one_of or (field, name) == ("gateway", "lane group")):
             assert answer.is_success, answer.text
             continue
         if path == ("ratio",):
             path = ("rule",)  # one of the two has to be there
+        if path in (("redirect",), ("respond",)):
+            path = ("service",)  # one of the three
         error = check(answer, text(path[:-1] if one_of else path))
-        if one_of or path == ("rule",):
+        if one_of or path in (("rule",), ("service",)):
             assert "exactly one of" in error["remedy"]
         else:
             assert error["message"] == "is missing"

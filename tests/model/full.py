@@ -71,6 +71,53 @@ CONTENT_LANE = {
         ],
     },
 }
+
+
+def changes() -> dict[str, Any]:
+    return {"set": {"x-a": "1"}, "add": {"x-b": "2"}, "remove": ["x-c"]}
+
+
+def key() -> dict[str, Any]:
+    return {"name": "k", "operator": "==", "value": "v"}
+
+
+DRESSED_ROUTE = {
+    "kind": "Route",
+    "gateway": "edge",
+    "name": "a",
+    "match": {
+        "hosts": [],
+        "paths": [{"prefix": "/a", "ignore_case": True}],
+        "methods": ["GET"],
+        "headers": [key()],
+        "query": [key()],
+    },
+    "priority": 100,
+    "service": "sc-A",
+    "timeout": "5s",
+    "headers": {"request": changes(), "response": changes()},
+    "cors": {
+        "allow_origins": ["https://a.test"],
+        "allow_methods": ["GET"],
+        "allow_headers": ["x-a"],
+        "expose_headers": ["x-b"],
+        "max_age": "5s",
+        "allow_credentials": True,
+    },
+    "retries": {"conditions": ["5xx"], "statuses": [503], "tries": 3, "per_try_timeout": "1s"},
+}
+
+
+def redirecting(**where: str) -> dict[str, Any]:
+    to = {"scheme": "https", "host": "a.test", "port": 443, "strip_query": True, "status": 308}
+    match = {"hosts": [], "path": {"prefix": "/a"}}
+    return {"kind": "Route", "gateway": "edge", "name": "a", "match": match, "redirect": {**to, **where}}
+
+
+def rewriting(**how: str) -> dict[str, Any]:
+    return {**route(prefix="/a"), "rewrite": {"host": "a.test", **how}}
+
+
 FULL: dict[str, tuple[str, dict[str, Any]]] = {
     "gateway": (
         "/v1/gateways/edge",
@@ -87,6 +134,21 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
     "route by prefix": ("/v1/gateways/edge/routes/a", route(prefix="/a")),
     "route by exact path": ("/v1/gateways/edge/routes/a", route(exact="/a")),
     "route by regex": ("/v1/gateways/edge/routes/a", route(regex="/a.*")),
+    "route with everything": ("/v1/gateways/edge/routes/a", DRESSED_ROUTE),
+    "route that rewrites a prefix": ("/v1/gateways/edge/routes/a", rewriting(prefix="/b")),
+    "route that rewrites by regex": ("/v1/gateways/edge/routes/a", rewriting(regex="/b", substitution="/c")),
+    "route that redirects to a path": ("/v1/gateways/edge/routes/a", redirecting(path="/b")),
+    "route that redirects a prefix": ("/v1/gateways/edge/routes/a", redirecting(prefix="/b")),
+    "route that answers": (
+        "/v1/gateways/edge/routes/a",
+        {
+            "kind": "Route",
+            "gateway": "edge",
+            "name": "a",
+            "match": {"hosts": [], "path": {"exact": "/a"}},
+            "respond": {"status": 200, "body": "a", "content_type": "text/plain"},
+        },
+    ),
     "application": (
         "/v1/applications/spring-cloud-a",
         {
@@ -105,6 +167,18 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
 """URL and document by what it is."""
 
 OPTIONAL = {"idle_timeout", "health_check", "routes", "rule", "ratio", "sticky", "prefix", "exact", "regex"}
+OPTIONAL |= {"paths", "ignore_case", "methods", "headers", "query", "rewrite", "cors", "retries", "redirect"}
+OPTIONAL |= {"respond", "request", "response", "host", "substitution", "allow_methods", "allow_headers"}
+OPTIONAL |= {
+    "port",
+    "expose_headers",
+    "max_age",
+    "conditions",
+    "statuses",
+    "per_try_timeout",
+    "scheme",
+    "path",
+}
 OPTIONAL |= {"header", "cookie", "client_address"}
 """Fields that may be absent altogether, so that null says nothing wrong (`routes` of a lane alone)."""
 

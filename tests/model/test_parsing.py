@@ -19,6 +19,65 @@ APPLICATION = {"kind": "Application", "name": "app", "services": ["sc-A"]}
 GROUP = {"kind": "LaneGroup", "name": "g", "gateway": "edge", "applications": ["app"]}
 CONDITION = {"source": "header", "name": "canary", "operator": "==", "value": "gray"}
 LANE = {"kind": "Lane", "group": "g", "name": "gray", "tag": "Gray", "rule": {"conditions": [CONDITION]}}
+PREFIX = {"path": {"prefix": "/a"}}
+CORS = {"allow_origins": ["https://a.test"]}
+WRONG_ROUTES: list[tuple[dict[str, Any], str]] = [
+    *(
+        ({"headers": {"request": {"set": {name: "v"}}}}, f"headers.request.set.{name}")
+        for name in (
+            "host", "Host", ":path", ":authority", "x-lane", "X-Lane", "x_lane", "baggage", "tracestate",
+            "traceparent", "x-request-id", "b3", "x-laneway-unreached", "x_laneway_served",
+            "X-Envoy-Retry-On",
+            "content-length", "Transfer-Encoding", "connection", "a b", "",
+        )
+    ),
+    ({"headers": {"request": {"add": {"baggage": "lane=x"}}}}, "headers.request.add.baggage"),
+    ({"headers": {"request": {"remove": ["x-a", "x-lane"]}}}, "headers.request.remove[1]"),
+    ({"headers": {"response": {"remove": ["x-laneway-reason"]}}}, "headers.response.remove[0]"),
+    ({"headers": {"response": {"set": {"server": "x"}}}}, "headers.response.set.server"),
+    ({"headers": {"request": {"set": {"x-a": "1\r\nx-lane: gray"}}}}, "headers.request.set.x-a"),
+    ({"headers": {"request": {"set": {"x-a": ""}}}}, "headers.request.set.x-a"),
+    ({"headers": {"request": {"set": {"x-a": "1"}, "remove": ["X-A"]}}}, "headers.request"),
+    ({"rewrite": {}}, "rewrite"),
+    ({"rewrite": {"prefix": "/", "regex": "a", "substitution": "b"}}, "rewrite.regex"),
+    ({"rewrite": {"regex": "a"}}, "rewrite.substitution"),
+    ({"rewrite": {"regex": "(a){1,200}", "substitution": "b"}}, "rewrite.regex"),
+    ({"rewrite": {"regex": "a*", "substitution": "b"}}, "rewrite.regex"),
+    ({"rewrite": {"regex": "(a)", "substitution": "\\2"}}, "rewrite.substitution"),
+    ({"rewrite": {"regex": "(a)", "substitution": "\\x"}}, "rewrite.substitution"),
+    ({"rewrite": {"regex": "a", "substitution": "b?c"}}, "rewrite.substitution"),
+    ({"rewrite": {"regex": "^/a", "substitution": "b"}}, "rewrite.substitution"),
+    ({"rewrite": {"host": "http://a"}}, "rewrite.host"),
+    ({"match": {"path": {"exact": "/a"}}, "rewrite": {"prefix": "/"}}, "rewrite.prefix"),
+    ({"match": {"paths": [{"prefix": "/a"}, {"regex": "/b"}]}, "rewrite": {"prefix": "/"}}, "rewrite.prefix"),
+    ({"match": {"path": {"prefix": "/a"}, "paths": [{"prefix": "/b"}]}}, "match.paths"),
+    ({"match": {"path": {"regex": "/a", "ignore_case": True}}}, "match.path.ignore_case"),
+    ({"match": {"methods": ["get"]}}, "match.methods[0]"),
+    ({"match": {"methods": ["GET", "GET"]}}, "match.methods[1]"),
+    ({"match": {"headers": [{"name": ":path", "value": "/"}]}}, "match.headers[0].name"),
+    ({"match": {"headers": [{"name": "a", "operator": "regex", "value": "("}]}}, "match.headers[0].value"),
+    ({"cors": {**CORS, "allow_origins": ["shop.test"]}}, "cors.allow_origins[0]"),
+    ({"cors": {**CORS, "allow_origins": ["https://a.*.test"]}}, "cors.allow_origins[0]"),
+    ({"cors": {"allow_origins": ["*"], "allow_credentials": True}}, "cors.allow_credentials"),
+    ({"retries": {}}, "retries"),
+    ({"retries": {"conditions": ["5XX"]}}, "retries.conditions[0]"),
+    ({"retries": {"statuses": [200]}}, "retries.statuses[0]"),
+    ({"retries": {"conditions": ["5xx"], "tries": 11}}, "retries.tries"),
+    ({"timeout": "1s", "retries": {"per_try_timeout": "2s"}}, "retries.per_try_timeout"),
+    ({"redirect": {"port": 1}}, "redirect"),
+    ({"service": None}, "service"),
+    ({"service": None, "redirect": {}}, "redirect"),
+    ({"service": None, "match": PREFIX, "redirect": {"path": "/", "prefix": "/"}}, "redirect.prefix"),
+    ({"service": None, "match": {"path": {"exact": "/"}}, "redirect": {"prefix": "/"}}, "redirect.prefix"),
+    ({"service": None, "redirect": {"port": 1}, "retries": {"statuses": [500]}}, "retries"),
+    (
+        {"service": None, "redirect": {"port": 1}, "headers": {"request": {"remove": ["a"]}}},
+        "headers.request",
+    ),
+    ({"service": None, "respond": {"status": 99}}, "respond.status"),
+    ({"service": None, "respond": {"status": 204, "body": "x"}}, "respond.body"),
+    ({"service": None, "respond": {"status": 200, "body": "ä" * 2049}}, "respond.body"),
+]  # fmt: skip
 RATIO = {"kind": "Lane", "group": "g", "name": "gray", "tag": "gray", "ratio": {"percent": 30.25}}
 KINDS = [GATEWAY, ROUTE, APPLICATION, GROUP, LANE, RATIO]
 
@@ -76,6 +135,7 @@ def test_unknown_fields_name_the_nearest(document: dict[str, Any]) -> None:
         (ROUTE, {"timeout": "9999h"}, "timeout"),
         (ROUTE, {"service": "a\nb"}, "service"),
         (ROUTE, {"priority": 1.5}, "priority"),
+        *((ROUTE, change, field) for change, field in WRONG_ROUTES),
         (APPLICATION, {"services": ["a", "a"]}, "services[1]"),
         (APPLICATION, {"health_check": {"path": "/", "interval": "0s"}}, "health_check.interval"),
         (GROUP, {"applications": []}, "applications"),

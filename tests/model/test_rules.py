@@ -57,6 +57,25 @@ def test_references() -> None:
     assert refused(now, route).field == "gateway"
 
 
+def test_routes_leave_the_carriers_of_every_gateway_alone() -> None:
+    other = {
+        "kind": "Gateway",
+        "name": "other",
+        "listeners": [{"port": 81}],
+        "carriers": {"header": "Canary"},
+    }
+    now = base().put(*parse_document(other))
+    route = {"kind": "Route", "gateway": "edge", "name": "a", "service": "sc-A"}
+    for change, field in (
+        ({"headers": {"request": {"set": {"canary": "x"}}}}, "headers.request.set.canary"),
+        ({"headers": {"request": {"remove": ["x-a", "CANARY"]}}}, "headers.request.remove[1]"),
+        ({"match": {"headers": [{"name": "canary", "value": "x"}]}}, "match.headers[0].name"),
+    ):
+        assert refused(now, parse_document({**route, **change})).field == field
+    allowed = {**route, "headers": {"response": {"set": {"canary": "x"}}}}
+    assert now.put(*parse_document(allowed))
+
+
 def test_conditions_on_carriers_are_refused_whichever_changes() -> None:
     now = base()
     for name in ("X-Lane", "baggage"):
