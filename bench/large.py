@@ -29,7 +29,7 @@ import grpc
 import structlog
 
 from bench import document
-from controlplane.app import memory
+from controlplane.app import heap
 from controlplane.cli.envoy_config import bootstrap, sidecar_metadata
 from controlplane.model.definitions import Definitions
 from controlplane.model.documents import Gateway, Lane, LaneGroup, Route
@@ -354,7 +354,7 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     services = 200 if arguments.quick else 1_000
     sidecars = arguments.sidecars or (50 if arguments.quick else 500)
-    memory.tune()  # as `laneway serve` does
+    heap.tune()  # as `laneway serve` does
     size = f"{services:,} services × 10 instances × {LANES} lanes, {sidecars} sidecars"
     measured_on = f"{document.machine()}.\n{size}."
     print(f"{measured_on}\n")

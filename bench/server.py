@@ -22,7 +22,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import base_pb2, config_source_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 
-from controlplane.app import memory
+from controlplane.app import heap
 from controlplane.rpc.choice import transport
 from controlplane.xds.resource import CLUSTER, ENDPOINT, Resource
 from controlplane.xds.resources import Collection, View
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--endpoints", type=int, default=10)
     parser.add_argument("--profile", default="/dev/null")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    memory.tune()
+    heap.tune()
     with contextlib.suppress(KeyboardInterrupt):
         uvloop.run(serve(parser.parse_args()))
 

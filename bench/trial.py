@@ -29,7 +29,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 
 from bench import document
 from bench.envoys import bootstrap, envoys
-from controlplane.app import memory
+from controlplane.app import heap
 from controlplane.rpc.choice import transport
 from controlplane.xds import messages
 from controlplane.xds.discovery import METHODS
@@ -74,7 +74,7 @@ async def serve(pipe: Connection, wait: float) -> None:
 
 
 def server(pipe: Connection, wait: float) -> None:
-    memory.tune()
+    heap.tune()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     uvloop.run(serve(pipe, wait))
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from controlplane.admin import answers
 from controlplane.snapshot.view import NodeView
+from controlplane.xds.client_status import ResourceStatus
 from controlplane.xds.held import Held
 from controlplane.xds.resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, VIRTUAL_HOST
 from controlplane.xds.server import ConnectedProxy, TypeState
-from controlplane.xds.status import ResourceStatus
 from controlplane.xds.subscription import Nack
 
 TYPE_NAMES = {

@@ -11,10 +11,10 @@ import structlog
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.connection import Limits
 from controlplane.admin.hosts import Hosts
-from controlplane.admin.metrics import AdminCollector
-from controlplane.admin.serve import AdminServer
+from controlplane.admin.port import AdminServer
+from controlplane.admin.port_metrics import AdminCollector
 from controlplane.admin.tokens import Tokens
-from controlplane.app import logs, memory, metrics, parts
+from controlplane.app import heap, logs, metrics, parts
 from controlplane.app.laneway import Laneway
 from controlplane.app.settings import Settings, endpoint
 from controlplane.model.problems import DefinitionError
@@ -38,7 +38,7 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
     Raises StartError if an address, a file or the seed cannot be used.
     """
     logs.configure(settings.log_format, settings.log_level)
-    memory.tune()
+    heap.tune()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -66,7 +66,7 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
     try:
         await _listen(settings, laneway, admin)
         serving = asyncio.create_task(_serve(laneway, seed), name="control plane")
-        freeing = asyncio.create_task(memory.give_back(), name="memory")
+        freeing = asyncio.create_task(heap.give_back(), name="memory")
         waiting = asyncio.create_task(stopped.wait(), name="signals")
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():

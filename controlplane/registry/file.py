@@ -14,8 +14,8 @@ from pathlib import Path
 import structlog
 import watchfiles
 
-from controlplane.registry.fields import FieldError
 from controlplane.registry.file_documents import parse
+from controlplane.registry.file_fields import FieldError
 from controlplane.registry.names import canonical_id
 from controlplane.registry.source import RawService, Sink
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from controlplane.registry.fields import FieldError, Value, documents
+from controlplane.registry.file_fields import FieldError, Value, documents
 from controlplane.registry.metadata import PROTOCOL_ALIASES
 from controlplane.registry.source import RawInstance, RawService
 from controlplane.registry.types import Health, Protocol

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 
 from controlplane.rpc.transport import Call, CallEnd, Handler
 
-from . import status, wire
+from . import client_status, wire
 from .messages import (
     ClientConfig,
     ClientResourceStatus,
@@ -29,7 +29,7 @@ from .messages import (
     Message,
 )
 from .node import Node
-from .stream import StreamState
+from .stream_state import StreamState
 
 Streams = Callable[[], Iterable[tuple[Node, StreamState[Any]]]]
 _STATUS = {
@@ -187,7 +187,7 @@ def compose(
             continue
         config = [wire.field(_NODE, node.message)]
         for subscription in tuple(state.subscriptions.values()):
-            for found in status.of_subscription(subscription):
+            for found in client_status.of_subscription(subscription):
                 entry = _describe(found, request.exclude_resource_contents).SerializeToString()
                 config.append(wire.field(_RESOURCE, entry))
                 size += len(entry)
@@ -202,7 +202,7 @@ def compose(
     yield b"".join(configs)
 
 
-def _describe(found: status.ResourceStatus, exclude_contents: bool) -> Message:
+def _describe(found: client_status.ResourceStatus, exclude_contents: bool) -> Message:
     entry = GenericXdsConfig()
     entry.type_url = found.type_url
     entry.name = found.name

@@ -29,7 +29,7 @@ from .resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, RUNT
 from .resources import Overrun, View
 from .sotw import SotwSubscription
 from .standing import Standing
-from .stream import StreamState, TooManyTypes
+from .stream_state import StreamState, TooManyTypes
 from .subscription import Sent, TooManyNames
 
 _LARGE = 1 << 19

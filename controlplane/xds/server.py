@@ -7,7 +7,7 @@
 
 Everything runs on one event loop. A change of a collection marks it; the marks of one turn become one pass
 over the streams whose view has the collection, and each stream that is concerned composes its own response
-when its writer is free. See `stream` for the order within a stream and `subscription` for the protocol.
+when its writer is free. See `stream_state` for the order within a stream and `subscription` for the protocol.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from controlplane.net.lines import Lines, host_of
 from controlplane.rpc.transport import Call, CallEnd, MakeTransport
 
 from .bounds import LONGEST_ID, Bounds, TokenBucket, shown
+from .client_status import ConnectedProxy, TypeState, describe
 from .csds import ClientStatus
 from .delta import DeltaSubscription
 from .discovery import DiscoveryStream, methods
@@ -33,8 +34,7 @@ from .messages import Message
 from .node import NOBODY, InvalidNode, Node, NotReady, known, read
 from .resources import View
 from .standing import State, standing_of
-from .status import ConnectedProxy, TypeState, describe
-from .stream import StreamState
+from .stream_state import StreamState
 from .streams import Streams
 from .subscription import Nack, Sent
 

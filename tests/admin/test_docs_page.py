@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from controlplane.admin.app import create_app
-from controlplane.admin.serve import AdminServer
+from controlplane.admin.port import AdminServer
 from tests import require
 from tests.admin.conftest import SmallControl
 

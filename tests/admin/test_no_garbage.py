@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from controlplane.admin.app import AdminSettings, create_app
-from controlplane.admin.serve import AdminServer
+from controlplane.admin.port import AdminServer
 from controlplane.admin.tokens import Tokens
 from tests.admin.conftest import SmallControl
 

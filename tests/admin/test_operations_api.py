@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from controlplane.admin.app import AdminSettings, create_app
-from controlplane.admin.serve import AdminServer
+from controlplane.admin.port import AdminServer
 from controlplane.admin.tokens import Tokens, check_exposure, load_tokens
 from controlplane.store.interface import OutcomeUnknown, StoreUnavailable
 from tests.admin.conftest import DRIFT, LANE, PROXY, SOURCE, SmallControl, problem

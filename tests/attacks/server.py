@@ -19,7 +19,7 @@ from typing import Any
 import uvloop
 from prometheus_client import generate_latest
 
-from controlplane.app import logs, memory, metrics, parts
+from controlplane.app import heap, logs, metrics, parts
 from controlplane.app.laneway import Laneway
 from controlplane.app.settings import Settings
 from controlplane.net import descriptors
@@ -67,7 +67,7 @@ async def answer(asked: dict[str, Any], laneway: Laneway, registry: Registry) ->
 
 async def serve(arguments: argparse.Namespace) -> None:
     logs.configure("json", "info")
-    memory.tune()
+    heap.tune()
     registry = Registry()
     settings = Settings(xds_transport=arguments.transport)
     share = descriptors.shares(descriptors.raise_limit(), settings.admin_connections)
@@ -87,7 +87,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     port = await laneway.xds.start("127.0.0.1:0")
     server = await asyncio.start_server(control, "127.0.0.1", 0)
     await laneway.load()
-    freeing = asyncio.create_task(memory.give_back())
+    freeing = asyncio.create_task(heap.give_back())
     running = asyncio.create_task(laneway.run())
     while not laneway.xds.ready:  # noqa: ASYNC110
         await asyncio.sleep(0.01)

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.control import ExplainRequest
-from controlplane.admin.serve import AdminServer
+from controlplane.admin.port import AdminServer
 from controlplane.admin.tokens import Tokens
 from controlplane.model.documents import Condition
 from controlplane.plan.evaluate import ConditionOutcome, Decision, LaneOutcome

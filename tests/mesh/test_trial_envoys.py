@@ -18,8 +18,8 @@ from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from controlplane.cli.envoy_config import bootstrap, edge_metadata
+from controlplane.xds.client_status import ConnectedProxy
 from controlplane.xds.resource import LISTENER, ROUTE, Resource
-from controlplane.xds.status import ConnectedProxy
 from tests.mesh.harness import ENVOY
 from tests.xds.fleet import Auto, Policy, accepts, rejects
 from tests.xds.world import World

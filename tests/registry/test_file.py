@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from controlplane.registry.catalog import Catalog
-from controlplane.registry.fields import FieldError
 from controlplane.registry.file import FileSource
 from controlplane.registry.file_documents import parse
+from controlplane.registry.file_fields import FieldError
 from controlplane.registry.source import RawService
 
 ONE = "services: [{name: sc-A, instances: [{address: 127.0.1.1, port: %d}]}]\n"

@@ -20,7 +20,7 @@ from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from controlplane.xds.resources import Collection, View
 from controlplane.xds.sotw import SotwSubscription
-from controlplane.xds.stream import StreamState
+from controlplane.xds.stream_state import StreamState
 from tests.xds.client import resource
 
 TYPES = (CLUSTER, ENDPOINT, LISTENER, ROUTE)

@@ -8,9 +8,9 @@ import grpc
 import pytest
 
 from controlplane.xds import messages
+from controlplane.xds.client_status import of_subscription
 from controlplane.xds.resource import CLUSTER, ENDPOINT
 from controlplane.xds.resources import Clock, Collection, Overrun, View
-from controlplane.xds.status import of_subscription
 from controlplane.xds.subscription import Subscription
 from tests.xds.client import resource
 from tests.xds.world import World

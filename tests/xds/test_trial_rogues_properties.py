@@ -23,7 +23,7 @@ from controlplane.xds.resource import ROUTE
 from controlplane.xds.resources import Collection, View
 from controlplane.xds.sotw import SotwSubscription
 from controlplane.xds.standing import Standing
-from controlplane.xds.stream import StreamState
+from controlplane.xds.stream_state import StreamState
 from controlplane.xds.trial import ROUNDS, Trials
 from tests.xds.client import resource
 

@@ -12,7 +12,7 @@ from .node import Node
 from .resource import Resource
 from .resources import Overrun, View
 from .standing import State
-from .stream import StreamState
+from .stream_state import StreamState
 from .subscription import Nack, Subscription
 
 
