@@ -47,16 +47,26 @@ class Problem(Answer):
     errors: list[Mistake]
 
 
+class Warned(Answer):
+    """What is likely to be a mistake in one definition, `kind/name`."""
+
+    document: str
+    message: str
+
+
 class Applied(Answer):
     """What was or would be done, as kind/name."""
 
     created: list[str]
     changed: list[str]
     unchanged: list[str]
+    warnings: list[Warned] = []
 
 
 class Status(BaseModel):
     """What the control plane adds to a document. Not read, but for the slots of a lane that has none."""
+
+    warnings: list[str] = []
 
 
 class LaneStatus(Status):
@@ -64,7 +74,6 @@ class LaneStatus(Status):
         dict[str, list[tuple[Slot, Slot]]],
         Field(description="By base route: ranges [start, end] of 0-9999, end exclusive."),
     ] = {}
-    warnings: list[str] = []
 
 
 STATUSES: dict[str, type[Status]] = {"Lane": LaneStatus}
@@ -198,6 +207,9 @@ class ServiceMatch(Answer):
 
     service: str
     tagged: list[str]
+    unhealthy: Annotated[
+        list[str], Field(description="Those of `tagged` that the registry says are unhealthy")
+    ] = []
     base: Count
     fallback: bool
     refused: bool = False
@@ -238,6 +250,13 @@ class LaneOutcome(Answer):
     conditions: list[ConditionOutcome]
 
 
+class Inherited(Answer):
+    """The lane that a call without any lane takes from these instances; null where it is base."""
+
+    lane: str | None
+    reason: str
+
+
 class Hop(Answer):
     """Who would serve the request in one service. fallback: base, in place of the lane; refused: nobody, for
     the lane has no fallback there.
@@ -247,8 +266,12 @@ class Hop(Answer):
     service: str
     tag: str | None
     instances: list[str]
+    unhealthy: Annotated[
+        list[str], Field(description="Instances with the lane's tag that are registered, and unhealthy")
+    ] = []
     fallback: bool
     refused: bool = False
+    inherited: Annotated[Inherited | None, Field(description="Only where instances of the lane serve")] = None
 
 
 class Candidate(Answer):

@@ -10,8 +10,10 @@ from typing import Annotated, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from controlplane.admin.answers import Proxy
+from controlplane.model.definitions import Definitions
 from controlplane.model.fields import refuse
 from controlplane.plan.preview import Explanation, ServiceMatch
+from controlplane.plan.warnings import Warnings
 from controlplane.registry.types import Service, SourceStatus
 from controlplane.store.interface import DefinitionStore
 
@@ -85,10 +87,18 @@ class ControlPlane(Protocol):
         """By application of the lane's group: the services, and who would serve the lane. The lane exists."""
         ...
 
+    def matches_of_tag(self, group: str, tag: str) -> Sequence[tuple[str, Sequence[ServiceMatch]]]:
+        """As `matches`, of a lane that does not exist yet. The group exists."""
+        ...
+
     async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
         """What becomes of a request, by what is served now; `wanted`: by the definitions, as if all lanes
         were rolled out. The gateway exists.
         """
+        ...
+
+    def warnings(self, definitions: Definitions | None = None) -> Warnings:
+        """What is likely to be a mistake in `definitions` (None: the current ones) and in the services."""
         ...
 
     def proxies(self, node: str | None = None) -> list[Proxy]:

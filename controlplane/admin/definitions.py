@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import JSONResponse
 
 from controlplane.admin import bodies, openapi, shapes
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.problems import ApiError
 from controlplane.admin.references import refuse_ambiguous
+from controlplane.model import fields
 from controlplane.model.definitions import AnyKind, Definitions, Key
 from controlplane.model.documents import Lane
-from controlplane.model.export import etag, shown
+from controlplane.model.export import etag
 from controlplane.model.kinds import KINDS, Kind
 from controlplane.model.mistakes import meant
 from controlplane.model.parsing import parse_document
@@ -22,12 +23,15 @@ from controlplane.model.problems import Problem
 from controlplane.store.interface import Stored
 
 
-def response(definitions: Definitions, document: AnyKind, status: int = 200, location: str = "") -> Response:
+def response(
+    control: ControlPlane, definitions: Definitions, document: AnyKind, status: int = 200, location: str = ""
+) -> Response:
     """The document with its ETag, and Location where it was created."""
     headers = {"ETag": etag(definitions, document)}
     if location:
         headers["Location"] = location
-    return JSONResponse(shown(definitions, document), status, headers)
+    value = shapes.definition(definitions, document, control.warnings(definitions))
+    return JSONResponse(value, status, headers)
 
 
 def found(definitions: Definitions, key: Key) -> AnyKind:
@@ -80,14 +84,17 @@ class Endpoints:
         key = self._key(request)
         check_parent(definitions, key)
 
+        warnings = self._control.warnings(definitions)
+
         def listed() -> Response:
-            return JSONResponse({"items": [shown(definitions, one) for one in _collection(definitions, key)]})
+            shown = [shapes.definition(definitions, one, warnings) for one in _collection(definitions, key)]
+            return JSONResponse({"items": shown})
 
         return await bodies.in_thread(request, listed)
 
     async def get(self, request: Request) -> Response:
         definitions = self._control.store.current.definitions
-        return response(definitions, found(definitions, self._key(request)))
+        return response(self._control, definitions, found(definitions, self._key(request)))
 
     async def put(self, request: Request) -> Response:
         key = self._key(request)
@@ -109,7 +116,7 @@ class Endpoints:
         location = "" if existed else request.url.path
         document = stored.definitions.get(key)
         assert document is not None, "a change answers with what it stored"
-        return response(stored.definitions, document, 200 if existed else 201, location)
+        return response(self._control, stored.definitions, document, 200 if existed else 201, location)
 
     async def delete(self, request: Request) -> Response:
         key = self._key(request)
@@ -224,7 +231,7 @@ def _add_lane_actions(routes: APIRouter, control: ControlPlane) -> None:
                 return definitions.put(lane.model_copy(update={"enabled": enabled}))
 
             stored = await change(control, request, transform)
-            return response(stored.definitions, found(stored.definitions, key))
+            return response(control, stored.definitions, found(stored.definitions, key))
 
         return endpoint
 
@@ -241,6 +248,21 @@ def _add_lane_actions(routes: APIRouter, control: ControlPlane) -> None:
         found(control.store.current.definitions, key)
         return shapes.matches(control.matches(key.name)).response()
 
+    async def matches_of_tag(request: Request, tag: Annotated[fields.Tag, Query()]) -> Response:
+        group = request.path_params["group"]
+        found(control.store.current.definitions, Key("LaneGroup", "", group))
+        return shapes.matches(control.matches_of_tag(group, tag)).response()
+
+    routes.add_api_route(
+        f"{_path(KINDS['LaneGroup'], True)}/matches", matches_of_tag, methods=["GET"],
+        operation_id="matchTag", tags=["lanes"],
+        summary="Instances that would serve a lane with this tag, before there is one",
+        openapi_extra=_with_parameters(KINDS["LaneGroup"], True),
+        responses={
+            200: openapi.answer(openapi.reference("Matches"), "By application and service"),
+            **openapi.failures(404, 422, 503),
+        },
+    )  # fmt: skip
     routes.add_api_route(
         f"{path}/matches", matches, methods=["GET"], operation_id="matchLane", tags=["lanes"],
         summary="Instances that would serve the lane", openapi_extra=parameters,

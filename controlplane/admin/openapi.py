@@ -91,7 +91,10 @@ def _document_schemas() -> dict[str, Schema]:
         full = schemas[kind]
         status = reference(STATUSES.get(kind, Status).__name__)
         named = {"kind", "name", KINDS[kind].owner}
-        input_fields = {**full["properties"], "status": {"anyOf": [status, {"type": "null"}]}}
+        # Of the status of a document that is sent, the slots alone are read.
+        slots = schemas[STATUSES.get(kind, Status).__name__].get("properties", {}).get("slots")
+        given: Schema = {"type": "object"} | ({"properties": {"slots": slots}} if slots else {})
+        input_fields = {**full["properties"], "status": {"anyOf": [given, {"type": "null"}]}}
         required = full.get("required", [])
         # In a URL that names it, kind and names may be left out.
         schemas[f"{kind}Body"] = {

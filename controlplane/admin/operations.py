@@ -55,6 +55,7 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         parsed = await bodies.documents(request)
         refuse_ambiguous(control, [one.document for one in parsed], labelled=True)
         applied: list[Applied] = []
+        before = control.warnings()
 
         def transform(definitions: Definitions) -> Definitions:
             applied[:] = [definitions.apply(parsed)]
@@ -65,8 +66,15 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         else:
             await change(control, request, transform, "apply")
         done = applied[0]
+        warned = shapes.warned(
+            [one.document for one in parsed],
+            before,
+            control.warnings(done.definitions),
+            done.definitions,
+        )
         created, changed, unchanged = map(list, (done.created, done.changed, done.unchanged))
-        return answers.Applied(created=created, changed=changed, unchanged=unchanged).response()
+        answer = answers.Applied(created=created, changed=changed, unchanged=unchanged, warnings=warned)
+        return answer.response()
 
     @routes.get(
         "/v1/export",
@@ -177,8 +185,9 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
     )
     async def services(request: Request) -> Response:
         decided, sources = shapes.overrides(control), shapes.sources(control)
+        warned = control.warnings().services
         known = [
-            (one, decided.get(name), control.conflicts(name))
+            (one, decided.get(name), control.conflicts(name), warned.get(name, ()))
             for name, one in sorted(control.services().items())
         ]
 
@@ -213,7 +222,8 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
             wrong = Problem("service", "is not known to any registry", name, remedy)
             raise ApiError(404, f"No registry knows the service {name[:200]}.", wrong) from error
         decided = shapes.overrides(control).get(one.id)
-        return shapes.service(one, decided, control.conflicts(one.id)).response()
+        warned = control.warnings().services.get(one.id, ())
+        return shapes.service(one, decided, control.conflicts(one.id), warned).response()
 
     @routes.get(
         "/v1/proxies",

@@ -5,14 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from controlplane.admin import answers
 from controlplane.admin.control import ControlPlane
 from controlplane.ip import authority
+from controlplane.model.definitions import AnyKind, Definitions, key_of
 from controlplane.model.documents import Condition
+from controlplane.model.export import shown
 from controlplane.plan.evaluate import ConditionOutcome, LaneOutcome
+from controlplane.plan.inheritance import Inheritance
 from controlplane.plan.planner import overrides as overrides_of
 from controlplane.plan.preview import Explanation, Hop, ServiceMatch
+from controlplane.plan.warnings import Warnings
 from controlplane.registry.types import Instance, Service, SourceStatus
 from controlplane.store.interface import Revision
 
@@ -62,7 +67,32 @@ def _source(one: SourceStatus) -> answers.Source:
     )
 
 
-def service(one: Service, application: str | None, conflicts: list[str]) -> answers.Service:
+def definition(definitions: Definitions, document: AnyKind, found: Warnings) -> dict[str, Any]:
+    """A document with its `status`, the warnings included."""
+    value = shown(definitions, document)
+    texts = [*value["status"].get("warnings", ()), *found.of(key_of(document))]
+    return value | {"status": value["status"] | ({"warnings": texts} if texts else {})}
+
+
+def warned(
+    documents: Iterable[AnyKind], before: Warnings, after: Warnings, definitions: Definitions
+) -> list[answers.Warned]:
+    """The warnings on what a change is about, and those that it brings to other definitions."""
+    about = {key_of(document): document for document in documents}
+    found: list[answers.Warned] = []
+    for key in sorted({*about, *after.definitions}):
+        if key in about:
+            own = definitions.status_of(about[key]).get("warnings", ())
+            texts = [*own, *after.of(key)]
+        else:
+            texts = [text for text in after.of(key) if text not in before.of(key)]
+        found += [answers.Warned(document=str(key), message=text) for text in texts]
+    return found
+
+
+def service(
+    one: Service, application: str | None, conflicts: list[str], more: Iterable[str] = ()
+) -> answers.Service:
     """An item of /v1/services; `application` is what a definition says, if one does."""
     return answers.Service(
         service=one.id,
@@ -76,7 +106,7 @@ def service(one: Service, application: str | None, conflicts: list[str]) -> answ
             for refused in one.refused
         ],
         conflicts=conflicts,
-        warnings=list(one.warnings),
+        warnings=[*one.warnings, *more],
     )
 
 
@@ -120,6 +150,7 @@ def matches(found: Sequence[tuple[str, Sequence[ServiceMatch]]]) -> answers.Matc
                     answers.ServiceMatch(
                         service=one.service,
                         tagged=addresses(one.tagged),
+                        unhealthy=addresses(one.unhealthy),
                         base=one.base,
                         fallback=one.fallback and not one.strict,
                         refused=one.fallback and one.strict,
@@ -158,9 +189,17 @@ def _hop(one: Hop) -> answers.Hop:
         service=one.service,
         tag=one.tag,
         instances=addresses(one.instances),
+        unhealthy=addresses(one.unhealthy),
         fallback=one.fallback,
         refused=one.refused,
+        inherited=_inherited(one.inherited),
     )
+
+
+def _inherited(one: Inheritance | None) -> answers.Inherited | None:
+    if one is None:
+        return None
+    return answers.Inherited(lane=one.lane.name if one.lane else None, reason=one.reason)
 
 
 def evaluated(outcomes: Sequence[LaneOutcome]) -> tuple[list[answers.LaneOutcome], int]:

@@ -19,9 +19,10 @@ from controlplane.model.definitions import Definitions
 from controlplane.model.parsing import parse_documents
 from controlplane.plan.lanes import enabled_lanes, meaning_of
 from controlplane.plan.planner import Plan, Planner
-from controlplane.plan.preview import Explanation, ServiceMatch, explain, matches
+from controlplane.plan.preview import Explanation, ServiceMatch, explain, matches, matches_of_tag
 from controlplane.plan.request import Request
 from controlplane.plan.rollout import Deployed
+from controlplane.plan.warnings import Warnings, warnings
 from controlplane.registry.catalog import Catalog
 from controlplane.registry.names import ServiceNames
 from controlplane.registry.types import Service, Services, SourceStatus
@@ -64,6 +65,7 @@ class Laneway:
         self._rollout = Rollout(self._publish, self.xds.acknowledged, lane_drain)
         self._names = ServiceNames()
         self._loaded = False
+        self._warned: tuple[Definitions, Services, Warnings] | None = None
         self._defined: tuple[Definitions, Services, Plan] | None = None
 
     @property
@@ -85,6 +87,8 @@ class Laneway:
         """
         store = self._store
         await self._patiently(store.open)
+        with contextlib.suppress(StoreUnavailable):  # a disk that is full: the tables are served as they are
+            await store.align()
         if seed is not None and not any(store.current.definitions.documents()):
             documents = parse_documents(seed)
             await self._patiently(
@@ -178,11 +182,22 @@ class Laneway:
     def matches(self, lane_name: str) -> list[tuple[str, list[ServiceMatch]]]:
         return matches(self._served(), meaning_of(self.store.current.definitions, lane_name))
 
+    def matches_of_tag(self, group: str, tag: str) -> list[tuple[str, list[ServiceMatch]]]:
+        definitions, services = self.store.current.definitions, self.catalog.services
+        return matches_of_tag(definitions, services, self._names.resolve, group, tag)
+
     async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
         plan = self._wanted() if wanted else self._served()
         asked = Request(request.method, request.host, request.path, request.headers)
         # Ten thousand lanes and the largest headers take seconds; the event loop serves proxies meanwhile.
         return await asyncio.to_thread(explain, plan, request.gateway, asked)
+
+    def warnings(self, definitions: Definitions | None = None) -> Warnings:
+        now, services = definitions or self.store.current.definitions, self.catalog.services
+        kept = self._warned
+        if kept is None or kept[0] is not now or kept[1] is not services:
+            kept = self._warned = (now, services, warnings(now, services, self._names.resolve))
+        return kept[2]
 
     def proxies(self, node: str | None = None) -> list[Proxy]:
         return [proxies.shown(connected) for connected in self.xds.proxies(node)]

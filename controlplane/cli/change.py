@@ -59,6 +59,8 @@ def apply(
     if output in (Output.JSON, Output.YAML):
         show(result, output)
         return
+    for one in result.get("warnings", ()):
+        notice(f"warning: {one['document']}: {one['message']}")
     rows = [(what, name) for what in ("created", "changed", "unchanged") for name in result.get(what, ())]
     if rows:
         console().print(table(("result", "definition"), rows))

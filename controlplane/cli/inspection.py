@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -24,15 +25,27 @@ class By(StrEnum):
 
 
 def matches(
-    lane: Annotated[str, typer.Argument(help="Name of the lane.")],
+    lane: Annotated[str | None, typer.Argument(help="Name of the lane.")] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="Group of a lane that does not exist yet; with --tag.")
+    ] = None,
+    tag: Annotated[
+        str | None, typer.Option("--tag", help="Its tag, to see who would serve it before it is made.")
+    ] = None,
     output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
 ) -> None:
     """Confirm which tagged instances of each application a lane would use."""
+    if (lane is None) == (tag is None) or (group is None) != (tag is None):
+        fail("give the name of a lane, or --group and --tag of one that does not exist yet", Exit.USAGE)
     with Client(server, token) as client:
-        path = kinds.located(client, kinds.find("lane"), lane)[1]
-        result = client.get(f"{path}/matches")
+        if lane is not None:
+            path = kinds.located(client, kinds.find("lane"), lane)[1]
+            result = client.get(f"{path}/matches")
+        else:
+            path = kinds.located(client, kinds.find("lane-group"), group or "")[1]
+            result = client.get(f"{path}/matches?tag={quote(tag or '', safe='')}")
     if output in (Output.JSON, Output.YAML):
         show(result, output)
     else:
@@ -44,7 +57,7 @@ def matches_table(result: dict[str, Any]) -> RenderableType:
     rows = []
     for application in result["applications"]:
         for one in application["services"] or [{"service": "-", "tagged": [], "base": 0, "fallback": False}]:
-            tagged = one["tagged"]
+            tagged, unhealthy = one["tagged"], one.get("unhealthy", ())
             goes = "lane" if tagged else "nobody"
             if one["fallback"]:
                 goes = "base (fallback)"
@@ -54,7 +67,7 @@ def matches_table(result: dict[str, Any]) -> RenderableType:
                 (
                     application["application"],
                     one["service"],
-                    ", ".join(tagged) or "none",
+                    ", ".join(f"{x} (unhealthy)" if x in unhealthy else x for x in tagged) or "none",
                     str(one["base"]),
                     goes,
                 )
@@ -142,10 +155,24 @@ def _print_explanation(result: dict[str, Any]) -> None:
             one.get("application") or "",
             one["service"],
             one.get("tag") or "base",
-            ", ".join(one.get("instances") or ()) or "none",
+            ", ".join([*one.get("instances", ()), *(f"{x} (unhealthy)" for x in one.get("unhealthy", ()))])
+            or "none",
             "none: 503" if one.get("refused") else "yes" if one.get("fallback") else "no",
         )
         for one in result.get("hops") or ()
     ]
     if rows:
         out.print(table(("application", "service", "tag", "instances", "fallback"), rows))
+    for text in dict.fromkeys(_inheritance(one, lane) for one in result.get("hops") or ()):
+        if text:
+            out.print(line((text, "yellow")))
+
+
+def _inheritance(hop: dict[str, Any], lane: str | None) -> str:
+    """What becomes of calls that lost their lane, where that is not the lane of the request."""
+    inherited = hop.get("inherited")
+    if not inherited or inherited["lane"] == lane:
+        return ""
+    goes = f"take lane {inherited['lane']}" if inherited["lane"] else "are base"
+    instances = f"{hop['tag']} instances of {hop['application']}"
+    return f"calls without a lane from {instances} {goes}: {inherited['reason']}"

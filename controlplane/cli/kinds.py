@@ -158,6 +158,8 @@ def _cells(kind: model_kinds.Kind) -> Callable[[Item], dict[str, str]]:
 
 def _service_state(item: Item) -> str:
     wrong = [f"{len(item[what])} {what}" for what in ("refused", "conflicts") if item.get(what)]
+    if warnings := len(item.get("warnings") or ()):
+        wrong.append(f"{warnings} warning{'s' if warnings > 1 else ''}")
     return ", ".join(["held" if item.get("held") else "live", *wrong])
 
 

@@ -19,6 +19,7 @@ from controlplane.model.shares import (
     by_route,
     overlapping_slots,
     slots_after,
+    slots_aligned,
     slots_astray,
     wrong_shares,
 )
@@ -50,6 +51,13 @@ class Definitions(Tables):
         shares.
         """
         return slots_astray(self)
+
+    def aligned(self) -> tuple[Definitions, dict[tuple[str, str], int]]:
+        """The definitions with slots by which one user is in one lane on all routes; and by (gateway, route)
+        how many of the 10000 slots change their lane, where some do.
+        """
+        tables, moved = slots_aligned(self)
+        return (Definitions(self.tables, tables) if tables != self.slots else self), moved
 
     def put(self, document: AnyKind, slots: GivenSlots | None = None) -> Definitions:
         """The definitions after putting `document`. Raises DefinitionError (409, 422)."""

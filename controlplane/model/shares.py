@@ -138,6 +138,25 @@ def slots_after(
     return MappingProxyType(tables)
 
 
+def slots_aligned(now: Tables) -> tuple[Mapping[tuple[str, str], slots.Table], dict[tuple[str, str], int]]:
+    """Tables in which one user is in one lane on all routes, and by route how many slots change their lane.
+
+    Tables that an earlier version made for each route by itself are brought into line so, once.
+    """
+    shares_by_route = by_route(now)
+    tables: dict[tuple[str, str], slots.Table] = {}
+    moved: dict[tuple[str, str], int] = {}
+    for gateway in sorted({gateway for gateway, _ in shares_by_route}):
+        shares = _of(gateway, shares_by_route)
+        old = _of(gateway, now.slots)
+        for route, table in slots.aligned(old, shares).items():
+            tables[gateway, route] = table
+            enabled = {lane for lane, share in shares[route].items() if share.enabled}
+            if number := slots.moved(old.get(route, ()), table, enabled):
+                moved[gateway, route] = number
+    return MappingProxyType(tables), moved
+
+
 def slots_astray(now: Tables) -> dict[str, list[str]]:
     """Warnings by lane: where a user would be in the lane on one route and not on another."""
     found: dict[str, list[str]] = {}

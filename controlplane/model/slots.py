@@ -19,7 +19,7 @@ from typing import NamedTuple
 from controlplane.model import bits
 from controlplane.model.bits import TOTAL, Bits
 
-__all__ = ["TOTAL", "Share", "SlotRange", "Table", "Tables", "aligned", "apart", "assign", "seeded"]
+__all__ = ["TOTAL", "Share", "SlotRange", "Table", "Tables", "aligned", "apart", "assign", "moved", "seeded"]
 
 
 class SlotRange(NamedTuple):
@@ -83,7 +83,26 @@ def aligned(old: Tables, shares: Shares) -> dict[str, Table]:
     if not any(apart(kept, shares).values()):
         return dict(kept)
     # As routes that are gone, the old tables are what the lanes start from, and nothing holds them to it.
-    return assign({f"{route}\0": table for route, table in kept.items()}, shares, {})
+    new = assign({f"{route}\0": table for route, table in kept.items()}, shares, {})
+    found: dict[str, Table] = {}
+    for route in {*new, *kept}:
+        # What is reserved for disabled lanes stays reserved as far as no enabled lane has it now.
+        owned = bits.by_lane(new.get(route, ()))
+        for lane, held in bits.by_lane(kept.get(route, ())).items():
+            if lane in shares[route] and not shares[route][lane].enabled:
+                owned[lane] = owned.get(lane, 0) | held & ~bits.union(owned.values())
+        if table := _table(owned):
+            found[route] = table
+    return found
+
+
+def moved(old: Table, new: Table, enabled: Collection[str]) -> int:
+    """How many slots of a route change their owner; base is one, and those reserved for others are base."""
+    before = {lane: held for lane, held in bits.by_lane(old).items() if lane in enabled}
+    after = {lane: held for lane, held in bits.by_lane(new).items() if lane in enabled}
+    same = bits.union(held & after.get(lane, 0) for lane, held in before.items())
+    base = bits.ALL & ~bits.union(before.values()) & ~bits.union(after.values())
+    return (bits.ALL & ~same & ~base).bit_count()
 
 
 def apart(tables: Tables, shares: Shares) -> dict[str, dict[str, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controlplane.model.definitions import Definitions
@@ -30,6 +29,10 @@ class LaneMeaning:
     def same_route(self, other: LaneMeaning) -> bool:
         """True if a request coloured under one meaning is routed alike under the other."""
         return self.tag == other.tag and self.applications == other.applications
+
+    def same_way(self, other: LaneMeaning) -> bool:
+        """True if a request takes the same way in both lanes at every hop, fallback included."""
+        return self.same_route(other) and self.strict == other.strict
 
     def __hash__(self) -> int:
         return hash((self.name, self.tag))
@@ -67,16 +70,3 @@ def enabled_lanes(definitions: Definitions) -> dict[str, LaneMeaning]:
 def health_checks(definitions: Definitions) -> dict[str, Application]:
     """Applications that ask for active health checks, by name."""
     return {a.name: a for a in definitions.applications.values() if a.health_check is not None}
-
-
-def default_lane(known: Mapping[str, LaneMeaning], application: str, tag: str | None) -> LaneMeaning | None:
-    """The lane that an outbound request without any lane takes: the only one of this tag and application."""
-    if tag is None:
-        return None
-    found = [
-        lane
-        for lane in known.values()
-        if lane.tag == tag and application in lane.applications and lane.inherit_tag
-    ]
-    claims = [lane for lane in known.values() if lane.tag == tag and application in lane.applications]
-    return found[0] if len(found) == 1 and len(claims) == 1 else None

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from controlplane.model.definitions import Definitions
 from controlplane.plan.answers import Answered, Forwarded, answered_with, forwarded_as
 from controlplane.plan.evaluate import Decision, decide, preflighted
+from controlplane.plan.inheritance import Inheritance, inherited
 from controlplane.plan.lanes import LaneMeaning
-from controlplane.plan.planner import Plan
+from controlplane.plan.planner import Plan, Resolve, overrides
 from controlplane.plan.request import Request, carried_values, normalised_path, removed_headers
-from controlplane.plan.services import ServicePlan, target_of
-from controlplane.registry.types import Health, Instance
+from controlplane.plan.services import ServicePlan, applications_of, plan_service, target_of
+from controlplane.registry.types import Health, Instance, Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,12 @@ class ServiceMatch:
     fallback: bool
     strict: bool
 
+    @property
+    def unhealthy(self) -> tuple[Instance, ...]:
+        """Those of `tagged` that get nothing, because the registry says that they are unhealthy."""
+        reachable = _reachable(self.tagged)
+        return tuple(one for one in self.tagged if one not in reachable)
+
 
 @dataclass(frozen=True, slots=True)
 class Hop:
@@ -43,6 +51,8 @@ class Hop:
     instances: tuple[Instance, ...]
     fallback: bool
     refused: bool = False
+    unhealthy: tuple[Instance, ...] = ()
+    inherited: Inheritance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,21 @@ def matches(plan: Plan, lane: LaneMeaning) -> list[tuple[str, list[ServiceMatch]
     ]
 
 
+def matches_of_tag(
+    definitions: Definitions, services: Services, resolve: Resolve, group: str, tag: str
+) -> list[tuple[str, list[ServiceMatch]]]:
+    """As `matches`, of a lane that is not defined yet. Raises KeyError for an unknown group."""
+    order = definitions.groups[group].applications
+    lane = LaneMeaning(name="", group=group, tag=tag, applications=frozenset(order), order=order)
+    decided = overrides(definitions, resolve)
+    plans = {
+        name: plan_service(service, decided.get(name), (lane,), (lane,))
+        for name, service in services.items()
+        if lane.applications.intersection(applications_of(service, decided.get(name)))
+    }
+    return matches(Plan(plans), lane)
+
+
 def _match(application: str, service: ServicePlan, lane: LaneMeaning) -> ServiceMatch:
     target = target_of(service.applications, lane)
     tagged = service.targets.get(target, ()) if target is not None else ()
@@ -113,10 +138,13 @@ def _hops(plan: Plan, lane: LaneMeaning) -> tuple[Hop, ...]:
             tagged = _reachable(one.tagged)
             if tagged or one.strict:
                 tag = lane.tag if tagged else None
-                found.append(Hop(application, one.service, tag, tagged, False, refused=not tagged))
+                taken = inherited(plan.lanes.values(), application, lane.tag) if tagged else None
+                refused = not tagged
+                hop = Hop(application, one.service, tag, tagged, False, refused, one.unhealthy, taken)
             else:
                 base = _serving_base(plan.services[one.service])
-                found.append(Hop(application, one.service, None, base, True))
+                hop = Hop(application, one.service, None, base, True, False, one.unhealthy)
+            found.append(hop)
     return tuple(found)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from controlplane.model.definitions import Definitions
 from controlplane.plan.gateways import carried_by
-from controlplane.plan.lanes import LaneMeaning, default_lane
+from controlplane.plan.inheritance import Inheritance, inherited
+from controlplane.plan.lanes import LaneMeaning
 
 USUAL = (("x-lane", "lane"),)
 """The carriers where no gateway is defined."""
@@ -27,6 +28,7 @@ class KnownLanes:
     def __init__(self) -> None:
         self.carriers: tuple[tuple[str, str], ...] = USUAL
         self._known: Mapping[str, LaneMeaning] = {}
+        self._definitions: Definitions | None = None
         self._by_tag: dict[str, dict[str, LaneMeaning]] = {}
 
     def publish(self, definitions: Definitions, known: Mapping[str, LaneMeaning]) -> LanesChange:
@@ -35,15 +37,25 @@ class KnownLanes:
         recarried = carriers != self.carriers
         self.carriers = carriers
         tags: frozenset[str] = frozenset()
-        if known is not self._known:
+        if known is not self._known or definitions is not self._definitions:
             before, self._by_tag = self._by_tag, {}
             for name, lane in known.items():
                 self._by_tag.setdefault(lane.tag, {})[name] = lane
+            for tag, same in self._by_tag.items():
+                # A lane that ends is known for a while; what is inherited must outlast that, if it can.
+                staying = {
+                    n: x for n, x in same.items() if n in definitions.lanes and definitions.lanes[n].enabled
+                }
+                self._by_tag[tag] = staying or same
             either = before.keys() | self._by_tag.keys()
             tags = frozenset(tag for tag in either if before.get(tag) != self._by_tag.get(tag))
-            self._known = known
+            self._known, self._definitions = known, definitions
         return LanesChange(recarried, tags)
 
     def default(self, application: str, tag: str | None) -> LaneMeaning | None:
         """The lane of a call that has none, from an instance of this application and tag."""
-        return default_lane(self._by_tag.get(tag or "", {}), application, tag)
+        return self.inheritance(application, tag).lane
+
+    def inheritance(self, application: str, tag: str | None) -> Inheritance:
+        """As `default`, with the reason."""
+        return inherited(self._by_tag.get(tag or "", {}).values(), application, tag)

@@ -38,6 +38,7 @@ class SidecarView(NodeView):
         scope: Scope,
         demand: OnDemand | None,
         places: Places,
+        lanes: KnownLanes,
         released: Callable[[SidecarView], None],
     ) -> None:
         # Envoy names only the virtual hosts that it lacks, but its subscription is to all of them.
@@ -51,6 +52,7 @@ class SidecarView(NodeView):
         self.tag: str | None = None
         """The tag under which it is indexed: that of the registry, else its own."""
         self._places = places
+        self._lanes = lanes
         self._released = released
 
     @property
@@ -70,7 +72,11 @@ class SidecarView(NodeView):
             self.demand.wanted(type_url, names)
 
     def warnings(self) -> list[str]:
-        return self._places.warnings(self.sidecar)
+        found = self._places.warnings(self.sidecar)
+        inheritance = self._lanes.inheritance(*self.place())
+        if inheritance.ended:
+            found.append(f"calls of this instance without a lane are base: {inheritance.reason}")
+        return found
 
     def release(self) -> None:
         self._released(self)
@@ -143,6 +149,7 @@ class Sidecars:
             scope=scope,
             demand=demand,
             places=self._places,
+            lanes=self._lanes,
             released=self._release,
         )
         self._views.add(view)

@@ -54,6 +54,7 @@ class BaseStore(ABC):
         self.problem = ""
         self.read_only = False
         self.snapshot_revision: int | None = None
+        self.aligned = True
         self._clock = clock
         self._current = Stored()
         self._subscribers = Subscribers()
@@ -76,6 +77,24 @@ class BaseStore(ABC):
 
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
         return self._subscribers.add(callback)
+
+    async def align(self) -> None:
+        if self.aligned:
+            return
+        self.aligned = True  # what is written from now on says so
+        _, moved = self._current.definitions.aligned()
+        told = "; ".join(
+            f"{number / 100:g} % of the requests on route {route} of gateway {gateway} change their lane"
+            for (gateway, route), number in sorted(moved.items())
+        )
+        note = f"slots of ratio lanes aligned, so that one user is in one lane on all routes: {told}"
+        try:
+            await self.change(lambda now: now.aligned()[0], "laneway", note)
+        except StoreUnavailable:
+            self.aligned = False
+            raise
+        if told:
+            log.warning("users of ratio lanes were moved once, to be in one lane on all routes", moved=told)
 
     def _advance(self, new: Stored) -> None:
         """Make `new`, which is durable, current, and call the subscribers."""

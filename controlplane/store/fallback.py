@@ -177,6 +177,10 @@ class FallbackStore:
         self._refuse()
         return await self._store.change(transform, author, note)
 
+    async def align(self) -> None:
+        if self._served is None:
+            await self._store.align()
+
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
         return self._subscribers.add(callback)
 

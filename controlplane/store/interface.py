@@ -138,6 +138,13 @@ class DefinitionStore(Protocol):
         """
         ...
 
+    async def align(self) -> None:
+        """Bring tables of slots into line that a version of Laneway made which did not know of other routes.
+
+        To be called once, after `open`. It is a change of its own, whose note says how many users move.
+        """
+        ...
+
     def subscribe(self, callback: Subscriber) -> Callable[[], None]:
         """Call `callback` after every change. Returns a function that ends that."""
         ...

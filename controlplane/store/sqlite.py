@@ -59,6 +59,7 @@ class SQLiteStore(LocalStore):
                 f"{error}. To replace it by the last snapshot or a backup: "
                 f"laneway store recover --store {store}"
             ) from error
+        self.aligned = await self._run(lambda: sqlite_file.aligned(self._connected()))
         if not self._current.revision:
             log.info("the store of definitions is empty", path=str(self._path))
         try:
@@ -96,7 +97,9 @@ class SQLiteStore(LocalStore):
     async def _write(self, old: Stored, new: Stored, revision: Revision) -> None:
         try:
             await self._run(
-                lambda: sqlite_file.write(self._ours(), old.definitions, new.definitions, revision)
+                lambda: sqlite_file.write(
+                    self._ours(), old.definitions, new.definitions, revision, self.aligned
+                )
             )
         except StoreUnavailable as error:
             if self._connection is not None:

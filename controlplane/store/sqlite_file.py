@@ -27,6 +27,8 @@ from controlplane.store.interface import (
 from controlplane.store.rows import Unreadable, definitions_of, document_row, slots_row
 
 SCHEMA_VERSION = 1
+ALIGNED = 0x1A4E_0002
+"""Application id of a file whose tables of slots give a user one lane on all routes; it was 0 before."""
 SMALLEST = 512
 """Bytes of the smallest SQLite file. SQLite treats a smaller one as new."""
 
@@ -181,6 +183,13 @@ def _create(connection: sqlite3.Connection) -> None:
         for statement in TABLES.values():
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA application_id={ALIGNED}")
+
+
+def aligned(connection: sqlite3.Connection) -> bool:
+    """Whether the tables of slots were made by a version that gives a user one lane on all routes."""
+    (found,) = connection.execute("PRAGMA application_id").fetchone()
+    return found == ALIGNED
 
 
 def read(connection: sqlite3.Connection, path: Path) -> Stored:
@@ -287,12 +296,20 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
-def write(connection: sqlite3.Connection, old: Definitions, new: Definitions, revision: Revision) -> None:
+def write(
+    connection: sqlite3.Connection,
+    old: Definitions,
+    new: Definitions,
+    revision: Revision,
+    aligned: bool = True,
+) -> None:
     """Replace the definitions `old`, which are stored, by `new`, and add `revision`, in one transaction.
 
-    Raises sqlite3.Error.
+    aligned: every table of slots of `new` is as the present rules make it. Raises sqlite3.Error.
     """
     with transaction(connection):
+        if aligned:
+            connection.execute(f"PRAGMA application_id={ALIGNED}")
         _write_documents(connection, old, new)
         _write_slots(connection, old, new)
         connection.execute(

@@ -13,8 +13,10 @@ from prometheus_client import CollectorRegistry
 from controlplane.admin.answers import Proxy
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.control import ExplainRequest, StoreStatus
+from controlplane.model.definitions import Definitions
 from controlplane.plan.evaluate import Decision
-from controlplane.plan.preview import Explanation, ServiceMatch
+from controlplane.plan.preview import Explanation, ServiceMatch, matches_of_tag
+from controlplane.plan.warnings import Warnings, warnings
 from controlplane.registry.names import resolve
 from controlplane.registry.types import Instance, Refused, Service, SourceStatus
 from controlplane.store.memory import MemoryStore
@@ -101,8 +103,16 @@ class SmallControl:
     def matches(self, lane_name: str) -> Sequence[tuple[str, Sequence[ServiceMatch]]]:
         return []
 
+    def matches_of_tag(self, group: str, tag: str) -> Sequence[tuple[str, Sequence[ServiceMatch]]]:
+        now = self.store.current.definitions
+        return matches_of_tag(now, SERVICES, lambda name: resolve(SERVICES, name), group, tag)
+
     async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
         return Explanation(Decision(None, None, "wanted" if wanted else "no route"), request.path, (), ())
+
+    def warnings(self, definitions: Definitions | None = None) -> Warnings:
+        now = definitions or self.store.current.definitions
+        return warnings(now, SERVICES, lambda name: resolve(SERVICES, name))
 
     def proxies(self, node: str | None = None) -> list[Proxy]:
         found = [PROXY, PROXY]

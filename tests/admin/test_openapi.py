@@ -107,6 +107,7 @@ OPERATIONS = {
     f"{LANE_PATH}/enable": "POST",
     f"{LANE_PATH}/disable": "POST",
     f"{LANE_PATH}/matches": "GET",
+    "/v1/lane-groups/{group}/matches": "GET",
     "/v1/explain": "POST",
     "/v1/apply": "POST",
     "/v1/export": "GET",

@@ -30,6 +30,8 @@ from controlplane.store.history import decode_changes, encode_changes
 from controlplane.store.interface import Revision
 
 FORMAT = 1
+ALIGNED = 2
+"""Of `slots` in an index: how its tables of slots were made; earlier versions wrote none."""
 INDEX = "index"
 REVISION = "revision"
 REVISIONS_KEPT = 200
@@ -51,11 +53,13 @@ class Index:
 
     `documents` has the id of the item of each definition, `revisions` the ids of the items of the revisions
     that are kept, the oldest first. An id is the number of a revision and a hash: `12-0123456789abcdef`.
+    aligned: the slots of every definition were made by a version that gives a user one lane on all routes.
     """
 
     revision: int = 0
     documents: Mapping[Key, str] = field(default_factory=dict)
     revisions: tuple[str, ...] = ()
+    aligned: bool = True
 
     def items(self) -> set[str]:
         """The names of all valid items, the index included."""
@@ -129,6 +133,7 @@ def encode_index(index: Index) -> str:
         "revision": index.revision,
         "definitions": {_text_of(key): index.documents[key] for key in sorted(index.documents)},
         "revisions": index.revisions,
+        **({"slots": ALIGNED} if index.aligned else {}),
     }
     return json.dumps({**value, "check": _check_of(value)}, indent=0)
 
@@ -162,7 +167,7 @@ def decode_index(text: str) -> Index:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Unreadable(f"the index cannot be read: {type(error).__name__} {error}") from error
-    return Index(revision, documents, revisions)
+    return Index(revision, documents, revisions, value.get("slots") == ALIGNED)
 
 
 # Definitions and revisions.
@@ -276,7 +281,9 @@ class Attempt:
         return self.index.revisions[-1]
 
 
-def attempt(base: Index, definitions: Definitions, revisions: Sequence[Revision], name: str) -> Attempt:
+def attempt(
+    base: Index, definitions: Definitions, revisions: Sequence[Revision], name: str, aligned: bool = True
+) -> Attempt:
     """The attempt to get from the index `base` to `definitions` by `revisions`. No two have the same `name`.
 
     Raises DefinitionError 413 where an item would be larger than SIZE_LIMIT.
@@ -297,7 +304,7 @@ def attempt(base: Index, definitions: Definitions, revisions: Sequence[Revision]
         text = encode_revision(revision, name)
         kept.append(_id(revision.number, text))
         items[revision_item(kept[-1])] = text
-    index = Index(number, documents, tuple(kept[-REVISIONS_KEPT:]))
+    index = Index(number, documents, tuple(kept[-REVISIONS_KEPT:]), aligned)
     text = encode_index(index)
     if not fits(text):
         raise _too_large(f"the index of {len(documents)} definitions", "use the store sqlite")

@@ -263,6 +263,7 @@ class NacosStore(BaseStore):
 
     def _adopt(self, index: Index, text: str, stored: Stored, known: dict[str, Parsed]) -> None:
         self._index, self._text, self._known = index, text, known
+        self.aligned = index.aligned
         if stored.revision != self._current.revision or stored.definitions != self._current.definitions:
             self._advance(stored)
 
@@ -310,7 +311,8 @@ class NacosStore(BaseStore):
         self, session: ItemSession, stored: Stored, revisions: list[Revision], listed: set[str]
     ) -> bool:
         """Try to store `stored`; False if another change was first. Raises StoreUnavailable."""
-        attempt = items.attempt(self._index, stored.definitions, revisions, secrets.token_hex(4))
+        name = secrets.token_hex(4)
+        attempt = items.attempt(self._index, stored.definitions, revisions, name, self.aligned)
         try:
             await at_once(session.publish(name, text, "yaml") for name, text in attempt.items.items())
             won = await self._replace(session, attempt)

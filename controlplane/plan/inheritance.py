@@ -1,0 +1,95 @@
+"""Which lane a call without any lane takes: the lane that the tag of the calling instance means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from controlplane.plan.lanes import LaneMeaning
+
+SHOWN = 5
+"""Names that one reason lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """`lane` is None where such a call is base; `reason` says why, where a lane has the tag.
+
+    ended: a lane would be inherited if it were the only one with its tag.
+    """
+
+    lane: LaneMeaning | None = None
+    reason: str = ""
+    ended: bool = False
+
+
+def inherited(lanes: Iterable[LaneMeaning], application: str, tag: str | None) -> Inheritance:
+    """What becomes of a call without a lane from an instance of `application` with this tag.
+
+    Several lanes may have the tag. If a call would take the same way in all of them at every hop, it does not
+    matter which is taken, and the first by name is; if not, the call is base.
+    """
+    claims = sorted(
+        (x for x in lanes if x.tag == tag and application in x.applications), key=lambda x: x.name
+    )
+    if tag is None or not claims:
+        return Inheritance()
+    unwilling = next((lane for lane in claims if not lane.inherit_tag), None)
+    if unwilling is not None:
+        ended = any(lane.inherit_tag for lane in claims)
+        return Inheritance(None, f"group {unwilling.group} says inherit_tag: false", ended)
+    first = claims[0]
+    other = next((lane for lane in claims if not lane.same_way(first)), None)
+    if other is None:
+        return Inheritance(
+            first, f"the only lane with tag {tag}" if len(claims) == 1 else _alike(claims, tag)
+        )
+    reason = f"{_names(claims)} have tag {tag}, and {_difference(first, other)}"
+    return Inheritance(None, reason, ended=True)
+
+
+def ended_inheritance(lanes: Mapping[str, LaneMeaning]) -> dict[str, list[str]]:
+    """By lane: why calls without a lane from its own instances are base, where a second lane is the cause."""
+    by_tag: dict[str, list[LaneMeaning]] = {}
+    for lane in lanes.values():
+        by_tag.setdefault(lane.tag, []).append(lane)
+    found: dict[str, dict[str, list[str]]] = {}
+    for tag, same in by_tag.items():
+        if all(lane.same_way(same[0]) and lane.inherit_tag for lane in same):
+            continue
+        members: dict[str, list[LaneMeaning]] = {}
+        for lane in same:
+            for application in lane.applications:
+                members.setdefault(application, []).append(lane)
+        for application, claims in sorted(members.items()):
+            outcome = inherited(claims, application, tag)
+            if outcome.ended:
+                for lane in (claim for claim in claims if claim.inherit_tag):
+                    found.setdefault(lane.name, {}).setdefault(outcome.reason, []).append(application)
+    return {
+        name: [
+            f"calls without a lane from instances of {_some(applications)} with its tag are base: {reason}"
+            for reason, applications in reasons.items()
+        ]
+        for name, reasons in found.items()
+    }
+
+
+def _alike(claims: list[LaneMeaning], tag: str) -> str:
+    return f"the first by name of {_names(claims)}, which have tag {tag} and take the same way"
+
+
+def _names(claims: list[LaneMeaning]) -> str:
+    return f"lanes {_some([lane.name for lane in claims])}"
+
+
+def _difference(one: LaneMeaning, other: LaneMeaning) -> str:
+    """How two lanes with one tag differ."""
+    if one.applications != other.applications:
+        only = sorted(one.applications ^ other.applications)
+        return f"only one of groups {one.group} and {other.group} has {_some(only)}"
+    return f"{one.name} and {other.name} differ in the fallback of {_some(sorted(one.strict ^ other.strict))}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -1,0 +1,76 @@
+"""What is likely to be a mistake, though no rule forbids it: warnings on definitions and services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from controlplane.model.definitions import Definitions
+from controlplane.model.kinds import Key
+from controlplane.plan.inheritance import ended_inheritance
+from controlplane.plan.lanes import enabled_lanes
+from controlplane.plan.planner import overrides
+from controlplane.plan.services import applications_of
+from controlplane.registry.types import Protocol, Service, Services
+
+
+@dataclass(frozen=True, slots=True)
+class Warnings:
+    """Sentences by definition, and by canonical id of a service."""
+
+    definitions: Mapping[Key, tuple[str, ...]] = field(default_factory=dict[Key, tuple[str, ...]])
+    services: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+    def of(self, key: Key) -> tuple[str, ...]:
+        """The warnings on one definition."""
+        return self.definitions.get(key, ())
+
+
+def warnings(definitions: Definitions, services: Services, resolve: Callable[[str], str]) -> Warnings:
+    """All warnings. `resolve` turns the name of a service into its id, or raises LookupError."""
+    found: dict[Key, list[str]] = {}
+    for name, texts in ended_inheritance(enabled_lanes(definitions)).items():
+        found.setdefault(Key("Lane", definitions.lanes[name].group, name), []).extend(texts)
+    without = {name: tags for name, one in services.items() if (tags := _without_base(one)) is not None}
+    of_services: dict[str, list[str]] = {name: [_no_base(tags)] for name, tags in without.items()}
+    for (gateway, name), route in sorted(definitions.routes.items()) if without else ():
+        try:
+            service = resolve(route.service)
+        except LookupError:
+            continue
+        if service in without:
+            text = f"service {service} has no base instance: requests without a lane get 503"
+            found.setdefault(Key("Route", gateway, name), []).append(text)
+            of_services[service].append(f"route {name} of gateway {gateway} leads here")
+    decided = overrides(definitions, resolve) if without else {}
+    by_application: dict[str, list[str]] = {}
+    for service in sorted(without):
+        for application in applications_of(services[service], decided.get(service)):
+            by_application.setdefault(application, []).append(service)
+    for group in definitions.groups.values():
+        for application in group.applications:
+            for service in by_application.get(application, ()):
+                text = (
+                    f"service {service} of application {application} has no base instance: calls without a "
+                    "lane, and lanes that fall back there, get 503"
+                )
+                found.setdefault(Key("LaneGroup", "", group.name), []).append(text)
+    return Warnings(
+        {key: tuple(texts) for key, texts in found.items()},
+        {name: tuple(texts) for name, texts in of_services.items()},
+    )
+
+
+def _without_base(service: Service) -> tuple[str, ...] | None:
+    """The tags of a service whose instances all have one; None where it has a base, or no instances."""
+    if service.protocol is Protocol.TCP or not service.instances:
+        return None
+    tags = {instance.tag for instance in service.instances}
+    return None if None in tags else tuple(sorted(tag for tag in tags if tag is not None))
+
+
+def _no_base(tags: tuple[str, ...]) -> str:
+    return (
+        f"no instance is base: all have a tag ({', '.join(tags[:5])}), and calls without a lane get 503; if "
+        "one of these means base, name it in base_tags"
+    )
