@@ -16,6 +16,7 @@ from controlplane.model import fields
 from controlplane.model.addresses import Addresses
 from controlplane.model.document import Document
 from controlplane.model.fields import refuse
+from controlplane.model.gateway_fields import AccessLog, HeaderLimits, Tls
 from controlplane.model.route_actions import (
     Cors,
     Methods,
@@ -30,6 +31,15 @@ from controlplane.model.route_actions import (
 class Listener(Document):
     port: Annotated[int, Field(ge=1, le=65535)]
     address: Addresses = "0.0.0.0"
+    tls: Tls | None = None
+    redirect_to_https: Annotated[int, Field(ge=1, le=65535)] | None = None
+    proxy_protocol: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Listener:
+        if self.tls is not None and self.redirect_to_https is not None:
+            refuse("stands beside tls", "redirect from a listener without tls", "redirect_to_https")
+        return self
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -50,6 +60,16 @@ class Gateway(Document):
     trust_client_lane: bool = False
     trusted_hops: Annotated[int, Field(ge=0, le=100)] = 0
     headers_with_underscores: Literal["drop", "keep"] = "drop"
+    keep_request_id: Literal[True] | None = None
+    header_limits: HeaderLimits | None = None
+    access_log: AccessLog | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Gateway:
+        if self.keep_request_id and not self.trusted_hops:
+            remedy = "set trusted_hops to the number of proxies in front"
+            refuse("needs a proxy in front that is trusted", remedy, "keep_request_id")
+        return self
 
     @field_validator("listeners")
     @classmethod

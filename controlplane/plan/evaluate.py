@@ -43,7 +43,7 @@ class Decision:
 
 def decide(plan: GatewayPlan, request: Request) -> Decision:
     """Route and lane of `request` at this gateway."""
-    refused = refusal(request)
+    refused = refusal(plan, request)
     if refused:
         return Decision(None, None, refused)
     values = carried_values(plan, request)

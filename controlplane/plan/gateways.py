@@ -20,6 +20,7 @@ from controlplane.model.documents import (
     Rule,
     Sticky,
 )
+from controlplane.model.gateway_fields import AccessLog, HeaderLimits
 from controlplane.plan.route_actions import RouteActions, actions_of
 
 TOTAL_SLOTS = 10_000
@@ -81,6 +82,9 @@ class GatewayPlan:
     routes: tuple[RoutePlan, ...]
     foreign: tuple[tuple[str, str], ...] = ()
     keep_underscores: bool = False
+    keep_request_id: bool = False
+    header_limits: HeaderLimits = field(default_factory=HeaderLimits)
+    access_log: AccessLog | None = None
 
     def conditions(self) -> Iterator[Condition]:
         """Every condition that the edge looks at, of lanes and of routes."""
@@ -211,6 +215,9 @@ def plan_gateway(
             )
         ),
         keep_underscores=gateway.headers_with_underscores == "keep",
+        keep_request_id=bool(gateway.keep_request_id),
+        header_limits=gateway.header_limits or HeaderLimits(),
+        access_log=gateway.access_log,
     )
 
 

@@ -11,10 +11,6 @@ from controlplane.plan.baggage import lane_of
 from controlplane.plan.conditions import full_match, lifted_header
 from controlplane.plan.gateways import GatewayPlan, without_dot
 
-MAX_HEADERS = 100
-"""Header lines of a request; more are answered 431."""
-MAX_HEADERS_KIB = 60
-"""KiB of a request's headers; more are answered 431."""
 _PROXIES_OWN = ("x-envoy-", "x-laneway-", "x-forwarded-")
 _OWN = ("x-request-id", "content-length", "transfer-encoding")
 _ESCAPED_SLASH = re.compile(r"%(2f|5c)", re.IGNORECASE)
@@ -113,18 +109,19 @@ def removed_headers(plan: GatewayPlan, request: Request) -> list[str]:
     return sorted(found)
 
 
-def refusal(request: Request) -> str | None:
+def refusal(plan: GatewayPlan, request: Request) -> str | None:
     """Why the edge answers by itself whatever its routes say; None where it does not."""
     path = request.path
     if not path.startswith("/") or _NO_PATH.search(path) or "%00" in _unescaped(path):
         return "the path holds a fragment, NUL or a character that must be escaped: the edge answers 400"
     if _HIDDEN_DOTS.search(normalised_path(path)):
         return "the path hides a dot segment behind parameters (..;): the edge answers 400"
-    if len(request.headers) > MAX_HEADERS:
-        return f"more than {MAX_HEADERS} header lines: the edge answers 431"
+    limits = plan.header_limits
+    if len(request.headers) > limits.lines:
+        return f"more than {limits.lines} header lines: the edge answers 431"
     size = sum(len(name.encode()) + len(value.encode()) for name, value in request.headers)
-    if size > MAX_HEADERS_KIB * 1024:
-        return f"more than {MAX_HEADERS_KIB} KiB of headers: the edge answers 431"
+    if size > limits.kib * 1024:
+        return f"more than {limits.kib} KiB of headers: the edge answers 431"
     return None
 
 

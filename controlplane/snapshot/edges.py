@@ -11,8 +11,8 @@ from controlplane.plan.services import ServicePlan
 from controlplane.snapshot.mesh import Change, Mesh, resource
 from controlplane.snapshot.nodes import EdgeNode
 from controlplane.snapshot.view import NodeView
-from controlplane.translate import edge, listeners, lua
-from controlplane.xds.resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE
+from controlplane.translate import edge, front, listeners, lua
+from controlplane.xds.resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, SECRET
 from controlplane.xds.resources import Collection
 
 
@@ -28,11 +28,12 @@ class _Gateway:
         self.routes = Collection(ROUTE)
         self.clusters = Collection(CLUSTER)
         self.extensions = Collection(EXTENSION_CONFIG)
+        self.secrets = Collection(SECRET)
         self._built: Any = None
 
     def clear(self) -> None:
         """Empty the collections: the gateway is no longer defined."""
-        for collection in (self.listeners, self.routes, self.clusters, self.extensions):
+        for collection in (self.listeners, self.routes, self.clusters, self.extensions, self.secrets):
             collection.replace([])
         self.plan = self._built = None
         self.named = frozenset()
@@ -52,6 +53,7 @@ class _Gateway:
         self.clusters.replace(cluster for built in clusters.values() for cluster in built)
         code = lua.edge_filter(plan)
         self.extensions.replace([resource(code.name, code)])
+        self.secrets.replace(resource(one.name, one) for one in front.secrets(plan))
         self.listeners.replace(resource(one.name, one) for one in listeners.edge_listeners(plan))
         routes = edge.route_configuration(plan, used)
         self.routes.replace([resource(routes.name, routes)])
@@ -75,6 +77,7 @@ class EdgeView(NodeView):
                 LISTENER: [gateway.listeners],
                 ROUTE: [gateway.routes],
                 EXTENSION_CONFIG: [gateway.extensions],
+                SECRET: [gateway.secrets],
             },
         )
         self.name = node.gateway

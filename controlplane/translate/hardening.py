@@ -19,7 +19,7 @@ from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from google.protobuf import wrappers_pb2
 
 from controlplane.plan.gateways import GatewayPlan
-from controlplane.plan.request import MAX_HEADERS, MAX_HEADERS_KIB, confusable
+from controlplane.plan.request import confusable
 from controlplane.translate.messages import duration, extension, header, pack
 from controlplane.translate.names import FIRST_PHASE, MARK_PREFIX, PHASE_HEADER, TRY_HEADER, UNREACHED_HEADER
 
@@ -61,8 +61,6 @@ def harden(manager: Hcm) -> None:
     )
     manager.request_headers_timeout.CopyFrom(duration(HEADERS_TIMEOUT))
     manager.stream_flush_timeout.CopyFrom(duration(FLUSH_TIMEOUT))
-    manager.max_request_headers_kb.CopyFrom(_number(MAX_HEADERS_KIB))
-    manager.common_http_protocol_options.max_headers_count.CopyFrom(_number(MAX_HEADERS))
     manager.http2_protocol_options.CopyFrom(window_limits())
     manager.http2_protocol_options.max_concurrent_streams.value = STREAMS
     manager.normalize_path.value = True

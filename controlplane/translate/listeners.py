@@ -28,7 +28,9 @@ from envoy.type.matcher.v3 import metadata_pb2, string_pb2, value_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
 from controlplane.ip import ip_address
+from controlplane.model.documents import Listener
 from controlplane.plan.gateways import GatewayPlan
+from controlplane.translate import front
 from controlplane.translate.hardening import CONNECTION_BUFFER, STREAM_IDLE, harden, router, underscore_filter
 from controlplane.translate.lua import discovered, fixed_filter
 from controlplane.translate.messages import ADS, duration, extension, header, pack, socket_address
@@ -147,16 +149,16 @@ def edge_listeners(plan: GatewayPlan) -> Iterator[listener_pb2.Listener]:
 
     One on `::` serves version 4 as well, unless the gateway has an address of version 4 on the same port.
     """
-    bound = [(address, one.port) for one in plan.listeners for address in one.addresses]
-    ports_of_version_4 = {port for address, port in bound if ":" not in address}
-    for address, port in bound:
-        listener = edge_listener(plan, address, port)
-        if ":" in address and ip_address(address).is_unspecified and port not in ports_of_version_4:
+    bound = [(address, one) for one in plan.listeners for address in one.addresses]
+    ports_of_version_4 = {one.port for address, one in bound if ":" not in address}
+    for address, one in bound:
+        listener = edge_listener(plan, address, one)
+        if ":" in address and ip_address(address).is_unspecified and one.port not in ports_of_version_4:
             listener.address.socket_address.ipv4_compat = True
         yield listener
 
 
-def edge_listener(plan: GatewayPlan, address: str, port: int) -> listener_pb2.Listener:
+def edge_listener(plan: GatewayPlan, address: str, wanted: Listener) -> listener_pb2.Listener:
     """Nothing that a client sends is trusted: all clients count as external."""
     manager = _manager("edge")
     manager.strip_trailing_host_dot = True
@@ -173,6 +175,23 @@ def edge_listener(plan: GatewayPlan, address: str, port: int) -> listener_pb2.Li
         )
     )
     harden(manager)
+    front.dress(manager, plan)
+    if wanted.redirect_to_https is not None:
+        front.redirecting(manager, wanted.redirect_to_https)
+        manager.http_filters.append(router(trusted_mark=False))
+    else:
+        _route(manager, plan)
+    return listener_pb2.Listener(
+        name=f"edge/{address}:{wanted.port}",
+        address=socket_address(address, wanted.port),
+        per_connection_buffer_limit_bytes=wrappers_pb2.UInt32Value(value=CONNECTION_BUFFER),
+        listener_filters=front.listener_filters(wanted),
+        filter_chains=front.filter_chains(wanted, _chain(manager)),
+    )
+
+
+def _route(manager: Hcm, plan: GatewayPlan) -> None:
+    """Give an edge's manager the routes and filters of its gateway."""
     manager.rds.CopyFrom(hcm_pb2.Rds(config_source=ADS, route_config_name=edge_routes(plan.name)))
     manager.local_reply_config.CopyFrom(
         hcm_pb2.LocalReplyConfig(mappers=[_unreached("local", ["UH", "UF", "NC", "UC"])])
@@ -184,12 +203,6 @@ def edge_listener(plan: GatewayPlan, address: str, port: int) -> listener_pb2.Li
     manager.http_filters.append(fixed_filter("reply", after="receive"))
     manager.http_filters.append(underscore_filter(plan))
     manager.http_filters.append(router(trusted_mark=True, numbered=numbered(plan)))
-    return listener_pb2.Listener(
-        name=f"edge/{address}:{port}",
-        address=socket_address(address, port),
-        per_connection_buffer_limit_bytes=wrappers_pb2.UInt32Value(value=CONNECTION_BUFFER),
-        filter_chains=[_chain(manager)],
-    )
 
 
 def outbound_manager(route_configuration: str, proxy: bool) -> Hcm:

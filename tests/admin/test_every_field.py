@@ -135,6 +135,8 @@ async def test_missing_fields(filled: httpx.AsyncClient, name: str) -> None:
     """A field has a default, or the URL says it, or a problem names it."""
     url, document = FULL[name]
     for path in fields(document):
+        if path == ("trusted_hops",) and "keep_request_id" in document:
+            continue  # which it needs
         answer = await filled.put(url, json=without(document, path))
         field = str(path[-1])
         inner = field in ("name", "path") and len(path) > 1 and path != ("match", "path")
@@ -143,6 +145,10 @@ async def test_missing_fields(filled: httpx.AsyncClient, name: str) -> None:
         if path[:1] in (("redirect",), ("rewrite",)) and len(path) > 1:
             inner = one_of = False
             required = path in ALSO_REQUIRED
+        if ("sni" in path and field == "hosts") or field in ("certificate", "key"):
+            required, inner = True, False
+        if path == ("access_log", "path"):
+            required, inner = True, False
         if path[0] == "match" and field in ("headers", "query", "operator"):
             required = one_of = False
         if not (required or inner or one_of or (field, name) == ("gateway", "lane group")):

@@ -131,6 +131,31 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
             "headers_with_underscores": "keep",
         },
     ),
+    "gateway with ports of every kind": (
+        "/v1/gateways/edge",
+        {
+            "kind": "Gateway",
+            "name": "edge",
+            "listeners": [
+                {"port": 8080, "address": "127.0.0.1", "redirect_to_https": 443},
+                {"port": 8081, "address": "127.0.0.1", "proxy_protocol": True},
+                {
+                    "port": 8443,
+                    "address": "127.0.0.1",
+                    "tls": {
+                        "certificate": "/tls/a.crt",
+                        "key": "/tls/a.key",
+                        "sni": [{"hosts": ["a.test"], "certificate": "/tls/b.crt", "key": "/tls/b.key"}],
+                    },
+                },
+            ],
+            "carriers": {"header": "x-lane", "baggage": "lane"},
+            "trusted_hops": 1,
+            "keep_request_id": True,
+            "header_limits": {"lines": 50, "kib": 16},
+            "access_log": {"path": "/dev/stdout", "format": "json"},
+        },
+    ),
     "route by prefix": ("/v1/gateways/edge/routes/a", route(prefix="/a")),
     "route by exact path": ("/v1/gateways/edge/routes/a", route(exact="/a")),
     "route by regex": ("/v1/gateways/edge/routes/a", route(regex="/a.*")),
@@ -180,6 +205,8 @@ OPTIONAL |= {
     "path",
 }
 OPTIONAL |= {"header", "cookie", "client_address"}
+OPTIONAL |= {"tls", "redirect_to_https", "proxy_protocol", "sni", "certificate", "key"}
+OPTIONAL |= {"keep_request_id", "header_limits", "access_log"}
 """Fields that may be absent altogether, so that null says nothing wrong (`routes` of a lane alone)."""
 
 

@@ -19,6 +19,29 @@ APPLICATION = {"kind": "Application", "name": "app", "services": ["sc-A"]}
 GROUP = {"kind": "LaneGroup", "name": "g", "gateway": "edge", "applications": ["app"]}
 CONDITION = {"source": "header", "name": "canary", "operator": "==", "value": "gray"}
 LANE = {"kind": "Lane", "group": "g", "name": "gray", "tag": "Gray", "rule": {"conditions": [CONDITION]}}
+PAIR = {"certificate": "/tls/a.crt", "key": "/tls/a.key"}
+
+
+def listening(**fields: Any) -> dict[str, Any]:
+    return {"listeners": [{"port": 8443, **fields}]}
+
+
+WRONG_GATEWAYS: list[tuple[dict[str, Any], str]] = [
+    (listening(tls={}), "listeners[0].tls"),
+    (listening(tls={"certificate": "/a"}), "listeners[0].tls.key"),
+    (listening(tls={"certificate": "a", "key": "/a"}), "listeners[0].tls.certificate"),
+    (listening(tls={"certificate": "/a/a", "key": "/b/a"}), "listeners[0].tls.key"),
+    (listening(tls=PAIR, redirect_to_https=443), "listeners[0].redirect_to_https"),
+    (listening(tls={"sni": [{"hosts": ["10.0.0.*"], **PAIR}]}), "listeners[0].tls.sni[0].hosts[0]"),
+    (listening(tls={"sni": [{"hosts": ["a.b", "A.b"], **PAIR}]}), "listeners[0].tls.sni[0].hosts[1]"),
+    (listening(proxy_protocol=False), "listeners[0].proxy_protocol"),
+    ({"keep_request_id": True}, "keep_request_id"),
+    ({"header_limits": {"kib": 0}}, "header_limits.kib"),
+    ({"header_limits": {"lines": 1001}}, "header_limits.lines"),
+    ({"access_log": {}}, "access_log.path"),
+    ({"access_log": {"path": "log"}}, "access_log.path"),
+    ({"access_log": {"path": "/log", "format": "xml"}}, "access_log.format"),
+]
 PREFIX = {"path": {"prefix": "/a"}}
 CORS = {"allow_origins": ["https://a.test"]}
 WRONG_ROUTES: list[tuple[dict[str, Any], str]] = [
@@ -135,6 +158,7 @@ def test_unknown_fields_name_the_nearest(document: dict[str, Any]) -> None:
         (ROUTE, {"timeout": "9999h"}, "timeout"),
         (ROUTE, {"service": "a\nb"}, "service"),
         (ROUTE, {"priority": 1.5}, "priority"),
+        *((GATEWAY, change, field) for change, field in WRONG_GATEWAYS),
         *((ROUTE, change, field) for change, field in WRONG_ROUTES),
         (APPLICATION, {"services": ["a", "a"]}, "services[1]"),
         (APPLICATION, {"health_check": {"path": "/", "interval": "0s"}}, "health_check.interval"),

@@ -32,7 +32,7 @@ def examples() -> list[dict[str, Any]]:
     """Every definition of the reference; of one name the last, and a gateway in any case."""
     blocks = re.findall(r"^```yaml\n(.*?)^```", REFERENCE.read_text(encoding="utf-8"), re.M | re.S)
     documents = [one for block in blocks for one in yaml.safe_load_all(block) if "kind" in one]
-    found = {("Gateway", "edge"): GATEWAY}
+    found: dict[tuple[str, str], Any] = {("Gateway", "edge"): GATEWAY}
     return list((found | {(one["kind"], one["name"]): one for one in documents}).values())
 
 
@@ -52,6 +52,7 @@ def static(case: dict[str, Any]) -> dict[str, Any]:
     config = bootstrap("edge", "edge", edge_metadata(), ("127.0.0.1", 1), ("127.0.0.1", 0))
     resources = config["static_resources"]
     resources["listeners"] = listeners
+    resources["secrets"] = list(sent.get("Secret", {}).values())
     resources["clusters"] = [*resources["clusters"], *sent.get("Cluster", {}).values()]
     for name in ("lds_config", "cds_config"):
         config["dynamic_resources"].pop(name, None)

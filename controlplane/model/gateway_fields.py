@@ -1,0 +1,93 @@
+"""What the ports of a gateway say besides their number: TLS, redirects to it, limits and the access log."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from controlplane.model.document import Document
+from controlplane.model.fields import LABELS, printable, refuse
+
+HEADER_LINES = 100
+HEADER_KIB = 60
+
+
+def _file(value: str) -> str:
+    printable(value)
+    if not value.startswith("/") or value.endswith("/"):
+        refuse("is not the path of a file", "write an absolute path on the edge's machine: /etc/tls/tls.crt")
+    return value
+
+
+def _server_name(value: str) -> str:
+    if value.endswith(".") or re.fullmatch(rf"(\*\.)?{LABELS}", value) is None:
+        refuse("is not a name that a client can ask for by TLS", "write shop.example.com or *.example.com")
+    return value.lower()
+
+
+File = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_file)]
+ServerName = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_server_name)]
+
+
+def _together(certificate: str, key: str) -> None:
+    if posixpath.dirname(certificate) != posixpath.dirname(key):
+        remedy = "put both into one directory, which the edge watches for new ones"
+        refuse("is not in the certificate's directory", remedy, "key")
+
+
+class ServerNames(Document):
+    """A certificate for the clients that ask for one of `hosts` (SNI)."""
+
+    hosts: Annotated[tuple[ServerName, ...], Field(min_length=1, max_length=256)]
+    certificate: File
+    key: File
+
+    @model_validator(mode="after")
+    def _one_directory(self) -> ServerNames:
+        _together(self.certificate, self.key)
+        return self
+
+
+class Tls(Document):
+    """Files on the edge's machine. Without `certificate` only the names in `sni` are served."""
+
+    certificate: File | None = None
+    key: File | None = None
+    sni: Annotated[tuple[ServerNames, ...], Field(min_length=1, max_length=64)] | None = None
+
+    @field_validator("sni")
+    @classmethod
+    def _distinct(cls, sni: tuple[ServerNames, ...] | None) -> tuple[ServerNames, ...] | None:
+        seen: set[str] = set()
+        for index, one in enumerate(sni or ()):
+            for position, host in enumerate(one.hosts):
+                if host in seen:
+                    refuse("has a certificate already", "leave it out once", index, "hosts", position)
+                seen.add(host)
+        return sni
+
+    @model_validator(mode="after")
+    def _whole(self) -> Tls:
+        if (self.certificate is None) != (self.key is None):
+            missing = "certificate" if self.certificate is None else "key"
+            refuse("is missing", "give certificate and key together", missing)
+        if self.certificate is None and self.sni is None:
+            refuse("has no certificate", "give certificate and key, or sni")
+        if self.certificate is not None and self.key is not None:
+            _together(self.certificate, self.key)
+        return self
+
+
+class AccessLog(Document):
+    path: File
+    format: Literal["json", "text"] = "json"
+
+
+class HeaderLimits(Document):
+    """Lines and KiB of a request's headers; the edge answers 431 to more."""
+
+    lines: Annotated[int, Field(ge=10, le=1000)] = HEADER_LINES
+    kib: Annotated[int, Field(ge=1, le=1024)] = HEADER_KIB

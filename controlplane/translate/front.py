@@ -1,0 +1,148 @@
+"""What a gateway's ports do besides routing: TLS, redirects to it, the PROXY protocol and the access log."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.core.v3 import base_pb2, substitution_format_string_pb2
+from envoy.config.listener.v3 import listener_components_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.access_loggers.file.v3 import file_pb2
+from envoy.extensions.filters.listener.proxy_protocol.v3 import proxy_protocol_pb2
+from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
+
+from controlplane.model.documents import Listener
+from controlplane.model.gateway_fields import AccessLog, Tls
+from controlplane.plan.gateways import GatewayPlan
+from controlplane.translate.messages import ADS, everything, pack, struct
+
+Hcm = hcm_pb2.HttpConnectionManager
+FilterChain = listener_components_pb2.FilterChain
+HTTPS = 443
+
+
+def _fields(carrier: str) -> Mapping[str, str]:
+    return {
+        "time": "%START_TIME%",
+        "method": "%REQ(:METHOD)%",
+        "host": "%REQ(:AUTHORITY)%",
+        "path": "%REQ(:PATH)%",
+        "protocol": "%PROTOCOL%",
+        "server_name": "%REQUESTED_SERVER_NAME%",
+        "status": "%RESPONSE_CODE%",
+        "flags": "%RESPONSE_FLAGS%",
+        "duration_ms": "%DURATION%",
+        "bytes_received": "%BYTES_RECEIVED%",
+        "bytes_sent": "%BYTES_SENT%",
+        "client": "%DOWNSTREAM_REMOTE_ADDRESS%",
+        "user_agent": "%REQ(USER-AGENT)%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+        "lane": f"%REQ({carrier})%",
+        "service": "%UPSTREAM_METADATA(lane:service)%",
+        "tag": "%UPSTREAM_METADATA(lane:tag)%",
+        "upstream": "%UPSTREAM_HOST%",
+    }
+
+
+def access_log(wanted: AccessLog, carrier: str) -> accesslog_pb2.AccessLog:
+    """The log of requests; as text in Envoy's own format."""
+    config = file_pb2.FileAccessLog(path=wanted.path)
+    if wanted.format == "json":
+        config.log_format.CopyFrom(
+            substitution_format_string_pb2.SubstitutionFormatString(
+                json_format=struct(dict(_fields(carrier)))
+            )
+        )
+    return accesslog_pb2.AccessLog(name="file", typed_config=pack(config))
+
+
+def dress(manager: Hcm, plan: GatewayPlan) -> None:
+    """Limits, request ids and the access log as the gateway says."""
+    manager.max_request_headers_kb.value = plan.header_limits.kib
+    manager.common_http_protocol_options.max_headers_count.value = plan.header_limits.lines
+    manager.preserve_external_request_id = plan.keep_request_id
+    if plan.access_log is not None:
+        manager.access_log.append(access_log(plan.access_log, plan.carriers.header))
+
+
+def redirecting(manager: Hcm, port: int) -> None:
+    """Make `manager` lead every request to https at `port`, with its method."""
+    redirect = route_components_pb2.RedirectAction(
+        https_redirect=True, response_code=route_components_pb2.RedirectAction.PERMANENT_REDIRECT
+    )
+    if port != HTTPS:
+        redirect.port_redirect = port
+    # Without the port that the client used, or it would stand in the new address.
+    manager.strip_any_host_port = True
+    route = route_components_pb2.Route(name="to-https", match=everything(), redirect=redirect)
+    host = route_components_pb2.VirtualHost(name="to-https", domains=["*"], routes=[route])
+    manager.route_config.CopyFrom(route_pb2.RouteConfiguration(name="to-https", virtual_hosts=[host]))
+
+
+def listener_filters(listener: Listener) -> Iterator[listener_components_pb2.ListenerFilter]:
+    """What looks at a connection before a filter chain is chosen."""
+    named = listener_components_pb2.ListenerFilter
+    if listener.proxy_protocol:
+        yield named(name="proxy_protocol", typed_config=pack(proxy_protocol_pb2.ProxyProtocol()))
+    if listener.tls is not None and listener.tls.sni is not None:
+        yield named(name="tls_inspector", typed_config=pack(tls_inspector_pb2.TlsInspector()))
+
+
+def filter_chains(listener: Listener, chain: FilterChain) -> Iterator[FilterChain]:
+    """`chain` in clear text, or once for each certificate of the listener."""
+    tls = listener.tls
+    if tls is None:
+        yield chain
+        return
+    for number, one in enumerate(tls.sni or ()):
+        copy = FilterChain(name=f"sni-{number}", filters=chain.filters)
+        copy.filter_chain_match.server_names.extend(one.hosts)
+        copy.transport_socket.CopyFrom(_transport(one.certificate, one.key))
+        yield copy
+    if tls.certificate is not None and tls.key is not None:
+        copy = FilterChain(name="tls", filters=chain.filters)
+        copy.transport_socket.CopyFrom(_transport(tls.certificate, tls.key))
+        yield copy
+
+
+def secret_name(certificate: str, key: str) -> str:
+    return f"tls:{certificate}:{key}"
+
+
+def _transport(certificate: str, key: str) -> base_pb2.TransportSocket:
+    name = secret_name(certificate, key)
+    context = tls_pb2.DownstreamTlsContext(
+        common_tls_context=tls_pb2.CommonTlsContext(
+            alpn_protocols=["h2", "http/1.1"],
+            tls_certificate_sds_secret_configs=[secret_pb2.SdsSecretConfig(name=name, sds_config=ADS)],
+        )
+    )
+    return base_pb2.TransportSocket(name="tls", typed_config=pack(context))
+
+
+def _pairs(tls: Tls) -> Iterator[tuple[str, str]]:
+    if tls.certificate is not None and tls.key is not None:
+        yield tls.certificate, tls.key
+    for one in tls.sni or ():
+        yield one.certificate, one.key
+
+
+def secrets(plan: GatewayPlan) -> Iterator[secret_pb2.Secret]:
+    """The names of the files, never what they hold. Only as secrets of SDS are files read again.
+
+    Envoy reads them when something is moved into `watched_directory`.
+    """
+    pairs = {pair for listener in plan.listeners if listener.tls for pair in _pairs(listener.tls)}
+    for certificate, key in sorted(pairs):
+        yield secret_pb2.Secret(
+            name=secret_name(certificate, key),
+            tls_certificate=common_pb2.TlsCertificate(
+                certificate_chain=base_pb2.DataSource(filename=certificate),
+                private_key=base_pb2.DataSource(filename=key),
+                watched_directory=base_pb2.WatchedDirectory(path=posixpath.dirname(certificate) or "/"),
+            ),
+        )
