@@ -8,7 +8,15 @@ from controlplane.admin import answers
 from controlplane.snapshot.view import NodeView
 from controlplane.xds.client_status import ResourceStatus
 from controlplane.xds.held import Held
-from controlplane.xds.resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, SECRET, VIRTUAL_HOST
+from controlplane.xds.resource import (
+    CLUSTER,
+    ENDPOINT,
+    EXTENSION_CONFIG,
+    LISTENER,
+    ROUTE,
+    SECRET,
+    VIRTUAL_HOST,
+)
 from controlplane.xds.server import ConnectedProxy, TypeState
 from controlplane.xds.subscription import Nack
 
