@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import Protocol
 
+import structlog
+
 from controlplane.plan.services import ServicePlan
 from controlplane.registry.names import last_part
 from controlplane.snapshot.everything import Everything
 from controlplane.snapshot.index import Index
 from controlplane.snapshot.mesh import Change, Mesh
 from controlplane.translate.domains import Claims, keys_of
+
+log = structlog.get_logger(__name__)
+
+MOST_NAMES = 400_000
+"""Names in `calls` of all connected sidecars, equal sets counted once: some 200 MiB."""
 
 
 class Follower(Protocol):
@@ -147,14 +154,30 @@ class Scopes:
         self._named: dict[frozenset[str], Scope] = {}
         self._by_member: Index[str, Scope] = Index()
         self._by_name: Index[str, Scope] = Index()
+        self._names = 0  # in `calls` of all scopes
+        self._full = False
 
     def enter(self, calls: frozenset[str] | None) -> Scope:
-        """The scope of a sidecar that connects; it must `leave` it."""
-        scope = self._all if calls is None else self._named.get(calls)
-        if scope is None:
-            scope = self._named[calls or frozenset()] = Scope(self._mesh, calls)
-            self._enlist(scope)
+        """The scope of a sidecar that connects; it must `leave` it. If all scopes together have `MOST_NAMES`,
+        that is the scope of the sidecars that may call everything, which exists once.
+        """
+        scope = self._all if calls is None else self._named.get(calls) or self._made(calls)
         scope.users += 1
+        return scope
+
+    def _made(self, calls: frozenset[str]) -> Scope:
+        if self._names + len(calls) > MOST_NAMES:
+            if not self._full:
+                self._full = True
+                log.warning(
+                    "sidecars name too many services in calls; further ones are served as if without calls",
+                    names=self._names,
+                    scopes=len(self._named),
+                )
+            return self._all
+        self._names += len(calls)
+        scope = self._named[calls] = Scope(self._mesh, calls)
+        self._enlist(scope)
         return scope
 
     def leave(self, scope: Scope) -> None:
@@ -165,6 +188,8 @@ class Scopes:
         scope.left()
         if scope.calls is not None:
             del self._named[scope.calls]
+            self._names -= len(scope.calls)
+            self._full = self._full and 2 * self._names > MOST_NAMES
             for name in scope.calls:
                 self._by_name.discard(last_part(name), scope)
             for service in scope.members or ():

@@ -76,6 +76,11 @@ class SidecarView(NodeView):
         inheritance = self._lanes.inheritance(*self.place())
         if inheritance.ended:
             found.append(f"calls of this instance without a lane are base: {inheritance.reason}")
+        if self.scope.calls != self.sidecar.calls:
+            found.append(
+                "the sidecar may call everything: all sidecars together name too many services in "
+                "node.metadata.calls; give sidecars of one application the same calls"
+            )
         return found
 
     def release(self) -> None:

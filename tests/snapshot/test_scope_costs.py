@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from controlplane.model.definitions import Definitions
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Instance, Service
+from controlplane.snapshot import scope
 from controlplane.snapshot.nodes import SidecarNode, parse_node
 from controlplane.snapshot.publisher import Publisher
+from controlplane.snapshot.sidecars import SidecarView
 from controlplane.translate import outbound
 from controlplane.translate.domains import Domains
 from controlplane.xds.delta import DeltaSubscription
@@ -75,6 +77,27 @@ def test_what_a_scope_of_its_own_holds_is_little_and_is_freed() -> None:
         tracemalloc.stop()
     assert held / VIEWS / NAMED < 750  # bytes for each name; a name of two letters is 8 on the wire
     assert left < held / 20  # and the collector was not needed
+
+
+def test_names_in_calls_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = publisher()
+    monkeypatch.setattr(scope, "MOST_NAMES", 2 * (NAMED + 1))
+    first, second, third = (made.view(node(number)) for number in range(3))
+    again = made.view(node(0))  # equal to the first, and costs nothing
+
+    def size(view: View) -> int:
+        return sum(len(part) for part in view.of(CLUSTER))
+
+    assert isinstance(third, SidecarView)
+    assert size(first) == size(second) == size(again) < size(third) == size(made.view(node(9, SERVICES)))
+    assert "may call everything" in third.warnings()[-1]
+    assert not any("may call everything" in text for one in (first, again) for text in one.warnings())
+    first.release()
+    again.release()
+    fourth = made.view(node(4))
+    assert size(fourth) == size(second)
+    for one in (second, third, fourth):
+        one.release()
 
 
 def test_hosts_and_addresses_are_worked_out_once_for_all_scopes(monkeypatch: pytest.MonkeyPatch) -> None:
