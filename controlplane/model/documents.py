@@ -101,10 +101,13 @@ class HealthCheck(Document):
 
 
 class Application(Document):
+    """`keep_alive`: how long a proxy keeps an idle connection to an instance; `0s`: not at all."""
+
     kind: Literal["Application"] = "Application"
     name: fields.Name
     services: Annotated[tuple[fields.ServiceName, ...], Field(max_length=10_000)] = ()
     health_check: HealthCheck | None = None
+    keep_alive: fields.Duration = "500ms"
 
     @field_validator("services")
     @classmethod

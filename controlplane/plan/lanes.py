@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controlplane.model.definitions import Definitions
-from controlplane.model.documents import Application
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +64,3 @@ def meaning_of(definitions: Definitions, name: str) -> LaneMeaning:
 def enabled_lanes(definitions: Definitions) -> dict[str, LaneMeaning]:
     """Every enabled lane by name."""
     return {name: meaning_of(definitions, name) for name, lane in definitions.lanes.items() if lane.enabled}
-
-
-def health_checks(definitions: Definitions) -> dict[str, Application]:
-    """Applications that ask for active health checks, by name."""
-    return {a.name: a for a in definitions.applications.values() if a.health_check is not None}

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from controlplane.model.definitions import Definitions
-from controlplane.model.documents import HealthCheck
 from controlplane.plan.gateways import GatewayPlan, plan_gateway
-from controlplane.plan.lanes import LaneMeaning, health_checks, meaning_of
+from controlplane.plan.lanes import LaneMeaning, meaning_of
 from controlplane.plan.rollout import Deployed
 from controlplane.plan.services import ServicePlan, applications_of, plan_service
+from controlplane.plan.upstream import DEFAULT, Upstream, upstreams
 from controlplane.registry.grpc_ports import grpc_service_id
 from controlplane.registry.types import Service, Services
 
@@ -21,18 +21,23 @@ Resolve = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What goes where, for every service and gateway. `lanes` are those that proxies know, by name."""
+    """What goes where, for every service and gateway.
+
+    `lanes` are those that proxies know, by name; `upstreams` has the applications that differ from the
+    default.
+    """
 
     services: Mapping[str, ServicePlan] = field(default_factory=dict[str, ServicePlan])
     gateways: Mapping[str, GatewayPlan] = field(default_factory=dict[str, GatewayPlan])
     lanes: Mapping[str, LaneMeaning] = field(default_factory=dict[str, LaneMeaning])
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict[str, Upstream])
 
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
     service: Service
     override: str | None
-    health_check: HealthCheck | None
+    upstream: Upstream
     defined: tuple[LaneMeaning, ...]
     known: tuple[LaneMeaning, ...]
 
@@ -79,7 +84,7 @@ class Planner:
         self._definitions: Definitions | None = None
         self._deployed = Deployed()
         self._overrides: dict[str, str] = {}
-        self._checks: dict[str, HealthCheck] = {}
+        self._upstreams: dict[str, Upstream] = {}
         self._defined = _Lanes()
         self._known = _Lanes()
         self._members: dict[str, set[str]] = {}  # application -> its services
@@ -97,10 +102,10 @@ class Planner:
         if deployed.known is not self._deployed.known:
             applications |= self._known.update(deployed.known.values())
         if redefined:
-            checks = {n: a.health_check for n, a in health_checks(definitions).items() if a.health_check}
-            applications |= _differing(self._checks, checks)
+            defined = upstreams(definitions)
+            applications |= _differing(self._upstreams, defined)
             applications |= self._defined.update(meaning_of(definitions, name) for name in definitions.lanes)
-            self._checks = checks
+            self._upstreams = defined
         if redefined or renamed:
             decided = overrides(definitions, resolve)
             changed |= _differing(self._overrides, decided) & services.keys()
@@ -114,7 +119,7 @@ class Planner:
         for application in applications:
             changed |= self._members.get(application, set())
         self._update(changed.difference(gone), gone)
-        return Plan(self._plans, self._gateways, deployed.known)
+        return Plan(self._plans, self._gateways, deployed.known, self._upstreams)
 
     def _update(self, changed: Iterable[str], gone: Iterable[str]) -> None:
         plans = dict(self._plans)
@@ -129,7 +134,7 @@ class Planner:
             if service in plans:
                 self._leave(plans[service])
             plan = plans[service] = plan_service(
-                inputs.service, inputs.override, inputs.defined, inputs.known, inputs.health_check
+                inputs.service, inputs.override, inputs.defined, inputs.known, inputs.upstream
             )
             for application in plan.applications:
                 self._members.setdefault(application, set()).add(service)
@@ -138,8 +143,10 @@ class Planner:
     def _inputs_of(self, service: Service) -> _Inputs:
         override = self._overrides.get(service.id)
         applications = applications_of(service, override)
-        check = next((self._checks[a] for a in applications if a in self._checks), None)
-        return _Inputs(service, override, check, self._defined.of(applications), self._known.of(applications))
+        upstream = next((self._upstreams[a] for a in applications if a in self._upstreams), DEFAULT)
+        return _Inputs(
+            service, override, upstream, self._defined.of(applications), self._known.of(applications)
+        )
 
     def _leave(self, plan: ServicePlan) -> None:
         for application in plan.applications:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from controlplane.model.documents import HealthCheck
 from controlplane.plan.lanes import LaneMeaning
+from controlplane.plan.upstream import DEFAULT, Upstream
 from controlplane.registry.types import Instance, Protocol, Service
 
 
@@ -41,7 +41,7 @@ class ServicePlan:
     applications: tuple[str, ...]
     addresses: tuple[tuple[str, int], ...]
     former: tuple[tuple[str, int], ...]
-    health_check: HealthCheck | None = None
+    upstream: Upstream = DEFAULT
 
 
 def applications_of(service: Service, override: str | None) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ def plan_service(
     override: str | None,
     defined: Iterable[LaneMeaning],
     known: Iterable[LaneMeaning],
-    health_check: HealthCheck | None = None,
+    upstream: Upstream = DEFAULT,
 ) -> ServicePlan:
     """The plan of `service`.
 
@@ -108,5 +108,5 @@ def plan_service(
         applications=applications,
         addresses=tuple(sorted((i.address, i.port) for i in service.instances)),
         former=service.former,
-        health_check=health_check,
+        upstream=upstream,
     )

@@ -112,7 +112,7 @@ class Mesh:
         known = self._clusters.get((plan.id, mirror))
         if known is not None and known.plan is plan:
             return known.built
-        shape = (plan.protocol, plan.health_check, tuple(plan.targets))
+        shape = (plan.protocol, plan.upstream, tuple(plan.targets))
         if known is not None and known.shape == shape:
             built = known.built
         else:

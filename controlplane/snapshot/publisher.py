@@ -55,7 +55,7 @@ class Publisher:
         moved = self._places.publish(change, services)
         self._endpoints.publish(change)
         self._edges.publish(self.plan, change)
-        self._sidecars.publish(change, lanes, moved)
+        self._sidecars.publish(change, lanes, moved, self.plan.upstreams)
         self._grpc_clients.publish(change, lanes)
 
     def classify(self, node: Node) -> NodeView:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from controlplane.plan.lanes import LaneMeaning
+from controlplane.plan.upstream import DEFAULT, Upstream
 from controlplane.snapshot.index import Index
 from controlplane.snapshot.lanes import KnownLanes, LanesChange
 from controlplane.snapshot.mesh import Change, Mesh, resource
@@ -27,13 +28,14 @@ from controlplane.xds.resources import Collection
 
 
 class SidecarView(NodeView):
-    """The view of one sidecar. `filters` has the configuration of its outbound filter."""
+    """The view of one sidecar. `own` has its own clusters, `filters` its outbound filter."""
 
     def __init__(
         self,
         sidecar: SidecarNode,
         collections: Mapping[str, Sequence[Collection]],
         *,
+        own: Collection,
         filters: Collection,
         scope: Scope,
         demand: OnDemand | None,
@@ -45,10 +47,13 @@ class SidecarView(NodeView):
         whole = frozenset({VIRTUAL_HOST}) & collections.keys()
         super().__init__(sidecar, collections, whole)
         self.sidecar = sidecar
+        self.own = own
         self.filters = filters
         self.scope = scope
         self.demand = demand
         self.on_demand = demand is not None
+        self.keep_alive: float | None = None
+        """What its own clusters were made for, in seconds."""
         self.tag: str | None = None
         """The tag under which it is indexed: that of the registry, else its own."""
         self._places = places
@@ -104,6 +109,7 @@ class Sidecars:
         self._views: set[SidecarView] = set()
         self._by_address: Index[Address, SidecarView] = Index()
         self._by_tag: Index[str, SidecarView] = Index()
+        self._upstreams: Mapping[str, Upstream] = {}
         self._filters: dict[LaneMeaning | None, Resource] = {}
         self._inbound = Collection(EXTENSION_CONFIG)
         self._routes = {
@@ -112,22 +118,32 @@ class Sidecars:
         }
         self._put_inbound()
 
-    def publish(self, change: Change, lanes: LanesChange, moved: Iterable[Address]) -> None:
-        """Services, lanes and what the registry has at the addresses `moved` have changed."""
+    def publish(
+        self,
+        change: Change,
+        lanes: LanesChange,
+        moved: Iterable[Address],
+        upstreams: Mapping[str, Upstream],
+    ) -> None:
+        """Services, lanes, applications and what the registry has at the addresses `moved` have changed."""
         self._scopes.publish(change)
         if lanes.carriers or lanes.tags:
             self._filters.clear()
         if lanes.carriers:
             self._put_inbound()
-        concerned = self._by_address.any_of(moved) | self._by_tag.any_of(lanes.tags)
+        at = self._by_address.any_of(moved)
+        concerned = at | self._by_tag.any_of(lanes.tags)
         for view in self._views if lanes.carriers else concerned:
             self._put_filter(view)
+        before, self._upstreams = self._upstreams, upstreams
+        for view in at if before is upstreams else self._views:
+            self._put_own(view)
 
     def view(self, node: SidecarNode, incremental: bool) -> SidecarView:
         """The view of a sidecar that connects. `incremental`: it speaks the delta variant."""
         place = node.place
         filters = Collection(EXTENSION_CONFIG)
-        own = Collection(CLUSTER, [resource(x.name, x) for x in sidecar.clusters(place)])
+        own = Collection(CLUSTER)
         collections = {
             CLUSTER: [own],
             ENDPOINT: [self._endpoints],
@@ -150,6 +166,7 @@ class Sidecars:
         view = SidecarView(
             node,
             collections,
+            own=own,
             filters=filters,
             scope=scope,
             demand=demand,
@@ -161,6 +178,7 @@ class Sidecars:
         for address in view.addresses:
             self._by_address.add(address, view)
         self._put_filter(view)
+        self._put_own(view)
         return view
 
     def _release(self, view: SidecarView) -> None:
@@ -190,6 +208,14 @@ class Sidecars:
             code = lua.sidecar_filter("outbound", self._lanes.carriers, default)
             built = self._filters[default] = resource(code.name, code)
         view.filters.put(built)
+
+    def _put_own(self, view: SidecarView) -> None:
+        application, _ = view.place()
+        keep_alive = self._upstreams.get(application, DEFAULT).keep_alive
+        if keep_alive != view.keep_alive:
+            view.keep_alive = keep_alive
+            for cluster in sidecar.clusters(view.sidecar.place, keep_alive):
+                view.own.put(resource(cluster.name, cluster))
 
     def _put_inbound(self) -> None:
         code = lua.sidecar_filter("inbound", self._lanes.carriers, None)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
-from envoy.config.core.v3 import base_pb2, health_check_pb2, protocol_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, health_check_pb2, protocol_pb2, socket_option_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.extensions.clusters.aggregate.v3 import cluster_pb2 as aggregate_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
@@ -21,9 +21,9 @@ from controlplane.model.documents import HealthCheck
 from controlplane.model.fields import seconds
 from controlplane.plan.services import ServicePlan, Target
 from controlplane.registry.types import Health, Instance, Protocol
-from controlplane.translate.hardening import CONNECTION_BUFFER, window_limits
+from controlplane.translate.hardening import CONNECTION_BUFFER, SIDECAR_BUFFER, window_limits
 from controlplane.translate.messages import ADS, duration, pack, socket_address, struct
-from controlplane.translate.names import base_cluster, lane_cluster, member_cluster
+from controlplane.translate.names import REFUSED, UNREACHED_HEADER, base_cluster, lane_cluster, member_cluster
 
 CONNECT_TIMEOUT = 0.5
 UNLIMITED = 0xFFFFFFFF
@@ -31,18 +31,37 @@ RETRIES_AT_ONCE = 10_000
 # At 1 % a member fails open only when (of up to a hundred) not one instance is healthy.
 FAIL_OPEN_PERCENT = 1.0
 OVERPROVISIONING = 1_000_000
+EJECTION = 10.0
+"""Seconds for which an instance gets no requests after it failed."""
+UNSENT = socket_option_pb2.SocketOption(
+    description="TCP_NOTSENT_LOWAT of Linux: what is not sent stays out of the kernel",
+    level=6,
+    name=25,
+    int_value=64 * 1024,
+)
 # Envoy's default holds a change of health back for up to a second, while requests go to the dead instance.
 MERGE_WINDOW = 0.1
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def http_options(protocol: Protocol, mirror: bool) -> http_protocol_options_pb2.HttpProtocolOptions:
-    """Protocol towards the instances.
+def http_options(
+    protocol: Protocol, mirror: bool, keep_alive: float
+) -> http_protocol_options_pb2.HttpProtocolOptions:
+    """Protocol and connections towards the instances.
 
     `mirror`, of sidecars, speaks what the caller spoke where the registry is silent; edges do not, and bound
-    what instances may send them.
+    what instances may send them. `keep_alive` in seconds: see `controlplane.plan.upstream`.
     """
+    options = _protocol_options(protocol, mirror)
+    if keep_alive > 0:
+        options.common_http_protocol_options.idle_timeout.CopyFrom(duration(keep_alive))
+    else:  # Envoy takes an idle time of zero for none
+        options.common_http_protocol_options.max_requests_per_connection.value = 1
+    return options
+
+
+def _protocol_options(protocol: Protocol, mirror: bool) -> http_protocol_options_pb2.HttpProtocolOptions:
     options = http_protocol_options_pb2.HttpProtocolOptions
     if protocol in (Protocol.HTTP2, Protocol.GRPC):
         http2 = protocol_pb2.Http2ProtocolOptions() if mirror else window_limits()
@@ -61,19 +80,34 @@ def http_options(protocol: Protocol, mirror: bool) -> http_protocol_options_pb2.
     )
 
 
+def _counting_refusals(
+    options: http_protocol_options_pb2.HttpProtocolOptions,
+) -> http_protocol_options_pb2.HttpProtocolOptions:
+    """Outlier detection counts nothing as an error but a sidecar's word that its application refuses."""
+    refused = options.outlier_detection.error_matcher.http_response_headers_match.headers.add()
+    refused.name = UNREACHED_HEADER
+    refused.string_match.exact = REFUSED
+    return options
+
+
 def _outlier(max_ejection: int) -> outlier_detection_pb2.OutlierDetection:
+    """Three failures to reach an instance eject it, or one refusal of its application.
+
+    The second, because each refusal may cost an upload that is larger than what is kept of it.
+    """
     value = wrappers_pb2.UInt32Value
     return outlier_detection_pb2.OutlierDetection(
         split_external_local_origin_errors=True,
         consecutive_local_origin_failure=value(value=3),
         enforcing_consecutive_local_origin_failure=value(value=100),
-        enforcing_consecutive_5xx=value(value=0),
+        consecutive_5xx=value(value=1),
+        enforcing_consecutive_5xx=value(value=100),
         enforcing_consecutive_gateway_failure=value(value=0),
         enforcing_success_rate=value(value=0),
         enforcing_local_origin_success_rate=value(value=0),
         interval=duration(1),
-        base_ejection_time=duration(5),
-        max_ejection_time=duration(10),
+        base_ejection_time=duration(EJECTION),
+        max_ejection_time=duration(EJECTION),
         max_ejection_percent=value(value=max_ejection),
         always_eject_one_host=wrappers_pb2.BoolValue(value=max_ejection == 100),
     )
@@ -109,13 +143,17 @@ def eds_cluster(plan: ServicePlan, name: str, mirror: bool, target: Target | Non
         connect_timeout=duration(CONNECT_TIMEOUT),
         common_lb_config=_panic(0.0 if strict else FAIL_OPEN_PERCENT, MERGE_WINDOW),
         circuit_breakers=_thresholds(RETRIES_AT_ONCE),
-        outlier_detection=_outlier(50 if target is None else 100),
+        # Without a fallback, nothing is gained by ejecting the last instance.
+        outlier_detection=_outlier(50 if strict else 100),
+        upstream_bind_config=address_pb2.BindConfig(socket_options=[UNSENT]),
+        per_connection_buffer_limit_bytes=wrappers_pb2.UInt32Value(
+            value=SIDECAR_BUFFER if mirror else CONNECTION_BUFFER
+        ),
     )
-    cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(pack(http_options(plan.protocol, mirror)))
-    if not mirror:
-        cluster.per_connection_buffer_limit_bytes.value = CONNECTION_BUFFER
-    if plan.health_check is not None:
-        cluster.health_checks.append(_health_check(plan, plan.health_check))
+    options = _counting_refusals(http_options(plan.protocol, mirror, plan.upstream.keep_alive))
+    cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(pack(options))
+    if plan.upstream.health_check is not None:
+        cluster.health_checks.append(_health_check(plan, plan.upstream.health_check))
         # Envoy would go on using instances that have left the cluster for as long as they answer.
         cluster.ignore_health_on_host_removal = True
     return cluster
@@ -140,9 +178,14 @@ def _health_check(plan: ServicePlan, wanted: HealthCheck) -> health_check_pb2.He
     )
 
 
-def aggregate_cluster(name: str, members: Iterable[str], strict: bool) -> cluster_pb2.Cluster:
-    """Members in order of preference. The retry budget counts here (it is read from the route's cluster)."""
-    return cluster_pb2.Cluster(
+def aggregate_cluster(
+    name: str, members: Iterable[str], strict: bool, options: http_protocol_options_pb2.HttpProtocolOptions
+) -> cluster_pb2.Cluster:
+    """Members in order of preference.
+
+    The retry budget, and what counts as an error of an instance, are read here: from the route's cluster.
+    """
+    cluster = cluster_pb2.Cluster(
         name=name,
         lb_policy=cluster_pb2.Cluster.CLUSTER_PROVIDED,
         connect_timeout=duration(CONNECT_TIMEOUT),
@@ -153,6 +196,8 @@ def aggregate_cluster(name: str, members: Iterable[str], strict: bool) -> cluste
             typed_config=pack(aggregate_pb2.ClusterConfig(clusters=list(members))),
         ),
     )
+    cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(pack(_counting_refusals(options)))
+    return cluster
 
 
 def clusters(plan: ServicePlan, mirror: bool) -> Iterator[cluster_pb2.Cluster]:
@@ -163,7 +208,8 @@ def clusters(plan: ServicePlan, mirror: bool) -> Iterator[cluster_pb2.Cluster]:
         member = member_cluster(plan.id, target)
         yield eds_cluster(plan, member, mirror, target)
         members = [member] if target.strict else [member, base]
-        yield aggregate_cluster(lane_cluster(plan.id, target), members, target.strict)
+        options = http_options(plan.protocol, mirror, plan.upstream.keep_alive)
+        yield aggregate_cluster(lane_cluster(plan.id, target), members, target.strict, options)
 
 
 def endpoint_health(instance: Instance) -> health_check_pb2.HealthStatus:

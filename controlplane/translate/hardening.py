@@ -36,9 +36,16 @@ STREAMS = 100
 STREAM_WINDOW = 64 * 1024
 CONNECTION_WINDOW = 1024 * 1024
 CONNECTION_BUFFER = 32 * 1024
-"""Bytes that a connection buffers in each direction before it stops reading."""
-REPLAYED_BODY = 64 * 1024
-"""Bytes of a request's body that are kept, so that it can be sent again to another instance."""
+"""Bytes that a connection of an edge buffers in each direction before it stops reading."""
+SIDECAR_BUFFER = 64 * 1024
+"""The same of a sidecar, where less costs large bodies a third more CPU, and more may cost an upload."""
+INBOUND_WINDOW = 256 * 1024
+"""Bytes of a stream that a caller may send over HTTP/2 before its application's sidecar has taken them."""
+REPLAYED_BODY = 1024 * 1024
+"""Bytes of a request's body that are kept, so that it can be sent again to another instance.
+
+More than a proxy takes of a body until it knows that an instance refuses, so that an upload of any size goes
+to another one. Half of it was enough: docs/decisions."""
 
 
 def _number(value: int) -> wrappers_pb2.UInt32Value:

@@ -31,15 +31,24 @@ from controlplane.ip import ip_address
 from controlplane.model.documents import Listener
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.translate import front
-from controlplane.translate.hardening import CONNECTION_BUFFER, STREAM_IDLE, harden, router, underscore_filter
+from controlplane.translate.hardening import (
+    CONNECTION_BUFFER,
+    INBOUND_WINDOW,
+    SIDECAR_BUFFER,
+    STREAM_IDLE,
+    harden,
+    router,
+    underscore_filter,
+)
 from controlplane.translate.lua import discovered, fixed_filter
 from controlplane.translate.messages import ADS, duration, extension, header, pack, socket_address
-from controlplane.translate.names import ORIGINAL_HEADER, PASS_THROUGH, UNREACHED_HEADER, edge_routes
+from controlplane.translate.names import ORIGINAL_HEADER, PASS_THROUGH, REFUSED, UNREACHED_HEADER, edge_routes
 from controlplane.translate.retries import numbered
 from controlplane.translate.route_actions import cors_filters
 
 Hcm = hcm_pb2.HttpConnectionManager
 TRUE = wrappers_pb2.BoolValue(value=True)
+BUFFER = wrappers_pb2.UInt32Value(value=SIDECAR_BUFFER)
 # `stats_scope: {prefix: laneway}` (field 6; prefix is field 5 of envoy.type.v3.Scope): the generated messages
 # know only `stat_prefix`, which Envoy 1.40 warns of as deprecated.
 _STATS_SCOPE = b"\x32\x09\x2a\x07laneway"
@@ -269,6 +278,7 @@ def egress_proxy_listener(address: str, port: int, route_configuration: str) -> 
         name="outbound",
         traffic_direction=base_pb2.OUTBOUND,
         address=socket_address(address, port),
+        per_connection_buffer_limit_bytes=BUFFER,
         filter_chains=[_chain(outbound_manager(route_configuration, proxy=True))],
     )
 
@@ -310,6 +320,7 @@ def _captured(
         name=name,
         traffic_direction=name.upper(),
         address=socket_address("::" if every else "0.0.0.0", port),
+        per_connection_buffer_limit_bytes=BUFFER,
         listener_filters=_listener_filters(),
         listener_filters_timeout=duration(1),
         continue_on_listener_filters_timeout=True,
@@ -326,11 +337,12 @@ def redirect_outbound_listener(port: int, every: bool, route_configuration: str)
 
 def inbound_manager(routes: route_pb2.RouteConfiguration) -> Hcm:
     manager = _manager("inbound")
+    manager.http2_protocol_options.initial_stream_window_size.value = INBOUND_WINDOW
     manager.preserve_external_request_id = True
     manager.server_header_transformation = Hcm.PASS_THROUGH
     manager.route_config.CopyFrom(routes)
     manager.local_reply_config.CopyFrom(
-        hcm_pb2.LocalReplyConfig(mappers=[_unreached("refused", ["UF"]), _unreached("terminated", ["UC"])])
+        hcm_pb2.LocalReplyConfig(mappers=[_unreached(REFUSED, ["UF"]), _unreached("terminated", ["UC"])])
     )
     manager.http_filters.append(discovered("inbound-request"))
     manager.http_filters.append(router(trusted_mark=False))
@@ -343,6 +355,7 @@ def inbound_listener(address: str, port: int, routes: route_pb2.RouteConfigurati
         name=f"inbound/{port}",
         traffic_direction=base_pb2.INBOUND,
         address=socket_address(address, port),
+        per_connection_buffer_limit_bytes=BUFFER,
         filter_chains=[_chain(inbound_manager(routes))],
     )
 

@@ -10,6 +10,8 @@ from controlplane.translate.messages import safe
 MARK_PREFIX = "x-laneway-"
 UNREACHED_HEADER = "x-laneway-unreached"
 TRY_HEADER = "x-laneway-try"
+REFUSED = "refused"
+"""The value of UNREACHED_HEADER that says that no connection to the application could be made."""
 SERVED_HEADER = "x-laneway-served"
 LANE_HEADER = "x-laneway-lane"
 PHASE_HEADER = "x-laneway-phase"

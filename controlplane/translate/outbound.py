@@ -11,10 +11,12 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote, unquote
 
 from envoy.config.route.v3 import route_components_pb2, route_pb2
+from google.protobuf import wrappers_pb2
 
 from controlplane.plan.services import ServicePlan
 from controlplane.translate import matching
 from controlplane.translate.domains import host_names
+from controlplane.translate.hardening import REPLAYED_BODY
 from controlplane.translate.matching import Matcher, OnMatch
 from controlplane.translate.messages import ADS, everything
 from controlplane.translate.names import (
@@ -83,8 +85,17 @@ def service_matcher(plan: ServicePlan) -> Matcher:
     return matcher
 
 
+def _host(name: str, domains: Sequence[str]) -> VirtualHost:
+    return VirtualHost(
+        name=name,
+        domains=domains,
+        retry_policy=retry_policy(),
+        request_body_buffer_limit=wrappers_pb2.UInt64Value(value=REPLAYED_BODY),
+    )
+
+
 def virtual_host(plan: ServicePlan, domains: Sequence[str], proxy: bool) -> VirtualHost:
-    host = VirtualHost(name=host_name(proxy, plan.id), domains=domains, retry_policy=retry_policy())
+    host = _host(host_name(proxy, plan.id), domains)
     matcher = service_matcher(plan)
     if proxy:
         outer = matching.exact_tree(":method", {"CONNECT": act(_tunnel())})
@@ -107,7 +118,7 @@ def shared_address(plans: Sequence[ServicePlan], address: str, proxy: bool) -> V
     by_port.on_no_match.CopyFrom(matching.nested(service_matcher(plans[0])))
     matcher = matching.exact_tree(header, exact)
     matcher.on_no_match.CopyFrom(matching.nested(by_port))
-    host = VirtualHost(name=shared_name(proxy, address), domains=[address], retry_policy=retry_policy())
+    host = _host(shared_name(proxy, address), [address])
     host.matcher.CopyFrom(matcher)
     return host
 

@@ -16,10 +16,14 @@ from controlplane.plan.services import Target
 from controlplane.translate.lua import reply_context
 from controlplane.translate.matching import OnMatch
 from controlplane.translate.messages import duration, everything, header, pack
-from controlplane.translate.names import SERVED_HEADER, UNREACHED_HEADER, base_cluster, lane_cluster
+from controlplane.translate.names import REFUSED, SERVED_HEADER, UNREACHED_HEADER, base_cluster, lane_cluster
 
 Route = route_components_pb2.Route
 RouteAction = route_components_pb2.RouteAction
+
+AT_ONCE = duration(0.001)
+"""A retry does not wait (Envoy draws whole milliseconds below this): what came of a body in the meantime
+would have to be kept."""
 
 assert extension_pb2  # the generated modules register their types when imported
 
@@ -36,7 +40,7 @@ def retry_policy(silence: float | None = None) -> route_components_pb2.RetryPoli
         retry_on="connect-failure,refused-stream,reset-before-request,retriable-headers",
         num_retries=wrappers_pb2.UInt32Value(value=3),
         per_try_idle_timeout=None if silence is None else duration(silence),
-        retry_back_off=policy.RetryBackOff(base_interval=duration(0.005), max_interval=duration(0.02)),
+        retry_back_off=policy.RetryBackOff(base_interval=AT_ONCE, max_interval=AT_ONCE),
         host_selection_retry_max_attempts=3,
         retry_host_predicate=[
             policy.RetryHostPredicate(
@@ -50,7 +54,7 @@ def retry_policy(silence: float | None = None) -> route_components_pb2.RetryPoli
         ),
         retriable_headers=[
             route_components_pb2.HeaderMatcher(
-                name=UNREACHED_HEADER, string_match=string_pb2.StringMatcher(exact="refused")
+                name=UNREACHED_HEADER, string_match=string_pb2.StringMatcher(exact=REFUSED)
             )
         ],
     )

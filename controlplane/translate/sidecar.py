@@ -15,6 +15,7 @@ from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.clusters.dynamic_forward_proxy.v3 import cluster_pb2 as forward_proxy_pb2
 from google.protobuf import wrappers_pb2
 
+from controlplane.plan.upstream import KEEP_ALIVE
 from controlplane.registry.types import Protocol
 from controlplane.translate.clusters import CONNECT_TIMEOUT, HTTP_OPTIONS, UNLIMITED, http_options
 from controlplane.translate.listeners import (
@@ -74,59 +75,56 @@ def _unlimited(cluster: cluster_pb2.Cluster) -> cluster_pb2.Cluster:
     return cluster
 
 
-def _mirrored(cluster: cluster_pb2.Cluster) -> cluster_pb2.Cluster:
-    options = http_options(Protocol.UNKNOWN, mirror=True)
+def _http(cluster: cluster_pb2.Cluster, mirror: bool, keep_alive: float) -> cluster_pb2.Cluster:
+    options = http_options(Protocol.UNKNOWN, mirror, keep_alive)
+    if not mirror:  # Envoy demands it of its forward proxy, whose clusters have no TLS here
+        options.upstream_http_protocol_options.auto_sni = True
+        options.upstream_http_protocol_options.auto_san_validation = True
     cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(pack(options))
     return cluster
 
 
-def clusters(sidecar: Sidecar) -> Iterator[cluster_pb2.Cluster]:
-    """One static cluster per own port (mirrors the protocol that came), and the way out of the mesh."""
+def clusters(sidecar: Sidecar, keep_alive: float) -> Iterator[cluster_pb2.Cluster]:
+    """One static cluster per own port (mirrors the protocol that came), and the way out of the mesh.
+
+    `keep_alive` is that of the sidecar's application, in seconds. Nobody knows it of servers out of the mesh.
+    """
     for own in sidecar.by_cluster():
         name = inbound_cluster(own.port)
         endpoint = endpoint_components_pb2.Endpoint(address=socket_address(sidecar.app_address, own.app_port))
-        yield _mirrored(
-            _unlimited(
-                cluster_pb2.Cluster(
-                    name=name,
-                    type=cluster_pb2.Cluster.STATIC,
-                    connect_timeout=duration(CONNECT_TIMEOUT),
-                    load_assignment=endpoint_pb2.ClusterLoadAssignment(
-                        cluster_name=name,
-                        endpoints=[
-                            endpoint_components_pb2.LocalityLbEndpoints(
-                                lb_endpoints=[endpoint_components_pb2.LbEndpoint(endpoint=endpoint)]
-                            )
-                        ],
-                    ),
-                )
-            )
+        cluster = cluster_pb2.Cluster(
+            name=name,
+            type=cluster_pb2.Cluster.STATIC,
+            connect_timeout=duration(CONNECT_TIMEOUT),
+            load_assignment=endpoint_pb2.ClusterLoadAssignment(
+                cluster_name=name,
+                endpoints=[
+                    endpoint_components_pb2.LocalityLbEndpoints(
+                        lb_endpoints=[endpoint_components_pb2.LbEndpoint(endpoint=endpoint)]
+                    )
+                ],
+            ),
         )
+        yield _http(_unlimited(cluster), True, keep_alive)
     if sidecar.proxy:
-        yield _unlimited(
-            cluster_pb2.Cluster(
-                name=FORWARD_PROXY,
-                lb_policy=cluster_pb2.Cluster.CLUSTER_PROVIDED,
-                connect_timeout=duration(5),
-                cluster_type=cluster_pb2.Cluster.CustomClusterType(
-                    name="envoy.clusters.dynamic_forward_proxy",
-                    typed_config=pack(
-                        forward_proxy_pb2.ClusterConfig(dns_cache_config=forward_proxy_cache())
-                    ),
-                ),
-            )
+        cluster = cluster_pb2.Cluster(
+            name=FORWARD_PROXY,
+            lb_policy=cluster_pb2.Cluster.CLUSTER_PROVIDED,
+            connect_timeout=duration(5),
+            cluster_type=cluster_pb2.Cluster.CustomClusterType(
+                name="envoy.clusters.dynamic_forward_proxy",
+                typed_config=pack(forward_proxy_pb2.ClusterConfig(dns_cache_config=forward_proxy_cache())),
+            ),
         )
-    else:
-        yield _mirrored(
-            _unlimited(
-                cluster_pb2.Cluster(
-                    name=PASS_THROUGH,
-                    type=cluster_pb2.Cluster.ORIGINAL_DST,
-                    lb_policy=cluster_pb2.Cluster.CLUSTER_PROVIDED,
-                    connect_timeout=duration(5),
-                )
-            )
+        yield _http(_unlimited(cluster), False, KEEP_ALIVE)
+    else:  # leads in, to the application, and out
+        cluster = cluster_pb2.Cluster(
+            name=PASS_THROUGH,
+            type=cluster_pb2.Cluster.ORIGINAL_DST,
+            lb_policy=cluster_pb2.Cluster.CLUSTER_PROVIDED,
+            connect_timeout=duration(5),
         )
+        yield _http(_unlimited(cluster), True, min(keep_alive, KEEP_ALIVE))
 
 
 def _inbound_routes(cluster: str) -> route_pb2.RouteConfiguration:

@@ -5,7 +5,9 @@
 
 One process may be several applications. It knows nothing of lanes: it hands on the request headers that it
 is told to, as a framework or an agent would. A request header `x-delay: C=0.2` makes the named application
-answer late, `x-fail: C=503 name:value` makes it answer this status with this header.
+answer late, `x-fail: C=503 name:value` makes it answer this status with this header. An application closes
+connections that are idle for `keep_alive` seconds, if it has such a time, and answers how often it has seen a
+request's `x-id`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections import Counter
 from typing import Any
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
@@ -77,11 +80,13 @@ class Application:
         self.entry = entry
         self.name: str = entry["name"]
         self.carriers: list[str] = entry.get("carriers", ["x-lane", "baggage"])
+        self.keep_alive: float | None = entry.get("keep_alive")
+        self.seen: Counter[str] = Counter()
         self.caller = Caller(tuple(entry["proxy"]), entry["next"]) if entry.get("next") else None
 
     async def serve(self, reader: Reader, writer: Writer) -> None:
         try:
-            while (message := await read_message(reader)) is not None:
+            while (message := await asyncio.wait_for(read_message(reader), self.keep_alive)) is not None:
                 status, answer = await self.answer(*message)
                 extra = ""
                 for name, value in message[1]:
@@ -92,7 +97,7 @@ class Application:
                 head += f"content-length: {len(answer)}\r\n"
                 writer.write(head.encode() + b"\r\n" + answer)
                 await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
@@ -103,6 +108,10 @@ class Application:
             if name == "x-delay" and value.startswith(f"{self.name}="):
                 await asyncio.sleep(float(value.partition("=")[2]))
         mine = {"name": self.name, "method": method, "path": path, "headers": headers, "size": len(body)}
+        for name, value in headers:
+            if name == "x-id":
+                self.seen[value] += 1
+                mine["times"] = self.seen[value]
         if self.caller is None:
             return 200, json.dumps({**mine, "chain": [self.name]}).encode()
         kept = [(n, v) for n, v in headers if n in self.carriers or n in HANDED_ON]

@@ -66,6 +66,7 @@ class Pod:
     protocol: str = "http1"  # of its service
     metadata: dict[str, Any] = field(default_factory=dict)
     listed: str = ""  # its address as the registry has it, where that is written in another way
+    keep_alive: float | None = None  # seconds after which its application closes an idle connection
     app: Child | None = None
     envoy: Child | None = None
 
@@ -89,6 +90,7 @@ class Pod:
             "next": f"http://{self.next}/{self.name.lower()}" if self.next else "",
             "proxy": [self.address, 15001],
             "carriers": list(self.carriers),
+            "keep_alive": self.keep_alive,
         }
 
 
@@ -322,6 +324,15 @@ class Mesh:
         """What an Envoy knows of clusters and their endpoints, as its admin port writes it."""
         return fetch(admin, "/clusters").body.decode()
 
+    def envoys(self) -> list[Address]:
+        """The admin ports of every Envoy that runs."""
+        sidecars = [p for p in self.pods.values() if p.envoy is not None and p.envoy.alive]
+        return [self.edge_admin, *((pod.address, 15000) for pod in sidecars)]
+
+    def config_dump(self, admin: Address) -> str:
+        """The clusters that an Envoy has, as its admin port writes them."""
+        return fetch(admin, "/config_dump?resource=dynamic_active_clusters").body.decode()
+
     def stats(self, admin: Address, name: str) -> int:
         """The sum of the counters and gauges whose names match."""
         lines = fetch(admin, f"/stats?filter={name}").body.decode().splitlines()
@@ -329,9 +340,7 @@ class Mesh:
 
     def wait_everywhere(self, met: Any, what: str, timeout: float = 10.0) -> None:
         """Until `met(dump)` holds for the /clusters page of every Envoy."""
-        admins = [self.edge_admin]
-        admins += [(p.address, 15000) for p in self.pods.values() if p.envoy is not None and p.envoy.alive]
-        for admin in admins:
+        for admin in self.envoys():
             until(lambda a=admin: met(self.endpoints(a)), timeout, f"{what} at {admin[0]}")
 
     def chain(self, path: str = "/a", *headers: Any) -> list[str]:
@@ -364,6 +373,18 @@ def listening(address: Address) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(address, 1):
         return True
     return False
+
+
+def seen_anew(mesh: Mesh, pod: Pod) -> None:
+    """Let callers forget what they know of an instance, such as its ejection: they get it as a new one."""
+    mark = f"{pod.address}:{pod.port}::health_flags::"
+    callers = [admin for admin in mesh.envoys() if mark in mesh.endpoints(admin)]
+    mesh.register(pod.name, registered=False)
+    for admin in callers:
+        until(lambda a=admin: mark not in mesh.endpoints(a), 10, f"{pod.name} to be forgotten at {admin[0]}")
+    mesh.register(pod.name)
+    for admin in callers:
+        until(lambda a=admin: f"{mark}healthy" in mesh.endpoints(a), 10, f"{pod.name} at {admin[0]}")
 
 
 def abc(mesh: Mesh, *gray: str, **more: Any) -> None:

@@ -20,6 +20,7 @@ class Http2:
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self._connection = h2.connection.H2Connection(config)
         self._connection.initiate_connection()
+        self._opened = asyncio.Event()
         self._flush()
 
     @classmethod
@@ -45,6 +46,26 @@ class Http2:
         self._connection.send_data(stream, body, end_stream=end)
         self._flush()
 
+    async def upload(self, stream: int, size: int) -> tuple[int, bytes]:
+        """Send `size` bytes as the other side takes them, and give the answer, also one that comes early."""
+        sending = asyncio.create_task(self._send_all(stream, size))
+        try:
+            return await self.answer(stream)
+        finally:
+            sending.cancel()
+
+    async def _send_all(self, stream: int, size: int) -> None:
+        while size:
+            window = self._connection.local_flow_control_window(stream)
+            room = min(size, window, self._connection.max_outbound_frame_size)
+            if room == 0:
+                self._opened.clear()
+                await self._opened.wait()
+                continue
+            size -= room
+            self.data(stream, b"x" * room, end=size == 0)
+            await self._writer.drain()
+
     def raw(self, frames: bytes) -> None:
         self._writer.write(frames)
 
@@ -58,6 +79,8 @@ class Http2:
             for event in self._connection.receive_data(read):
                 if isinstance(event, h2.events.ConnectionTerminated):
                     return status, body
+                if isinstance(event, h2.events.WindowUpdated):
+                    self._opened.set()
                 if getattr(event, "stream_id", None) != stream:
                     continue
                 if isinstance(event, h2.events.ResponseReceived):

@@ -13,7 +13,7 @@ import pytest
 
 from tests.mesh.client import Load, fetch, until
 from tests.mesh.documents import group, header, lane, route, rule
-from tests.mesh.harness import APPLICATIONS, Mesh, abc
+from tests.mesh.harness import APPLICATIONS, Mesh, abc, seen_anew
 
 GRAY = ("canary", "gray")
 FULL = ["Agray", "B", "Cgray1"]
@@ -46,13 +46,14 @@ def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
 
 
 def restart(mesh: Mesh, name: str) -> None:
-    """Bring a pod back, and wait until no caller holds it for dead."""
+    """Bring a pod back, and wait until no caller holds it for dead: to them it is a new instance."""
     pod = mesh.pods[name]
     if pod.app is not None and not pod.app.alive:
         mesh.start_apps([pod])
     if pod.envoy is not None and not pod.envoy.alive:
         mesh.start_sidecars([pod])
         mesh.wait_ready(name)
+    seen_anew(mesh, pod)
     recover(mesh, name)
 
 

@@ -181,6 +181,7 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
             "name": "spring-cloud-a",
             "services": ["sc-A"],
             "health_check": {"path": "/healthz", "interval": "5s"},
+            "keep_alive": "2s",
         },
     ),
     "lane group": ("/v1/lane-groups/order-flow", GROUP),

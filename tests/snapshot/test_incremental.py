@@ -107,6 +107,7 @@ applications = st.builds(
     name=few(APPLICATIONS),
     services=st.lists(few(NAMES), max_size=2, unique=True),
     health_check=few((None, HealthCheck(path="/up"))),
+    keep_alive=few(("500ms", "500ms", "30s", "0s")),
 )
 groups = st.builds(
     LaneGroup,
