@@ -46,7 +46,7 @@ def snapshots_of(settings: Settings) -> Snapshots:
     Two places, because a whole directory or disk can be lost.
     """
     if settings.store == "nacos":
-        name, paths = f"nacos:{settings.nacos_namespace}/{GROUP}", []
+        name, paths = f"nacos:{nacos_of(settings).namespace}/{GROUP}", []
     else:
         path = sqlite_of(settings)
         name, paths = f"sqlite:{path.absolute()}", [beside(path)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from controlplane.app.parts import nacos_of
+from controlplane.app.parts import nacos_of, snapshots_of
 from controlplane.app.settings import endpoint, load
 from tests.certificates import certificate
 from tests.cli.run import laneway
@@ -28,6 +28,12 @@ def test_defaults():
     assert (settings.lane_drain, settings.empty_hold) == (5.0, 300.0)
     assert settings.trial_wait == 0.5
     assert settings.nacos_groups == ("DEFAULT_GROUP",)
+
+
+@pytest.mark.parametrize(("namespace", "name"), [("", "public"), ("public", "public"), ("prod", "prod")])
+def test_a_snapshot_is_of_the_namespace_whichever_way_it_is_written(namespace: str, name: str):
+    settings = load(None, {"store": "nacos", "nacos": "n:8848", "nacos_namespace": namespace})
+    assert snapshots_of(settings).store == f"nacos:{name}/LANEWAY"
 
 
 def test_option_over_variable_over_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

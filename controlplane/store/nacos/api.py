@@ -48,8 +48,7 @@ class ConfigApi:
     def __init__(self, connection: NacosConnection, group: str) -> None:
         self._connection = connection
         self._group = group
-        namespace = connection.tenant
-        self._dialects = (Version1(self._send, namespace, group), Version3(self._send, namespace, group))
+        self._dialects = (Version1(self._send, connection, group), Version3(self._send, connection, group))
         self._login = Login(connection)
         self._servers = list(connection.server_addresses)  # the one that answered last is the first
         self._http: httpx.AsyncClient | None = None

@@ -13,8 +13,7 @@ from typing import Any
 
 import httpx
 
-from controlplane.nacos import http
-from controlplane.nacos.access import namespace_id
+from controlplane.nacos import NacosConnection, http
 from controlplane.nacos.errors import RequestFailed
 
 WAIT = 10.0
@@ -57,13 +56,13 @@ class Version1:
     answer that cannot be read.
     """
 
-    def __init__(self, send: Send, namespace: str, group: str) -> None:
+    def __init__(self, send: Send, connection: NacosConnection, group: str) -> None:
         self._send = send
-        self._namespace, self._group = namespace, group
+        self._tenant, self._group = connection.tenant, group
 
     async def wait(self, item: str, md5: str) -> bool:
         """Wait until the MD5 of the item may differ from `md5`, or WAIT is over: then False."""
-        asked = [item, self._group, md5, *([self._namespace] if self._namespace else [])]
+        asked = [item, self._group, md5, *([self._tenant] if self._tenant else [])]
         call = Call(
             "POST",
             "/v1/cs/configs/listener",
@@ -75,7 +74,7 @@ class Version1:
 
     async def names(self) -> set[str]:
         """The ids of all items of the group."""
-        place = {"group": self._group, "tenant": self._namespace}
+        place = {"group": self._group, "tenant": self._tenant}
 
         async def page(number: int) -> Any:
             return _json(await self._send(Call("GET", "/v1/cs/configs", _listing(place, number))))
@@ -86,10 +85,10 @@ class Version1:
 class Version3:
     """The paths below /v3. Methods are those of Version1."""
 
-    def __init__(self, send: Send, namespace: str, group: str) -> None:
+    def __init__(self, send: Send, connection: NacosConnection, group: str) -> None:
         self._send = send
         self._group = group
-        self._place = {"groupName": group, "namespaceId": namespace_id(namespace)}
+        self._place = {"groupName": group, "namespaceId": connection.namespace}
 
     async def wait(self, item: str, md5: str) -> bool:
         """Whether the MD5 of the item differs from `md5` after POLL seconds."""
