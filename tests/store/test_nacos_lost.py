@@ -142,9 +142,7 @@ async def test_serve_and_recover(nacos_address: str, tmp_path: Path) -> None:
     async with serving(nacos_address, tmp_path / "again", **place) as served:
         told = await served.until("/readyz", ready)
         assert told["store"]["read_only"]
-        assert (
-            f"there is no item {INDEX} any more, although revision 2 was served" in told["store"]["problem"]
-        )
+        assert f"the item {INDEX} is missing, although revision 2 was served" in told["store"]["problem"]
         assert (await served.http.get("/v1/export")).text == before
         assert (await served.http.delete("/v1/gateways/edge")).status_code == 503
         assert "revision 2 was served" in await command("check", code=1)
