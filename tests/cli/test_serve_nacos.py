@@ -265,7 +265,7 @@ async def test_the_tls_of_nacos_itself(guarded: NacosServer, tmp_path: Path) -> 
     ("password", "ca", "problem", "words"),
     [
         (PASSWORD, "other", "its certificate is not trusted", "its certificate is not trusted"),
-        ("wrong", "nacos", "does not let the user 'nacos' in", "the login of nacos is refused"),
+        ("wrong", "nacos", "does not let the user 'nacos' in", "does not let the user 'nacos' in"),
     ],
     ids=["CA", "password"],
 )
