@@ -71,6 +71,10 @@ class NacosRelay:
         for _ in range(4):
             await asyncio.sleep(0)
 
+    async def ended(self) -> None:
+        """Return when every connection that was taken has ended, on both sides."""
+        await asyncio.gather(*self._tasks)
+
     def cut(self) -> None:
         """Break every connection; new ones are taken."""
         for writer in self._writers:

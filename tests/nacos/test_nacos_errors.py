@@ -242,6 +242,17 @@ async def test_the_end_of_the_stream_of_pushes_is_noticed(tmp_path: Path) -> Non
         await client.close()
 
 
+async def test_a_closed_client_leaves_no_connection(tmp_path: Path) -> None:
+    """A server takes the instances of a client for alive as long as it is connected."""
+    async with FakeNacos() as nacos, NacosRelay(nacos.address) as relay:
+        client = NamingClient(NacosConfig((relay.address,), state_dir=tmp_path))
+        await client.open()
+        await client.list_services("DEFAULT_GROUP")
+        await client.close()
+        async with asyncio.timeout(10):
+            await relay.ended()
+
+
 def test_what_concerns_several_servers_is_said_once() -> None:
     one, other = ServerUnreachable("Connection refused", "a:9848"), NoAnswer(4.0, "b:9848")
     assert str(none_of([one, other, one])) == (

@@ -164,6 +164,7 @@ class NamingClient:
         service, self._service = self._service, None
         await sdk_patches.shut_down(service)
         self._remove_handler()
+        self._remove_handler = lambda: None
 
     async def _ask(self, request: Awaitable[T], seconds: float | None = None) -> T:
         """The answer to a request of the SDK. Raises NacosError for every error."""

@@ -74,11 +74,11 @@ def client_class() -> Any:
 
         def __init__(self, *arguments: Any, **more: Any) -> None:
             super().__init__(*arguments, **more)
-            self._reading: dict[Any, asyncio.Task[Any]] = {}  # by connection
+            self._ended: dict[Any, asyncio.Future[None]] = {}  # by connection
 
         def when_lost(self, tell: Callable[[], None]) -> None:
             """Call `tell` when the stream of the present connection ends, at once if it has already ended."""
-            self._reading[self.current_connection].add_done_callback(lambda _: tell())
+            self._ended[self.current_connection].add_done_callback(lambda _: tell())
 
         async def _create_new_managed_channel(self, server_ip: str, grpc_port: int) -> Any:
             """A ready channel as the store uses it, too.
@@ -104,7 +104,7 @@ def client_class() -> Any:
             return channel
 
         async def _server_request_watcher(self, grpc_conn: Any) -> None:
-            """Read what the server pushes, in a task whose end `when_lost` reports.
+            """Read what the server pushes, until that ends, which `when_lost` reports.
 
             The SDK notices a stream that breaks, but not one that the server ends in good order, as it does
             with a client that did not answer its checks: then no push comes any more, and health checks take
@@ -116,10 +116,12 @@ def client_class() -> Any:
             stream only; v2/nacos/transport/rpc_client.py:462 `with self.rpc_client.lock:`, pull request 323
             (open).
             """
-            task = asyncio.current_task()
-            assert task is not None
-            self._reading[grpc_conn] = task
-            await super()._server_request_watcher(grpc_conn)
+            # Not the task: that would keep the call, and so the connection, after the channel is closed.
+            ended = self._ended[grpc_conn] = asyncio.get_running_loop().create_future()
+            try:
+                await super()._server_request_watcher(grpc_conn)
+            finally:
+                ended.set_result(None)
 
     return LanewayGrpcClient
 
