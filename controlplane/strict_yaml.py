@@ -17,6 +17,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 DEPTH_LIMIT = 32
 TOO_DEEP = f"is nested deeper than {DEPTH_LIMIT} levels"
+UNQUOTED = ("!= begins a tag in YAML where it is not quoted", 'quote it: "!="')
 FLATTER = "no document needs that; check the brackets and the indentation"
 
 
@@ -81,8 +82,16 @@ def nodes(text: str, limit: int, *, aliases: bool) -> Iterator[AnyNode]:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        if _before(text, line, column).endswith("!="):
+            raise Fault(*UNQUOTED, line, column) from None
         remedy = "check the indentation, and quote texts with special characters"
         raise Fault(f"is not YAML: {reason}", remedy, line, column) from None
+
+
+def _before(text: str, line: int, column: int) -> str:
+    """The part of a line that stands before a column, both counted from 1."""
+    lines = text.splitlines()
+    return lines[line - 1][: column - 1] if line <= len(lines) else ""
 
 
 class _Builder:
@@ -171,8 +180,12 @@ class _Builder:
 
     def _refuse_tag(self, event: Any) -> None:
         if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
+            if event.tag.startswith("!="):
+                self._refuse(event, *UNQUOTED, path=True)
             message = f"{event.tag[:60]} is a tag, and tags are not supported here"
-            self._refuse(event, message, "leave it out", path=True)
+            text = event.tag.startswith("!") and not event.tag.startswith("!!")
+            remedy = f'quote it if it is meant as text: "{event.tag[:60]}"' if text else "leave it out"
+            self._refuse(event, message, remedy, path=True)
 
     def _refuse(
         self, event: yaml.Event, message: str, remedy: str, path: bool = False, key: str = ""

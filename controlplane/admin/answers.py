@@ -225,12 +225,14 @@ class Matches(Answer):
 
 
 class ShownCondition(Answer):
-    """A condition; what is long in it is cut, with its `length`, or the number of texts `left_out`, said."""
+    """A condition. A long text is cut, and `length` gives its length; `left_out` gives how many texts of a
+    long list are not shown. `name` and `value` are left out where the condition has none.
+    """
 
     source: str
-    name: str
+    name: str = ""
     operator: str
-    value: str | float | list[str]
+    value: str | float | list[str] | None = None
     length: Count = 0
     left_out: Count = 0
 
@@ -304,6 +306,9 @@ class Explained(Answer):
         Field(
             description="The path that routes match; unless `forwarded` says another, the application gets it"
         ),
+    ]
+    client_address: Annotated[
+        str, Field(description="The client's address, as the gateway's trusted_hops say")
     ]
     removed_headers: Annotated[
         list[str], Field(description="Names of the request's headers that no application gets")

@@ -10,9 +10,11 @@ from typing import Annotated, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from controlplane.admin.answers import Proxy
+from controlplane.model.addresses import ClientAddress
 from controlplane.model.definitions import Definitions
 from controlplane.model.fields import refuse
 from controlplane.plan.preview import Explanation, ServiceMatch
+from controlplane.plan.request import ANY_CLIENT
 from controlplane.plan.warnings import Warnings
 from controlplane.registry.types import Service, SourceStatus
 from controlplane.store.interface import DefinitionStore
@@ -33,7 +35,11 @@ def _target(value: str) -> str:
 
 
 class ExplainRequest(BaseModel):
-    """A request as it would come to a gateway. `headers` are its lines in order: [name, value]."""
+    """A request as it would come to a gateway. `headers` are its lines in order: [name, value].
+
+    `client_address`: the IP address from which the connection to the edge comes; with proxies in front, that
+    of the last one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,6 +50,7 @@ class ExplainRequest(BaseModel):
         str, AfterValidator(_target), Field(max_length=16_384, json_schema_extra={"pattern": "^/"})
     ] = "/"
     headers: Annotated[tuple[tuple[str, str], ...], Field(max_length=1000)] = ()
+    client_address: ClientAddress = ANY_CLIENT
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 from controlplane.admin import answers
 from controlplane.admin.control import ControlPlane
 from controlplane.ip import authority
+from controlplane.model.conditions import Condition
 from controlplane.model.definitions import AnyKind, Definitions, key_of
-from controlplane.model.documents import Condition
 from controlplane.model.export import shown
 from controlplane.plan.evaluate import ConditionOutcome, LaneOutcome
 from controlplane.plan.inheritance import Inheritance
@@ -173,6 +173,7 @@ def explained(found: Explanation) -> answers.Explained:
         lane=decision.lane,
         reason=decision.reason,
         path=found.path,
+        client_address=found.client_address,
         removed_headers=list(found.removed_headers),
         evaluated=listed,
         evaluated_left_out=left_out,
@@ -240,7 +241,7 @@ def _condition(outcome: ConditionOutcome) -> answers.ConditionOutcome:
 def _shown(condition: Condition) -> answers.ShownCondition:
     value = condition.value
     shown = answers.ShownCondition(
-        source=condition.source, name=condition.name, operator=condition.operator, value=""
+        source=condition.source, name=condition.name or "", operator=condition.operator
     )
     if isinstance(value, str) and len(value) > VALUE_BYTES:
         return shown.model_copy(update={"value": f"{value[:VALUE_BYTES]}…", "length": len(value)})

@@ -83,6 +83,13 @@ def explain(
     header: Annotated[
         list[str], typer.Option("--header", "-H", help="A header as `Name: value`; may be repeated.")
     ] = [],  # noqa: B006 - Typer reads the default, nothing changes it
+    client_address: Annotated[
+        str,
+        typer.Option(
+            "--client-address",
+            help="IP address from which the connection to the edge comes; by default one that is nobody's.",
+        ),
+    ] = "",
     by: Annotated[
         By,
         typer.Option(
@@ -102,6 +109,8 @@ def explain(
             fail(f"-H {one!r} is not of the form `Name: value`", Exit.USAGE)
         headers.append([name.strip(), value.strip()])
     question = {"gateway": gateway, "method": method, "host": host, "path": path, "headers": headers}
+    if client_address:
+        question["client_address"] = client_address
     with Client(server, token) as client:
         result = client.send("POST", f"/v1/explain?as={by.value}", question)
     if output in (Output.JSON, Output.YAML):
@@ -130,6 +139,8 @@ def _print_explanation(result: dict[str, Any]) -> None:
     if answered:
         to = f" to {answered['location']}" if answered.get("location") else ""
         out.print(line((f"       the edge answers {answered['status']}{to}", "yellow")))
+    if client := result.get("client_address"):
+        out.print(line(f"client {client}  ", ("as the gateway's trusted hops say", "dim")))
     if removed := result.get("removed_headers"):
         out.print(line((f"       the edge removes {', '.join(removed)}", "yellow")))
     for one in result.get("evaluated") or ():

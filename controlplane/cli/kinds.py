@@ -56,9 +56,10 @@ def rule_text(lane: Item) -> str:
     rule = lane.get("rule") or {}
     parts = []
     for condition in rule.get("conditions", ()):
-        value = condition["value"]
-        shown = f"[{', '.join(value)}]" if isinstance(value, list) else str(value)
-        parts.append(f"{condition['source']} {condition['name']} {condition['operator']} {shown}")
+        value = condition.get("value")
+        shown = f"[{', '.join(value)}]" if isinstance(value, list) else value
+        words = (condition["source"], condition.get("name"), condition["operator"], shown)
+        parts.append(" ".join(str(word) for word in words if word is not None))
     return (" or " if rule.get("match") == "any" else " and ").join(parts)
 
 

@@ -1,28 +1,36 @@
-"""Addresses that a gateway listens on: one, or a list of them."""
+"""Addresses that a gateway listens on, one or a list of them, and those of clients."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Annotated, Any, cast
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from controlplane.ip import ip_address
 from controlplane.model.fields import refuse
 
 
-def _address(value: str) -> str:
+def _address(value: str, remedy: str = "write 0.0.0.0, 127.0.0.1 or ::") -> str:
     try:
         address = ip_address(value)
     except ValueError:
-        refuse("is not an IP address", "write 0.0.0.0, 127.0.0.1 or ::")
+        refuse("is not an IP address", remedy)
     if "%" in value:
         refuse("has a zone", "leave out what follows '%'")
     return str(address) if value.startswith("[") else value
 
 
 _ADDRESS_SCHEMA: dict[str, Any] = {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
+
+
+def _client(value: str) -> str:
+    return _address(value, "write an address such as 10.1.2.3 or fd00::1")
+
+
+ClientAddress = Annotated[str, AfterValidator(_client), WithJsonSchema(_ADDRESS_SCHEMA)]
+"""The IP address of somebody who sends requests."""
 
 
 def _addresses(value: Any) -> Any:

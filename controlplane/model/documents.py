@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from controlplane.model import fields
 from controlplane.model.addresses import Addresses
+from controlplane.model.conditions import Operator, Rule, check_value
 from controlplane.model.document import Document
 from controlplane.model.fields import refuse
 from controlplane.model.gateway_fields import AccessLog, HeaderLimits, Tls
@@ -137,63 +138,6 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-class Condition(Document):
-    """`value` is a str for ==, != and regex; a tuple of str for `in`; a number 0-100 for percentage."""
-
-    source: Literal["header", "query", "cookie"]
-    name: Annotated[str, Field(min_length=1, max_length=128)]
-    operator: Literal["==", "!=", "in", "percentage", "regex"]
-    value: fields.ConditionValue
-
-    @field_validator("name")
-    @classmethod
-    def _text(cls, name: str) -> str:
-        return fields.printable(name)
-
-    @model_validator(mode="after")
-    def _fits(self) -> Condition:
-        if self.source == "header":
-            fields.header_name(self.name, "name")
-        elif self.source == "cookie" and any(char in self.name for char in '=;, "'):
-            refuse("is not a cookie's name", "write the name alone, without = and value", "name")
-        _check_value(self.operator, self.value)
-        return self
-
-
-def _check_value(operator: str, value: str | tuple[str, ...] | float) -> None:
-    if operator == "percentage":
-        remedy = "percentage takes a number from 0 to 100, not quoted"
-        if isinstance(value, str | tuple):
-            refuse("is not a number", remedy, "value")
-        if not 0 <= value <= 100:
-            refuse("is not from 0 to 100", remedy, "value")
-    elif operator == "in":
-        if not isinstance(value, tuple) or not value:
-            refuse("is not a list of texts", "in takes a list: [hz, bj]", "value")
-        if len(value) > 10_000:
-            refuse("has more than 10000 texts", "use a regex or a percentage", "value")
-        for index, one in enumerate(value):
-            _check_text(one, "value", index)
-    else:
-        if not isinstance(value, str):
-            refuse("is not text", f'{operator} takes one text, quoted if need be: "30"', "value")
-        _check_text(value, "value")
-        if operator == "regex":
-            fields.regex(value, "value")
-
-
-def _check_text(value: str, *field: str | int) -> None:
-    if len(value) > 4096:
-        refuse("has more than 4096 characters", "requests do not carry such long values; shorten it", *field)
-    if any(char in value for char in "\r\n\0"):
-        refuse("holds a line break or NUL, which no request can carry", "leave them out", *field)
-
-
-class Rule(Document):
-    match: Literal["all", "any"] = "all"
-    conditions: Annotated[tuple[Condition, ...], Field(min_length=1, max_length=64)]
-
-
 class PathMatch(Document):
     """Exactly one of `prefix`, `exact` and `regex` is set. `ignore_case`: for the letters of ASCII."""
 
@@ -219,12 +163,12 @@ class KeyMatch(Document):
     """A condition on a header or query parameter of a route's requests."""
 
     name: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(fields.printable)]
-    operator: Literal["==", "!=", "in", "percentage", "regex"] = "=="
-    value: fields.ConditionValue
+    operator: Operator = "=="
+    value: fields.ConditionValue | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> KeyMatch:
-        _check_value(self.operator, self.value)
+        check_value(self.operator, self.value)
         return self
 
 

@@ -282,7 +282,7 @@ Priority = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
 def header_name(value: str, *field: str | int) -> str:
     """Refuse header names that no rule may read: pseudo-headers and headers that control proxies."""
     if value.startswith(":"):
-        refuse("is a pseudo-header", "conditions on the path and host belong in the route's match", *field)
+        refuse("is a pseudo-header", "use source: method, path or host", *field)
     if re.fullmatch(TOKEN[1:-1], value) is None:
         refuse("is not a header name", "use letters, digits and '-'", *field)
     if value.lower().startswith(STEERING):
@@ -333,7 +333,7 @@ ConditionValue = Annotated[
             "anyOf": [
                 {"type": "string", "maxLength": 4096},
                 {"type": "array", "items": {"type": "string"}, "minItems": 1},
-                {"type": "number", "minimum": 0, "maximum": 100},
+                {"type": "integer", "minimum": 0, "maximum": 100},
             ]
         }
     ),

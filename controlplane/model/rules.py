@@ -150,7 +150,7 @@ def _read_headers(now: Tables) -> Iterable[tuple[AnyKind, str, str, str]]:
     remedy = "use a header of your own"
     for lane in now.lanes.values():
         for index, condition in enumerate(lane.rule.conditions if lane.rule else ()):
-            if condition.source == "header":
+            if condition.source == "header" and condition.name:
                 yield lane, f"rule.conditions[{index}].name", condition.name, remedy
         sticky = lane.ratio.sticky if lane.ratio else None
         if sticky is not None and sticky.header is not None:

@@ -5,15 +5,27 @@ Values are bytes throughout, as they are on the wire.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
 
 import re2
 import xxhash
 
-from controlplane.model.documents import Condition, Rule
+from controlplane.model.conditions import Condition, Rule
+from controlplane.model.networks import Network, network, with_mapped
+from controlplane.plan.hosts import asked_host
+
+PATH_HEADER = "x-laneway-path"
+"""The path that routes match: normalised, without its query."""
+HOST_HEADER = "x-laneway-asked-host"
+"""The host as `asked_host` writes it."""
+CLIENT_HEADER = "x-envoy-external-address"
+"""The client's address, as `trusted_hops` of the gateway say: Envoy sets it, whatever a client sent.
+
+https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-envoy-external-address
+"""
 
 
 def carried_in(condition: Condition) -> str:
@@ -21,14 +33,45 @@ def carried_in(condition: Condition) -> str:
 
     Query parameters and cookies are lifted into headers whose names derive from the parameter's name alone.
     """
-    if condition.source == "header":
-        name = condition.name.lower()
-        return ":authority" if name == "host" else name
-    return lifted_header(condition.source, condition.name)
+    match condition.source:
+        case "header":
+            name = (condition.name or "").lower()
+            return ":authority" if name == "host" else name
+        case "method":
+            return ":method"
+        case "path":
+            return PATH_HEADER
+        case "host":
+            return HOST_HEADER
+        case "client_address":
+            return CLIENT_HEADER
+        case "query" | "cookie":
+            return lifted_header(condition.source, condition.name or "")
 
 
 def lifted_header(source: str, name: str) -> str:
     return f"x-laneway-{source[0]}-{name.encode(errors='surrogateescape').hex()}"
+
+
+def texts(condition: Condition) -> tuple[str, ...]:
+    """What the condition compares with, as it is compared: hosts have no case."""
+    value = condition.value
+    found = value if isinstance(value, tuple) else () if value is None else (str(value),)
+    if condition.source == "host" and condition.operator in ("==", "!=", "in"):
+        return tuple(asked_host(one) for one in found)
+    if condition.source == "host" and condition.operator == "prefix":
+        return tuple(one.encode().lower().decode() for one in found)
+    return found
+
+
+@lru_cache(maxsize=1_000)
+def _networks(value: tuple[str, ...]) -> tuple[Network, ...]:
+    return with_mapped(network(one) for one in value)
+
+
+def networks_of(condition: Condition) -> tuple[Network, ...]:
+    """The networks of a condition on the client's address, IPv4-mapped forms included."""
+    return _networks(texts(condition))
 
 
 @lru_cache(maxsize=10_000)
@@ -50,19 +93,31 @@ def share(value: bytes) -> int:
 
 
 def met(condition: Condition, value: bytes | None) -> bool:
-    """Whether the condition holds for the value found (None: the key is absent, never met)."""
+    """Whether the condition holds for the value found (None: the key is absent)."""
     if value is None:
-        return False
-    if condition.operator == "==":
-        return value == str(condition.value).encode()
-    if condition.operator == "!=":
-        return value != str(condition.value).encode()
-    if condition.operator == "in":
-        assert isinstance(condition.value, tuple)
-        return any(value == choice.encode() for choice in condition.value)
-    if condition.operator == "regex":
-        return full_match(str(condition.value), value)
-    return share(value) < math.ceil(float(condition.value))  # type: ignore[arg-type]
+        return condition.operator == "absent"
+    if condition.source == "client_address":
+        return _in_networks(condition, value) == (condition.operator == "in")
+    match condition.operator:
+        case "exists":
+            return True
+        case "absent":
+            return False
+        case "percentage":
+            return share(value) < float(condition.value)  # type: ignore[arg-type]
+        case "regex":
+            return full_match(str(condition.value), value)
+        case "prefix":
+            return value.startswith(texts(condition)[0].encode())
+        case "!=":
+            return value != texts(condition)[0].encode()
+        case "==" | "in":
+            return any(value == choice.encode() for choice in texts(condition))
+
+
+def _in_networks(condition: Condition, value: bytes) -> bool:
+    address = ip_address(value.decode())
+    return any(address in one for one in networks_of(condition))
 
 
 def matches(rule: Rule, values: Mapping[str, bytes]) -> bool:

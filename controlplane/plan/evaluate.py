@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import xxhash
 
-from controlplane.model.documents import Condition, Rule
+from controlplane.model.conditions import Condition, Rule
+from controlplane.plan.arrival import REQUEST_ID, Arrived
 from controlplane.plan.conditions import carried_in, full_match, lifted_header, met
 from controlplane.plan.gateways import TOTAL_SLOTS, ContentLane, GatewayPlan, RatioPlan, RoutePlan
 from controlplane.plan.request import Request, carried_values, named_lane, normalised_path, refusal
@@ -46,7 +47,8 @@ def decide(plan: GatewayPlan, request: Request) -> Decision:
     refused = refusal(plan, request)
     if refused:
         return Decision(None, None, refused)
-    values = carried_values(plan, request)
+    arrived = request.arrived(plan)
+    values = carried_values(plan, request, arrived)
     route = find_route(plan, request.host, normalised_path(request.path), values)
     if route is None:
         return Decision(None, None, "no route matches the host and path")
@@ -57,7 +59,7 @@ def decide(plan: GatewayPlan, request: Request) -> Decision:
         return Decision(route, None, f"the edge {what}, and no lane is chosen")
     if route.service is None:
         return Decision(route, None, f"the route's service cannot be served: {route.problem}")
-    named = named_lane(plan, request)
+    named = named_lane(plan, arrived)
     if named:
         lane = named.decode(errors="replace")
         if plan.trusted and lane in plan.trusted:
@@ -69,11 +71,21 @@ def decide(plan: GatewayPlan, request: Request) -> Decision:
         evaluated.append(outcome)
         if outcome.matched:
             how = "all its conditions are" if lane.rule.match == "all" else "one of its conditions is"
-            return Decision(route, lane.name, f"{how} met, first by priority and name", tuple(evaluated))
+            reason = f"{how} met, first by priority and name{_by_chance(arrived, evaluated)}"
+            return Decision(route, lane.name, reason, tuple(evaluated))
     if route.ratio is not None:
-        return _by_ratio(route, route.ratio, _sticky_key(route.ratio, request, values), tuple(evaluated))
+        return _by_ratio(route, route.ratio, _sticky_key(route.ratio, arrived, values), tuple(evaluated))
     reason = "no lane's rule is met" if route.content else "no enabled lane applies to this route"
-    return Decision(route, None, f"{reason}: base", tuple(evaluated))
+    return Decision(route, None, f"{reason}: base{_by_chance(arrived, evaluated)}", tuple(evaluated))
+
+
+def _by_chance(arrived: Arrived, evaluated: Iterable[LaneOutcome]) -> str:
+    """What is to be added where the answer may be another one for the same request."""
+    found = [one.condition for lane in evaluated for one in lane.conditions]
+    undecided = [c for c in found if c.operator in ("percentage", "regex", "prefix")]
+    if arrived.random_id and any(carried_in(c) == REQUEST_ID for c in undecided):
+        return f" (a rule reads {REQUEST_ID}, which the edge makes by chance for each request)"
+    return ""
 
 
 def find_route(plan: GatewayPlan, host: str, path: str, values: Mapping[str, bytes]) -> RoutePlan | None:
@@ -140,13 +152,19 @@ def slot_owner(ratio: RatioPlan, slot: int) -> str | None:
     return next((r.lane for r in ratio.ranges if r.start <= slot < r.end), None)
 
 
-def _sticky_key(ratio: RatioPlan, request: Request, values: Mapping[str, bytes]) -> int | None:
-    """The hash that Envoy takes; None where the request has no key."""
+def _sticky_key(ratio: RatioPlan, arrived: Arrived, values: Mapping[str, bytes]) -> int | None:
+    """The hash that Envoy takes; None where the request has no key, or one that is made by chance."""
     sticky = ratio.sticky
     if sticky is not None and sticky.header:
         name = sticky.header.lower()
-        lines = [value.encode() for key, value in request.headers if key.lower() == name]
-        return _hash(lines) if name in values and lines else None
+        lines = [value.encode() for key, value in arrived.headers if key == name]
+        return (
+            _hash(lines)
+            if name in values and lines and not (arrived.random_id and name == REQUEST_ID)
+            else None
+        )
+    if sticky is not None and sticky.client_address:
+        return _hash([arrived.client.encode()])
     key = values.get(lifted_header("cookie", sticky.cookie)) if sticky is not None and sticky.cookie else None
     return None if key is None else _hash([key])
 

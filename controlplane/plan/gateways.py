@@ -6,21 +6,20 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from controlplane.ip import ip_address
+from controlplane.model.conditions import Condition, Rule
 from controlplane.model.definitions import Definitions, SlotRange
 from controlplane.model.documents import (
     Carriers,
-    Condition,
     Gateway,
     KeyMatch,
     Lane,
     Listener,
     PathMatch,
     Route,
-    Rule,
     Sticky,
 )
 from controlplane.model.gateway_fields import AccessLog, HeaderLimits
+from controlplane.plan.hosts import asked_host, canonical_host
 from controlplane.plan.route_actions import RouteActions, actions_of
 
 TOTAL_SLOTS = 10_000
@@ -110,7 +109,7 @@ class GatewayPlan:
 
     def host_key(self, authority: str) -> str:
         """The virtual host that Envoy picks for `authority` (config/route/v3/route_components.proto)."""
-        host = strip_port(without_dot(authority)).lower()
+        host = asked_host(authority)
         named = {h for r in self.routes for h in r.hosts}
         if host in named:
             return host
@@ -118,25 +117,6 @@ class GatewayPlan:
             h for h in named if h.startswith("*.") and host.endswith(h[1:]) and len(host) > len(h) - 1
         ]
         return max(suffixes, key=len, default="*")
-
-
-def canonical_host(host: str) -> str:
-    """A host of a definition as requests are compared with it: lower case, no dot at the end."""
-    return f"[{ip_address(host)}]" if host.startswith("[") else host.lower().removesuffix(".")
-
-
-def without_dot(authority: str) -> str:
-    """`authority` without a dot that ends its host: the name is the same (`strip_trailing_host_dot`)."""
-    host, dot, rest = authority.rpartition(".")
-    return host + rest if dot and (not rest or rest.startswith(":")) else authority
-
-
-def strip_port(authority: str) -> str:
-    """`authority` without its port; IPv6 literals keep their brackets."""
-    head, colon, port = authority.rpartition(":")
-    if colon and port.isdigit() and (head.endswith("]") or ":" not in head):
-        return head
-    return authority
 
 
 def carried_by(carriers: Carriers) -> tuple[str, str]:

@@ -61,10 +61,12 @@ class Explanation:
 
     `forwarded` is what the application gets, None where the route changes neither path nor host; `answered`
     what the edge answers by itself.
+    `client_address` is the client's, as the gateway's `trusted_hops` say.
     """
 
     decision: Decision
     path: str
+    client_address: str
     removed_headers: tuple[str, ...]
     hops: tuple[Hop, ...]
     forwarded: Forwarded | None = None
@@ -81,18 +83,20 @@ def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
     elif decision.route is not None and (service := plan.services.get(decision.route.service or "")):
         hops = (_base_hop(service),)
     path = normalised_path(request.path)
+    arrived = request.arrived(at)
     query = request.path.partition("#")[0].partition("?")[2]
     forwarded, answered = None, None
     if (
         decision.route is not None
         and decision.lane is None
-        and preflighted(decision.route, carried_values(at, request))
+        and preflighted(decision.route, carried_values(at, request, arrived))
     ):
         answered = Answered(200, None)
     elif decision.route is not None:
         forwarded = forwarded_as(decision.route, request.host, path, query)
         answered = answered_with(decision.route, request.host, path, query)
-    return Explanation(decision, path, tuple(removed_headers(at, request)), hops, forwarded, answered)
+    removed = tuple(removed_headers(at, request))
+    return Explanation(decision, path, arrived.client, removed, hops, forwarded, answered)
 
 
 def matches(plan: Plan, lane: LaneMeaning) -> list[tuple[str, list[ServiceMatch]]]:

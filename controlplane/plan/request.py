@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
+from controlplane.plan.arrival import Arrived, Headers, arrived, joined, refused_headers
 from controlplane.plan.baggage import lane_of
-from controlplane.plan.conditions import full_match, lifted_header
-from controlplane.plan.gateways import GatewayPlan, without_dot
+from controlplane.plan.conditions import (
+    CLIENT_HEADER,
+    HOST_HEADER,
+    PATH_HEADER,
+    full_match,
+    lifted_header,
+)
+from controlplane.plan.gateways import GatewayPlan
+from controlplane.plan.hosts import asked_host, without_dot
 
 _PROXIES_OWN = ("x-envoy-", "x-laneway-", "x-forwarded-")
 _OWN = ("x-request-id", "content-length", "transfer-encoding")
@@ -25,14 +33,30 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 _ESCAPED = {ord(char): f"%{ord(char):02X}" for char in '"<>^`{|}'}
 
 
+ANY_CLIENT = "192.0.2.1"
+"""The client's address where a question names none: one that is kept for documentation (RFC 5737)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`headers` in the order received; names in any case. On the wire a value is the UTF-8 of its text."""
+    """`headers` in the order received; names in any case. On the wire a value is the UTF-8 of its text.
+
+    `client_address`: where the connection to the edge comes from.
+    """
 
     method: str
     host: str
     path: str
-    headers: Sequence[tuple[str, str]]
+    headers: Headers
+    client_address: str = ANY_CLIENT
+
+    def arrived(self, plan: GatewayPlan) -> Arrived:
+        """What Envoy makes of it at this gateway before rules are looked at.
+
+        A gateway with TLS on a port is asked by https: its ports without TLS are for redirects.
+        """
+        scheme = "https" if any(one.tls is not None for one in plan.listeners) else "http"
+        return arrived(self.headers, self.client_address, plan.trusted_hops, scheme, plan.keep_request_id)
 
 
 def _unescaped(path: str) -> str:
@@ -100,11 +124,12 @@ def removed_headers(plan: GatewayPlan, request: Request) -> list[str]:
     """Names of the client's headers, in lower case and sorted, that the edge sends to no application."""
     foreign = {header for header, _ in plan.foreign} - {plan.carriers.header.lower()}
     dropped = confusable(plan) if plan.keep_underscores else ".*_.*"
+    kept = {name for name, _ in request.arrived(plan).headers}
     found: set[str] = set()
     for name in {name.lower() for name, _ in request.headers}:
         carrier = name == plan.carriers.header.lower() and plan.trusted is None
         ours = name in foreign or name.startswith(("x-envoy-", "x-laneway-"))
-        if carrier or ours or full_match(dropped, name.encode()):
+        if carrier or ours or name not in kept or full_match(dropped, name.encode()):
             found.add(name)
     return sorted(found)
 
@@ -122,13 +147,7 @@ def refusal(plan: GatewayPlan, request: Request) -> str | None:
     size = sum(len(name.encode()) + len(value.encode()) for name, value in request.headers)
     if size > limits.kib * 1024:
         return f"more than {limits.kib} KiB of headers: the edge answers 431"
-    return None
-
-
-def joined(headers: Iterable[tuple[str, str]], name: str, separator: str = ",") -> bytes | None:
-    """All lines of one header, joined; None where there is none."""
-    lines = [value.encode() for key, value in headers if key.lower() == name]
-    return separator.encode().join(lines) if lines else None
+    return refused_headers(request.headers)
 
 
 def query_values(path: str) -> dict[bytes, bytes]:
@@ -150,29 +169,28 @@ def _decoded(text: str) -> bytes:
 def cookie_values(headers: Iterable[tuple[str, str]]) -> dict[bytes, bytes]:
     """First occurrence of each cookie, raw; several lines count as one, joined with `; `."""
     found: dict[bytes, bytes] = {}
-    for pair in (joined(headers, "cookie", "; ") or b"").split(b";"):
+    for pair in (joined(headers, "cookie", "; ") or "").encode().split(b";"):
         name, equal, value = pair.strip().partition(b"=")
         if equal:
             found.setdefault(name.strip(), value.strip())
     return found
 
 
-def carried_values(plan: GatewayPlan, request: Request) -> dict[str, bytes]:
+def carried_values(plan: GatewayPlan, request: Request, arrived: Arrived) -> dict[str, bytes]:
     """Every header that conditions and stickiness of this gateway read, with its bytes."""
     foreign = {header for header, _ in plan.foreign} - {plan.carriers.header.lower()}
-    headers = [
-        (name.lower(), value)
-        for name, value in request.headers
-        if not name.lower().startswith(("x-envoy-", "x-laneway-")) and name.lower() not in foreign
-    ]
+    headers = [(name, value) for name, value in arrived.headers if name not in foreign]
     values: dict[str, bytes] = {
         ":authority": without_dot(request.host).encode(),
         ":method": request.method.encode(),
+        PATH_HEADER: normalised_path(request.path).encode(),
+        HOST_HEADER: asked_host(request.host).encode(),
+        CLIENT_HEADER: arrived.client.encode(),
     }
     for name in {name for name, _ in headers}:
         value = joined(headers, name, "; " if name == "cookie" else ",")
         if value is not None and name != "host":
-            values[name] = value
+            values[name] = value.encode()
     for name, value in query_values(request.path).items():
         values[lifted_header("query", name.decode(errors="surrogateescape"))] = value
     for name, value in cookie_values(headers).items():
@@ -180,12 +198,12 @@ def carried_values(plan: GatewayPlan, request: Request) -> dict[str, bytes]:
     return values
 
 
-def named_lane(plan: GatewayPlan, request: Request) -> bytes | None:
+def named_lane(plan: GatewayPlan, arrived: Arrived) -> bytes | None:
     """The lane that the client names, where the gateway trusts its clients; either carrier."""
     if plan.trusted is None:
         return None
-    header = joined(request.headers, plan.carriers.header.lower())
+    header = joined(arrived.headers, plan.carriers.header.lower())
     if header:
-        return header
-    baggage = joined(request.headers, "baggage") or b""
+        return header.encode()
+    baggage = (joined(arrived.headers, "baggage") or "").encode()
     return lane_of(baggage, plan.carriers.baggage, (member for _, member in plan.foreign))

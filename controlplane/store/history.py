@@ -11,6 +11,7 @@ import yaml
 from controlplane.model.definitions import AnyKind, Definitions, Key, key_of
 from controlplane.model.export import DUMPER, shown
 from controlplane.model.kinds import KINDS
+from controlplane.model.older import updated
 from controlplane.model.parsing import Parsed, parse_document
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.store.interface import Change, Revision, Transform
@@ -99,13 +100,13 @@ def undoing(revision: Revision | None, number: int) -> Transform:
         for one in revision.changes:
             document = definitions.get(one.key)
             now = None if document is None else document.model_dump(mode="json")
-            if now != _without_status(one.after):
+            if now != _without_status(updated(one.after)):
                 message = f"was changed again after revision {number}"
                 conflicts.append(Problem("", message, None, "undo the later changes first", str(one.key)))
             elif one.before is None:
                 deletes.append(one.key)
             else:
-                puts.append(parse_document(one.before))
+                puts.append(parse_document(updated(one.before)))
         if conflicts:
             raise DefinitionError(
                 409,

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from controlplane.model.definitions import AnyKind, Definitions, Key, key_of
 from controlplane.model.kinds import KINDS
 from controlplane.model.loading import load_json
+from controlplane.model.older import updated
 from controlplane.model.parsing import parse_document
 from controlplane.model.problems import DefinitionError, shortened
 from controlplane.model.shares import by_route
@@ -87,6 +88,22 @@ def _fits(table: tuple[SlotRange, ...], shares: Mapping[str, Share]) -> bool:
     )
 
 
+def _validated(kind: str, body: str) -> Any:
+    """The document of a row. Raises ValidationError."""
+    model = KINDS[kind].model
+    try:
+        return model.model_validate_json(body, strict=True)
+    except ValidationError:
+        try:
+            value = load_json(body.encode(errors="surrogatepass"))
+        except DefinitionError:
+            value = None
+        now = updated(value)
+        if now is value:
+            raise
+        return model.model_validate_json(json.dumps(now), strict=True)
+
+
 def _document(row: Row) -> AnyKind:
     kind, parent, name, body = row
     if not all(isinstance(part, str) for part in row):
@@ -95,7 +112,7 @@ def _document(row: Row) -> AnyKind:
     if kind not in KINDS:
         raise Unreadable(f"has {label}, which is not of a known kind")
     try:
-        document: Any = KINDS[kind].model.model_validate_json(body, strict=True)
+        document = _validated(kind, body)
     except ValidationError:
         raise Unreadable(f"has {label}, which cannot be read: {_mistake(body)}") from None
     if key_of(document) != Key(kind, parent, name):

@@ -12,7 +12,8 @@ function envoy_on_request(handle)
   local headers = handle:headers()
   local forged = nil
   for key, _ in pairs(headers) do
-    if string.sub(key, 1, 2) == "x-" and (string.sub(key, 1, 8) == "x-envoy-" or string.sub(key, 1, 10) == "x-laneway-") then
+    if string.sub(key, 1, 2) == "x-" and key ~= "x-envoy-external-address" -- Envoy has set it, over a client's
+      and (string.sub(key, 1, 8) == "x-envoy-" or string.sub(key, 1, 10) == "x-laneway-") then
       forged = forged or {}
       forged[#forged + 1] = key
     end
@@ -80,6 +81,12 @@ function envoy_on_request(handle)
     else
       headers:replace("x-laneway-path", path)
     end
+  end
+
+  if ASKED_HOST then -- the twin of asked_host in plan/hosts.py; Envoy has taken a dot at the end
+    local host = string.lower(headers:get(":authority") or "")
+    host = string.match(host, "^([^:]*):%d+$") or string.match(host, "^(.*%]):%d+$") or host
+    headers:replace(ASKED_HOST, host)
   end
 
   local cookies = headers:get("cookie")

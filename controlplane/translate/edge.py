@@ -14,7 +14,7 @@ from envoy.config.route.v3 import route_components_pb2, route_pb2
 from google.protobuf import wrappers_pb2
 
 from controlplane.model.fields import seconds
-from controlplane.plan.conditions import lifted_header
+from controlplane.plan.conditions import CLIENT_HEADER, PATH_HEADER, lifted_header
 from controlplane.plan.gateways import TOTAL_SLOTS, GatewayPlan, RoutePlan
 from controlplane.plan.services import ServicePlan, Target
 from controlplane.translate import matching, paths
@@ -25,7 +25,6 @@ from controlplane.translate.messages import everything, header
 from controlplane.translate.names import (
     FIRST_PHASE,
     LANE_HEADER,
-    PATH_HEADER,
     PHASE_HEADER,
     REST_HEADER,
     TRY_HEADER,
@@ -213,7 +212,13 @@ def route_configuration(
     configuration = route_pb2.RouteConfiguration(
         name=edge_routes(plan.name),
         ignore_port_in_host_matching=True,
-        request_headers_to_remove=[PATH_HEADER, REST_HEADER, LANE_HEADER, *lifted_headers(plan)],
+        request_headers_to_remove=[
+            PATH_HEADER,
+            REST_HEADER,
+            LANE_HEADER,
+            CLIENT_HEADER,
+            *lifted_headers(plan),
+        ],
     )
     if numbered(plan):
         configuration.response_headers_to_remove.append(TRY_HEADER)

@@ -15,12 +15,14 @@ from envoy.extensions.filters.http.lua.v3 import lua_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 
 from controlplane.plan.baggage import canonical_name
-from controlplane.plan.conditions import carried_in, lifted_header
+from controlplane.plan.conditions import HOST_HEADER, carried_in, lifted_header
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.lanes import LaneMeaning
 from controlplane.translate.messages import ADS, pack, struct
 
 LUA_TYPE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
+LIFTED = ("query", "cookie")
+"""Sources of conditions whose values are copied into a header for each name."""
 IDEMPOTENT = "local IDEMPOTENT = {GET=true, HEAD=true, OPTIONS=true, PUT=true, DELETE=true, TRACE=true}"
 
 
@@ -58,7 +60,7 @@ def _extension(name: str, head: str, source: str) -> extension_pb2.TypedExtensio
 
 def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
     """The edge's filter: named `edge-request`, the same name for every gateway."""
-    lifted = {(c.source, c.name, carried_in(c)) for c in plan.conditions() if c.source != "header"}
+    lifted = {(c.source, c.name or "", carried_in(c)) for c in plan.conditions() if c.source in LIFTED}
     sticky = {
         r.ratio.sticky.cookie for r in plan.routes if r.ratio and r.ratio.sticky and r.ratio.sticky.cookie
     }
@@ -75,6 +77,7 @@ def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
             f"local TRUST = {'true' if plan.trusted is not None else 'false'}",
             f"local QUERIES = {_table((name, key) for source, name, key in lifted if source == 'query')}",
             f"local COOKIES = {_table(cookies)}",
+            f"local ASKED_HOST = {_quote(HOST_HEADER) if _reads_host(plan) else 'nil'}",
             f"local STICKY = {_table(stayed) if stayed else '{}'}",
             IDEMPOTENT,
         ]
@@ -82,9 +85,13 @@ def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
     return _extension("edge-request", head, _source("baggage") + _source("edge"))
 
 
+def _reads_host(plan: GatewayPlan) -> bool:
+    return any(c.source == "host" for c in plan.conditions())
+
+
 def lifted_headers(plan: GatewayPlan) -> list[str]:
     """Every header that the edge's filter may set for matching: none may go upstream."""
-    names = {carried_in(c) for c in plan.conditions() if c.source != "header"}
+    names = {carried_in(c) for c in plan.conditions() if c.source in (*LIFTED, "host")}
     names |= {
         lifted_header("cookie", r.ratio.sticky.cookie)
         for r in plan.routes

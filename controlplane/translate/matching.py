@@ -6,18 +6,20 @@ that is how rules fall through, and why no inner `on_no_match` is ever set here.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
 
+from envoy.config.core.v3 import address_pb2
 from envoy.extensions.matching.input_matchers.consistent_hashing.v3 import consistent_hashing_pb2
+from envoy.extensions.matching.input_matchers.ip.v3 import ip_pb2
 from envoy.type.matcher.v3 import http_inputs_pb2
+from google.protobuf import message, wrappers_pb2
 from xds.core.v3 import extension_pb2
 from xds.type.matcher.v3 import matcher_pb2, regex_pb2, string_pb2
 
-from controlplane.model.documents import Condition, Rule
-from controlplane.plan.conditions import carried_in
+from controlplane.model.conditions import Condition, Rule
+from controlplane.plan.conditions import carried_in, networks_of, texts
 from controlplane.translate.messages import pack
 
 Matcher = matcher_pb2.Matcher
@@ -70,34 +72,57 @@ def negated(predicate: Predicate) -> Predicate:
 def condition(value: Condition) -> Predicate:
     """One condition as a predicate on the header that carries its value at the edge."""
     name = carried_in(value)
-    if value.operator == "==":
-        return equals(name, str(value.value))
-    if value.operator == "!=":
-        return all_of([present(name), negated(equals(name, str(value.value)))])
-    if value.operator == "in":
-        assert isinstance(value.value, tuple)
-        return any_of([equals(name, choice) for choice in value.value])
-    if value.operator == "regex":
-        return single(name, regex(str(value.value)))
-    return _share(name, float(value.value))  # type: ignore[arg-type]
+    if value.source == "client_address":
+        inside = _in_networks(name, value)
+        return inside if value.operator == "in" else all_of([present(name), negated(inside)])
+    match value.operator:
+        case "exists":
+            return present(name)
+        case "absent":
+            return negated(present(name))
+        case "percentage":
+            return _share(name, int(value.value))  # type: ignore[arg-type]
+        case "regex":
+            return single(name, regex(str(value.value)))
+        case "prefix":
+            return single(name, string_pb2.StringMatcher(prefix=texts(value)[0]))
+        case "!=":
+            return all_of([present(name), negated(equals(name, texts(value)[0]))])
+        case "==" | "in":
+            return any_of([equals(name, choice) for choice in texts(value)])
 
 
-def _share(name: str, percent: float) -> Predicate:
-    # The matcher is met where hash % modulo >= threshold, and a missing input counts as not met.
-    threshold = math.ceil(percent)
-    if threshold >= 100:
-        return present(name)
-    hashing = consistent_hashing_pb2.ConsistentHashing(threshold=threshold, modulo=100)
-    if threshold == 0:
-        return all_of([present(name), negated(present(name))])
-    beyond = Predicate(
+def _custom(name: str, matcher: str, config: message.Message) -> Predicate:
+    """What the extension `matcher` finds in the header `name`; a missing header is not met."""
+    return Predicate(
         single_predicate=Predicate.SinglePredicate(
             input=header_input(name),
-            custom_match=extension_pb2.TypedExtensionConfig(
-                name="envoy.matching.matchers.consistent_hashing", typed_config=pack(hashing)
-            ),
+            custom_match=extension_pb2.TypedExtensionConfig(name=matcher, typed_config=pack(config)),
         )
     )
+
+
+def _in_networks(name: str, value: Condition) -> Predicate:
+    """The address in the header `name` is in one of the networks; Envoy looks it up in a trie."""
+    ranges = [
+        address_pb2.CidrRange(
+            address_prefix=str(one.network_address),
+            prefix_len=wrappers_pb2.UInt32Value(value=one.prefixlen),
+        )
+        for one in networks_of(value)
+    ]
+    config = ip_pb2.Ip(cidr_ranges=ranges, stat_prefix="client_address")
+    return _custom(name, "envoy.matching.matchers.ip", config)
+
+
+def _share(name: str, percent: int) -> Predicate:
+    # The matcher is met where hash % modulo >= threshold, and a missing input counts as not met.
+    if percent >= 100:
+        return present(name)
+    if percent == 0:
+        return all_of([present(name), negated(present(name))])
+    hashing = consistent_hashing_pb2.ConsistentHashing(threshold=percent, modulo=100)
+    beyond = _custom(name, "envoy.matching.matchers.consistent_hashing", hashing)
     return all_of([present(name), negated(beyond)])
 
 
@@ -136,20 +161,21 @@ def nested(matcher: Matcher) -> OnMatch:
 
 def _pivots(value: Rule) -> dict[str, tuple[str, ...]]:
     """Headers that a match needs with one of these values: what a tree can be keyed by."""
-    equal = [c for c in value.conditions if c.operator in ("==", "in")]
+    equal = [c for c in value.conditions if _compares(c)]
     if value.match == "any" and len(value.conditions) > 1:
         names = {carried_in(c) for c in value.conditions}
         if len(equal) != len(value.conditions) or len(names) != 1:
             return {}
-        return {names.pop(): tuple(dict.fromkeys(v for c in equal for v in _choices(c)))}
+        return {names.pop(): tuple(dict.fromkeys(v for c in equal for v in texts(c)))}
     found: dict[str, tuple[str, ...]] = {}
     for item in equal:
-        found.setdefault(carried_in(item), _choices(item))
+        found.setdefault(carried_in(item), texts(item))
     return found
 
 
-def _choices(value: Condition) -> tuple[str, ...]:
-    return value.value if isinstance(value.value, tuple) else (str(value.value),)
+def _compares(value: Condition) -> bool:
+    """Whether it is met by certain texts and by nothing else."""
+    return value.operator in ("==", "in") and value.source != "client_address"
 
 
 def _rest(value: Rule, pivot: str) -> list[Predicate]:
@@ -159,7 +185,7 @@ def _rest(value: Rule, pivot: str) -> list[Predicate]:
     rest: list[Predicate] = []
     taken = False
     for item in value.conditions:
-        if not taken and carried_in(item) == pivot and item.operator in ("==", "in"):
+        if not taken and carried_in(item) == pivot and _compares(item):
             taken = True
             continue
         rest.append(condition(item))

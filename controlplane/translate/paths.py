@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from xds.type.matcher.v3 import string_pb2
 
 from controlplane.model.documents import PathMatch
+from controlplane.plan.conditions import PATH_HEADER
 from controlplane.translate import matching
 from controlplane.translate.matching import OnMatch, Predicate
-from controlplane.translate.names import PATH_HEADER
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,8 @@ class SmallControl:
         return matches_of_tag(now, SERVICES, lambda name: resolve(SERVICES, name), group, tag)
 
     async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
-        return Explanation(Decision(None, None, "wanted" if wanted else "no route"), request.path, (), ())
+        decision = Decision(None, None, "wanted" if wanted else "no route")
+        return Explanation(decision, request.path, request.client_address, (), ())
 
     def warnings(self, definitions: Definitions | None = None) -> Warnings:
         now = definitions or self.store.current.definitions

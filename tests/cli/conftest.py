@@ -14,7 +14,7 @@ from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.control import ExplainRequest
 from controlplane.admin.port import AdminServer
 from controlplane.admin.tokens import Tokens
-from controlplane.model.documents import Condition
+from controlplane.model.conditions import Condition
 from controlplane.plan.evaluate import ConditionOutcome, Decision, LaneOutcome
 from controlplane.plan.preview import Explanation, Hop, ServiceMatch
 from controlplane.registry.types import Instance
@@ -54,7 +54,7 @@ class Control(SmallControl):
         base = Instance("127.0.1.2", 20002, None, "spring-cloud-b")
         decision = Decision(None, "gray", "the rule of lane gray matches", (outcome,))
         hop = Hop("spring-cloud-b", "sc-B", None, (base,), True)
-        return Explanation(decision, request.path.partition("?")[0], (), (hop,))
+        return Explanation(decision, request.path.partition("?")[0], request.client_address, (), (hop,))
 
 
 def serve(tokens: dict[str, str] | None = None) -> Iterator[tuple[str, Control]]:

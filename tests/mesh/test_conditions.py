@@ -15,14 +15,24 @@ from tests.mesh.documents import condition, group, header, lane, route, rule
 from tests.mesh.harness import Mesh
 
 SOURCES = ("header", "query", "cookie")
-OPERATORS = ("==", "!=", "in", "percentage", "regex")
-NAMES = {"==": "eq", "!=": "ne", "in": "in", "percentage": "pc", "regex": "re"}
+OPERATORS = ("==", "!=", "in", "percentage", "regex", "prefix", "exists")
+NAMES = {
+    "==": "eq",
+    "!=": "ne",
+    "in": "in",
+    "percentage": "pc",
+    "regex": "re",
+    "prefix": "pf",
+    "exists": "ex",
+}
 VALUES: dict[str, Any] = {
     "==": "gray",
     "!=": "gray",
     "in": ["hz", "bj"],
     "percentage": 30,
     "regex": "v[0-9]+(-rc)?",
+    "prefix": "gr",
+    "exists": None,
 }
 ODD = ["a,b", 'say "hi"', "prénom", "日本", "a;b", "a&b=c", "50%", "x y", "%41", "a+b", "'q'", "\\x"]
 
@@ -40,6 +50,8 @@ MET: dict[str, list[str]] = {
     "in": ["hz", "bj"],
     "percentage": TAKEN[:5],
     "regex": ["v1", "v20-rc"],
+    "prefix": ["gr", "gray"],
+    "exists": ["x", ""],
 }
 UNMET: dict[str, list[str]] = {
     "==": ["Gray", "grayx", "xgray", "x"],
@@ -47,6 +59,36 @@ UNMET: dict[str, list[str]] = {
     "in": ["h", "hzbj", "sh"],
     "percentage": LEFT[:5],
     "regex": ["v", "xv1", "v1x", "v1-rcx"],
+    "prefix": ["g", "Gray", "xgray", ""],
+    "exists": [],
+}
+# By lane: a condition on what needs no name, with what meets it and what does not (method, path, host).
+SINGLE: dict[str, tuple[dict[str, Any], list[tuple[str, str, str]], list[tuple[str, str, str]]]] = {
+    "s-method": (
+        {"source": "method", "operator": "in", "value": ["PUT", "PATCH"]},
+        [("PUT", "/a", "x"), ("PATCH", "/a", "x")],
+        [("GET", "/a", "x"), ("POST", "/a", "x")],
+    ),
+    "s-path": (
+        {"source": "path", "operator": "prefix", "value": "/a/single/"},
+        [("GET", "/a/single/1?x=2", "x"), ("GET", "/a//x/../single/", "x"), ("GET", "/a/%73ingle%2F", "x")],
+        [("GET", "/a/single", "x"), ("GET", "/a/Single/1", "x"), ("GET", "/a?/a/single/1", "x")],
+    ),
+    "s-path-regex": (
+        {"source": "path", "operator": "regex", "value": "/a/.*x=1"},
+        [("GET", "/a/x=1?y", "x")],
+        [("GET", "/a/b?x=1", "x")],
+    ),
+    "s-host": (
+        {"source": "host", "operator": "==", "value": "Single.example.com"},
+        [("GET", "/a", "single.example.com"), ("GET", "/a", "SINGLE.example.com:8080")],
+        [("GET", "/a", "single.example.com.org"), ("GET", "/a", "a.single.example.com")],
+    ),
+    "s-host-in": (
+        {"source": "host", "operator": "in", "value": ["[::1]", "single.test"]},
+        [("GET", "/a", "[::1]"), ("GET", "/a", "[::1]:80"), ("GET", "/a", "single.test.")],
+        [("GET", "/a", "[::2]"), ("GET", "/a", "::1")],
+    ),
 }
 
 
@@ -55,7 +97,10 @@ def lanes() -> list[dict[str, Any]]:
     for source, operator in itertools.product(SOURCES, OPERATORS):
         short = f"{source[0]}-{NAMES[operator]}"
         # Each on a key of its own.
-        made.append(lane(short, "g", rule=rule(condition(source, short, operator, VALUES[operator]))))
+        asked = condition(source, short, operator, VALUES[operator])
+        if VALUES[operator] is None:
+            del asked["value"]
+        made.append(lane(short, "g", rule=rule(asked)))
     for one, two in itertools.product(SOURCES, SOURCES):
         for match in ("all", "any"):
             name = f"{match}-{one[0]}{two[0]}"
@@ -68,6 +113,10 @@ def lanes() -> list[dict[str, Any]]:
             made.append(
                 lane(f"odd-{source}-{number}", "g", rule=rule(condition(source, f"o{number}", "==", value)))
             )
+    for name, (asked, _, _) in SINGLE.items():
+        made.append(lane(name, "g", rule=rule(asked)))
+    absent = {"source": "cookie", "name": "consent", "operator": "absent"}
+    made.append(lane("absent", "g", rule=rule(header("absent", "1"), absent)))
     made.append(lane("host", "g", rule=rule(header("Host", "lane.example.com"))))
     made.append(lane("multi", "g", rule=rule(header("multi", "one,two"))))
     made.append(lane("empty-h", "g", rule=rule(header("empty", ""))))
@@ -104,6 +153,21 @@ def test_operator(mesh: Mesh, source: str, operator: str) -> None:
         assert send(mesh, source, name, value) == name, value
     for value in UNMET[operator]:
         assert send(mesh, source, name, value) is None, value
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_method_path_and_host(mesh: Mesh, name: str) -> None:
+    _, met, unmet = SINGLE[name]
+    for method, path, host in met:
+        assert mesh.edge.request(method, path, host=host).lane == name, (method, path, host)
+    for method, path, host in unmet:
+        assert mesh.edge.request(method, path, host=host).lane is None, (method, path, host)
+
+
+def test_absent(mesh: Mesh) -> None:
+    assert mesh.edge.get("/a", ("absent", "1")).lane == "absent"
+    assert mesh.edge.get("/a", ("absent", "1"), ("cookie", "other=1")).lane == "absent"
+    assert mesh.edge.get("/a", ("absent", "1"), ("cookie", "consent=")).lane is None
 
 
 @pytest.mark.parametrize(("one", "two"), list(itertools.product(SOURCES, SOURCES)))
@@ -199,7 +263,7 @@ def test_bytes_that_are_no_utf8(mesh: Mesh) -> None:
 
 def test_percentage_only_adds_users(mesh: Mesh) -> None:
     before: set[str] = set()
-    for percent in (0, 0.5, 10, 29.5, 30, 100):
+    for percent in (0, 1, 10, 29, 30, 100):
         mesh.apply(lane("h-pc", "g", rule=rule(header("h-pc", percent, "percentage"))))
         expected = {u for u in USERS if share(u) < percent}
         probe = next(iter(expected - before), None)

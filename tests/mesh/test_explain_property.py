@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.mesh.client import Answer, Header, until
+from tests.mesh.client import Answer, Client, Header, until
 from tests.mesh.documents import group, header, lane, route, rule
 from tests.mesh.harness import Mesh
 
@@ -63,11 +64,40 @@ PATHS: tuple[dict[str, str], ...] = (
     {"regex": "/p(/q)?"},
     {"regex": "/r/[0-9]{1,3}"},
 )
+SOURCES = ("127.8.0.9", "127.8.1.1", "127.9.0.9")
+"""Addresses that the requests come from. From 127.0.0.1 Envoy would forward an address of its host."""
+NETWORKS = ("127.8.0.0/16", "127.8.1.1", "203.0.113.0/24", "2001:db8::/32", "0.0.0.0/0", "::/0")
+PREFIXES = ("a", "v", "x,", "http", "/p", "/p/q", "127.", "shop", "*", "g")
+CHANGED: dict[str, tuple[str, ...]] = {
+    "x-forwarded-for": ("203.0.113.7", "2001:db8::1, 127.8.0.1", "junk", "::ffff:203.0.113.9", "1.1.1.1,"),
+    "x-forwarded-proto": ("http", "https", "HTTPS", "wss"),
+    "x-forwarded-host": ("shop.test", "a"),
+    "x-forwarded-client-cert": ("By=a", "a"),
+    "x-request-id": ("a", "1"),
+    "referer": (
+        "http://shop.test/", "http://test_ui.test/y", "http://u@a.test/", "/a", "a b", "http://a:99999/", "ü",
+        "android-app://a.b/", "http://a.test/#x", "about:blank",
+    ),
+    "te": ("trailers", "gzip", "gzip, trailers"),
+    "keep-alive": ("a", "1"),
+    "proxy-connection": ("a",),
+    "user_id": ("a", "1"),
+    "http2-settings": ("a",),
+    "connection": ("k1", "k2, Uid", "te", "user_id,cookie", "referer", "x-forwarded-for", "keep-alive"),
+}  # fmt: skip
+"""Headers that the edge sets, changes or removes, with values that requests have."""
+CERTAIN = ("==", "!=", "in", "exists", "absent")
+"""Operators whose outcome for a random x-request-id is certain: it is none of the values here."""
 SENT_PATHS = (
     "/", "/p", "/p/", "/pq", "/p/q", "/p/q/", "/p/q/r", "/p//q", "/x/../p", "/p/./q", "/p/%2e%2e/p", "/r/1",
     "/r/1234", "/r/1/", "/p/Q", "/P", "/p/..", "//p", "/p/q%2Fr", "/p;a=1", "/%70", "/p/...",
     "/p%2Fq", "/x%5C..%5cp", "/p%2f..%2Fr/1", "/p/..;x=1/r/1", "/p/%252F", "/%2Fp",
 )  # fmt: skip
+
+
+PLAIN_PATHS = ("/p", "/p/q", "/", "/r/1", "/p/")
+PLAIN_HOSTS = ("shop.test", "A.Shop.Test", "nowhere", "127.0.0.1", "other.example")
+PROBE = "203.0.113.99"
 
 
 class Generator:
@@ -80,6 +110,7 @@ class Generator:
         self.groups: list[str] = []
         self.documents: list[dict[str, Any]] = []
         self.trusting = random_.random() < 0.25
+        self.hops = random_.choice([0, 0, 1])
         self.lanes: list[str] = []
         self._make()
 
@@ -93,7 +124,7 @@ class Generator:
                 route(f"r{index}-{self.number}", pick.choice(SERVICES), pick.choice(PATHS), **more)
             )
         names = [r["name"] for r in self.routes]
-        sticky = pick.choice([None, {"header": "k1"}, {"cookie": "sid"}])
+        sticky = pick.choice([None, {"header": "k1"}, {"cookie": "sid"}, {"client_address": True}])
         left = dict.fromkeys(names, 100.0)
         lanes: list[dict[str, Any]] = []
         for index in range(pick.randint(1, 3)):
@@ -123,22 +154,52 @@ class Generator:
         self.routes.append(route(probe, "s0", {"exact": f"/{probe}"}, hosts=[f"{probe}.test"]))
         self.groups.append(probe)
         self.documents.append(group(probe, "s0"))
-        lanes.append(lane(probe, probe, "t1", routes=[probe], rule=rule(header("probe", "1")), priority=0))
+        # The edge has the round's trusted_hops if it takes the client's address from where it should.
+        seen = {
+            "source": "client_address",
+            "operator": "in",
+            "value": [PROBE if self.hops else "127.0.0.0/8"],
+        }
+        lanes.append(
+            lane(probe, probe, "t1", routes=[probe], rule=rule(header("probe", "1"), seen), priority=0)
+        )
         self.documents = [*self.routes, *self.documents, *lanes]
         self.lanes = [document["name"] for document in lanes]
 
     def _condition(self) -> dict[str, Any]:
         pick = self.random
-        operator = pick.choice(["==", "==", "!=", "in", "percentage", "regex"])
-        value: Any = pick.choice(VALUES)
-        source = pick.choice(["header", "query", "cookie"])
+        source = pick.choice(
+            ["header", "query", "cookie"] * 3 + ["changed"] * 4 + ["method", "path", "host", "client_address"]
+        )
+        if source == "client_address":
+            operator = pick.choice(["in", "!="])
+            value = pick.sample(NETWORKS, pick.randint(1, 2))
+            return {"source": source, "operator": operator, "value": value}
+        operators = ["==", "==", "!=", "in", "percentage", "regex", "prefix", "exists", "absent"]
+        values = VALUES
+        found: dict[str, Any] = {"source": source, "name": pick.choice(KEYS)}
+        if source == "changed":
+            name = pick.choice(list(CHANGED))
+            found = {"source": "header", "name": name}
+            values = (*CHANGED[name], *(f"{value},{pick.choice(SOURCES)}" for value in CHANGED[name]), "a")
+            operators = list(CERTAIN) if name == "x-request-id" else operators
+        elif source in ("method", "path", "host"):
+            found = {"source": source}
+            values = {"method": ("GET", "POST"), "path": PLAIN_PATHS, "host": PLAIN_HOSTS}[source]
+        operator = pick.choice(operators)
+        if operator in ("exists", "absent"):
+            return found | {"operator": operator}
+        value: Any = pick.choice(values)
         if operator == "in":
-            value = pick.sample(VALUES, pick.randint(1, 3))
+            value = pick.sample(values, pick.randint(1, min(3, len(values))))
         elif operator == "percentage":
             value = pick.choice([0, 1, 30, 50, 99, 100])
         elif operator == "regex":
-            value = pick.choice(REGEXES)
-        return {"source": source, "name": pick.choice(KEYS), "operator": operator, "value": value}
+            value = pick.choice((*REGEXES, "https?://.*", ".*127[.]8[.]0[.]9", "/p.*", ".*[.]test"))
+        elif operator == "prefix":
+            fitting = {"method": ("G", "PO"), "path": ("/p", "/", "/r/"), "host": ("SHOP", "a.", "127.")}
+            value = pick.choice(fitting.get(source, PREFIXES))
+        return found | {"operator": operator, "value": value}
 
     def request(self) -> tuple[str, str, str, list[Header]]:
         pick = self.random
@@ -170,6 +231,9 @@ class Generator:
                 f"; lane ={name},lane;x=lane",
             ]
             headers.append(pick.choice([("x-lane", name), ("baggage", pick.choice(lines))]))
+        for name in pick.sample(list(CHANGED), pick.choice([0, 1, 2, 3])):
+            for _ in range(pick.choice([1, 1, 2])):
+                headers.append((name, pick.choice(CHANGED[name])))
         path = pick.choice(SENT_PATHS)
         pairs = []
         for _ in range(pick.choice([0, 1, 2, 3])):
@@ -204,11 +268,15 @@ def compare(mesh: Mesh, request: tuple[str, str, str, list[Header]], made: Gener
     routes = {r["name"]: r["service"] for r in made.routes}
     method, host, path, headers = request
     body = {"gateway": "edge", "method": method, "host": host, "path": path, "headers": headers}
-    explained = mesh.rest.done("POST", "/v1/explain", body)
-    answer: Answer = mesh.edge.request(method, path, headers, host=host)
-    what = f"seed {SEED}: {request}\nexplained: {explained}\nanswer: {answer.status} {answer.body[:400]!r}"
+    source = made.random.choice(SOURCES)
+    explained = mesh.rest.done("POST", "/v1/explain", body | {"client_address": source})
+    with Client(mesh.edge_address, source) as client:
+        answer: Answer = client.request(method, path, headers, host=host)
+    what = f"seed {SEED}: {source} {request}\nexplained: {explained}\n"
+    what += f"answer: {answer.status} {answer.body[:400]!r}"
     if explained["route"] is None:
-        assert answer.status == 404, what
+        refused = re.search("the edge answers ([0-9]+)", explained["reason"])
+        assert answer.status == (int(refused[1]) if refused else 404), what
         return False
     assert answer.status == 200, what
     service = answer.json["name"].removesuffix("t1").removesuffix("t2")
@@ -235,11 +303,14 @@ def served(mesh: Mesh, made: Generator, before: Generator | None) -> None:
             mesh.rest.done("DELETE", f"/v1/lane-groups/{name}")
         for old in before.routes:
             mesh.rest.done("DELETE", f"/v1/gateways/edge/routes/{old['name']}")
-    mesh.apply(mesh.gateway(trust_client_lane=made.trusting), *made.documents)
+    gateway = mesh.gateway(trust_client_lane=made.trusting, trusted_hops=made.hops)
+    mesh.apply(gateway, *made.documents)
     probe = f"probe-{made.number}"
 
     def arrived() -> bool:
-        answer = mesh.edge.request("GET", f"/{probe}", [("probe", "1")], host=f"{probe}.test")
+        lines = [("probe", "1"), ("x-forwarded-for", PROBE)]
+        with Client(mesh.edge_address, SOURCES[0]) as client:  # an open connection keeps its old listener
+            answer = client.request("GET", f"/{probe}", lines, host=f"{probe}.test")
         return answer.status == 200 and answer.received("x-lane") == [probe]
 
     try:

@@ -68,6 +68,9 @@ CONTENT_LANE = {
             condition("in", ["hz", "bj"], "cookie"),
             condition("percentage", 30),
             condition("regex", "a.*"),
+            condition("prefix", "a"),
+            {"source": "header", "name": "canary", "operator": "exists"},
+            {"source": "client_address", "operator": "in", "value": ["10.0.0.0/8", "fd00::/8"]},
         ],
     },
 }

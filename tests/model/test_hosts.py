@@ -9,7 +9,8 @@ import pytest
 from controlplane.model.definitions import Definitions
 from controlplane.model.parsing import parse_document
 from controlplane.model.problems import DefinitionError, Problem
-from controlplane.plan.gateways import GatewayPlan, plan_gateway, without_dot
+from controlplane.plan.gateways import GatewayPlan, plan_gateway
+from controlplane.plan.hosts import without_dot
 
 
 def gateway(*listeners: dict[str, Any]) -> dict[str, Any]:

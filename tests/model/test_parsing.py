@@ -18,6 +18,13 @@ ROUTE = {"kind": "Route", "gateway": "edge", "name": "a", "service": "sc-A"}
 APPLICATION = {"kind": "Application", "name": "app", "services": ["sc-A"]}
 GROUP = {"kind": "LaneGroup", "name": "g", "gateway": "edge", "applications": ["app"]}
 CONDITION = {"source": "header", "name": "canary", "operator": "==", "value": "gray"}
+METHOD: dict[str, Any] = {"source": "method", "name": None, "operator": "==", "value": "GET"}
+ADDRESS: dict[str, Any] = {
+    "source": "client_address",
+    "name": None,
+    "operator": "in",
+    "value": ["10.0.0.0/8"],
+}
 LANE = {"kind": "Lane", "group": "g", "name": "gray", "tag": "Gray", "rule": {"conditions": [CONDITION]}}
 PAIR = {"certificate": "/tls/a.crt", "key": "/tls/a.key"}
 
@@ -219,6 +226,32 @@ def test_a_wrong_value_names_its_field(base: dict[str, Any], change: dict[str, A
         ({"operator": "percentage"}, "value"),
         ({"operator": "percentage", "value": 101}, "value"),
         ({"operator": "percentage", "value": -0.5}, "value"),
+        ({"operator": "percentage", "value": 29.5}, "value"),
+        ({"operator": "prefix", "value": ""}, "value"),
+        ({"operator": "prefix", "value": ["a"]}, "value"),
+        ({"operator": "exists"}, "value"),
+        ({"operator": "absent"}, "value"),
+        ({"source": "method"}, "name"),
+        (METHOD | {"value": "get"}, "value"),
+        (METHOD | {"operator": "in", "value": ["GET", "a b"]}, "value[1]"),
+        (METHOD | {"source": "path", "value": "a"}, "value"),
+        (METHOD | {"source": "path", "value": "/a?b"}, "value"),
+        (METHOD | {"source": "path", "operator": "prefix", "value": "a"}, "value"),
+        (METHOD | {"source": "host", "value": "a.example:80"}, "value"),
+        (METHOD | {"source": "host", "value": "[::1]:80"}, "value"),
+        (METHOD | {"source": "host", "operator": "in", "value": ["a.example", "*.example"]}, "value[1]"),
+        (ADDRESS | {"name": "x"}, "name"),
+        (ADDRESS | {"operator": "==", "value": "10.0.0.1"}, "operator"),
+        (ADDRESS | {"operator": "exists", "value": None}, "operator"),
+        (ADDRESS | {"value": "10.0.0.0/8"}, "value"),
+        (ADDRESS | {"value": []}, "value"),
+        (ADDRESS | {"value": None}, "value"),
+        (ADDRESS | {"value": ["10.0.0.0/8", "office"]}, "value[1]"),
+        (ADDRESS | {"value": ["10.0.0.0/33"]}, "value[0]"),
+        (ADDRESS | {"value": ["10.0.0.0/255.0.0.0"]}, "value[0]"),
+        (ADDRESS | {"value": ["10.0.0.1/8"]}, "value[0]"),
+        (ADDRESS | {"value": ["fe80::1%eth0"]}, "value[0]"),
+        (ADDRESS | {"operator": "!=", "value": "10.0.0"}, "value"),
         ({"operator": "regex", "value": "("}, "value"),
         ({"operator": "regex", "value": "\\1"}, "value"),
         ({"operator": "regex", "value": "a{1001}"}, "value"),
@@ -228,6 +261,60 @@ def test_conditions(change: dict[str, Any], field: str) -> None:
     assert list(refused(LANE | {"rule": {"conditions": [CONDITION | change]}})) == [
         f"rule.conditions[0].{field}"
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        ({"operator": "percentage", "value": 29.5}, "write 29 or 30"),
+        (METHOD | {"value": "get"}, "write GET"),
+        (METHOD | {"source": "path", "value": "a"}, "write /a"),
+        (METHOD | {"source": "host", "value": "a.example:80"}, "write a.example"),
+        (ADDRESS | {"value": ["10.0.0.1/8"]}, "write 10.0.0.0/8"),
+        (ADDRESS | {"operator": "=="}, "client_address takes in and != with networks"),
+    ],
+)
+def test_what_to_write_instead_is_told(change: dict[str, Any], remedy: str) -> None:
+    (problem,) = refused(LANE | {"rule": {"conditions": [CONDITION | change]}}).values()
+    assert problem.remedy == remedy
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        METHOD,
+        METHOD | {"source": "path", "operator": "percentage", "value": 30.0},
+        METHOD | {"source": "host", "operator": "prefix", "value": "Shop."},
+        METHOD | {"source": "host", "value": "[::1]"},
+        METHOD | {"operator": "absent", "value": None},
+        ADDRESS,
+        ADDRESS | {"operator": "!=", "value": "10.0.0.0/8"},
+        ADDRESS | {"operator": "!=", "value": ["10.0.0.0/8", "::1", "fd00::/8"]},
+        {"operator": "exists", "value": None},
+    ],
+)
+def test_sources_and_operators(change: dict[str, Any]) -> None:
+    condition = {name: value for name, value in (CONDITION | change).items() if value is not None}
+    parsed = parse_document(LANE | {"rule": {"conditions": [condition]}})
+    assert parse_document(parsed.document.model_dump(mode="json")) == parsed
+    assert parsed.document.model_dump(mode="json")["rule"]["conditions"] == [condition]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "operator: !=",
+        "operator: != # not",
+        "a: {operator: !=, value: b}",
+        "a: {operator: !=}",
+        "a:\n- operator: !=\n  value: b",
+    ],
+)
+def test_an_unquoted_inequality_is_to_be_quoted(text: str) -> None:
+    with pytest.raises(DefinitionError) as error:
+        load_yaml(text.encode())
+    (problem,) = error.value.problems
+    assert problem.remedy == 'quote it: "!="'
 
 
 def test_an_empty_list_of_conditions_is_refused() -> None:

@@ -56,3 +56,23 @@ def test_what_was_stored_is_read_back(changes: list[Lane | Route | Key]) -> None
             now = now.change([], [change]) if isinstance(change, Key) else now.put(change)
     assert definitions_of(rows_of(now), slots_rows_of(now)) == now
     assert decode(encode(Stored(now, 7), "a store", 1.5)) == (Stored(now, 7), 1.5)
+
+
+def test_a_stored_percentage_with_a_fraction_means_what_it_meant() -> None:
+    """Older versions took 29.5 and rounded it up."""
+    whole = Lane.model_validate(
+        {
+            "group": "one",
+            "name": "users",
+            "tag": "u",
+            "rule": {
+                "conditions": [{"source": "cookie", "name": "id", "operator": "percentage", "value": 30}]
+            },
+        }
+    )
+    now = START.put(whole)
+    older = [
+        (kind, parent, name, body.replace(":30}", ":29.5}")) for kind, parent, name, body in rows_of(now)
+    ]
+    assert older != rows_of(now)
+    assert definitions_of(older, slots_rows_of(now)) == now

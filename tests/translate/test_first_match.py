@@ -8,6 +8,7 @@ docs/root/intro/arch_overview/advanced/matching/matching_api.rst; seen on Envoy 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
 
 import xxhash
 from envoy.config.route.v3 import route_components_pb2
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xds.type.matcher.v3 import matcher_pb2
 
-from controlplane.model.documents import Condition, Rule
+from controlplane.model.conditions import Condition, Rule
 from controlplane.plan import conditions
 from controlplane.translate import matching
 from controlplane.translate.routes import act
@@ -67,18 +68,26 @@ def met(predicate: matcher_pb2.Matcher.MatcherList.Predicate, headers: Headers) 
     if value is None:
         return False
     if single.HasField("custom_match"):
+        ip = matching.ip_pb2.Ip()
+        if single.custom_match.typed_config.Unpack(ip):
+            networks = [ip_network((r.address_prefix, r.prefix_len.value)) for r in ip.cidr_ranges]
+            return any(ip_address(value) in one for one in networks)
         hashing = matching.consistent_hashing_pb2.ConsistentHashing()
         assert single.custom_match.typed_config.Unpack(hashing)
         return xxhash.xxh64_intdigest(value.encode()) % hashing.modulo >= hashing.threshold
     how = single.value_match.WhichOneof("match_pattern")
     if how == "exact":
         return value == single.value_match.exact
+    if how == "prefix":
+        return value.startswith(single.value_match.prefix)
     if how == "safe_regex":
         return conditions.full_match(single.value_match.safe_regex.regex, value.encode())
     raise AssertionError(f"a predicate of the kind {how}")
 
 
 names = st.sampled_from(("canary", "user", "beta"))
+addresses = st.sampled_from(("10.1.2.3", "10.9.9.9", "::ffff:10.1.2.3", "fd00::1", "192.0.2.1", "::1"))
+networks = st.sampled_from(("10.0.0.0/8", "10.1.2.3", "::ffff:10.1.0.0/112", "fd00::/8", "0.0.0.0/0"))
 texts = st.sampled_from(("", "gray", "red", "blue"))
 one_condition = st.one_of(
     st.builds(
@@ -105,6 +114,22 @@ one_condition = st.one_of(
         operator=st.just("regex"),
         value=st.sampled_from(("g.*", "(red|blue)", ".*")),
     ),
+    st.builds(
+        Condition,
+        source=st.just("header"),
+        name=names,
+        operator=st.just("prefix"),
+        value=st.sampled_from(("g", "re", "blue")),
+    ),
+    st.builds(
+        Condition, source=st.just("header"), name=names, operator=st.sampled_from(("exists", "absent"))
+    ),
+    st.builds(
+        Condition,
+        source=st.just("client_address"),
+        operator=st.sampled_from(("in", "!=")),
+        value=st.lists(networks, min_size=1, max_size=3).map(tuple),
+    ),
 )
 rules = st.builds(
     Rule,
@@ -115,14 +140,17 @@ rules = st.builds(
 
 @given(
     st.lists(rules, min_size=1, max_size=8),
-    st.lists(st.dictionaries(names, texts, max_size=3), min_size=1, max_size=8),
+    st.lists(st.tuples(st.dictionaries(names, texts, max_size=3), addresses), min_size=1, max_size=8),
 )
 @settings(deadline=None, max_examples=300)
-def test_trees_choose_the_first_rule_that_matches(tried: list[Rule], requests: list[dict[str, str]]) -> None:
+def test_trees_choose_the_first_rule_that_matches(
+    tried: list[Rule], requests: list[tuple[dict[str, str], str]]
+) -> None:
     actions = [(rule, act(route_components_pb2.Route(name=str(at)))) for at, rule in enumerate(tried)]
     matcher = matching.first_match(actions)
     assert matcher is not None
-    for headers in requests:
+    for given_headers, address in requests:
+        headers = given_headers | {conditions.CLIENT_HEADER: address}
         values = {name: value.encode() for name, value in headers.items()}
         first = next((str(at) for at, rule in enumerate(tried) if conditions.matches(rule, values)), None)
         assert chosen(matcher, headers) == first

@@ -24,6 +24,7 @@ from controlplane.model.definitions import AnyKind, Definitions, Key, key_of
 from controlplane.model.export import DUMPER, document_text
 from controlplane.model.kinds import KINDS
 from controlplane.model.loading import load_yaml
+from controlplane.model.older import updated
 from controlplane.model.parsing import Parsed, parse_document
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.store.history import decode_changes, encode_changes
@@ -185,7 +186,7 @@ def decode_document(key: Key, text: str) -> Parsed:
     """The definition of a text of `encode_document`, which must have this key. Raises Unreadable."""
     try:
         (value,) = load_yaml(text.encode())
-        parsed = parse_document(value)
+        parsed = parse_document(updated(value))
     except (ValueError, DefinitionError) as error:
         raise Unreadable(f"the item of {key} cannot be read: {error}") from error
     if key_of(parsed.document) != key:
