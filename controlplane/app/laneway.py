@@ -87,8 +87,7 @@ class Laneway:
         """
         store = self._store
         await self._patiently(store.open)
-        with contextlib.suppress(StoreUnavailable):  # a disk that is full: the tables are served as they are
-            await store.align()
+        await store.align()
         if seed is not None and not any(store.current.definitions.documents()):
             documents = parse_documents(seed)
             await self._patiently(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
+from controlplane.model.problems import DefinitionError
 from controlplane.store.history import changes_between, diff_of, undoing
 from controlplane.store.interface import Revision, Served, Stored, StoreUnavailable, Subscriber, Transform
 
@@ -90,9 +91,10 @@ class BaseStore(ABC):
         note = f"slots of ratio lanes aligned, so that one user is in one lane on all routes: {told}"
         try:
             await self.change(lambda now: now.aligned()[0], "laneway", note)
-        except StoreUnavailable:
+        except (StoreUnavailable, DefinitionError) as error:
             self.aligned = False
-            raise
+            log.warning("slots of an earlier version are served as they are", reason=str(error))
+            return
         if told:
             log.warning("users of ratio lanes were moved once, to be in one lane on all routes", moved=told)
 

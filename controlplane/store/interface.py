@@ -141,7 +141,8 @@ class DefinitionStore(Protocol):
     async def align(self) -> None:
         """Bring tables of slots into line that a version of Laneway made which did not know of other routes.
 
-        To be called once, after `open`. It is a change of its own, whose note says how many users move.
+        To be called once, after `open`. It is a change of its own, whose note says how many users move. Where
+        it cannot be stored, the tables stay as they are, and the log says why.
         """
         ...
 

@@ -43,7 +43,7 @@ async def test_what_is_waited_for_is_said_with_its_reason(
         await second.refused.wait()
         (waiting,) = laneway.ready()
         assert waiting.startswith("the store of definitions is not loaded: ")
-        assert "is another control plane using it?" in waiting
+        assert "probably another control plane uses it" in waiting
         await first.close()
         await loading
     assert second.problem == ""

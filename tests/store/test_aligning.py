@@ -57,6 +57,11 @@ async def old_file(path: Path) -> None:
     connection.close()
 
 
+def delete(path: Path) -> None:
+    for one in path.parent.glob(f"{path.name}*"):
+        one.unlink()
+
+
 @pytest.mark.parametrize("kept", [False, True])
 async def test_a_file_of_an_earlier_version_is_aligned_once_and_says_how_many_move(
     tmp_path: Path, kept: bool, capsys: pytest.CaptureFixture[str]
@@ -142,3 +147,18 @@ def test_as_few_as_can_be_move(share: int, begin: list[int]) -> None:
     common = max(0, share - abs(begin[0] - begin[1]))
     # Who leaves the lane on one route, and who comes into it: of the two sets one can stay as it is.
     assert sum(moved.values()) == 2 * (share - common)
+
+
+async def test_tables_that_cannot_be_stored_are_served_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "laneway.db"
+    await old_file(path)
+    store = SQLiteStore(path)
+    await store.open()
+    delete(path)
+    await store.align()
+    assert not store.aligned
+    assert store.current.definitions == older(OLD)
+    assert "slots of an earlier version are served as they are" in capsys.readouterr().out
+    await store.close()
