@@ -13,39 +13,20 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from controlplane.model import fields
-from controlplane.model.addresses import Addresses
 from controlplane.model.conditions import Operator, Rule, check_value
 from controlplane.model.document import Document
 from controlplane.model.fields import refuse
-from controlplane.model.gateway_fields import AccessLog, HeaderLimits, Tls
+from controlplane.model.gateway_fields import AccessLog, HeaderLimits, Listener
 from controlplane.model.route_actions import (
     Cors,
     Methods,
     Redirect,
     Respond,
+    ResponseHeaders,
     Retries,
     Rewrite,
     RouteHeaders,
 )
-
-
-class Listener(Document):
-    port: Annotated[int, Field(ge=1, le=65535)]
-    address: Addresses = "0.0.0.0"
-    tls: Tls | None = None
-    redirect_to_https: Annotated[int, Field(ge=1, le=65535)] | None = None
-    proxy_protocol: Literal[True] | None = None
-
-    @model_validator(mode="after")
-    def _fits(self) -> Listener:
-        if self.tls is not None and self.redirect_to_https is not None:
-            refuse("stands beside tls", "redirect from a listener without tls", "redirect_to_https")
-        return self
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """Every address that it listens on."""
-        return (self.address,) if isinstance(self.address, str) else self.address
 
 
 class Carriers(Document):
@@ -312,6 +293,7 @@ class Lane(Document):
     fallback: Annotated[
         Literal["base", "none"] | dict[fields.Name, Literal["base", "none"]], fields.Fallback
     ] = "base"
+    response_headers: ResponseHeaders | None = None
     rule: Rule | None = None
     ratio: Ratio | None = None
 

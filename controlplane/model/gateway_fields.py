@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from controlplane.model.addresses import Addresses
 from controlplane.model.document import Document
 from controlplane.model.fields import LABELS, printable, refuse
 
@@ -79,6 +80,25 @@ class Tls(Document):
         if self.certificate is not None and self.key is not None:
             _together(self.certificate, self.key)
         return self
+
+
+class Listener(Document):
+    port: Annotated[int, Field(ge=1, le=65535)]
+    address: Addresses = "0.0.0.0"
+    tls: Tls | None = None
+    redirect_to_https: Annotated[int, Field(ge=1, le=65535)] | None = None
+    proxy_protocol: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Listener:
+        if self.tls is not None and self.redirect_to_https is not None:
+            refuse("stands beside tls", "redirect from a listener without tls", "redirect_to_https")
+        return self
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every address that it listens on."""
+        return (self.address,) if isinstance(self.address, str) else self.address
 
 
 class AccessLog(Document):

@@ -20,7 +20,7 @@ from controlplane.model.documents import (
 )
 from controlplane.model.gateway_fields import AccessLog, HeaderLimits
 from controlplane.plan.hosts import asked_host, canonical_host
-from controlplane.plan.route_actions import RouteActions, actions_of
+from controlplane.plan.route_actions import HeaderChanges, RouteActions, actions_of, changes_of
 
 TOTAL_SLOTS = 10_000
 
@@ -84,6 +84,8 @@ class GatewayPlan:
     keep_request_id: bool = False
     header_limits: HeaderLimits = field(default_factory=HeaderLimits)
     access_log: AccessLog | None = None
+    lane_headers: tuple[tuple[str, HeaderChanges], ...] = ()
+    """Changes of responses by lane, for lanes that have any."""
 
     def conditions(self) -> Iterator[Condition]:
         """Every condition that the edge looks at, of lanes and of routes."""
@@ -198,6 +200,9 @@ def plan_gateway(
         keep_request_id=bool(gateway.keep_request_id),
         header_limits=gateway.header_limits or HeaderLimits(),
         access_log=gateway.access_log,
+        lane_headers=tuple(
+            sorted((x.name, changes_of(x.response_headers)) for x in lanes if x.response_headers is not None)
+        ),
     )
 
 

@@ -43,7 +43,8 @@ class RouteActions:
     retries: Retries | None = None
 
 
-def _changes(given: RequestHeaders | ResponseHeaders | None) -> HeaderChanges:
+def changes_of(given: RequestHeaders | ResponseHeaders | None) -> HeaderChanges:
+    """What is given, immutable."""
     if given is None:
         return HeaderChanges()
     return HeaderChanges(tuple(given.set.items()), tuple(given.add.items()), given.remove)
@@ -53,8 +54,8 @@ def actions_of(route: Route) -> RouteActions:
     """The actions of a route, immutable."""
     return RouteActions(
         rewrite=route.rewrite,
-        request=_changes(route.headers and route.headers.request),
-        response=_changes(route.headers and route.headers.response),
+        request=changes_of(route.headers and route.headers.request),
+        response=changes_of(route.headers and route.headers.response),
         cors=route.cors,
         redirect=route.redirect,
         respond=route.respond,

@@ -31,7 +31,7 @@ from controlplane.translate.names import (
     edge_routes,
 )
 from controlplane.translate.retries import numbered, route_retries
-from controlplane.translate.route_actions import answer, dress, guard
+from controlplane.translate.route_actions import answer, dress, guard, header_options
 from controlplane.translate.routes import (
     Route,
     RouteAction,
@@ -109,7 +109,19 @@ class _RouteBuilder:
         target = self.service.lanes.get(lane)
         route = self._route(f"{self.route.name}/{lane}", lane, target)
         route.request_headers_to_add.extend(_colours(self.plan, lane))
+        own = list(route.response_headers_to_add)
+        del route.response_headers_to_add[:]
+        self._dress_response(route, lane)
+        route.response_headers_to_add.extend(own)  # what the route says comes last, as it does for shares
         return act(route)
+
+    def _dress_response(
+        self, route: Route | route_components_pb2.WeightedCluster.ClusterWeight, lane: str
+    ) -> None:
+        changes = dict(self.plan.lane_headers).get(lane)
+        if changes is not None:
+            route.response_headers_to_add.extend(header_options(changes))
+            route.response_headers_to_remove.extend(changes.remove)
 
     def base(self) -> OnMatch:
         route = self._route(self.route.name, "", None)
@@ -134,6 +146,7 @@ class _RouteBuilder:
             entry.weight.value = slots
             if lane:
                 entry.request_headers_to_add.extend(_colours(self.plan, lane))
+                self._dress_response(entry, lane)
                 mark(entry, lane, target, self.route.idle_timeout is not None)
 
         for slot in ratio.ranges:

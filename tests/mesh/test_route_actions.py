@@ -104,7 +104,8 @@ def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
     made.pod("A", "sc-A", "a", sidecar=False)
     made.pod("Agray", "sc-A", "a", tag="gray", sidecar=False)
     made.pod("B", "sc-B", "b", sidecar=False)
-    gray = lane("gray", "flow", rule=rule(header("canary", "gray")))
+    shown = {"set": {"x-lane": "gray"}, "remove": ["content-type"]}
+    gray = lane("gray", "flow", rule=rule(header("canary", "gray")), response_headers=shown)
     made.start(*DOCUMENTS, *REDIRECTS, *MATCHES, group("flow", "a"), gray)
     until(lambda: made.edge.get("/rest", ("canary", "gray")).json["name"] == "Agray", 10, "the lane")
     return made
@@ -150,6 +151,12 @@ def test_headers_are_set_added_and_removed(mesh: Mesh) -> None:
     assert answer.received("x-secret") == []
     assert (answer.header("x-shop"), answer.header("x-served-by")) == ("100%", "edge")
     assert answer.header("content-type") is None
+
+
+def test_a_browser_sees_that_it_is_in_a_lane(mesh: Mesh) -> None:
+    answer = mesh.edge.get("/rest", ("canary", "gray"))
+    assert (answer.header("x-lane"), answer.header("content-type")) == ("gray", None)
+    assert mesh.edge.get("/rest").header("x-lane") is None
 
 
 def preflight(mesh: Mesh, path: str, origin: str) -> Answer:

@@ -13,6 +13,10 @@ from pydantic import BaseModel
 Path = tuple[str | int, ...]
 
 
+def changes() -> dict[str, Any]:
+    return {"set": {"x-a": "1"}, "add": {"x-b": "2"}, "remove": ["x-c"]}
+
+
 def condition(operator: str, value: Any, source: str = "header") -> dict[str, Any]:
     return {"source": source, "name": "canary", "operator": operator, "value": value}
 
@@ -60,6 +64,7 @@ CONTENT_LANE = {
     "priority": -1,
     "routes": ["a"],
     "fallback": {"spring-cloud-a": "none"},
+    "response_headers": changes(),
     "rule": {
         "match": "any",
         "conditions": [
@@ -74,10 +79,6 @@ CONTENT_LANE = {
         ],
     },
 }
-
-
-def changes() -> dict[str, Any]:
-    return {"set": {"x-a": "1"}, "add": {"x-b": "2"}, "remove": ["x-c"]}
 
 
 def key() -> dict[str, Any]:
@@ -210,7 +211,7 @@ OPTIONAL |= {
 }
 OPTIONAL |= {"header", "cookie", "client_address"}
 OPTIONAL |= {"tls", "redirect_to_https", "proxy_protocol", "sni", "certificate", "key"}
-OPTIONAL |= {"keep_request_id", "header_limits", "access_log"}
+OPTIONAL |= {"keep_request_id", "header_limits", "access_log", "response_headers"}
 """Fields that may be absent altogether, so that null says nothing wrong (`routes` of a lane alone)."""
 
 

@@ -25,6 +25,7 @@ ENVOY = Path(sys.executable).with_name("envoy")
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "documents.md"
 EDGE = {"id": "edge", "cluster": "edge", "metadata": {"role": "edge"}}
 SERVICES = [{"name": "sc-A", "instances": [{"address": "127.0.1.1", "port": 20001, "application": "a"}]}]
+GROUP = {"kind": "LaneGroup", "name": "order-flow", "gateway": "edge", "applications": ["a"]}
 GATEWAY = {"kind": "Gateway", "name": "edge", "listeners": [{"port": 8080, "address": "127.0.0.1"}]}
 
 
@@ -32,7 +33,7 @@ def examples() -> list[dict[str, Any]]:
     """Every definition of the reference; of one name the last, and a gateway in any case."""
     blocks = re.findall(r"^```yaml\n(.*?)^```", REFERENCE.read_text(encoding="utf-8"), re.M | re.S)
     documents = [one for block in blocks for one in yaml.safe_load_all(block) if "kind" in one]
-    found: dict[tuple[str, str], Any] = {("Gateway", "edge"): GATEWAY}
+    found: dict[tuple[str, str], Any] = {("Gateway", "edge"): GATEWAY, ("LaneGroup", "order-flow"): GROUP}
     return list((found | {(one["kind"], one["name"]): one for one in documents}).values())
 
 
