@@ -10,6 +10,7 @@ import pytest
 from controlplane.rpc.choice import TransportName
 from controlplane.xds.node import Node
 from controlplane.xds.resources import View
+from tests.xds.trio import NEVER, Trio
 from tests.xds.world import World, Worlds
 
 
@@ -42,3 +43,10 @@ async def world(worlds: Worlds) -> World:
 def delta(request: pytest.FixtureRequest) -> bool:
     """The variant, for rules that hold in both."""
     return request.param
+
+
+@pytest.fixture
+async def trio(worlds: Worlds, delta: bool) -> Trio:
+    trio = Trio(await worlds(trial_wait=NEVER).start(), delta)
+    await trio.start()
+    return trio
