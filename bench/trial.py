@@ -22,10 +22,7 @@ from typing import Any
 import grpc
 import structlog
 import uvloop
-from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
-from envoy.extensions.filters.http.router.v3 import router_pb2
-from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from bench import document
 from bench.envoys import bootstrap, envoys
@@ -36,6 +33,7 @@ from controlplane.xds.discovery import METHODS
 from controlplane.xds.resource import CLUSTER, LISTENER, ROUTE, Resource
 from controlplane.xds.resources import Collection, View
 from controlplane.xds.server import XdsServer
+from tests.xds.edge_listener import edge_listener
 
 SIZE = 20_000  # bytes: a gateway with a hundred routes
 METHOD = next(
@@ -147,19 +145,6 @@ def edge_route(number: int) -> Resource:
     return Resource.of("edge", message.SerializeToString(deterministic=True))
 
 
-def edge_listener() -> Resource:
-    manager: Any = http_connection_manager_pb2.HttpConnectionManager(stat_prefix="edge")
-    manager.rds.route_config_name = "edge"
-    manager.rds.config_source.resource_api_version = 2
-    manager.rds.config_source.ads.SetInParent()
-    manager.http_filters.add(name="router").typed_config.Pack(router_pb2.Router())
-    message: Any = listener_pb2.Listener(name="edge")
-    message.address.socket_address.address = "127.0.0.1"
-    message.address.socket_address.port_value = 0
-    message.filter_chains.add().filters.add(name="http").typed_config.Pack(manager)
-    return Resource.of("edge", message.SerializeToString(deterministic=True))
-
-
 def bootstrap_of_edge(number: int, xds: str) -> dict[str, Any]:
     config = bootstrap(number, xds)
     config["dynamic_resources"]["lds_config"] = {"resource_api_version": "V3", "ads": {}}
@@ -170,7 +155,11 @@ async def measure_envoys(wait: float, changes: int) -> list[float]:
     """ms until all Envoys have acknowledged a change."""
     routes = Collection(ROUTE, [edge_route(0)])
     view = View(
-        {CLUSTER: [Collection(CLUSTER)], LISTENER: [Collection(LISTENER, [edge_listener()])], ROUTE: [routes]}
+        {
+            CLUSTER: [Collection(CLUSTER)],
+            LISTENER: [Collection(LISTENER, [edge_listener("edge")])],
+            ROUTE: [routes],
+        }
     )
     server = XdsServer(lambda _node: view, transport=transport(), trial_wait=wait)
     port = await server.start("127.0.0.1:0")

@@ -16,19 +16,11 @@ from tests.admin.conftest import SOURCE
 from tests.cli.conftest import MATCHES, Control
 from tests.cli.ports import free_port
 from tests.cli.run import LANEWAY, environment, laneway
+from tests.entrance import ENTRANCE
 
-DEFINITIONS = """
-kind: Gateway
-name: edge
-listeners: [{port: 8080}]
----
-kind: Route
-gateway: edge
-name: a
-match: {path: {prefix: /a}}
-service: sc-A
----
-kind: LaneGroup
+DEFINITIONS = (
+    ENTRANCE
+    + """kind: LaneGroup
 name: order-flow
 gateway: edge
 applications: [spring-cloud-a, spring-cloud-b]
@@ -42,6 +34,7 @@ rule:
     - {source: header, name: canary, operator: "==", value: gray}
     - {source: query, name: city, operator: in, value: [hz, bj]}
 """
+)
 
 Admin = tuple[str, Control]
 

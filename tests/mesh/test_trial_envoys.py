@@ -9,18 +9,15 @@ import json
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
-from envoy.extensions.filters.http.router.v3 import router_pb2
-from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from controlplane.cli.envoy_config import bootstrap, edge_metadata
 from controlplane.xds.client_status import ConnectedProxy
 from controlplane.xds.resource import LISTENER, ROUTE, Resource
 from tests.mesh.harness import ENVOY
+from tests.xds.edge_listener import edge_listener
 from tests.xds.fleet import Auto, Policy, accepts, rejects
 from tests.xds.world import World
 
@@ -38,19 +35,6 @@ def routes(content: str) -> Resource:
     return Resource.of("a", message.SerializeToString(deterministic=True))
 
 
-def listener() -> Resource:
-    manager: Any = http_connection_manager_pb2.HttpConnectionManager(stat_prefix="edge")
-    manager.rds.route_config_name = "a"
-    manager.rds.config_source.resource_api_version = 2
-    manager.rds.config_source.ads.SetInParent()
-    manager.http_filters.add(name="router").typed_config.Pack(router_pb2.Router())
-    message: Any = listener_pb2.Listener(name="edge")
-    message.address.socket_address.address = "127.0.0.1"
-    message.address.socket_address.port_value = 0
-    message.filter_chains.add().filters.add(name="http").typed_config.Pack(manager)
-    return Resource.of("edge", message.SerializeToString(deterministic=True))
-
-
 class Rogue(Auto):
     @staticmethod
     def read(body: bytes) -> str:
@@ -64,7 +48,7 @@ class Edges:
         self.world = world
         self._start = start
         self._directory = directory
-        world[LISTENER].put(listener())
+        world[LISTENER].put(edge_listener("a"))
         world[ROUTE].put(routes("1"))
 
     async def start(self) -> None:

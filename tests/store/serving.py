@@ -16,20 +16,12 @@ from controlplane.xds.messages import DeltaRequest, DeltaResponse
 from controlplane.xds.resource import LISTENER, ROUTE
 from tests.cli.ports import free_port, loopback_network, wait_for
 from tests.cli.run import LANEWAY, environment
+from tests.entrance import ENTRANCE
 from tests.xds.client import DELTA
 
-DOCUMENTS = """
-kind: Gateway
-name: edge
-listeners: [{port: 8080}]
----
-kind: Route
-gateway: edge
-name: a
-match: {path: {prefix: /a}}
-service: sc-A
----
-kind: LaneGroup
+DOCUMENTS = (
+    ENTRANCE
+    + """kind: LaneGroup
 name: order-flow
 gateway: edge
 applications: [spring-cloud-a]
@@ -46,6 +38,7 @@ name: blue
 tag: blue
 ratio: {percent: 20}
 """
+)
 CHANGE = {"listeners": [{"port": 8080}, {"port": 8081}]}
 """Of the gateway."""
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -67,6 +68,18 @@ def writable(answer: httpx.Response) -> bool:
     return answer.json()["store"] == {"problem": None, "read_only": False}
 
 
+@contextmanager
+def started_read_only(disk: Disk, before: str, edge: dict[str, bytes], problem: str) -> Iterator[Served]:
+    """A control plane that serves what was stored before, says what is wrong, and takes no change."""
+    with serving(disk.path, prefix=disk.prefix) as served:
+        told = served.ready()
+        assert told["read_only"]
+        assert problem in told["problem"]
+        assert served.export() == before
+        assert served.edge() == edge
+        yield served
+
+
 @needs_mounts
 @pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
 def test_a_start_on_a_full_disk(small: Disk, killed: bool) -> None:
@@ -76,12 +89,7 @@ def test_a_start_on_a_full_disk(small: Disk, killed: bool) -> None:
         if killed:
             served.process.kill()
     small.fill()
-    with serving(small.path, prefix=small.prefix) as served:
-        told = served.ready()
-        assert told["read_only"]
-        assert "the disk is full" in told["problem"]
-        assert served.export() == before
-        assert served.edge() == edge
+    with started_read_only(small, before, edge, "the disk is full") as served:
         assert served.metric("laneway_store_read_only") == 1
         refused = large(served)
         assert refused.status_code == 503
@@ -103,12 +111,7 @@ def test_a_start_on_a_read_only_disk(small: Disk, killed: bool) -> None:
         if killed:
             served.process.kill()
     small.read_only()
-    with serving(small.path, prefix=small.prefix) as served:
-        told = served.ready()
-        assert told["read_only"]
-        assert "the file system is read-only" in told["problem"]
-        assert served.export() == before
-        assert served.edge() == edge
+    with started_read_only(small, before, edge, "the file system is read-only") as served:
         assert put(served).status_code == 503
         small.read_only(False)
         served.until(writable)

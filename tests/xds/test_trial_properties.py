@@ -8,7 +8,6 @@ sent what it has, and nobody is told that a cluster is gone which its route uses
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -27,6 +26,7 @@ from controlplane.xds.standing import Standing
 from controlplane.xds.stream_state import StreamState
 from controlplane.xds.trial import Trials
 from tests.xds.client import resource
+from tests.xds.trial_owner import TrialOwner
 
 TYPES = (CLUSTER, LISTENER, ROUTE)
 CONTENTS = ("p", "q", "r")
@@ -48,17 +48,6 @@ operations = st.one_of(
     st.tuples(st.just("pass_time"), st.sampled_from([WAIT, WAIT, 3.0, 12.0])),
     st.tuples(st.just("reconnect"), clients),
 )
-
-
-class Timer:
-    """One that ends when the test says so."""
-
-    def __init__(self, at: float, what: Callable[[], None]) -> None:
-        self.at = at
-        self.what: Callable[[], None] | None = what
-
-    def cancel(self) -> None:
-        self.what = None
 
 
 class Client:
@@ -107,17 +96,15 @@ class Client:
         return reply.type_url, self.state.receive(request)
 
 
-class Fleet:
+class Fleet(TrialOwner[Client]):
     """The clients, and the owner of the trials."""
 
     def __init__(self, delta: bool) -> None:
+        super().__init__()
         self.delta = delta
         self.parts = {type_url: Collection(type_url) for type_url in TYPES}
         self.view = View({type_url: [part] for type_url, part in self.parts.items()})
-        self.time = 0.0
-        self.timers: list[Timer] = []
         self.events: list[Event] = []
-        self.members: list[Client] = []
         self.trials = Trials(WAIT, self)
         for type_url in (LISTENER, ROUTE):
             self.parts[type_url].gate = self.trials
@@ -134,19 +121,6 @@ class Fleet:
             self.drain(number, "")
 
     # The owner.
-
-    def clients(self, collection: Collection) -> list[Client]:
-        return self.members
-
-    def now(self) -> float:
-        return self.time
-
-    def later(self, seconds: float, what: Callable[[], None]) -> Timer:
-        self.timers.append(Timer(self.time + seconds, what))
-        return self.timers[-1]
-
-    def ask(self, client: object) -> None:
-        pass
 
     def over(self, collection: Collection) -> None:
         """Everyone may have what is not on trial."""

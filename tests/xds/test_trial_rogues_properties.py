@@ -7,7 +7,6 @@ all that changes, or answer late. Those of one rogue have any number of streams 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 from controlplane.xds import messages
 from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.held import RETRY
-from controlplane.xds.jury import QUORUM, Event
+from controlplane.xds.jury import QUORUM
 from controlplane.xds.node import Node
 from controlplane.xds.resource import ROUTE
 from controlplane.xds.resources import Collection, View
@@ -26,6 +25,7 @@ from controlplane.xds.standing import Standing
 from controlplane.xds.stream_state import StreamState
 from controlplane.xds.trial import ROUNDS, Trials
 from tests.xds.client import resource
+from tests.xds.trial_owner import TrialOwner
 
 WAIT = 0.5
 FIRST = "0"
@@ -45,15 +45,6 @@ operations = st.one_of(
     events,
     st.tuples(st.just("run"), st.sampled_from([0.1, 3.0, 12.0])),
 )
-
-
-class Timer:
-    def __init__(self, at: float, what: Callable[[], None]) -> None:
-        self.at = at
-        self.what: Callable[[], None] | None = what
-
-    def cancel(self) -> None:
-        self.what = None
 
 
 class Member:
@@ -110,17 +101,15 @@ class Member:
             self.state.receive(messages.DeltaRequest(type_url=ROUTE, resource_names_subscribe=["a"]))
 
 
-class Population:
+class Population(TrialOwner[Member]):
     """The clients, and the owner of the trials."""
 
     def __init__(self, delta: bool, addresses: bool) -> None:
+        super().__init__()
         self.delta = delta
         self.addresses = addresses
         self.routes = Collection(ROUTE, [resource("a", FIRST)])
         self.view = View({ROUTE: [self.routes]})
-        self.time = 0.0
-        self.timers: list[Timer] = []
-        self.members: list[Member] = []
         self.trials = Trials(WAIT, self)
         self.routes.gate = self.trials
         self.wanted = FIRST
@@ -129,27 +118,6 @@ class Population:
         self.gone = 0
         """Clients that left since it was made."""
         self._number = 0
-
-    # The owner.
-
-    def clients(self, collection: Collection) -> list[Member]:
-        return self.members
-
-    def now(self) -> float:
-        return self.time
-
-    def later(self, seconds: float, what: Callable[[], None]) -> Timer:
-        self.timers.append(Timer(self.time + seconds, what))
-        return self.timers[-1]
-
-    def ask(self, client: object) -> None:
-        pass
-
-    def over(self, collection: Collection) -> None:
-        pass
-
-    def tell(self, event: Event) -> None:
-        pass
 
     # What happens.
 
