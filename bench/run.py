@@ -31,7 +31,7 @@ SERVERS = (SNAPSHOT, LINEAR, LANEWAY, GRPCIO)
 #: All ask before one reads, with the windows that HTTP/2 begins with: what is sent waits in the server.
 UNREAD = ("-hold", "5s", "-window", "65535")
 #: The same, and no two streams are sent the same bytes.
-OWN = (*UNREAD, "-own")
+OWN = ("-hold", "1s", "-window", "65535", "-own")
 Report = dict[str, Any]
 
 

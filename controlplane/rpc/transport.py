@@ -138,7 +138,7 @@ class Limits:
     """Until a client has said that it speaks HTTP/2."""
     unread: float = 30.0
     """How long responses may wait of which the client takes nothing."""
-    unread_pressed: float = 5.0
+    unread_pressed: float = 15.0
     """The same while streams wait for memory."""
     waiting: int = 128 << 20
     """Bytes of responses of all clients that may wait before no stream is given a further one."""
