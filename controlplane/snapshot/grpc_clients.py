@@ -23,7 +23,7 @@ from controlplane.translate.proxyless import Carriers
 from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
 from controlplane.xds.resources import Collection
 
-MOST_ASKED = 10_000
+MOST_ASKED = 1_000
 """Most names of one client that are remembered although no service has them yet; it is not told later about
 more.
 """
