@@ -1,184 +1,120 @@
-"""What lanes cost an edge: the CPU time of a real Envoy for a request, with 1, 100 and 1,000 lanes.
+"""What lanes cost a request at the proxies: CPU time of real Envoys, beside a plain one.
 
     make bench-edge
 
-Each lane is one `==` on the same header. For every number of lanes there is a control plane and an Envoy with
-one worker; they run at the same time and are loaded in turn, so that what disturbs the machine disturbs all.
-Half of the requests are for the last lane, half for none; every answer is checked.
+The plain Envoy forwards everything to one cluster. For every number of lanes there is a control plane with an
+edge and a sidecar. All Envoys have one worker, share one processor and run at the same time; one of them is
+loaded at a time, for a short burst, and every pass loads each case once in an order of its own. A case is
+compared with the plain Envoy's burst of the same pass, so that what disturbs the machine disturbs both; the
+table has medians. Each lane is one `==` on the same header, requests in a lane are for the last one.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
+import random
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from bench.proxies import Proxy, control_plane, cpu, on, plain, running
 from bench.run import HERE, free_port
 
-BIN = Path(sys.executable).parent
+PLAIN = "plain"
 
 
 @dataclass
-class Edge:
-    """One control plane and its Envoy."""
+class Case:
+    """Requests of one kind to one proxy. `bursts` are microseconds of CPU for a request, one a pass."""
 
+    name: str
     lanes: int
+    proxy: Proxy
     port: int
-    pid: int
-    base: list[float] = field(default_factory=list)
-    """Microseconds of CPU for a request without a lane, one figure a round."""
-    lane: list[float] = field(default_factory=list)
+    host: str
+    headers: Sequence[str]
+    expect: str
+    goal: float | None = None
+    """The highest ratio to the plain Envoy that is no failure."""
+    bursts: list[float] = field(default_factory=list)
+
+    def burst(self, client: Path, count: int) -> float:
+        before = cpu(self.proxy.pid)
+        command = [str(client), "-to", f"{self.proxy.address}:{self.port}", "-host", self.host]
+        command += ["-count", str(count), "-expect", self.expect, "-connections", "8"]
+        for header in self.headers:
+            command += ["-header", header]
+        subprocess.run(on(0, command), check=True)
+        return (cpu(self.proxy.pid) - before) / count * 1e6
+
+    def beyond(self, reference: Case) -> list[float]:
+        return [own - other for own, other in zip(self.bursts, reference.bursts, strict=True)]
+
+    def ratio(self, reference: Case) -> float:
+        return 1 + statistics.median(self.beyond(reference)) / statistics.median(reference.bursts)
 
 
-def documents(lanes: int, port: int) -> list[dict[str, Any]]:
-    group = "bench"
-    fixed: list[dict[str, Any]] = [
-        {"kind": "Gateway", "name": "edge", "listeners": [{"port": port, "address": "127.0.0.1"}]},
-        {
-            "kind": "Route",
-            "gateway": "edge",
-            "name": "a",
-            "match": {"path": {"prefix": "/a"}},
-            "service": "sc-A",
-        },
-        {"kind": "LaneGroup", "name": group, "gateway": "edge", "applications": ["spring-cloud-a"]},
+def cases_of(lanes: int, edge: Proxy, sidecar: Proxy) -> list[Case]:
+    """What is measured with that number of lanes; `lanes - 1` is the last one's number."""
+    lane = f"lane-{lanes - 1}"
+    chosen = [f"canary: v{lanes - 1}"]
+    coloured = [f"x-lane: {lane}", f"baggage: lane={lane}"]
+    out, into = sidecar.ports["outbound"], sidecar.ports["inbound"]
+    port = edge.ports["edge"]
+    return [
+        Case("edge, base", lanes, edge, port, "bench.example.com", [], "base", 1.25),
+        Case("edge, lane", lanes, edge, port, "bench.example.com", chosen, "lane", 1.3),
+        Case("outbound, base", lanes, sidecar, out, "sc-A", [], "base", 1.25),
+        Case("outbound, lane", lanes, sidecar, out, "sc-A", coloured, "lane", 1.25),
+        Case("inbound, base", lanes, sidecar, into, "sc-B", [], "base", 1.08),
+        Case("inbound, lane", lanes, sidecar, into, "sc-B", coloured, "base", 1.08),
     ]
-    return fixed + [
-        {
-            "kind": "Lane",
-            "group": group,
-            "name": f"lane-{number}",
-            "tag": f"tag-{number}",
-            "enabled": True,
-            "priority": number,
-            "rule": {
-                "match": "all",
-                "conditions": [
-                    {"source": "header", "name": "canary", "operator": "==", "value": f"v{number}"}
-                ],
-            },
-        }
-        for number in range(lanes)
-    ]
 
 
-def services(lanes: int, base: int, lane: int) -> dict[str, Any]:
-    def instance(port: int, **metadata: str) -> dict[str, Any]:
-        return {"address": "127.0.0.1", "port": port, "metadata": {"app": "spring-cloud-a", **metadata}}
-
-    instances = [instance(base), instance(lane, lane=f"tag-{lanes - 1}")]
-    return {"services": [{"name": "sc-A", "protocol": "http1", "instances": instances}]}
-
-
-@contextmanager
-def running(*command: str | Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as out:
-        process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=out)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-@contextmanager
-def edge(lanes: int, upstream: tuple[int, int], directory: Path) -> Iterator[Edge]:
-    """A control plane with that many lanes and an Envoy that has its configuration."""
-    directory.mkdir()
-    port, xds, admin, envoy_admin = (free_port() for _ in range(4))
-    # JSON is YAML too.
-    (directory / "services.yaml").write_text(json.dumps(services(lanes, *upstream)))
-    text = "\n---\n".join(json.dumps(document) for document in documents(lanes, port))
-    (directory / "definitions.yaml").write_text(text)
-    bootstrap = directory / "envoy.yaml"
-    make = [BIN / "laneway", "bootstrap", "edge", "--xds", f"127.0.0.1:{xds}", "--file", bootstrap]
-    subprocess.run([*make, "--admin-port", str(envoy_admin)], check=True, stdout=subprocess.DEVNULL)
-    serve = [BIN / "laneway", "serve", "--store", "memory"]
-    serve += ["--services", directory / "services.yaml", "--definitions", directory / "definitions.yaml"]
-    serve += ["--xds", f"127.0.0.1:{xds}", "--admin", f"127.0.0.1:{admin}"]
-    envoy = [BIN / "envoy", "-c", bootstrap, "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
-    with (
-        running(*serve, log=directory / "laneway.log"),
-        running(*envoy, log=directory / "envoy.log") as process,
-    ):
-        if not answers(f"http://127.0.0.1:{port}/a", 90):
-            for log in ("laneway.log", "envoy.log"):
-                print(f"{log}:\n{(directory / log).read_text()[-3000:]}", file=sys.stderr)
-            raise SystemExit(f"the edge with {lanes} lanes does not answer")
-        yield Edge(lanes, port, process.pid)
-
-
-def answers(url: str, limit: float) -> bool:
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(url, timeout=2) as response:
-                if response.read() == b"base":
-                    return True
-        except OSError:
-            pass
-        time.sleep(0.2)
-    return False
-
-
-def cpu(pid: int) -> float:
-    """Seconds that a process's threads were on a processor."""
-    total = 0
-    for task in os.listdir(f"/proc/{pid}/task"):
-        total += int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0])
-    return total / 1e9
-
-
-def measure(target: Edge, client: Path, count: int, header: str, expect: str) -> float:
-    before = cpu(target.pid)
-    command = [str(client), "-edge", f"127.0.0.1:{target.port}", "-count", str(count), "-expect", expect]
-    subprocess.run([*command, "-header", header], check=True)
-    return (cpu(target.pid) - before) / count * 1e6
-
-
-def table(edges: list[Edge]) -> str:
+def table(cases: list[Case]) -> str:
+    reference = cases[0]
     lines = [
-        "| lanes | no lane, µs a request | last lane, µs a request | ratio of no lane | ratio of last lane |",
-        "| ---: | ---: | ---: | ---: | ---: |",
+        "| case | lanes | µs a request | beyond plain, quartiles | ratio to plain | goal |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    first = edges[0]
-    for target in edges:
-        # The ratio of each round, since the rounds and not the servers see the same machine.
-        ratios = [
-            statistics.median(own / other for own, other in zip(ours, theirs, strict=True))
-            for ours, theirs in ((target.base, first.base), (target.lane, first.lane))
-        ]
-        own = statistics.median(target.base), statistics.median(target.lane)
+    for case in cases:
+        low, _, high = statistics.quantiles(case.beyond(reference), n=4)
+        middle = statistics.median(case.beyond(reference))
+        goal = "" if case.goal is None else f"{case.goal:.2f}"
         lines.append(
-            f"| {target.lanes:,} | {own[0]:.1f} | {own[1]:.1f} | {ratios[0]:.2f} | {ratios[1]:.2f} |"
+            f"| {case.name} | {case.lanes or ''} | {statistics.median(case.bursts):.1f} | "
+            f"{middle:+.1f} ({low:+.0f} to {high:+.0f}) | {case.ratio(reference):.2f} | {goal} |"
         )
     return "\n".join(lines)
+
+
+def verdict(cases: list[Case], limit: float) -> list[str]:
+    """What costs more than its goal, or more with many lanes than with few."""
+    reference = cases[0]
+    found: list[str] = []
+    first: dict[str, Case] = {}
+    for case in cases[1:]:
+        few = first.setdefault(case.name, case)
+        if case.goal is not None and case.ratio(reference) > case.goal:
+            found.append(f"{case.name}, {case.lanes:,} lanes: {case.ratio(reference):.2f}× plain")
+        growth = statistics.median(own / other for own, other in zip(case.bursts, few.bursts, strict=True))
+        if growth > limit:
+            found.append(f"{case.name}: {case.lanes:,} lanes cost {growth:.2f}× of {few.lanes}")
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--lanes", default="1,100,1000", help="numbers of lanes, the first is compared with")
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--count", type=int, default=4000, help="requests of each kind in a round")
-    parser.add_argument("--limit", type=float, default=1.1, help="the highest ratio that is no failure")
+    parser.add_argument("--passes", type=int, default=20)
+    parser.add_argument("--count", type=int, default=4000, help="requests of a burst")
+    parser.add_argument("--limit", type=float, default=1.1, help="the highest growth from few to many lanes")
+    parser.add_argument("--dump", type=Path, help="write each proxy's configuration into this directory")
     arguments = parser.parse_args()
     go = shutil.which("go")
     if go is None:
@@ -191,23 +127,29 @@ def main() -> None:
         directory = Path(temporary)
         base, lane = free_port(), free_port()
         listeners = f"base=127.0.0.1:{base},lane=127.0.0.1:{lane}"
-        stack.enter_context(running(client, "-serve", listeners, log=directory / "upstream.log"))
-        edges = [
-            stack.enter_context(edge(int(number), (base, lane), directory / number))
-            for number in arguments.lanes.split(",")
-        ]
-        for number in range(arguments.rounds + 1):
-            for target in edges:
-                without = measure(target, client, arguments.count, "", "base")
-                chosen = measure(target, client, arguments.count, f"canary: v{target.lanes - 1}", "lane")
-                if number:  # the first round warms up
-                    target.base.append(without)
-                    target.lane.append(chosen)
-    print(table(edges))
-    print(f"\n{arguments.rounds} rounds of {arguments.count} requests of each kind; medians.")
-    worst = statistics.median(a / b for a, b in zip(edges[-1].lane, edges[0].lane, strict=True))
-    if worst > arguments.limit:
-        raise SystemExit(f"{edges[-1].lanes:,} lanes cost {worst:.2f}× of {edges[0].lanes}")
+        serving = on(0, [str(client), "-serve", listeners])
+        stack.enter_context(running(serving, directory / "upstream.log"))
+        reference = stack.enter_context(plain(directory / "plain", base))
+        cases = [Case(PLAIN, 0, reference, reference.ports["plain"], "bench.example.com", [], "base")]
+        for number in map(int, arguments.lanes.split(",")):
+            proxies = stack.enter_context(control_plane(number, (base, lane), directory / str(number)))
+            cases += cases_of(number, *proxies)
+        if arguments.dump:
+            arguments.dump.mkdir(exist_ok=True)
+            for proxy in {case.proxy.name: case.proxy for case in cases}.values():
+                (arguments.dump / f"{proxy.name}.json").write_text(proxy.dump())
+        for number in range(arguments.passes + 1):
+            order = cases[:]
+            random.Random(number).shuffle(order)
+            for case in order:
+                found = case.burst(client, arguments.count)
+                if number:  # the first pass warms up
+                    case.bursts.append(found)
+    print(table(cases))
+    print(f"\n{arguments.passes} passes, bursts of {arguments.count} requests over 8 connections; medians.")
+    failures = verdict(cases, arguments.limit)
+    if failures:
+        raise SystemExit("\n".join(failures))
 
 
 if __name__ == "__main__":

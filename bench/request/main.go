@@ -2,7 +2,7 @@
 // of HTTP/1.1 requests over a few connections and checks who answered.
 //
 //	request -serve base=127.0.0.1:9001,lane=127.0.0.1:9002
-//	request -edge 127.0.0.1:8080 -count 10000 -connections 4 -header 'canary: v7' -expect lane
+//	request -to 127.0.0.1:8080 -count 10000 -connections 4 -header 'canary: v7' -header 'x-lane: v7' -expect lane
 package main
 
 import (
@@ -31,20 +31,31 @@ func serve(listeners string) {
 	select {}
 }
 
+type lines []string
+
+func (l *lines) String() string { return strings.Join(*l, ", ") }
+
+func (l *lines) Set(line string) error {
+	*l = append(*l, line)
+	return nil
+}
+
 func main() {
 	upstreams := flag.String("serve", "", "name=address,...: answer there with the name")
-	edge := flag.String("edge", "", "address of the edge")
+	to := flag.String("to", "", "address of the proxy")
+	host := flag.String("host", "bench.example.com", "the service that is called")
 	count := flag.Int("count", 10000, "requests")
 	connections := flag.Int("connections", 4, "connections")
-	header := flag.String("header", "", "one header line")
+	var headers lines
+	flag.Var(&headers, "header", "a header line; may be repeated")
 	expect := flag.String("expect", "", "the body that every answer must have")
 	flag.Parse()
 	if *upstreams != "" {
 		serve(*upstreams)
 	}
-	message := "GET /a HTTP/1.1\r\nhost: bench.example.com\r\n"
-	if *header != "" {
-		message += *header + "\r\n"
+	message := "GET /a HTTP/1.1\r\nhost: " + *host + "\r\n"
+	for _, header := range headers {
+		message += header + "\r\n"
 	}
 	message += "\r\n"
 	var group sync.WaitGroup
@@ -52,7 +63,7 @@ func main() {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			conn, err := net.Dial("tcp", *edge)
+			conn, err := net.Dial("tcp", *to)
 			if err != nil {
 				log.Fatal(err)
 			}
