@@ -63,7 +63,7 @@ bench: setup ## Benchmarks of the control plane, into docs/benchmarks.md (half a
 	$(BIN)/python -m bench.trial --write
 	$(BIN)/python -m bench.large --write
 
-bench-edge: setup ## What 1, 100 and 1,000 lanes cost an edge
+bench-edge: setup ## What a request costs edges and sidecars beside a plain Envoy, with 1, 100 and 1,000 lanes
 	$(BIN)/python -m bench.edge
 
 go: setup ## Go in the virtual environment, for h2spec and the Go clients of the tests

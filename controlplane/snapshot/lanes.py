@@ -16,10 +16,13 @@ USUAL = (("x-lane", "lane"),)
 
 @dataclass(frozen=True, slots=True)
 class LanesChange:
-    """What one publication changes: whether the carriers did, and the tags whose lane is another one now."""
+    """What one publication changes: whether the carriers did, the tags whose lane is another one now, and the
+    applications whose groups have other lanes now.
+    """
 
     carriers: bool
     tags: frozenset[str]
+    applications: frozenset[str]
 
 
 class KnownLanes:
@@ -30,6 +33,7 @@ class KnownLanes:
         self._known: Mapping[str, LaneMeaning] = {}
         self._definitions: Definitions | None = None
         self._by_tag: dict[str, dict[str, LaneMeaning]] = {}
+        self._by_application: dict[str, tuple[str, ...]] = {}
 
     def publish(self, definitions: Definitions, known: Mapping[str, LaneMeaning]) -> LanesChange:
         """Take over the definitions of this publication."""
@@ -37,6 +41,7 @@ class KnownLanes:
         recarried = carriers != self.carriers
         self.carriers = carriers
         tags: frozenset[str] = frozenset()
+        applications: frozenset[str] = frozenset()
         if known is not self._known or definitions is not self._definitions:
             before, self._by_tag = self._by_tag, {}
             for name, lane in known.items():
@@ -49,8 +54,24 @@ class KnownLanes:
                 self._by_tag[tag] = staying or same
             either = before.keys() | self._by_tag.keys()
             tags = frozenset(tag for tag in either if before.get(tag) != self._by_tag.get(tag))
+            applications = self._list(known)
             self._known, self._definitions = known, definitions
-        return LanesChange(recarried, tags)
+        return LanesChange(recarried, tags, applications)
+
+    def _list(self, known: Mapping[str, LaneMeaning]) -> frozenset[str]:
+        """List the lanes of each application. Returns the applications that have others now."""
+        listed: dict[str, list[str]] = {}
+        for name in sorted(known):
+            for application in known[name].applications:
+                listed.setdefault(application, []).append(name)
+        before = self._by_application
+        self._by_application = {application: tuple(names) for application, names in listed.items()}
+        either = before.keys() | self._by_application.keys()
+        return frozenset(a for a in either if before.get(a) != self._by_application.get(a))
+
+    def of(self, application: str) -> tuple[str, ...]:
+        """The names of the lanes of the application's groups, sorted."""
+        return self._by_application.get(application, ())
 
     def default(self, application: str, tag: str | None) -> LaneMeaning | None:
         """The lane of a call that has none, from an instance of this application and tag."""

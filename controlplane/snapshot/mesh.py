@@ -11,8 +11,10 @@ from google.protobuf.message import Message
 
 from controlplane.plan.planner import Resolve
 from controlplane.plan.services import ServicePlan
+from controlplane.snapshot.lanes import USUAL
 from controlplane.translate import clusters, outbound
 from controlplane.translate.domains import Claims, Domains
+from controlplane.translate.gates import Carriers
 from controlplane.xds.resource import Resource
 
 
@@ -58,13 +60,14 @@ class Mesh:
         self._resolve: Resolve = _nobody
         self._meanings: dict[str, str] = {}
         self._claims: dict[str, Claims] = {}
+        self.carriers: Carriers = USUAL
         self._clusters: dict[tuple[str, bool], _Clusters] = {}
         self._hosts: dict[str, dict[tuple[bool, tuple[str, ...]], Resource]] = {}
         self._shared: dict[tuple[str, bool], tuple[list[ServicePlan], Resource]] = {}
 
-    def publish(self, services: Mapping[str, ServicePlan], resolve: Resolve) -> Change:
-        """Take over the plans. The cost is that of the services that changed, plus one comparison per
-        service.
+    def publish(self, services: Mapping[str, ServicePlan], resolve: Resolve, carriers: Carriers) -> Change:
+        """Take over the plans and the carriers of lanes. The cost is that of the services that changed, plus
+        one comparison per service; other carriers change every service.
         """
         before, self.services, self._resolve = self.services, services, resolve
         changed = [plan.id for plan in services.values() if before.get(plan.id) is not plan]
@@ -84,6 +87,10 @@ class Mesh:
         came = [service for service in changed if service not in before]
         reclaimed |= self.domains.claimants(keys)
         touched = frozenset((*changed, *gone, *reclaimed))
+        if carriers != self.carriers:
+            self.carriers = carriers
+            self._shared.clear()
+            touched |= services.keys()
         for service in touched:
             self._hosts.pop(service, None)
             self._claims.pop(service, None)
@@ -125,7 +132,7 @@ class Mesh:
         known = self._hosts.setdefault(plan.id, {})
         found = known.get((proxy, domains))
         if found is None:
-            built = outbound.virtual_host(plan, domains, proxy)
+            built = outbound.virtual_host(plan, domains, proxy, self.carriers)
             found = known[proxy, domains] = resource(built.name, built)
         return found
 
@@ -134,6 +141,6 @@ class Mesh:
         plans = [self.services[service] for service in owners]
         known = self._shared.get((address, proxy))
         if known is None or known[0] != plans:
-            built = outbound.shared_address(plans, address, proxy)
+            built = outbound.shared_address(plans, address, proxy, self.carriers)
             known = self._shared[address, proxy] = (plans, resource(built.name, built))
         return known[1]

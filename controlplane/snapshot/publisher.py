@@ -51,7 +51,7 @@ class Publisher:
         """Bring everything up to the given state. The cost is that of the difference to the former state."""
         self.plan = self._planner.plan(definitions, deployed, services, resolve)
         lanes = self._lanes.publish(definitions, deployed.known)
-        change = self._mesh.publish(self.plan.services, resolve)
+        change = self._mesh.publish(self.plan.services, resolve, self._lanes.carriers)
         moved = self._places.publish(change, services)
         self._endpoints.publish(change)
         self._edges.publish(self.plan, change)

@@ -28,7 +28,9 @@ from controlplane.xds.resources import Collection
 
 
 class SidecarView(NodeView):
-    """The view of one sidecar. `own` has its own clusters, `filters` its outbound filter."""
+    """The view of one sidecar. `own` has its own clusters, `filters` its outbound filter, `routes` the route
+    configurations that are its alone.
+    """
 
     def __init__(
         self,
@@ -37,6 +39,7 @@ class SidecarView(NodeView):
         *,
         own: Collection,
         filters: Collection,
+        routes: Collection,
         scope: Scope,
         demand: OnDemand | None,
         places: Places,
@@ -49,6 +52,10 @@ class SidecarView(NodeView):
         self.sidecar = sidecar
         self.own = own
         self.filters = filters
+        self.routes = routes
+        self.incremental = VIRTUAL_HOST in collections
+        self.application = ""
+        """The application under which it is found."""
         self.scope = scope
         self.demand = demand
         self.on_demand = demand is not None
@@ -110,12 +117,14 @@ class Sidecars:
         self._by_address: Index[Address, SidecarView] = Index()
         self._by_tag: Index[str, SidecarView] = Index()
         self._upstreams: Mapping[str, Upstream] = {}
+        self._by_application: Index[str, SidecarView] = Index()
         self._filters: dict[LaneMeaning | None, Resource] = {}
+        self._inbound_routes: dict[tuple[str, tuple[str, ...]], Resource] = {}
         self._inbound = Collection(EXTENSION_CONFIG)
-        self._routes = {
-            proxy: Collection(ROUTE, [resource(x.name, x)])
-            for proxy, x in ((proxy, outbound.route_configuration(proxy)) for proxy in (True, False))
-        }
+        self._heads: dict[tuple[bool, bool], Resource] = {}
+        for kind in ((proxy, reads_all) for proxy in (True, False) for reads_all in (True, False)):
+            head = outbound.route_configuration(*kind)
+            self._heads[kind] = resource(head.name, head)
         self._put_inbound()
 
     def publish(
@@ -129,12 +138,14 @@ class Sidecars:
         self._scopes.publish(change)
         if lanes.carriers or lanes.tags:
             self._filters.clear()
+        if lanes.carriers or lanes.applications:
+            self._inbound_routes.clear()
         if lanes.carriers:
             self._put_inbound()
         at = self._by_address.any_of(moved)
-        concerned = at | self._by_tag.any_of(lanes.tags)
+        concerned = at | self._by_tag.any_of(lanes.tags) | self._by_application.any_of(lanes.applications)
         for view in self._views if lanes.carriers else concerned:
-            self._put_filter(view)
+            self._put_lanes(view)
         before, self._upstreams = self._upstreams, upstreams
         for view in at if before is upstreams else self._views:
             self._put_own(view)
@@ -144,11 +155,12 @@ class Sidecars:
         place = node.place
         filters = Collection(EXTENSION_CONFIG)
         own = Collection(CLUSTER)
+        routes = Collection(ROUTE)
         collections = {
             CLUSTER: [own],
             ENDPOINT: [self._endpoints],
             LISTENER: [Collection(LISTENER, [resource(x.name, x) for x in sidecar.listeners(place)])],
-            ROUTE: [self._routes[place.proxy]],
+            ROUTE: [routes],
             EXTENSION_CONFIG: [self._inbound, filters],
         }
         scope = self._scopes.enter(node.calls)
@@ -162,12 +174,13 @@ class Sidecars:
             if incremental:
                 collections[VIRTUAL_HOST] = [everything.hosts]
             else:
-                collections[ROUTE] = [everything.whole()]
+                collections[ROUTE] = [everything.whole(), routes]
         view = SidecarView(
             node,
             collections,
             own=own,
             filters=filters,
+            routes=routes,
             scope=scope,
             demand=demand,
             places=self._places,
@@ -177,7 +190,7 @@ class Sidecars:
         self._views.add(view)
         for address in view.addresses:
             self._by_address.add(address, view)
-        self._put_filter(view)
+        self._put_lanes(view)
         self._put_own(view)
         return view
 
@@ -189,13 +202,22 @@ class Sidecars:
             self._by_tag.discard(view.tag, view)
         if view.demand is not None:
             view.demand.close()
+        self._by_application.discard(view.application, view)
         self._scopes.leave(view.scope)
         if not self._views:
             self._filters.clear()
+            self._inbound_routes.clear()
 
-    def _put_filter(self, view: SidecarView) -> None:
-        """The outbound filter knows the lane that a sidecar's own tag means."""
+    def _put_lanes(self, view: SidecarView) -> None:
+        """Bring what depends on the sidecar's application and tag up to date.
+
+        Its outbound filter knows the lane that its own tag means, its inbound routes the application's lanes.
+        """
         application, tag = view.place()
+        if application != view.application:
+            self._by_application.discard(view.application, view)
+            self._by_application.add(application, view)
+            view.application = application
         if tag != view.tag:
             if view.tag is not None:
                 self._by_tag.discard(view.tag, view)
@@ -208,6 +230,15 @@ class Sidecars:
             code = lua.sidecar_filter("outbound", self._lanes.carriers, default)
             built = self._filters[default] = resource(code.name, code)
         view.filters.put(built)
+        if view.incremental:
+            view.routes.put(self._heads[view.sidecar.place.proxy, default is not None])
+        lanes = self._lanes.of(application)
+        for name, cluster in sidecar.inbound_names(view.sidecar.place):
+            routes = self._inbound_routes.get((name, lanes))
+            if routes is None:
+                found = sidecar.inbound_routes(name, cluster, self._lanes.carriers, lanes)
+                routes = self._inbound_routes[name, lanes] = resource(name, found)
+            view.routes.put(routes)
 
     def _put_own(self, view: SidecarView) -> None:
         application, _ = view.place()

@@ -1,5 +1,6 @@
--- Edge: takes every lane, x-envoy-* and x-laneway-* that a client sent, and lifts the query parameters
--- and cookies that rules name into headers that the route matchers read.
+-- Edge: takes every lane that a client sent, and lifts the query parameters and cookies that rules name into headers
+-- that the route matchers read. Runs only for requests that have one of these, see gates.py. The listener has taken
+-- the client's x-envoy-* and x-laneway-* before.
 local function decode(text)
   if string.find(text, "[+%%]") then
     text = string.gsub(text, "%+", " ")
@@ -10,19 +11,8 @@ end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local forged = nil
-  for key, _ in pairs(headers) do
-    if string.sub(key, 1, 2) == "x-" and key ~= "x-envoy-external-address" -- Envoy has set it, over a client's
-      and (string.sub(key, 1, 8) == "x-envoy-" or string.sub(key, 1, 10) == "x-laneway-") then
-      forged = forged or {}
-      forged[#forged + 1] = key
-    end
-  end
   if FOREIGN then
     for key, _ in pairs(FOREIGN) do headers:remove(key) end
-  end
-  if forged then
-    for _, key in ipairs(forged) do headers:remove(key) end
   end
 
   local named = headers:get(HEADER)
@@ -64,8 +54,8 @@ function envoy_on_request(handle)
       handle:respond({[":status"] = "400", ["content-type"] = "application/problem+json"},
         '{"type":"about:blank","title":"Bad path","status":400,"detail":"The path hides a dot segment behind parameters."}')
     end
+    headers:replace("x-laneway-path", mark and string.sub(path, 1, mark - 1) or path)
     if mark then
-      headers:replace("x-laneway-path", string.sub(path, 1, mark - 1))
       if QUERIES then
         local seen = {}
         for pair in string.gmatch(string.sub(path, mark + 1), "[^&]+") do
@@ -78,8 +68,6 @@ function envoy_on_request(handle)
           end
         end
       end
-    else
-      headers:replace("x-laneway-path", path)
     end
   end
 
@@ -118,9 +106,6 @@ function envoy_on_request(handle)
     end
   end
 
-  if IDEMPOTENT[headers:get(":method")] then
-    headers:replace("x-envoy-retry-on", "reset")
-    headers:replace("x-envoy-retriable-header-names", "x-laneway-unreached")
-  end
+  headers:replace("x-laneway-phase", "lifted")
   handle:clearRouteCache()
 end

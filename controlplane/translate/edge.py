@@ -18,16 +18,27 @@ from controlplane.plan.conditions import CLIENT_HEADER, PATH_HEADER, lifted_head
 from controlplane.plan.gateways import TOTAL_SLOTS, GatewayPlan, RoutePlan
 from controlplane.plan.services import ServicePlan, Target
 from controlplane.translate import matching, paths
+from controlplane.translate.gates import (
+    EDGE_REQUEST,
+    RECEIVE,
+    REPLY,
+    SERVED,
+    edge_reads,
+    lifted,
+    turn_off,
+)
 from controlplane.translate.hardening import BODY_IDLE, REPLAYED_BODY, STREAM_IDLE
 from controlplane.translate.lua import lifted_headers
-from controlplane.translate.matching import Matcher, OnMatch, Predicate
-from controlplane.translate.messages import everything, header
+from controlplane.translate.matching import Matcher, OnMatch
+from controlplane.translate.messages import everything, header, struct
 from controlplane.translate.names import (
-    FIRST_PHASE,
     LANE_HEADER,
+    OPEN_PHASE,
     PHASE_HEADER,
+    RECEIVING_PHASE,
     REST_HEADER,
     TRY_HEADER,
+    UNREACHED_HEADER,
     edge_routes,
 )
 from controlplane.translate.retries import numbered, route_retries
@@ -38,6 +49,7 @@ from controlplane.translate.routes import (
     act,
     action,
     direct,
+    forward,
     lane_route,
     mark,
     retry_policy,
@@ -54,22 +66,33 @@ def _no_route() -> OnMatch:
     return act(direct("no-route", 404, body))
 
 
-def _by_phase(whole: Matcher) -> Matcher:
-    """`whole` decides where a request goes; before and after that, routes say how long it may be silent.
+def _by_phase(plan: GatewayPlan, whole: OnMatch) -> Matcher:
+    """`whole` decides where a request goes. Before and after that, routes lead nowhere.
 
-    They lead nowhere: only their idle times are used, see receive.lua. `first` is what Envoy looks up by
-    itself before any filter. Zero stops the time that runs already: from then on the retry policy bounds the
-    silence.
+    They say which filters run, or how long the request may be silent, see gates.py and receive.lua. Zero
+    stops the time that runs already: from then on the retry policy bounds the silence.
     """
 
-    def phase(name: str, idle: float | None) -> OnMatch:
-        return act(Route(name=name, match=everything(), route=action("~phase", idle_timeout=idle)))
+    def phase(name: str, *without: str, idle: float | None = None) -> OnMatch:
+        route = Route(name=name, match=everything(), route=action("~phase", idle_timeout=idle))
+        turn_off(route, *without)
+        return act(route)
 
-    phases = {FIRST_PHASE: phase(FIRST_PHASE, None), "receiving": phase("receiving", BODY_IDLE)}
-    matcher = matching.exact_tree(PHASE_HEADER, phases)
-    whole.on_no_match.CopyFrom(phase("answering", 0))
-    matcher.on_no_match.CopyFrom(matching.nested(whole))
-    return matcher
+    reads = edge_reads(plan)
+    read = phase("read")
+    if reads is None:
+        unread = matching.negated(lifted())
+        opened = read
+    else:
+        unread = matching.all_of([matching.negated(lifted()), reads])
+        body = matching.in_order([(reads, read)])
+        body.on_no_match.CopyFrom(phase("body", EDGE_REQUEST))
+        opened = matching.nested(body)
+    phases = {OPEN_PHASE: opened, RECEIVING_PHASE: phase("receiving", idle=BODY_IDLE)}
+    taken = matching.negated(matching.present(PHASE_HEADER))
+    steps = matching.in_order([(taken, phase("answering", idle=0)), (unread, read)])
+    first = matching.exact_tree(PHASE_HEADER, phases)
+    return matching.chain([first, steps], whole).matcher
 
 
 def _colours(plan: GatewayPlan, lane: str) -> list[base_pb2.HeaderValueOption]:
@@ -94,26 +117,33 @@ class _RouteBuilder:
     def _route(self, name: str, lane: str, target: Target | None) -> route_components_pb2.Route:
         route = lane_route(name, self.service.id, lane, target, self.forward())
         if self.route.idle_timeout is not None:
-            route.route.retry_policy.CopyFrom(retry_policy())
-        if self.route.actions.retries is not None:
-            leaves_lane = target is not None and not target.strict
-            route.route.retry_policy.CopyFrom(self._retries(leaves_lane))
+            route.route.retry_policy.CopyFrom(retry_policy(idempotent=True))
+            route.metadata.filter_metadata[RECEIVE].CopyFrom(struct({"idle": True}))
         dress(route, self.route)
+        turn_off(route, EDGE_REQUEST, RECEIVE)
         return route
 
-    def _retries(self, leaves_lane: bool) -> route_components_pb2.RetryPolicy:
-        assert self.route.actions.retries is not None
-        return route_retries(self.route.actions.retries, self.route.idle_timeout is not None, leaves_lane)
+    def _act(self, route: route_components_pb2.Route, leaves_lane: bool = False) -> OnMatch:
+        """`leaves_lane`: base is asked from some try on."""
+        wanted, own_idle = self.route.actions.retries, self.route.idle_timeout is not None
+        if wanted is None:
+            return forward(route, retry_policy(idempotent=False, silence=None if own_idle else STREAM_IDLE))
+        route.route.retry_policy.CopyFrom(route_retries(wanted, True, own_idle, leaves_lane))
+        return forward(route, route_retries(wanted, False, own_idle, leaves_lane))
 
     def lane(self, lane: str) -> OnMatch:
         target = self.service.lanes.get(lane)
         route = self._route(f"{self.route.name}/{lane}", lane, target)
+        if target is None or target.strict:
+            turn_off(route, SERVED)
+        if target is None or not target.strict:
+            turn_off(route, REPLY)
         route.request_headers_to_add.extend(_colours(self.plan, lane))
         own = list(route.response_headers_to_add)
         del route.response_headers_to_add[:]
         self._dress_response(route, lane)
         route.response_headers_to_add.extend(own)  # what the route says comes last, as it does for shares
-        return act(route)
+        return self._act(route, leaves_lane=target is not None and not target.strict)
 
     def _dress_response(
         self, route: Route | route_components_pb2.WeightedCluster.ClusterWeight, lane: str
@@ -124,18 +154,24 @@ class _RouteBuilder:
             route.response_headers_to_remove.extend(changes.remove)
 
     def base(self) -> OnMatch:
+        if self.route.ratio is None:
+            return self.uncoloured()
         route = self._route(self.route.name, "", None)
-        if self.route.ratio is not None:
-            self._split(route)
-        return act(route)
+        self._split(route)
+        return self._act(route, leaves_lane=True)
+
+    def uncoloured(self) -> OnMatch:
+        """To base, whatever the shares of lanes."""
+        route = self._route(self.route.name, "", None)
+        turn_off(route, REPLY, SERVED)
+        return self._act(route)
 
     def _split(self, route: route_components_pb2.Route) -> None:
         ratio = self.route.ratio
         assert ratio is not None
-        if self.route.actions.retries is not None:
-            route.route.retry_policy.CopyFrom(self._retries(leaves_lane=True))
         weighted = route_components_pb2.WeightedCluster()
         position = 0
+        strict: list[bool] = []
 
         def add(lane: str | None, slots: int) -> None:
             if slots <= 0:
@@ -147,13 +183,18 @@ class _RouteBuilder:
             if lane:
                 entry.request_headers_to_add.extend(_colours(self.plan, lane))
                 self._dress_response(entry, lane)
-                mark(entry, lane, target, self.route.idle_timeout is not None)
+                mark(entry, lane, target)
+                strict.append(target is not None and target.strict)
 
         for slot in ratio.ranges:
             add(None, slot.start - position)
             add(slot.lane, slot.end - slot.start)
             position = slot.end
         add(None, TOTAL_SLOTS - position)
+        if not any(strict):
+            turn_off(route, REPLY)
+        else:  # `reply` takes it out
+            route.response_headers_to_remove.remove(UNREACHED_HEADER)
         sticky = ratio.sticky
         if sticky is not None:
             weighted.use_hash_policy.CopyFrom(wrappers_pb2.BoolValue(value=True))
@@ -172,46 +213,36 @@ class _RouteBuilder:
                 policy.connection_properties.source_ip = True
         route.route.weighted_clusters.CopyFrom(weighted)
 
-    def steps(self) -> list[tuple[Predicate, OnMatch]]:
-        """What to try in order once the path has matched; the last one always matches."""
-        always = matching.present(PATH_HEADER)
-        steps: list[tuple[Predicate, OnMatch]] = []
+    def action(self) -> OnMatch:
+        """What to do once the path has matched."""
+        steps: list[Matcher] = []
         if self.plan.trusted:
-            tree = {lane: self.lane(lane) for lane in self.plan.trusted}
             steps.append(
-                (matching.present(LANE_HEADER), matching.nested(matching.exact_tree(LANE_HEADER, tree)))
+                matching.exact_tree(LANE_HEADER, {lane: self.lane(lane) for lane in self.plan.trusted})
             )
+        if self.plan.trusted is not None and (self.route.content or self.route.ratio is not None):
+            # A client's lane that is not known means base: rules and shares are for uncoloured requests.
+            steps.append(matching.in_order([(matching.present(LANE_HEADER), self.uncoloured())]))
         rules = matching.first_match([(lane.rule, self.lane(lane.name)) for lane in self.route.content])
         if rules is not None:
-            if self.plan.trusted is None:
-                steps.append((always, matching.nested(rules)))
-            else:
-                # A client's lane that is not known means base: rules and shares are for uncoloured requests.
-                uncoloured = matching.negated(matching.present(LANE_HEADER))
-                steps.append((uncoloured, matching.nested(rules)))
-        if self.plan.trusted is not None and self.route.ratio is not None:
-            plain = self._route(self.route.name, "", None)
-            steps.append((matching.present(LANE_HEADER), act(plain)))
-        steps.append((always, self.base()))
-        return steps
+            steps.append(rules)
+        return matching.chain(steps, self.base())
 
 
 def _route_action(plan: GatewayPlan, route: RoutePlan, services: Mapping[str, ServicePlan]) -> OnMatch:
     if (answered := answer(route)) is not None:
+        turn_off(answered, EDGE_REQUEST, RECEIVE, REPLY, SERVED)
         return act(answered)
     service = services.get(route.service) if route.service else None
     if service is None:
         detail = route.problem or f"No source knows the service {route.service}."
         return act(direct(f"{route.name}/no-service", 503, _problem("No such service", 503, detail)))
-    steps = _RouteBuilder(plan, route, service).steps()
-    if len(steps) == 1:
-        return steps[0][1]
-    return matching.nested(matching.in_order(steps))
+    return _RouteBuilder(plan, route, service).action()
 
 
 def _level(
     plan: GatewayPlan, routes: tuple[RoutePlan, ...], services: Mapping[str, ServicePlan]
-) -> list[OnMatch]:
+) -> list[Matcher]:
     """Matchers of one host's routes, in order; each falls through when no path of it matches."""
     return paths.matchers(
         [paths.Entry(route.path, guard(route), _route_action(plan, route, services)) for route in routes]
@@ -226,6 +257,7 @@ def route_configuration(
         name=edge_routes(plan.name),
         ignore_port_in_host_matching=True,
         request_headers_to_remove=[
+            PHASE_HEADER,
             PATH_HEADER,
             REST_HEADER,
             LANE_HEADER,
@@ -239,10 +271,19 @@ def route_configuration(
         virtual_host = configuration.virtual_hosts.add()
         virtual_host.name = host
         virtual_host.domains.append(host)
-        virtual_host.retry_policy.CopyFrom(retry_policy(STREAM_IDLE))
+        virtual_host.retry_policy.CopyFrom(retry_policy(idempotent=True, silence=STREAM_IDLE))
         virtual_host.request_body_buffer_limit.value = REPLAYED_BODY
-        always = matching.present(PATH_HEADER)
-        steps = [(always, m) for level in plan.chain(host) for m in _level(plan, level, services)]
-        steps.append((always, _no_route()))
-        virtual_host.matcher.CopyFrom(_by_phase(matching.in_order(steps)))
+        virtual_host.matcher.CopyFrom(_by_phase(plan, _by_path(plan, host, services)))
     return configuration
+
+
+def _by_path(plan: GatewayPlan, host: str, services: Mapping[str, ServicePlan]) -> OnMatch:
+    """The routes of `host`; those of less specific hosts in a list, since messages nest only so deep."""
+    levels = [_level(plan, level, services) for level in plan.chain(host)]
+    further = [matcher for level in levels[1:] for matcher in level]
+    last = _no_route()
+    if further:
+        always = matching.present(":path")
+        steps = [(always, matching.nested(matcher)) for matcher in further]
+        last = matching.chain([matching.in_order(steps)], last)
+    return matching.chain(levels[0] if levels else [], last)

@@ -21,7 +21,13 @@ from google.protobuf import wrappers_pb2
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.request import confusable
 from controlplane.translate.messages import duration, extension, header, pack
-from controlplane.translate.names import FIRST_PHASE, MARK_PREFIX, PHASE_HEADER, TRY_HEADER, UNREACHED_HEADER
+from controlplane.translate.names import (
+    MARK_PREFIX,
+    OPEN_PHASE,
+    PHASE_HEADER,
+    TRY_HEADER,
+    UNREACHED_HEADER,
+)
 
 Hcm = hcm_pb2.HttpConnectionManager
 HEADERS_TIMEOUT = 10.0
@@ -62,9 +68,18 @@ def window_limits() -> protocol_pb2.Http2ProtocolOptions:
 
 def harden(manager: Hcm) -> None:
     """Set the bounds of an edge's connection manager."""
-    first = mutation_rules_pb2.HeaderMutation(append=header(PHASE_HEADER, FIRST_PHASE))
     manager.early_header_mutation_extensions.append(
-        extension("phase", early_mutation_pb2.HeaderMutation(mutations=[first]))
+        extension(
+            "phase",
+            early_mutation_pb2.HeaderMutation(
+                mutations=[
+                    *map(removed, (prefixed(MARK_PREFIX), prefixed("x-envoy-"))),
+                    # The duration has no value while the request's body is open, and then sets nothing.
+                    mutation_rules_pb2.HeaderMutation(append=header(PHASE_HEADER, OPEN_PHASE)),
+                    mutation_rules_pb2.HeaderMutation(append=header(PHASE_HEADER, "%REQUEST_DURATION%")),
+                ]
+            ),
+        )
     )
     manager.request_headers_timeout.CopyFrom(duration(HEADERS_TIMEOUT))
     manager.stream_flush_timeout.CopyFrom(duration(FLUSH_TIMEOUT))
@@ -75,10 +90,14 @@ def harden(manager: Hcm) -> None:
     manager.path_with_escaped_slashes_action = Hcm.UNESCAPE_AND_FORWARD
 
 
-def _removed(matcher: string_pb2.StringMatcher) -> mutation_rules_pb2.HeaderMutation:
+def removed(matcher: string_pb2.StringMatcher) -> mutation_rules_pb2.HeaderMutation:
     return mutation_rules_pb2.HeaderMutation(
         remove_on_match=mutation_rules_pb2.HeaderMutation.RemoveOnMatch(key_matcher=matcher)
     )
+
+
+def prefixed(prefix: str) -> string_pb2.StringMatcher:
+    return string_pb2.StringMatcher(prefix=prefix)
 
 
 def _matching(expression: str) -> string_pb2.StringMatcher:
@@ -92,7 +111,7 @@ def underscore_filter(plan: GatewayPlan) -> hcm_pb2.HttpFilter:
     header of proxies.
     """
     matcher = _matching(confusable(plan)) if plan.keep_underscores else string_pb2.StringMatcher(contains="_")
-    mutations = header_mutation_pb2.Mutations(request_mutations=[_removed(matcher)])
+    mutations = header_mutation_pb2.Mutations(request_mutations=[removed(matcher)])
     config = header_mutation_pb2.HeaderMutation(mutations=mutations)
     return hcm_pb2.HttpFilter(name="underscores", typed_config=pack(config))
 
@@ -115,11 +134,11 @@ def router(trusted_mark: bool, numbered: bool = False) -> hcm_pb2.HttpFilter:
         matcher = _matching(_every_mark_but(UNREACHED_HEADER))
     else:
         matcher = string_pb2.StringMatcher(prefix=MARK_PREFIX)
-    answers = [_removed(matcher)]
+    answers = [removed(matcher)]
     if numbered:
         value = "%UPSTREAM_REQUEST_ATTEMPT_COUNT% %RESP(:status)%"
         answers.append(mutation_rules_pb2.HeaderMutation(append=header(TRY_HEADER, value)))
-    every = _removed(string_pb2.StringMatcher(prefix=MARK_PREFIX))
+    every = removed(string_pb2.StringMatcher(prefix=MARK_PREFIX))
     mutations = header_mutation_pb2.Mutations(response_mutations=answers, response_trailers_mutations=[every])
     return hcm_pb2.HttpFilter(
         name="router",

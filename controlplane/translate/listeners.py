@@ -13,8 +13,6 @@ from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
 from envoy.config.core.v3 import address_pb2, base_pb2, protocol_pb2, substitution_format_string_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
-from envoy.config.route.v3 import route_pb2
-from envoy.extensions.access_loggers.stats.v3 import stats_pb2
 from envoy.extensions.filters.http.dynamic_forward_proxy.v3 import dynamic_forward_proxy_pb2
 from envoy.extensions.filters.http.on_demand.v3 import on_demand_pb2
 from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2
@@ -24,44 +22,57 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
 from envoy.extensions.request_id.uuid.v3 import uuid_pb2
-from envoy.type.matcher.v3 import metadata_pb2, string_pb2, value_pb2
-from google.protobuf import any_pb2, wrappers_pb2
+from envoy.type.matcher.v3 import string_pb2
+from google.protobuf import wrappers_pb2
 
 from controlplane.ip import ip_address
 from controlplane.model.documents import Listener
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.translate import front
+from controlplane.translate.answers import (
+    counting,
+    counting_fallbacks,
+    noted,
+    saying_why,
+    served_filter,
+    unreached,
+)
+from controlplane.translate.gates import (
+    EDGE_REQUEST,
+    ELSEWHERE_FILTER,
+    FORWARD_PROXY_FILTER,
+    INBOUND_REQUEST,
+    ON_DEMAND,
+    OUTBOUND_REQUEST,
+    RECEIVE,
+    REPLY,
+)
 from controlplane.translate.hardening import (
     CONNECTION_BUFFER,
     INBOUND_WINDOW,
     SIDECAR_BUFFER,
     STREAM_IDLE,
     harden,
+    prefixed,
+    removed,
     router,
     underscore_filter,
 )
 from controlplane.translate.lua import discovered, fixed_filter
 from controlplane.translate.messages import ADS, duration, extension, header, pack, socket_address
-from controlplane.translate.names import ORIGINAL_HEADER, PASS_THROUGH, REFUSED, UNREACHED_HEADER, edge_routes
+from controlplane.translate.names import (
+    MARK_PREFIX,
+    ORIGINAL_HEADER,
+    PASS_THROUGH,
+    REFUSED,
+    edge_routes,
+)
 from controlplane.translate.retries import numbered
 from controlplane.translate.route_actions import cors_filters
 
 Hcm = hcm_pb2.HttpConnectionManager
 TRUE = wrappers_pb2.BoolValue(value=True)
 BUFFER = wrappers_pb2.UInt32Value(value=SIDECAR_BUFFER)
-# `stats_scope: {prefix: laneway}` (field 6; prefix is field 5 of envoy.type.v3.Scope): the generated messages
-# know only `stat_prefix`, which Envoy 1.40 warns of as deprecated.
-_STATS_SCOPE = b"\x32\x09\x2a\x07laneway"
-
-
-def _unreached(value: str, flags: list[str]) -> hcm_pb2.ResponseMapper:
-    """Marks Envoy's own replies that prove that the upstream was not reached (or broke off)."""
-    return hcm_pb2.ResponseMapper(
-        filter=accesslog_pb2.AccessLogFilter(
-            response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=flags)
-        ),
-        headers_to_add=[header(UNREACHED_HEADER, value)],
-    )
 
 
 def _unreadable() -> hcm_pb2.ResponseMapper:
@@ -108,38 +119,6 @@ def _manager(prefix: str) -> Hcm:
         upgrade_configs=[Hcm.UpgradeConfig(upgrade_type="websocket")],
     )
     return manager
-
-
-def _counting_fallbacks() -> accesslog_pb2.AccessLog:
-    """The counter `laneway.fallback` by service and lane: answers that base gave in place of the lane."""
-    return _counting("fallback", "fallback", **{"laneway.service": "fallback", "laneway.lane": "lane"})
-
-
-def _counting(name: str, key: str, **tags: str) -> accesslog_pb2.AccessLog:
-    """The counter `laneway.<name>`: requests of which Lua noted `key`; `tags` are labels and notes."""
-    found = metadata_pb2.MetadataMatcher(
-        filter="laneway",
-        path=[metadata_pb2.MetadataMatcher.PathSegment(key=key)],
-        value=value_pb2.ValueMatcher(present_match=True),
-    )
-    config = stats_pb2.Config
-    labels = [
-        config.Tag(name=label, value_format=f"%DYNAMIC_METADATA(laneway:{note})%")
-        for label, note in tags.items()
-    ]
-    counter = config.Counter(
-        stat=config.Stat(name=name, tags=labels), value_fixed=wrappers_pb2.UInt64Value(value=1)
-    )
-    packed = pack(config(counters=[counter]))
-    return accesslog_pb2.AccessLog(
-        name=f"{name}s",
-        filter=accesslog_pb2.AccessLogFilter(
-            metadata_filter=accesslog_pb2.MetadataFilter(
-                matcher=found, match_if_key_not_found=wrappers_pb2.BoolValue(value=False)
-            )
-        ),
-        typed_config=any_pb2.Any(type_url=packed.type_url, value=packed.value + _STATS_SCOPE),
-    )
 
 
 def _on_demand(name: str) -> hcm_pb2.HttpFilter:
@@ -202,15 +181,15 @@ def edge_listener(plan: GatewayPlan, address: str, wanted: Listener) -> listener
 def _route(manager: Hcm, plan: GatewayPlan) -> None:
     """Give an edge's manager the routes and filters of its gateway."""
     manager.rds.CopyFrom(hcm_pb2.Rds(config_source=ADS, route_config_name=edge_routes(plan.name)))
-    manager.local_reply_config.CopyFrom(
-        hcm_pb2.LocalReplyConfig(mappers=[_unreached("local", ["UH", "UF", "NC", "UC"])])
-    )
-    manager.access_log.append(_counting_fallbacks())
-    manager.access_log.append(_counting("baggage_cut", "cut"))
-    manager.http_filters.append(discovered("edge-request"))
+    manager.local_reply_config.CopyFrom(saying_why())
+    manager.access_log.append(counting_fallbacks())
+    manager.access_log.append(counting("baggage_cut", noted("cut")))
+    manager.http_filters.append(discovered(EDGE_REQUEST))
+    manager.http_filters.append(fixed_filter(RECEIVE))
     manager.http_filters.extend(cors_filters(plan))
-    manager.http_filters.append(fixed_filter("reply", after="receive"))
+    manager.http_filters.append(fixed_filter(REPLY))
     manager.http_filters.append(underscore_filter(plan))
+    manager.http_filters.append(served_filter())
     manager.http_filters.append(router(trusted_mark=True, numbered=numbered(plan)))
 
 
@@ -220,20 +199,24 @@ def outbound_manager(route_configuration: str, proxy: bool) -> Hcm:
     manager.preserve_external_request_id = True
     manager.server_header_transformation = Hcm.PASS_THROUGH
     manager.rds.CopyFrom(hcm_pb2.Rds(config_source=ADS, route_config_name=route_configuration))
-    manager.local_reply_config.CopyFrom(
-        hcm_pb2.LocalReplyConfig(mappers=[_unreached("local", ["UH", "UF", "NC", "UC"])])
+    manager.local_reply_config.CopyFrom(saying_why())
+    manager.access_log.append(counting_fallbacks())
+    early = [removed(prefixed(MARK_PREFIX))]
+    if not proxy:
+        destination = header(ORIGINAL_HEADER, "%DOWNSTREAM_LOCAL_ADDRESS%")
+        early.append(mutation_rules_pb2.HeaderMutation(append=destination))
+    manager.early_header_mutation_extensions.append(
+        extension("marks", header_mutation_pb2.HeaderMutation(mutations=early))
     )
-    manager.access_log.append(_counting_fallbacks())
-    manager.http_filters.append(discovered("outbound-request"))
-    manager.http_filters.append(fixed_filter("reply"))
+    manager.http_filters.append(discovered(OUTBOUND_REQUEST))
     if proxy:
         manager.local_reply_config.mappers.append(_unreadable())
-        manager.http_filters.append(_on_demand("on-demand"))
-        manager.http_filters.append(fixed_filter("elsewhere"))
+        manager.http_filters.append(_on_demand(ON_DEMAND))
+        manager.http_filters.append(fixed_filter(ELSEWHERE_FILTER))
         manager.upgrade_configs.append(Hcm.UpgradeConfig(upgrade_type="CONNECT"))
         manager.http_filters.append(
             hcm_pb2.HttpFilter(
-                name="forward-proxy",
+                name=FORWARD_PROXY_FILTER,
                 typed_config=pack(
                     dynamic_forward_proxy_pb2.FilterConfig(dns_cache_config=forward_proxy_cache())
                 ),
@@ -244,19 +227,10 @@ def outbound_manager(route_configuration: str, proxy: bool) -> Hcm:
         manager.http_filters.append(_on_demand("on-demand-destination"))
         manager.http_filters.append(fixed_filter("host"))
         manager.http_filters.append(_on_demand("on-demand-host"))
-        manager.http_filters.append(fixed_filter("elsewhere"))
-        mutation = mutation_rules_pb2.HeaderMutation
-        manager.early_header_mutation_extensions.append(
-            extension(
-                "destination",
-                header_mutation_pb2.HeaderMutation(
-                    mutations=[
-                        mutation(remove=ORIGINAL_HEADER),
-                        mutation(append=header(ORIGINAL_HEADER, "%DOWNSTREAM_LOCAL_ADDRESS%")),
-                    ]
-                ),
-            )
-        )
+        manager.http_filters.append(fixed_filter(ELSEWHERE_FILTER))
+    # Behind what changes the virtual host: it reads the route that the router will take.
+    manager.http_filters.append(fixed_filter(REPLY))
+    manager.http_filters.append(served_filter())
     manager.http_filters.append(router(trusted_mark=True))
     return manager
 
@@ -335,21 +309,21 @@ def redirect_outbound_listener(port: int, every: bool, route_configuration: str)
     return _captured("outbound", port, every, _chain(outbound_manager(route_configuration, proxy=False)))
 
 
-def inbound_manager(routes: route_pb2.RouteConfiguration) -> Hcm:
+def inbound_manager(route_configuration: str) -> Hcm:
     manager = _manager("inbound")
     manager.http2_protocol_options.initial_stream_window_size.value = INBOUND_WINDOW
     manager.preserve_external_request_id = True
     manager.server_header_transformation = Hcm.PASS_THROUGH
-    manager.route_config.CopyFrom(routes)
+    manager.rds.CopyFrom(hcm_pb2.Rds(config_source=ADS, route_config_name=route_configuration))
     manager.local_reply_config.CopyFrom(
-        hcm_pb2.LocalReplyConfig(mappers=[_unreached(REFUSED, ["UF"]), _unreached("terminated", ["UC"])])
+        hcm_pb2.LocalReplyConfig(mappers=[unreached(REFUSED, ["UF"]), unreached("terminated", ["UC"])])
     )
-    manager.http_filters.append(discovered("inbound-request"))
+    manager.http_filters.append(discovered(INBOUND_REQUEST))
     manager.http_filters.append(router(trusted_mark=False))
     return manager
 
 
-def inbound_listener(address: str, port: int, routes: route_pb2.RouteConfiguration) -> listener_pb2.Listener:
+def inbound_listener(address: str, port: int, routes: str) -> listener_pb2.Listener:
     """Proxy capture: stands where the registry says that the instance is."""
     return listener_pb2.Listener(
         name=f"inbound/{port}",
@@ -363,13 +337,13 @@ def inbound_listener(address: str, port: int, routes: route_pb2.RouteConfigurati
 def redirect_inbound_listener(
     port: int,
     every: bool,
-    routes: route_pb2.RouteConfiguration,
-    moved: Mapping[int, tuple[str, route_pb2.RouteConfiguration]],
+    routes: str,
+    moved: Mapping[int, str],
 ) -> listener_pb2.Listener:
-    """`moved` are the ports whose application listens elsewhere, with its cluster and the routes to it."""
+    """`moved` are the ports whose application listens elsewhere, with its cluster, which names its routes."""
     listener = _captured("inbound", port, every, _chain(inbound_manager(routes)))
-    for registered, (cluster, own) in moved.items():
-        for chain in (_in_clear_text(_chain(inbound_manager(own))), _passing("inbound", cluster)):
+    for registered, cluster in moved.items():
+        for chain in (_in_clear_text(_chain(inbound_manager(cluster))), _passing("inbound", cluster)):
             chain.filter_chain_match.destination_port.value = registered
             listener.filter_chains.append(chain)
     return listener

@@ -23,7 +23,6 @@ from controlplane.translate.messages import ADS, pack, struct
 LUA_TYPE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
 LIFTED = ("query", "cookie")
 """Sources of conditions whose values are copied into a header for each name."""
-IDEMPOTENT = "local IDEMPOTENT = {GET=true, HEAD=true, OPTIONS=true, PUT=true, DELETE=true, TRACE=true}"
 
 
 @lru_cache
@@ -79,7 +78,6 @@ def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
             f"local COOKIES = {_table(cookies)}",
             f"local ASKED_HOST = {_quote(HOST_HEADER) if _reads_host(plan) else 'nil'}",
             f"local STICKY = {_table(stayed) if stayed else '{}'}",
-            IDEMPOTENT,
         ]
     )
     return _extension("edge-request", head, _source("baggage") + _source("edge"))
@@ -117,7 +115,6 @@ def sidecar_filter(
             f"local CARRIERS = {{{listed}}}",
             f"local DEFAULT = {given}",
             _names(member for _, member in known),
-            IDEMPOTENT,
         ]
     )
     return _extension(f"{direction}-request", head, _source("baggage") + _source("sidecar"))
@@ -131,19 +128,14 @@ def discovered(name: str) -> hcm_pb2.HttpFilter:
     )
 
 
-def fixed_filter(name: str, after: str = "") -> hcm_pb2.HttpFilter:
-    """A filter whose code stands in the listener: `reply`, `destination`, `host`, `elsewhere`.
-
-    `after` is code that stands before that of `name`.
-    """
-    source = f"{_source(after)}\n{_source(name)}" if after else _source(name)
-    code = lua_pb2.Lua(default_source_code=base_pb2.DataSource(inline_string=source))
+def fixed_filter(name: str) -> hcm_pb2.HttpFilter:
+    """A filter whose code stands in the listener: `receive`, `reply`, `destination`, `host`, `elsewhere`."""
+    code = lua_pb2.Lua(default_source_code=base_pb2.DataSource(inline_string=_source(name)))
     # They say themselves when the route is to be looked for again: a changed header alone must not.
     code.clear_route_cache.value = False
     return hcm_pb2.HttpFilter(name=name, typed_config=pack(code))
 
 
-def reply_context(lane: str, own_idle: bool) -> lua_pb2.LuaPerRoute:
-    """What `reply` knows of a route: the lane if it does not fall back, and whether it has an idle time."""
-    said = {"strict": lane} if lane else {}
-    return lua_pb2.LuaPerRoute(filter_context=struct(said | ({"idle": True} if own_idle else {})))
+def reply_context(lane: str) -> lua_pb2.LuaPerRoute:
+    """What `reply` knows of the route of a lane that does not fall back."""
+    return lua_pb2.LuaPerRoute(filter_context=struct({"strict": lane}))

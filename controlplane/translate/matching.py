@@ -1,7 +1,7 @@
 """Generic matchers (xds.type.matcher.v3): trees on header values, lists of predicates, and conditions.
 
 A nested matcher without a match and without `on_no_match` counts as not matched, so the outer one goes on:
-that is how rules fall through, and why no inner `on_no_match` is ever set here.
+that is how rules fall through. An inner `on_no_match` ends that, so only `chain` sets one.
 """
 
 from __future__ import annotations
@@ -42,6 +42,14 @@ def regex(pattern: str) -> string_pb2.StringMatcher:
 
 def single(name: str, value: string_pb2.StringMatcher) -> Predicate:
     return Predicate(single_predicate=Predicate.SinglePredicate(input=header_input(name), value_match=value))
+
+
+def contains(name: str, part: str) -> Predicate:
+    return single(name, string_pb2.StringMatcher(contains=part))
+
+
+def starts(name: str, prefix: str) -> Predicate:
+    return single(name, string_pb2.StringMatcher(prefix=prefix))
 
 
 def equals(name: str, value: str) -> Predicate:
@@ -159,6 +167,15 @@ def nested(matcher: Matcher) -> OnMatch:
     return OnMatch(matcher=matcher)
 
 
+def chain(matchers: Sequence[Matcher], last: OnMatch) -> OnMatch:
+    """Each matcher where those before it do not match, then `last`. Changes the matchers."""
+    found = last
+    for matcher in reversed(matchers):
+        matcher.on_no_match.CopyFrom(found)
+        found = nested(matcher)
+    return found
+
+
 def _pivots(value: Rule) -> dict[str, tuple[str, ...]]:
     """Headers that a match needs with one of these values: what a tree can be keyed by."""
     equal = [c for c in value.conditions if _compares(c)]
@@ -221,6 +238,8 @@ def first_match(rules: Sequence[tuple[Rule, OnMatch]]) -> Matcher | None:
     close()
     if not steps:
         return None
+    if len(steps) == 1 and steps[0][1].HasField("matcher"):
+        return steps[0][1].matcher  # a tree alone: that its header is there goes without saying
     return in_order(steps)
 
 

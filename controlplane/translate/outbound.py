@@ -11,14 +11,29 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote, unquote
 
 from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.filters.http.dynamic_forward_proxy.v3 import dynamic_forward_proxy_pb2
 from google.protobuf import wrappers_pb2
 
-from controlplane.plan.services import ServicePlan
+from controlplane.plan.services import ServicePlan, Target
 from controlplane.translate import matching
 from controlplane.translate.domains import host_names
+from controlplane.translate.gates import (
+    ELSEWHERE_FILTER,
+    FORWARD_PROXY_FILTER,
+    ON_DEMAND,
+    OUTBOUND_REQUEST,
+    REPLY,
+    Carriers,
+    agreed,
+    lane_header,
+    lifted,
+    turn_off,
+    turn_on,
+    uncoloured,
+)
 from controlplane.translate.hardening import REPLAYED_BODY
 from controlplane.translate.matching import Matcher, OnMatch
-from controlplane.translate.messages import ADS, everything
+from controlplane.translate.messages import ADS, everything, header, pack
 from controlplane.translate.names import (
     ELSEWHERE_HEADER,
     FORWARD_PROXY,
@@ -27,9 +42,9 @@ from controlplane.translate.names import (
     ORIGINAL_HEADER,
     OUTBOUND,
     PASS_THROUGH,
-    base_cluster,
+    PHASE_HEADER,
 )
-from controlplane.translate.routes import Route, act, action, lane_route, retry_policy
+from controlplane.translate.routes import Route, act, action, by_method, forward, lane_route, retry_policy
 
 VirtualHost = route_components_pb2.VirtualHost
 
@@ -71,55 +86,81 @@ def _tunnel() -> Route:
     upgrade = route.route.upgrade_configs.add()
     upgrade.upgrade_type = "CONNECT"
     upgrade.connect_config.SetInParent()
+    route.typed_per_filter_config[FORWARD_PROXY_FILTER].CopyFrom(
+        pack(dynamic_forward_proxy_pb2.PerRouteConfig())
+    )
     return route
 
 
-def service_matcher(plan: ServicePlan) -> Matcher:
-    """Lane header to lane cluster; no lane, or one that is not known here, is base."""
-    lanes = {
-        name: act(lane_route(name, plan.id, name, target, action(""))) for name, target in plan.lanes.items()
-    }
-    matcher = matching.exact_tree(LANE_HEADER, lanes) if lanes else Matcher()
-    base = Route(name="base", match=everything(), route=action(base_cluster(plan.id)))
-    matcher.on_no_match.CopyFrom(act(base))
-    return matcher
+def _read() -> OnMatch:
+    """Where Lua has to read the carriers first: it leads nowhere, and all filters are on."""
+    route = Route(name="read", match=everything(), route=action("~phase"))
+    turn_on(route, OUTBOUND_REQUEST, REPLY)
+    return act(route)
 
 
 def _host(name: str, domains: Sequence[str]) -> VirtualHost:
     return VirtualHost(
         name=name,
         domains=domains,
-        retry_policy=retry_policy(),
+        retry_policy=retry_policy(idempotent=True),
         request_body_buffer_limit=wrappers_pb2.UInt64Value(value=REPLAYED_BODY),
     )
 
 
-def virtual_host(plan: ServicePlan, domains: Sequence[str], proxy: bool) -> VirtualHost:
+def service_matcher(plan: ServicePlan, carriers: Carriers) -> Matcher:
+    """Lane header to lane cluster; no lane, or one that is not known here, is base.
+
+    A request whose carriers are not known to agree goes to Lua, which sets both and has it matched again.
+    """
+
+    def lane(name: str, target: Target | None) -> OnMatch:
+        route = lane_route(name, plan.id, name, target, action(""))
+        agree = agreed(carriers, name)
+        if agree:
+            member = f"{carriers[0][1]}={name}"
+            route.request_headers_to_add.append(header("baggage", member, "ADD_IF_ABSENT"))
+        return matching.nested(matching.in_order([(matching.any_of([*agree, lifted()]), forward(route))]))
+
+    steps: list[Matcher] = []
+    lanes = {name: lane(name, target) for name, target in plan.lanes.items()}
+    if lanes:
+        steps.append(matching.exact_tree(lane_header(carriers), lanes))
+    base = forward(lane_route("base", plan.id, "", None, action("")))
+    steps.append(matching.in_order([(matching.any_of([uncoloured(carriers), lifted()]), base)]))
+    return matching.chain(steps, _read()).matcher
+
+
+def virtual_host(plan: ServicePlan, domains: Sequence[str], proxy: bool, carriers: Carriers) -> VirtualHost:
     host = _host(host_name(proxy, plan.id), domains)
-    matcher = service_matcher(plan)
-    if proxy:
-        outer = matching.exact_tree(":method", {"CONNECT": act(_tunnel())})
-        outer.on_no_match.CopyFrom(matching.nested(matcher))
-        matcher = outer
-    host.matcher.CopyFrom(matcher)
+    _known(host, service_matcher(plan, carriers), proxy)
     return host
 
 
-def shared_address(plans: Sequence[ServicePlan], address: str, proxy: bool) -> VirtualHost:
+def _known(host: VirtualHost, matcher: Matcher, proxy: bool) -> None:
+    """Have `matcher` decide for a host that means a service."""
+    if proxy:
+        outer = matching.exact_tree(":method", {"CONNECT": act(_tunnel())})
+        matcher = matching.chain([outer], matching.nested(matcher)).matcher
+        turn_off(host, ON_DEMAND, ELSEWHERE_FILTER, FORWARD_PROXY_FILTER)
+    host.matcher.CopyFrom(matcher)
+
+
+def shared_address(
+    plans: Sequence[ServicePlan], address: str, proxy: bool, carriers: Carriers
+) -> VirtualHost:
     """One ip:port that belongs to several services: Host decides, else the first by canonical id."""
     exact: dict[str, OnMatch] = {}
     with_port: dict[str, OnMatch] = {}
     for plan in plans:
         for name in host_names(plan):
-            named = exact.setdefault(name, matching.nested(service_matcher(plan)))
+            named = exact.setdefault(name, matching.nested(service_matcher(plan, carriers)))
             with_port.setdefault(f"{name}:", named)
-    header = ":authority" if proxy else HOST_HEADER
-    by_port = matching.prefix_tree(header, with_port)
-    by_port.on_no_match.CopyFrom(matching.nested(service_matcher(plans[0])))
-    matcher = matching.exact_tree(header, exact)
-    matcher.on_no_match.CopyFrom(matching.nested(by_port))
+    by = ":authority" if proxy else HOST_HEADER
+    by_host = [matching.exact_tree(by, exact), matching.prefix_tree(by, with_port)]
+    first = matching.nested(service_matcher(plans[0], carriers))
     host = _host(shared_name(proxy, address), [address])
-    host.matcher.CopyFrom(matcher)
+    host.matcher.CopyFrom(matching.chain(by_host, first).matcher)
     return host
 
 
@@ -129,23 +170,30 @@ def elsewhere(proxy: bool, asked_first: bool) -> VirtualHost:
     asked_first: only after the control plane was asked for a virtual host of that name.
     """
     host = VirtualHost(name=host_name(proxy, ELSEWHERE), domains=["*"])
+    turn_on(host, OUTBOUND_REQUEST)
     # Not ours to judge: a stream there may be silent for as long as it likes, such as a registry's.
-    forward = action(FORWARD_PROXY) if proxy else action(PASS_THROUGH, idle_timeout=0)
-    passing = Route(name=ELSEWHERE, match=everything(), route=forward)
+    out = action(FORWARD_PROXY) if proxy else action(PASS_THROUGH, idle_timeout=0)
+    passing = Route(name=ELSEWHERE, match=everything(), route=out)
     if asked_first:
         passing.match.headers.add(name=ELSEWHERE_HEADER, present_match=True)
     if proxy:
         host.routes.append(_tunnel())
+        once = route_components_pb2.RetryPolicy(retry_on="reset")
+        host.routes.extend(by_method(passing, once, None))
     else:
-        host.retry_policy.CopyFrom(retry_policy())
-    host.routes.append(passing)
+        host.routes.extend(by_method(passing, retry_policy(idempotent=True), retry_policy(idempotent=False)))
     return host
 
 
-def route_configuration(proxy: bool) -> route_pb2.RouteConfiguration:
-    """The same for every sidecar: its virtual hosts are discovered."""
+def route_configuration(proxy: bool, reads_all: bool = False) -> route_pb2.RouteConfiguration:
+    """Its virtual hosts are discovered. `reads_all`: Lua reads every request, also where it cannot matter.
+
+    In redirect capture it always does: the first route is that of the host, not that of the destination.
+    """
     configuration = _head(proxy)
     configuration.vhds.config_source.CopyFrom(ADS)
+    if proxy and not reads_all:
+        turn_off(configuration, OUTBOUND_REQUEST, REPLY)
     return configuration
 
 
@@ -158,7 +206,13 @@ def whole_configuration(proxy: bool, hosts: Iterable[bytes]) -> bytes:
 def _head(proxy: bool) -> route_pb2.RouteConfiguration:
     return route_pb2.RouteConfiguration(
         name=outbound_routes(proxy),
-        request_headers_to_remove=[LANE_HEADER, ORIGINAL_HEADER, HOST_HEADER, ELSEWHERE_HEADER],
+        request_headers_to_remove=[
+            PHASE_HEADER,
+            LANE_HEADER,
+            ORIGINAL_HEADER,
+            HOST_HEADER,
+            ELSEWHERE_HEADER,
+        ],
     )
 
 

@@ -1,4 +1,4 @@
--- Edge, before `reply`: a request whose body stalls ends soon. Once it is whole, its answer may be as late as any
+-- Edge: a request whose body stalls ends soon. Once it is whole, its answer may be as late as any
 -- stream allows. Envoy takes a stream's idle time from each route that is looked up for it, and keeps it where the
 -- next route has none.
 local function begins(text, start)
@@ -20,23 +20,27 @@ local function whole(handle)
   return coroutine.status(asking) == "dead"
 end
 
-function receive(handle, headers)
-  if streams(handle, headers) or whole(handle) then return end
-  local context = handle:filterContext() -- of the route that the router will take
-  local own = context and context:get("idle") -- an idle time of its own
-  local metadata = handle:streamInfo():dynamicMetadata()
-  metadata:set("laneway", "open", true)
-  if context and context:get("strict") then metadata:set("laneway", "strict", context:get("strict")) end
-  if not own then
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local silent = not streams(handle, headers) and not whole(handle)
+  if silent then
+    handle:streamInfo():dynamicMetadata():set("laneway", "open", true)
     headers:replace("x-laneway-phase", "receiving")
     handle:clearRouteCache()
     handle:metadata() -- looks the route up
-    headers:remove("x-laneway-phase")
-    handle:clearRouteCache()
   end
+  headers:replace("x-laneway-phase", "lifted")
+  handle:clearRouteCache() -- the router looks up its own
+  if not silent then return end
   for _ in handle:bodyChunks() do end
-  if not own and not handle:streamInfo():dynamicMetadata():get("laneway")["answered"] then
-    handle:clearRouteCache() -- the router has its route; what is looked up now only changes the idle time
-    handle:metadata()
-  end
+  if handle:streamInfo():dynamicMetadata():get("laneway")["answered"] then return end
+  if handle:route():metadata():get("idle") then return end -- the route has an idle time of its own
+  handle:clearRouteCache() -- the router has its route; what is looked up now only changes the idle time
+  handle:metadata()
+end
+
+function envoy_on_response(handle)
+  local metadata = handle:streamInfo():dynamicMetadata()
+  local seen = metadata:get("laneway")
+  if seen and seen["open"] then metadata:set("laneway", "answered", true) end
 end

@@ -29,15 +29,20 @@ def numbered(plan: GatewayPlan) -> bool:
     return any(route.actions.retries is not None for route in plan.routes)
 
 
-def route_retries(wanted: Retries, own_idle: bool, leaves_lane: bool) -> route_components_pb2.RetryPolicy:
-    """The retry policy of a route. `leaves_lane`: from the third try on, base would be asked."""
+def route_retries(
+    wanted: Retries, idempotent: bool, own_idle: bool, leaves_lane: bool
+) -> route_components_pb2.RetryPolicy:
+    """The retry policy of a route, for `idempotent` methods or the others.
+
+    `leaves_lane`: from the third try on, base would be asked.
+    """
     policy = route_components_pb2.RetryPolicy()
-    policy.CopyFrom(retry_policy(None if own_idle else STREAM_IDLE))
+    policy.CopyFrom(retry_policy(idempotent, None if own_idle else STREAM_IDLE))
     policy.num_retries.value = max(FALLBACK_RETRIES, wanted.tries - 1)
     if wanted.per_try_timeout is not None:
         policy.per_try_timeout.CopyFrom(duration(seconds(wanted.per_try_timeout)))
     conditions = wanted.conditions or ()
-    if "reset" in conditions:
+    if "reset" in conditions and not idempotent:
         policy.retry_on += ",reset"
     statuses = [_STATUSES[one] for one in conditions if one in _STATUSES]
     statuses += [str(status) for status in wanted.statuses or ()]

@@ -8,15 +8,23 @@ from envoy.config.core.v3 import extension_pb2
 from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
-from envoy.type.matcher.v3 import string_pb2
+from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from google.protobuf import wrappers_pb2
 from xds.core.v3 import extension_pb2 as xds_extension_pb2
 
 from controlplane.plan.services import Target
+from controlplane.translate.gates import REPLY
 from controlplane.translate.lua import reply_context
 from controlplane.translate.matching import OnMatch
 from controlplane.translate.messages import duration, everything, header, pack
-from controlplane.translate.names import REFUSED, SERVED_HEADER, UNREACHED_HEADER, base_cluster, lane_cluster
+from controlplane.translate.names import (
+    REFUSED,
+    SERVED_HEADER,
+    SERVED_LANE_HEADER,
+    UNREACHED_HEADER,
+    base_cluster,
+    lane_cluster,
+)
 
 Route = route_components_pb2.Route
 RouteAction = route_components_pb2.RouteAction
@@ -28,16 +36,30 @@ would have to be kept."""
 assert extension_pb2  # the generated modules register their types when imported
 
 
+_RETRIED = "connect-failure,refused-stream,reset-before-request,retriable-headers"
+_IDEMPOTENT = route_components_pb2.HeaderMatcher(
+    name=":method",
+    string_match=string_pb2.StringMatcher(
+        safe_regex=regex_pb2.RegexMatcher(regex="GET|HEAD|OPTIONS|PUT|DELETE|TRACE")
+    ),
+)
+
+
 @lru_cache
-def retry_policy(silence: float | None = None) -> route_components_pb2.RetryPolicy:
+def retry_policy(idempotent: bool, silence: float | None = None) -> route_components_pb2.RetryPolicy:
     """Retries first in the lane, then in base (previous_priorities), for what cannot have been executed.
 
-    `silence` are the seconds for which an instance that has the whole request may send nothing.
-    Requests of idempotent methods add `reset` by a header (see edge.lua, sidecar.lua).
+    `idempotent`: also for what may have been. `silence` are the seconds for which an instance that has the
+    whole request may send nothing.
     """
     policy = route_components_pb2.RetryPolicy
+    mark = route_components_pb2.HeaderMatcher(name=UNREACHED_HEADER)
+    if idempotent:
+        mark.present_match = True
+    else:
+        mark.string_match.exact = REFUSED
     return policy(
-        retry_on="connect-failure,refused-stream,reset-before-request,retriable-headers",
+        retry_on=_RETRIED + (",reset" if idempotent else ""),
         num_retries=wrappers_pb2.UInt32Value(value=3),
         per_try_idle_timeout=None if silence is None else duration(silence),
         retry_back_off=policy.RetryBackOff(base_interval=AT_ONCE, max_interval=AT_ONCE),
@@ -52,11 +74,7 @@ def retry_policy(silence: float | None = None) -> route_components_pb2.RetryPoli
             name="envoy.retry_priorities.previous_priorities",
             typed_config=pack(previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=2)),
         ),
-        retriable_headers=[
-            route_components_pb2.HeaderMatcher(
-                name=UNREACHED_HEADER, string_match=string_pb2.StringMatcher(exact=REFUSED)
-            )
-        ],
+        retriable_headers=[mark],
     )
 
 
@@ -76,27 +94,23 @@ def lane_route(name: str, service: str, lane: str, target: Target | None, forwar
     """A route of `lane`; a target that is None is served by base and keeps its colour."""
     forward.cluster = target_cluster(service, target)
     route = Route(name=name, match=everything(), route=forward)
-    own_idle = forward.HasField("idle_timeout")
-    if own_idle:
-        route.typed_per_filter_config["reply"].CopyFrom(pack(reply_context("", own_idle)))
-    mark(route, lane, target, own_idle)
+    mark(route, lane, target)
+    if target is None or not target.strict:
+        route.response_headers_to_remove.append(UNREACHED_HEADER)
     return route
 
 
 def mark(
-    route: Route | route_components_pb2.WeightedCluster.ClusterWeight,
-    lane: str,
-    target: Target | None,
-    own_idle: bool,
+    route: Route | route_components_pb2.WeightedCluster.ClusterWeight, lane: str, target: Target | None
 ) -> None:
-    """Tell the reply's filter of the lane: to count fallbacks, or to say why there is none."""
+    """Tell the filters of the lane: `served` counts fallbacks, `reply` says why there is none."""
     if target is None:
         return
     if target.strict:
-        route.typed_per_filter_config["reply"].CopyFrom(pack(reply_context(lane, own_idle)))
+        route.typed_per_filter_config[REPLY].CopyFrom(pack(reply_context(lane)))
     else:
-        served = header(SERVED_HEADER, f"{lane} %UPSTREAM_METADATA(lane:base)%")
-        route.response_headers_to_add.append(served)
+        route.response_headers_to_add.append(header(SERVED_HEADER, "%UPSTREAM_METADATA(lane:base)%"))
+        route.response_headers_to_add.append(header(SERVED_LANE_HEADER, lane))
 
 
 def direct(name: str, status: int, body: str) -> Route:
@@ -116,3 +130,34 @@ def act(route: Route) -> OnMatch:
     return OnMatch(
         action=xds_extension_pb2.TypedExtensionConfig(name=route.name or "route", typed_config=pack(route))
     )
+
+
+def forward(route: Route, rest: route_components_pb2.RetryPolicy | None = None) -> OnMatch:
+    """`route` as the action of a matcher, with the retries that the request's method allows.
+
+    The virtual host has the policy of idempotent methods, unless the route has one. `rest` is the policy of
+    the others.
+    """
+    routes = by_method(route, None, rest or retry_policy(idempotent=False))
+    return OnMatch(
+        action=xds_extension_pb2.TypedExtensionConfig(
+            name=route.name or "route", typed_config=pack(route_components_pb2.RouteList(routes=routes))
+        )
+    )
+
+
+def by_method(
+    route: Route,
+    idempotent: route_components_pb2.RetryPolicy | None,
+    rest: route_components_pb2.RetryPolicy | None,
+) -> list[Route]:
+    """`route` for idempotent methods, then for the rest, each with its retries if it has some of its own."""
+    found: list[Route] = []
+    for policy in (idempotent, rest):
+        one = Route()
+        one.CopyFrom(route)
+        if policy is not None:
+            one.route.retry_policy.CopyFrom(policy)
+        found.append(one)
+    found[0].match.headers.append(_IDEMPOTENT)
+    return found

@@ -1,4 +1,5 @@
--- Sidecar: reads the lane from either carrier and sets both; outbound, also the header that routes match.
+-- Sidecar: reads the lane from either carrier and sets both; outbound, also the header that routes match. Runs only
+-- where the carriers are not known to agree, see gates.py.
 function envoy_on_request(handle)
   local headers = handle:headers()
   local baggage = headers:get("baggage")
@@ -21,15 +22,6 @@ function envoy_on_request(handle)
     end
   end
   if lane == nil and DEFAULT then lane, carrier = DEFAULT.lane, DEFAULT end
-  if OUTBOUND then
-    headers:remove("x-laneway-lane")
-    headers:remove("x-laneway-elsewhere")
-    if IDEMPOTENT[headers:get(":method")] then
-      local on = headers:get("x-envoy-retry-on")
-      headers:replace("x-envoy-retry-on", on and (on .. ",reset") or "reset")
-      headers:replace("x-envoy-retriable-header-names", "x-laneway-unreached")
-    end
-  end
   if lane then
     headers:replace(carrier.header, lane)
     if not string.find(lane, "[,;%s]") then
@@ -47,5 +39,8 @@ function envoy_on_request(handle)
     end
     if OUTBOUND then headers:replace("x-laneway-lane", lane) end
   end
-  if OUTBOUND then handle:clearRouteCache() end
+  if OUTBOUND then
+    headers:replace("x-laneway-phase", "lifted")
+    handle:clearRouteCache()
+  end
 end

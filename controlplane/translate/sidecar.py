@@ -5,7 +5,7 @@ Everything else (clusters, endpoints and routes of what it may call) is shared; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
@@ -17,7 +17,9 @@ from google.protobuf import wrappers_pb2
 
 from controlplane.plan.upstream import KEEP_ALIVE
 from controlplane.registry.types import Protocol
+from controlplane.translate import matching
 from controlplane.translate.clusters import CONNECT_TIMEOUT, HTTP_OPTIONS, UNLIMITED, http_options
+from controlplane.translate.gates import INBOUND_REQUEST, Carriers, agreed, turn_off, uncoloured
 from controlplane.translate.listeners import (
     egress_proxy_listener,
     forward_proxy_cache,
@@ -25,13 +27,16 @@ from controlplane.translate.listeners import (
     redirect_inbound_listener,
     redirect_outbound_listener,
 )
-from controlplane.translate.messages import duration, everything, pack, socket_address
+from controlplane.translate.messages import duration, everything, header, pack, socket_address
 from controlplane.translate.names import FORWARD_PROXY, PASS_THROUGH, inbound_cluster
 from controlplane.translate.outbound import outbound_routes
+from controlplane.translate.routes import act
 
 EGRESS_PORT = 15001
 OUTBOUND_PORT = 15006
 INBOUND_PORT = 15008
+INBOUND = "inbound"
+"""The route configuration of redirect capture for what comes in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,29 +132,47 @@ def clusters(sidecar: Sidecar, keep_alive: float) -> Iterator[cluster_pb2.Cluste
         yield _http(_unlimited(cluster), True, min(keep_alive, KEEP_ALIVE))
 
 
-def _inbound_routes(cluster: str) -> route_pb2.RouteConfiguration:
-    name = "inbound" if cluster == PASS_THROUGH else cluster
+def inbound_names(sidecar: Sidecar) -> list[tuple[str, str]]:
+    """The names of the sidecar's inbound route configurations, each with its cluster."""
+    own = [(inbound_cluster(s.port), inbound_cluster(s.port)) for s in sidecar.by_cluster()]
+    return own if sidecar.proxy else [(INBOUND, PASS_THROUGH), *own]
+
+
+def inbound_routes(
+    name: str, cluster: str, carriers: Carriers, lanes: Iterable[str]
+) -> route_pb2.RouteConfiguration:
+    """Everything to the application; without Lua if both carriers name one of `lanes` or neither is there."""
     route = route_components_pb2.Route(name="inbound", match=everything())
     route.route.cluster = cluster
     route.route.timeout.seconds = 0
-    return route_pb2.RouteConfiguration(
-        name=name,
-        virtual_hosts=[route_components_pb2.VirtualHost(name=name, domains=["*"], routes=[route])],
-    )
+    unread, coloured = route_components_pb2.Route(), route_components_pb2.Route()
+    unread.CopyFrom(route)
+    turn_off(unread, INBOUND_REQUEST)
+    coloured.CopyFrom(unread)
+    lane_in, member = carriers[0]
+    coloured.request_headers_to_add.append(header("baggage", f"{member}=%REQ({lane_in})%", "ADD_IF_ABSENT"))
+    steps = [matching.in_order([(uncoloured(carriers), act(unread))])]
+    known = {
+        lane: matching.nested(matching.in_order([(matching.any_of(agree), act(coloured))]))
+        for lane in lanes
+        if (agree := agreed(carriers, lane))
+    }
+    if known:
+        steps.insert(0, matching.exact_tree(lane_in, known))
+    host = route_components_pb2.VirtualHost(name=name, domains=["*"])
+    host.matcher.CopyFrom(matching.chain(steps, act(route)).matcher)
+    return route_pb2.RouteConfiguration(name=name, virtual_hosts=[host])
 
 
 def listeners(sidecar: Sidecar) -> Iterator[listener_pb2.Listener]:
     """Inbound, one per port in proxy capture, and outbound."""
     routes = outbound_routes(sidecar.proxy)
-    own = {
-        s.port: (inbound_cluster(s.port), _inbound_routes(inbound_cluster(s.port)))
-        for s in sidecar.by_cluster()
-    }
+    own = {s.port: inbound_cluster(s.port) for s in sidecar.by_cluster()}
     if sidecar.proxy:
-        for port, (_, inbound) in own.items():
+        for port, inbound in own.items():
             yield inbound_listener(sidecar.address, port, inbound)
         yield egress_proxy_listener(sidecar.egress_address, EGRESS_PORT, routes)
     else:
         every = ":" in sidecar.address  # where there is no version six, it cannot be bound
-        yield redirect_inbound_listener(INBOUND_PORT, every, _inbound_routes(PASS_THROUGH), own)
+        yield redirect_inbound_listener(INBOUND_PORT, every, INBOUND, own)
         yield redirect_outbound_listener(OUTBOUND_PORT, every, routes)
