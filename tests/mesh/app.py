@@ -35,12 +35,14 @@ async def read_message(reader: Reader) -> tuple[str, list[tuple[str, str]], byte
     if "content-length" in named:
         body = await reader.readexactly(int(named["content-length"]))
     elif "chunked" in named.get("transfer-encoding", ""):
+        chunks: list[bytes] = []
         while True:
             size = int(await reader.readline(), 16)
             chunk = await reader.readexactly(size + 2)
             if not size:
                 break
-            body += chunk[:-2]
+            chunks.append(chunk[:-2])
+        body = b"".join(chunks)
     return first, headers, body
 
 
