@@ -136,7 +136,7 @@ class PathMatch(Document):
                 "give exactly one of prefix, exact and regex",
             )
         if self.ignore_case and self.regex is not None:
-            refuse("stands beside regex", "begin the regex with (?i)", "ignore_case")
+            refuse("cannot be combined with regex", "begin the regex with (?i)", "ignore_case")
         return self
 
 
@@ -185,7 +185,7 @@ class RouteMatch(Document):
     def _one(self) -> RouteMatch:
         if self.paths is not None:
             if "path" in self.model_fields_set and self.path is not None:
-                refuse("stands beside path", "put all paths into paths", "paths")
+                refuse("cannot be combined with path", "put all paths into paths", "paths")
             object.__setattr__(self, "path", None)  # the default is for where neither is given
         return self
 
@@ -221,15 +221,19 @@ class Route(Document):
         given = [name for name in ("service", "redirect", "respond") if getattr(self, name) is not None]
         remedy = "give exactly one of service, redirect and respond"
         if not given:
-            refuse("is missing, and redirect and respond, too", remedy, "service")
+            refuse("is missing, and so are redirect and respond", remedy, "service")
         if len(given) > 1:
-            refuse(f"stands beside {given[0]}", remedy, given[1])
+            refuse(f"cannot be combined with {given[0]}", remedy, given[1])
         if self.service is None:
             for name in ("rewrite", "idle_timeout", "retries"):
                 if getattr(self, name) is not None:
-                    refuse(f"stands beside {given[0]}, which asks no service", "leave it out", name)
+                    refuse(
+                        f"cannot be combined with {given[0]}, because no service is called",
+                        "leave it out",
+                        name,
+                    )
             if self.headers is not None and self.headers.request is not None:
-                message = f"stands beside {given[0]}, which asks no service"
+                message = f"cannot be combined with {given[0]}, because no service is called"
                 refuse(message, "leave it out", "headers", "request")
         each = self.retries.per_try_timeout if self.retries is not None else None
         whole = fields.seconds(self.timeout)
@@ -243,7 +247,7 @@ class Route(Document):
         ):
             if prefix and any(path.prefix is None for path in self.match.every_path):
                 refuse(
-                    "has no prefix to replace: a path of the route's match is no prefix",
+                    "has no prefix to replace, because a path of the route's match is not a prefix",
                     "match by prefix, or rewrite by regex"
                     if action == "rewrite"
                     else "match by prefix, or use path",

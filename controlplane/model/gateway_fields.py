@@ -92,7 +92,7 @@ class Listener(Document):
     @model_validator(mode="after")
     def _fits(self) -> Listener:
         if self.tls is not None and self.redirect_to_https is not None:
-            refuse("stands beside tls", "redirect from a listener without tls", "redirect_to_https")
+            refuse("cannot be combined with tls", "redirect from a listener without tls", "redirect_to_https")
         return self
 
     @property

@@ -34,16 +34,16 @@ TRACES = frozenset(
 
 
 def _token(value: str) -> str:
-    """The name as servers may read it, in lower case. Refuses what no header is called."""
+    """The name as servers may read it, in lower case. Refuses names that a header cannot have."""
     if value.startswith(":"):
         refuse("is a pseudo-header", "use rewrite for the path and the host; a route cannot change others")
     if re.fullmatch(TOKEN[1:-1], value) is None:
         refuse("is not a header name", "use letters, digits and '-'")
     name = value.lower().replace("_", "-")  # servers that follow CGI read both as one
     if name.startswith(STEERING):
-        refuse("steers the proxies, which set and remove it themselves", "use a header of your own")
+        refuse("controls the proxies, which set and remove it themselves", "use a header of your own")
     if name in FRAMING:
-        refuse("says how the message is framed, which is the proxies' business", "leave it out")
+        refuse("frames the message, and only the proxies may set that", "leave it out")
     return name
 
 
@@ -55,7 +55,9 @@ def request_name(value: str) -> str:
     if name in ("x-lane", "baggage", "tracestate"):
         refuse("carries the lane, which the edges set themselves", "use a header of your own")
     if name in TRACES:
-        refuse("tells traces apart, and lanes go by it", "leave it out, or use a header of your own")
+        refuse(
+            "identifies the trace, and a lane may depend on it", "leave it out, or use a header of your own"
+        )
     return value
 
 

@@ -31,7 +31,7 @@ Methods = Annotated[tuple[Method, ...], Field(min_length=1, max_length=32)]
 
 
 def plain_host(value: str) -> str:
-    """Refuse what is no host of one name, a port allowed."""
+    """Refuse anything but one host name, with or without a port."""
     name, colon, port = value.partition(":")
     if len(value) > 253 or re.fullmatch(fields.LABELS, name) is None or (colon and not port.isdigit()):
         refuse("is not a host", "write users.internal or users.internal:8080, without scheme and path")
@@ -39,7 +39,7 @@ def plain_host(value: str) -> str:
 
 
 def without_port(value: str) -> str:
-    """Refuse what is no host of one name."""
+    """Refuse anything but one host name without a port."""
     if re.fullmatch(fields.LABELS, value) is None:
         refuse("is not a host", "write shop.example.com, without scheme, port and path")
     return value
@@ -62,7 +62,7 @@ class Rewrite(Document):
         if self.prefix is None and self.regex is None and self.host is None:
             refuse("changes nothing", "give prefix, regex and substitution, or host")
         if self.prefix is not None and self.regex is not None:
-            refuse("stands beside prefix", "give one of prefix and regex", "regex")
+            refuse("cannot be combined with prefix", "give one of prefix and regex", "regex")
         if (self.regex is None) != (self.substitution is None):
             missing = "regex" if self.regex is None else "substitution"
             refuse("is missing", "give regex and substitution together", missing)
@@ -75,14 +75,16 @@ def _check_substitution(pattern: str, text: str) -> None:
     compiled = re2.compile(pattern)
     if compiled.search("") is not None:
         remedy = "write what stands in the path: /v[0-9]+"
-        refuse("matches where there is nothing, which has no replacement", remedy, "regex")
+        refuse("matches the empty text, which cannot be replaced", remedy, "regex")
     fields.printable(text)
     if any(char in text for char in "?# ") or not text.isascii():
         remedy = "leave the query out; percent-encode the rest"
         refuse("holds '?', '#', a space or a letter that no path has", remedy, "substitution")
     for found in re.finditer(r"\\(.?)", text):
         if not (found[1].isascii() and found[1].isdigit()) and found[1] != "\\":
-            refuse(r"has a \ before what is no digit", r"write \1 for the first group", "substitution")
+            refuse(
+                r"has a \ that is not followed by a digit", r"write \1 for the first group", "substitution"
+            )
         if found[1].isdigit() and int(found[1]) > compiled.groups:
             message = f"names group {found[1]}, and the regex has {compiled.groups}"
             refuse(message, "count the parentheses of the regex", "substitution")
@@ -151,7 +153,7 @@ class Cors(Document):
     def _safe(self) -> Cors:
         if self.allow_credentials and "*" in self.allow_origins:
             remedy = "name the origins, or leave allow_credentials out"
-            refuse("gives every site what the user's cookies give", remedy, "allow_credentials")
+            refuse("would let every site act with the user's cookies", remedy, "allow_credentials")
         return self
 
 
@@ -180,7 +182,10 @@ class Retries(Document):
     @model_validator(mode="after")
     def _fits(self) -> Retries:
         if self.conditions is None and self.statuses is None and self.per_try_timeout is None:
-            refuse("says of nothing that it is tried again", "give conditions, statuses or per_try_timeout")
+            refuse(
+                "has no condition under which a request is tried again",
+                "give conditions, statuses or per_try_timeout",
+            )
         return self
 
 
@@ -198,9 +203,12 @@ class Redirect(Document):
     @model_validator(mode="after")
     def _fits(self) -> Redirect:
         if all(one is None for one in (self.scheme, self.host, self.port, self.path, self.prefix)):
-            refuse("leads to the same place", "give scheme, host, port, path or prefix")
+            refuse(
+                "changes nothing, so it would redirect to the same URL",
+                "give scheme, host, port, path or prefix",
+            )
         if self.path is not None and self.prefix is not None:
-            refuse("stands beside path", "give one of path and prefix", "prefix")
+            refuse("cannot be combined with path", "give one of path and prefix", "prefix")
         return self
 
 
@@ -221,5 +229,5 @@ class Respond(Document):
     @model_validator(mode="after")
     def _fits(self) -> Respond:
         if self.body and self.status in (204, 205, 304):
-            refuse(f"stands beside status {self.status}, which has no body", "leave it out", "body")
+            refuse(f"cannot be combined with status {self.status}, which has no body", "leave it out", "body")
         return self
