@@ -52,13 +52,14 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
         dependencies=[Depends(known_parameters)],
     )
     app.state.heavy = asyncio.Lock()
     docs.add_routes(app.router)
     definitions.add_routes(app.router, control)
     operations.add_routes(app.router, control, settings.metrics)
-    app.openapi = lambda: openapi.describe(app, settings.tokens is not None)  # type: ignore[method-assign]
+    openapi.add_route(app, settings.tokens is not None)
     _handle_errors(app)
     app.add_middleware(ReadOnlyHeader, status=control.store_status)
     app.add_middleware(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
@@ -122,6 +123,18 @@ def _document_schemas() -> dict[str, Schema]:
         },
     }
     return schemas
+
+
+def add_route(app: FastAPI, tokens: bool) -> None:
+    """Serve the OpenAPI document of `app`. It is encoded once, because that takes milliseconds."""
+    encoded = b""
+
+    async def document(_: Request) -> Response:
+        nonlocal encoded
+        encoded = encoded or json.dumps(describe(app, tokens), separators=(",", ":")).encode()
+        return Response(encoded, media_type=JSON)
+
+    app.add_route("/openapi.json", document, include_in_schema=False)
 
 
 def describe(app: FastAPI, tokens: bool) -> dict[str, Any]:
