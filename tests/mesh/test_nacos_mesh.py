@@ -222,7 +222,8 @@ def test_the_control_plane_starts_while_the_server_is_down(
         state.unlink()
         mesh.start_laneway(ready=False)
         reason = until(lambda: unready(mesh), 60, "the reason")
-        assert "source nacos has not synced yet: no " in reason
+        assert "source nacos has not synced yet: " in reason
+        assert "gRPC does not work on this port" in reason, "the relay takes connections, and nobody answers"
         load.wait_for(60)
         server.start()
         register_all(mesh, registrar)
