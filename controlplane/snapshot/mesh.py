@@ -88,9 +88,9 @@ class Mesh:
         reclaimed |= self.domains.claimants(keys)
         touched = frozenset((*changed, *gone, *reclaimed))
         if carriers != self.carriers:
-            self.carriers = carriers
             self._shared.clear()
             touched |= services.keys()
+        self.carriers = carriers
         for service in touched:
             self._hosts.pop(service, None)
             self._claims.pop(service, None)

@@ -122,7 +122,8 @@ def test_a_call_without_a_lane_takes_that_of_its_instance(mesh: Mesh) -> None:
 
 
 def test_a_tag_of_two_enabled_lanes_is_nobody_s(mesh: Mesh) -> None:
-    mesh.apply(lane("second", tag="gray", rule=rule(header("canary", "second"))))
+    """Unless both lanes lead everywhere to the same instances; without fallback the second one does not."""
+    mesh.apply(lane("second", tag="gray", fallback="none", rule=rule(header("canary", "second"))))
     try:
         until(lambda: job(mesh, "Agray") == ["C"], 10, "no lane of its own")
         mesh.rest.done("POST", "/v1/lane-groups/order-flow/lanes/second/disable")

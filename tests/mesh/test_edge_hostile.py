@@ -9,7 +9,7 @@ import pytest
 
 from tests.mesh.client import Address, Answer, Client, Header, fetch, until
 from tests.mesh.documents import group, header, lane, route, rule
-from tests.mesh.harness import Mesh
+from tests.mesh.harness import Mesh, seen_anew
 
 VALUES = 300
 MARKS = (
@@ -90,6 +90,9 @@ def test_an_applications_marks_end_where_they_enter(mesh: Mesh, text: str) -> No
     true = re.compile(r"laneway\.fallback\.laneway\.service\.file///sc-[AB]\.laneway\.lane\.gray")
     added = [n for found in new for n in found if not n.startswith(("cluster.", "http.", "listener."))]
     assert not [name for name in added if not true.fullmatch(name)]
+    if text.startswith("x-laneway-unreached:"):
+        for name in ("Agray", "Astrict", "Bgray"):
+            seen_anew(mesh, mesh.pods[name])  # what an instance says of itself may have ejected it
 
 
 UNDERSCORES: list[Header] = [
