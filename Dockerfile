@@ -24,7 +24,7 @@ RUN /opt/laneway/bin/pip install --quiet --no-compile --no-deps . \
  && /opt/laneway/bin/pip uninstall --quiet --yes pip
 # Bytecode of what is really imported, and of nothing else: it halves the time to start, and the file system
 # is read-only later.
-RUN cd / && /opt/laneway/bin/python -W ignore -c 'import controlplane.app.serving, controlplane.cli.change, controlplane.registry.nacos.source, v2.nacos, uvloop, rich.table, rich.markup' \
+RUN cd / && /opt/laneway/bin/python -W ignore -c 'import controlplane.app.serving, controlplane.cli.change, controlplane.registry.nacos.discovery, v2.nacos, uvloop, rich.table, rich.markup' \
  && /opt/laneway/bin/laneway serve --help >/dev/null \
  && /opt/laneway/bin/laneway bootstrap edge >/dev/null
 
