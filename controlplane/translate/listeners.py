@@ -6,6 +6,7 @@ may change at run time is in routes and extension configurations: a changed list
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 
@@ -253,8 +254,14 @@ def egress_proxy_listener(address: str, port: int, route_configuration: str) -> 
         traffic_direction=base_pb2.OUTBOUND,
         address=socket_address(address, port),
         per_connection_buffer_limit_bytes=BUFFER,
-        filter_chains=[_chain(outbound_manager(route_configuration, proxy=True))],
+        filter_chains=[_egress_chain(route_configuration)],
     )
+
+
+@functools.cache
+def _egress_chain(route_configuration: str) -> listener_components_pb2.FilterChain:
+    """The same for every sidecar, and most of what its listeners cost. A listener copies it."""
+    return _chain(outbound_manager(route_configuration, proxy=True))
 
 
 def _listener_filters() -> list[listener_components_pb2.ListenerFilter]:
