@@ -64,6 +64,12 @@ class Turns:
 
     def _next(self) -> None:
         self._armed = False
+        if self._left < 0:  # the turn before took longer: for as many turns others go on alone
+            self._left += SLICE
+            if self._hosts:
+                self._armed = True
+                self._soon(self._next)
+            return
         hosts, now = self._hosts, time.perf_counter()
         end = now + SLICE
         while hosts and now < end:

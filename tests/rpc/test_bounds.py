@@ -20,7 +20,6 @@ from controlplane.rpc.encodings import decompress
 from controlplane.rpc.frames import ConnectionFault, frame, window_update
 from controlplane.rpc.room import Room, Share
 from controlplane.rpc.transport import CallEnd
-from controlplane.rpc.turns import SLICE, Turns
 from tests.rpc.pair import HELLO, data
 from tests.rpc.wire import PATIENCE, Raw, Service, call, message, raw, serving
 
@@ -292,45 +291,6 @@ async def test_a_connection_that_takes_too_much_of_the_processor_ends() -> None:
         service.on_message = lambda echo, raw: echo.call.send(raw)
         await served(calm)
         assert service.listener.ended == {"cpu": 1}
-
-
-class Work:
-    """A reader of so many pieces; the clock is the real one."""
-
-    def __init__(self, host: str, pieces: int, log: list[str], name: str) -> None:
-        self.host = host
-        self.pieces = pieces
-        self.cpu = 0.0
-        self._log = log
-        self._name = name
-
-    def handle(self, until: float) -> bool:
-        while self.pieces:
-            self.pieces -= 1
-            self._log.append(self._name)
-            time.sleep(SLICE)
-            if time.perf_counter() > until:
-                break
-        return not self.pieces
-
-
-def test_addresses_take_turns_and_then_their_connections() -> None:
-    later: list[object] = []
-    turns = Turns(lambda what: later.append(what))
-    log: list[str] = []
-    crowd = [Work("a", 3, log, f"a{index}") for index in range(3)]
-    other = Work("b", 3, log, "b")
-    for one in (*crowd, other):
-        turns.arrived(one)
-    while later:
-        what = later.pop(0)
-        assert callable(what)
-        what()
-    assert log[0] == "a0"  # there was time left in this turn
-    positions = [index for index, name in enumerate(log) if name == "b"]
-    assert positions[-1] < 8, log  # of 12; one after the other it would be the last
-    assert sorted(log) == ["a0"] * 3 + ["a1"] * 3 + ["a2"] * 3 + ["b"] * 3
-    assert other.cpu <= -3 * SLICE
 
 
 def test_what_a_message_unpacks_to_is_in_proportion() -> None:
