@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.run import free_port
+from bench.run import ended, free_port
 
 BIN = Path(sys.executable).parent
 ENVOY = Path(sysconfig.get_paths()["purelib"]) / "envoy" / "_bin" / "envoy"
@@ -47,17 +47,8 @@ def on(processor: int, command: Sequence[str]) -> list[str]:
 
 @contextmanager
 def running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    with log.open("wb") as out, ended(subprocess.Popen(command, stdout=out, stderr=out)) as process:
+        yield process
 
 
 @contextmanager

@@ -161,11 +161,17 @@ def serving(server: str, binaries: Path, streams: int, more: Sequence[str] = ())
         command = [str(binaries / "peer"), "-xds", xds, "-control", control, "-cache", cache]
         command += ["-nodes", str(streams)]
     command += more
-    process = subprocess.Popen(command)
-    try:
+    with ended(subprocess.Popen(command)) as process:
         await_port(xds, process)
         await_port(control, process)
         yield ["-xds", xds, "-control", control, "-pid", str(process.pid)]
+
+
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """End the process at the end of the block: SIGTERM, and SIGKILL if it is still there after 10 s."""
+    try:
+        yield process
     finally:
         process.terminate()
         try:

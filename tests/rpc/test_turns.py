@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from controlplane.rpc.turns import SLICE, Turns
 
@@ -28,17 +29,15 @@ class Work:
 
 
 def test_addresses_take_turns_and_then_their_connections() -> None:
-    later: list[object] = []
-    turns = Turns(lambda what: later.append(what))
+    later: list[Callable[[], None]] = []
+    turns = Turns(later.append)
     log: list[str] = []
     crowd = [Work("a", 3, log, f"a{index}") for index in range(3)]
     other = Work("b", 3, log, "b")
     for one in (*crowd, other):
         turns.arrived(one)
     while later:
-        what = later.pop(0)
-        assert callable(what)
-        what()
+        later.pop(0)()
     assert log[0] == "a0"  # there was time left in this turn
     positions = [index for index, name in enumerate(log) if name == "b"]
     assert positions[-1] < 8, log  # of 12; one after the other it would be the last
@@ -48,8 +47,8 @@ def test_addresses_take_turns_and_then_their_connections() -> None:
 
 def test_a_turn_that_took_too_long_is_paid_back() -> None:
     """One piece cannot be divided. The turns after it are for everybody else, until the average is kept."""
-    later: list[object] = []
-    turns = Turns(lambda what: later.append(what))
+    later: list[Callable[[], None]] = []
+    turns = Turns(later.append)
     log: list[str] = []
 
     class Long(Work):
@@ -63,12 +62,8 @@ def test_a_turn_that_took_too_long_is_paid_back() -> None:
     turns.arrived(Long("a", 3, log, "long"))
     for _ in range(3):
         assert len(later) == 1
-        what = later.pop()
-        assert callable(what)
-        what()
+        later.pop()()
         assert log == ["long"], "others have these turns to themselves"
     while later:
-        what = later.pop()
-        assert callable(what)
-        what()
+        later.pop()()
     assert log == ["long"] * 3

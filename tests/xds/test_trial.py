@@ -74,10 +74,7 @@ async def test_a_rejected_change_is_held_and_the_last_good_stays(trio: Trio, typ
 
 @tried
 async def test_one_rejection_is_decided_by_a_third(trio: Trio, type_url: str) -> None:
-    late = await trio.late(type_url)
-    await late.expect(type_url, ["a"])
-    await late.quiet()
-    trio.world[type_url].put(resource("a", "2"))
+    late = await trio.change_beside_late(type_url)
     first, second = await trio.asked()
     await trio.one.ack(first, error="I do not like it")
     await trio.two.ack(second)

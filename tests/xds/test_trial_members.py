@@ -76,10 +76,7 @@ async def test_resources_of_different_users_are_tried_side_by_side(trio: Trio) -
 
 @tried
 async def test_who_leaves_during_a_trial_is_replaced(trio: Trio, type_url: str) -> None:
-    late = await trio.late(type_url)
-    await late.expect(type_url, ["a"])
-    await late.quiet()
-    trio.world[type_url].put(resource("a", "2"))
+    late = await trio.change_beside_late(type_url)
     _, second = await trio.asked()
     trio.one.call.cancel()
     reply = await trio.three.reply()
@@ -91,10 +88,7 @@ async def test_who_leaves_during_a_trial_is_replaced(trio: Trio, type_url: str) 
 
 @tried
 async def test_who_rejects_and_leaves_during_a_trial_has_no_vote(trio: Trio, type_url: str) -> None:
-    late = await trio.late(type_url)
-    await late.expect(type_url, ["a"])
-    await late.quiet()
-    trio.world[type_url].put(resource("a", "2"))
+    late = await trio.change_beside_late(type_url)
     first, second = await trio.asked()
     await trio.one.ack(first, error="no")
     await trio.one.quiet()

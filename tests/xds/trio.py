@@ -42,6 +42,14 @@ class Trio:
         await stream.subscribe(type_url, [] if type_url == LISTENER else ["a"])
         return stream
 
+    async def change_beside_late(self, type_url: str) -> Stream:
+        """A fourth client that has `a`, as it was before it is changed to version 2."""
+        late = await self.late(type_url)
+        await late.expect(type_url, ["a"])
+        await late.quiet()
+        self.world[type_url].put(resource("a", "2"))
+        return late
+
     async def asked(self) -> tuple[Any, Any]:
         """What the first two are sent, and nobody else."""
         replies = (await self.one.reply(), await self.two.reply())
