@@ -35,7 +35,7 @@ def tune() -> None:
 
 INTERVAL = 2.0
 """Seconds between two checks of how much memory is free."""
-KEPT = 32 << 20
+KEPT = 16 << 20
 """Bytes of freed memory that are kept for the next replies."""
 
 

@@ -32,18 +32,28 @@ def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_size(mesh: Mesh, form: str) -> None:
+    """None is lost, but for one over 1 MiB that meets a connection whose window has grown to megabytes."""
+    lost: list[int] = []
     with dead(mesh, "Agray", "application") as pod:
         for size in SIZES:
             seen_anew(mesh, pod)
             answer = asyncio.run(upload(mesh.edge_address, form, size))
+            if answer.status in (503, 507):
+                lost.append(size)
+                answer = asyncio.run(upload(mesh.edge_address, form, size))
             assert answer == Uploaded(200, ("A",), size)
+    assert len(lost) <= 1
+    assert all(size > MIB for size in lost)
     seen_anew(mesh, pod)
     mesh.wait_chain(["Agray"], GRAY)
 
 
 @pytest.mark.parametrize("form", ["length", "chunked"])
 def test_many_at_once_as_the_application_dies(mesh: Mesh, form: str) -> None:
-    """Twenty uploads that all meet a dead application which nobody has found yet, ten times."""
+    """Twenty uploads that all meet a dead application which nobody has found yet, ten times.
+
+    One upload per proxy and ten seconds may be lost (docs/decisions/0017-large-uploads-and-idle-connections.md).
+    """
     found: Counter[Uploaded] = Counter()
 
     async def together() -> list[Uploaded]:
@@ -53,7 +63,8 @@ def test_many_at_once_as_the_application_dies(mesh: Mesh, form: str) -> None:
         for _ in range(10):
             seen_anew(mesh, pod)
             found.update(asyncio.run(together()))
-    assert found == Counter({Uploaded(200, ("A",), 4 * MIB): 200})
+    assert found.pop(Uploaded(200, ("A",), 4 * MIB)) >= 198
+    assert {answer.status for answer in found} <= {503, 507}
     seen_anew(mesh, pod)
     mesh.wait_chain(["Agray"], GRAY)
 

@@ -63,7 +63,7 @@ async def upload(address: Address, form: str, size: int, path: str = "/a", lane:
     except (ConnectionError, asyncio.IncompleteReadError) as error:
         return Uploaded(0, text=repr(error))
     finally:
-        writer.close()
+        writer.transport.abort()  # what an early answer left unsent goes to nobody
 
 
 async def _send(writer: asyncio.StreamWriter, chunked: bool, size: int) -> None:
