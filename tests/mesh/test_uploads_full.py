@@ -52,7 +52,7 @@ def test_every_size(mesh: Mesh, form: str) -> None:
 def test_many_at_once_as_the_application_dies(mesh: Mesh, form: str) -> None:
     """Twenty uploads that all meet a dead application which nobody has found yet, ten times.
 
-    One upload per proxy and ten seconds may be lost (docs/decisions/0017-large-uploads-and-idle-connections.md).
+    One upload per proxy and ten seconds may be lost (decision 17).
     """
     found: Counter[Uploaded] = Counter()
 
