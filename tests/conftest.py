@@ -1,6 +1,14 @@
 """Options that every test may read."""
 
+import signal
+
 import pytest
+
+
+def pytest_configure() -> None:
+    """A shell starts what it sends to the background with SIGINT ignored, and children would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
