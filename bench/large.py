@@ -153,7 +153,7 @@ class Sidecar:
 
 @asynccontextmanager
 async def served(world: World) -> AsyncIterator[tuple[XdsServer, int]]:
-    server = XdsServer(world.publisher.classify, transport=transport())
+    server = XdsServer(world.publisher.classify, world.publisher.clock, transport=transport())
     port = await server.start(f"{HOST}:0")
     server.set_ready()
     try:

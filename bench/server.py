@@ -25,8 +25,9 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 from controlplane.app import heap
 from controlplane.rpc.choice import transport
 from controlplane.xds.resource import CLUSTER, ENDPOINT, Resource
-from controlplane.xds.resources import Collection, View
+from controlplane.xds.resources import Clock, Collection
 from controlplane.xds.server import XdsServer
+from controlplane.xds.view import View
 
 
 def cluster(index: int) -> Resource:
@@ -78,11 +79,14 @@ class Control(asyncio.Protocol):
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    clusters = Collection(CLUSTER, map(cluster, range(arguments.clusters)))
+    clock = Clock()
+    clusters = Collection(clock, CLUSTER, map(cluster, range(arguments.clusters)))
     members = arguments.endpoints
-    assigned = Collection(ENDPOINT, (endpoints(index, members, 0) for index in range(arguments.clusters)))
-    view = View({CLUSTER: [clusters], ENDPOINT: [assigned]})
-    server = XdsServer(lambda node: view, transport=transport(arguments.transport))
+    assigned = Collection(
+        clock, ENDPOINT, (endpoints(index, members, 0) for index in range(arguments.clusters))
+    )
+    view = View(clock, {CLUSTER: [clusters], ENDPOINT: [assigned]})
+    server = XdsServer(lambda node: view, clock, transport=transport(arguments.transport))
     await server.start(arguments.xds)
     server.set_ready()
     host, _, port = arguments.control.rpartition(":")

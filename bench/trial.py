@@ -31,8 +31,9 @@ from controlplane.rpc.choice import transport
 from controlplane.xds import messages
 from controlplane.xds.discovery import METHODS
 from controlplane.xds.resource import CLUSTER, LISTENER, ROUTE, Resource
-from controlplane.xds.resources import Collection, View
+from controlplane.xds.resources import Clock, Collection
 from controlplane.xds.server import XdsServer
+from controlplane.xds.view import View
 from tests.xds.edge_listener import edge_listener
 
 SIZE = 20_000  # bytes: a gateway with a hundred routes
@@ -48,9 +49,10 @@ def route(number: int) -> Resource:
 
 async def serve(pipe: Connection, wait: float) -> None:
     """Change the route for each message of the pipe; answer with the time of the change."""
-    routes = Collection(ROUTE, [route(0)])
-    view = View({ROUTE: [routes]})
-    server = XdsServer(lambda _node: view, transport=transport(), trial_wait=wait)
+    clock = Clock()
+    routes = Collection(clock, ROUTE, [route(0)])
+    view = View(clock, {ROUTE: [routes]})
+    server = XdsServer(lambda _node: view, clock, transport=transport(), trial_wait=wait)
     pipe.send(await server.start("127.0.0.1:0"))
     server.set_ready()
     loop = asyncio.get_running_loop()
@@ -153,15 +155,17 @@ def bootstrap_of_edge(number: int, xds: str) -> dict[str, Any]:
 
 async def measure_envoys(wait: float, changes: int) -> list[float]:
     """ms until all Envoys have acknowledged a change."""
-    routes = Collection(ROUTE, [edge_route(0)])
+    clock = Clock()
+    routes = Collection(clock, ROUTE, [edge_route(0)])
     view = View(
+        clock,
         {
-            CLUSTER: [Collection(CLUSTER)],
-            LISTENER: [Collection(LISTENER, [edge_listener("edge")])],
+            CLUSTER: [Collection(clock, CLUSTER)],
+            LISTENER: [Collection(clock, LISTENER, [edge_listener("edge")])],
             ROUTE: [routes],
-        }
+        },
     )
-    server = XdsServer(lambda _node: view, transport=transport(), trial_wait=wait)
+    server = XdsServer(lambda _node: view, clock, transport=transport(), trial_wait=wait)
     port = await server.start("127.0.0.1:0")
     server.set_ready()
     times: list[float] = []

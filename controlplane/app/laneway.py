@@ -60,7 +60,11 @@ class Laneway:
         self.catalog = catalog
         self.publisher = Publisher(base_tags=base_tags)
         self.xds = XdsServer(
-            self.publisher.classify, transport=transport, trial_wait=trial_wait, bounds=bounds
+            self.publisher.classify,
+            self.publisher.clock,
+            transport=transport,
+            trial_wait=trial_wait,
+            bounds=bounds,
         )
         self._rollout = Rollout(self._publish, self.xds.acknowledged, lane_drain)
         self._names = ServiceNames()

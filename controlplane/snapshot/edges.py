@@ -13,22 +13,22 @@ from controlplane.snapshot.nodes import EdgeNode
 from controlplane.snapshot.view import NodeView
 from controlplane.translate import edge, front, listeners, lua
 from controlplane.xds.resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, SECRET
-from controlplane.xds.resources import Collection
+from controlplane.xds.resources import Clock, Collection
 
 
 class _Gateway:
     """The resources of one gateway. `plan` is None while it is not defined; `users` are its edges."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.users = 0
         self.plan: GatewayPlan | None = None
         self.named: frozenset[str] = frozenset()
         """The services that its routes name."""
-        self.listeners = Collection(LISTENER)
-        self.routes = Collection(ROUTE)
-        self.clusters = Collection(CLUSTER)
-        self.extensions = Collection(EXTENSION_CONFIG)
-        self.secrets = Collection(SECRET)
+        self.listeners = Collection(clock, LISTENER)
+        self.routes = Collection(clock, ROUTE)
+        self.clusters = Collection(clock, CLUSTER)
+        self.extensions = Collection(clock, EXTENSION_CONFIG)
+        self.secrets = Collection(clock, SECRET)
         self._built: Any = None
 
     def clear(self) -> None:
@@ -71,6 +71,7 @@ class EdgeView(NodeView):
     ) -> None:
         super().__init__(
             node,
+            endpoints.clock,
             {
                 CLUSTER: [gateway.clusters],
                 ENDPOINT: [endpoints],
@@ -108,13 +109,13 @@ class Edges:
             if not self._gateways[name].users:
                 del self._gateways[name]
         for name, gateway in plan.gateways.items():
-            held = self._gateways.setdefault(name, _Gateway())
+            held = self._gateways.setdefault(name, _Gateway(self._mesh.clock))
             if held.plan is not gateway or not held.named.isdisjoint(change.touched):
                 held.build(gateway, plan.services, self._mesh)
 
     def view(self, node: EdgeNode) -> EdgeView:
         """The view of an edge that connects."""
-        held = self._gateways.setdefault(node.gateway, _Gateway())
+        held = self._gateways.setdefault(node.gateway, _Gateway(self._mesh.clock))
         held.users += 1
         return EdgeView(node, held, self._endpoints, self._release)
 

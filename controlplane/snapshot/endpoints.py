@@ -8,14 +8,14 @@ from controlplane.snapshot.mesh import Change, resource
 from controlplane.translate.clusters import assignment
 from controlplane.translate.names import base_cluster, member_cluster
 from controlplane.xds.resource import ENDPOINT
-from controlplane.xds.resources import Collection
+from controlplane.xds.resources import Clock, Collection
 
 
 class Endpoints:
     """The collection of endpoints; encodes only those that change."""
 
-    def __init__(self) -> None:
-        self.collection = Collection(ENDPOINT)
+    def __init__(self, clock: Clock) -> None:
+        self.collection = Collection(clock, ENDPOINT)
 
     def publish(self, change: Change) -> None:
         """Bring the endpoints up to the mesh."""

@@ -42,9 +42,9 @@ class Everything:
             contested |= mesh.claims(plan).contested
             if domains := scope.domains(plan):
                 hosts.append(mesh.host(plan, proxy, domains))
-        self.hosts = Collection(VIRTUAL_HOST, hosts)
+        self.hosts = Collection(mesh.clock, VIRTUAL_HOST, hosts)
         self._services = ServiceClusters(
-            Collection(CLUSTER, [one for built in clusters.values() for one in built]), clusters
+            Collection(mesh.clock, CLUSTER, [one for built in clusters.values() for one in built]), clusters
         )
         self.update((), contested)
 
@@ -85,7 +85,7 @@ class Everything:
         changes.
         """
         if self._whole is None:
-            self._whole = Collection(ROUTE)
+            self._whole = Collection(self._mesh.clock, ROUTE)
             self._put_whole(self._whole)
         return self._whole
 

@@ -21,7 +21,7 @@ from controlplane.snapshot.view import NodeView
 from controlplane.translate import proxyless
 from controlplane.translate.proxyless import Carriers
 from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
-from controlplane.xds.resources import Collection
+from controlplane.xds.resources import Clock, Collection
 
 MOST_ASKED = 1_000
 """Most names of one client that are remembered although no service has them yet; it is not told later about
@@ -42,7 +42,7 @@ class _Routes:
 class _Kind:
     """Clients of one application and tag. `names` counts who asks for a name, `default` is a lane."""
 
-    def __init__(self, key: tuple[str, str] | None, default: str | None) -> None:
+    def __init__(self, key: tuple[str, str] | None, default: str | None, clock: Clock) -> None:
         self.key = key
         self.default = default
         self.users = 0
@@ -52,8 +52,8 @@ class _Kind:
         self.services: Index[str, str] = Index()
         """The names of each service."""
         self.routed: dict[str, _Routes] = {}
-        self.listeners = Collection(LISTENER)
-        self.routes = Collection(ROUTE)
+        self.listeners = Collection(clock, LISTENER)
+        self.routes = Collection(clock, ROUTE)
 
 
 class GrpcView(NodeView):
@@ -64,6 +64,7 @@ class GrpcView(NodeView):
     def __init__(self, node: GrpcNode, clients: GrpcClients, kind: _Kind) -> None:
         super().__init__(
             node,
+            clients.clusters.clock,
             {
                 LISTENER: [kind.listeners],
                 ROUTE: [kind.routes],
@@ -94,8 +95,8 @@ class GrpcClients:
     """Every connected client. `clusters` and `endpoints` are those of the services that they ask for."""
 
     def __init__(self, mesh: Mesh, lanes: KnownLanes) -> None:
-        self.clusters = Collection(CLUSTER)
-        self.endpoints = Collection(ENDPOINT)
+        self.clusters = Collection(mesh.clock, CLUSTER)
+        self.endpoints = Collection(mesh.clock, ENDPOINT)
         self._mesh = mesh
         self._lanes = lanes
         self._kinds: dict[tuple[str, str] | None, _Kind] = {}
@@ -124,7 +125,7 @@ class GrpcClients:
         key = (node.application, node.tag) if node.tag is not None else None
         kind = self._kinds.get(key)
         if kind is None:
-            kind = self._kinds[key] = _Kind(key, self._default(key))
+            kind = self._kinds[key] = _Kind(key, self._default(key), self._mesh.clock)
         kind.users += 1
         return GrpcView(node, self, kind)
 

@@ -16,6 +16,7 @@ from controlplane.translate import clusters, outbound
 from controlplane.translate.domains import Claims, Domains
 from controlplane.translate.gates import Carriers
 from controlplane.xds.resource import Resource
+from controlplane.xds.resources import Clock
 
 
 def _nobody(name: str) -> str:
@@ -52,9 +53,13 @@ class _Clusters:
 
 
 class Mesh:
-    """Current plans of all services, the owners of hosts, and the encoded clusters and virtual hosts."""
+    """Current plans of all services, the owners of hosts, and the encoded clusters and virtual hosts.
 
-    def __init__(self) -> None:
+    `clock` is that of all collections.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.services: Mapping[str, ServicePlan] = {}
         self.domains = Domains()
         self._resolve: Resolve = _nobody

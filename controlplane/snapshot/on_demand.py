@@ -36,7 +36,7 @@ class OnDemand:
         self._scope = scope
         self._proxy = proxy
         passing = outbound.elsewhere(proxy, asked_first=True)
-        self.hosts = Collection(VIRTUAL_HOST, [resource(passing.name, passing)])
+        self.hosts = Collection(clusters.clock, VIRTUAL_HOST, [resource(passing.name, passing)])
         self._loaded = ServiceClusters(clusters)
         self._names: dict[str, set[str]] = {}  # key -> the names under which Envoy asked for it
         self._owners: dict[str, tuple[str, ...]] = {}  # key -> the services that it means, if any

@@ -21,13 +21,14 @@ from controlplane.snapshot.places import Places
 from controlplane.snapshot.sidecars import Sidecars
 from controlplane.snapshot.view import NodeView
 from controlplane.xds.node import InvalidNode, Node
+from controlplane.xds.resources import Clock
 
 SENT_AT_ONCE = 2_000
 """A scope with more clusters than this is loaded on demand; so many take some 110 MiB in an Envoy."""
 
 
 class Publisher:
-    """Brings every collection up to the plan. `plan` is the plan that is served.
+    """Brings every collection up to the plan. `plan` is the plan that is served, `clock` that of all views.
 
     `base_tags` are values of a node's tag that mean base.
     """
@@ -35,11 +36,12 @@ class Publisher:
     def __init__(self, sent_at_once: int = SENT_AT_ONCE, base_tags: Collection[str] = ()) -> None:
         self._base_tags = base_tags
         self.plan = Plan()
+        self.clock = Clock()
         self._planner = Planner()
-        self._mesh = Mesh()
+        self._mesh = Mesh(self.clock)
         self._lanes = KnownLanes()
         self._places = Places()
-        self._endpoints = Endpoints()
+        self._endpoints = Endpoints(self.clock)
         endpoints = self._endpoints.collection
         self._edges = Edges(self._mesh, endpoints)
         self._sidecars = Sidecars(self._mesh, endpoints, self._places, self._lanes, sent_at_once)

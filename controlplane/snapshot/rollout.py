@@ -13,7 +13,7 @@ from controlplane.plan.rollout import Deployed, ending, first_step, second_step,
 from controlplane.snapshot.nodes import Role
 from controlplane.snapshot.view import NodeView
 from controlplane.xds.node import Node
-from controlplane.xds.resources import View
+from controlplane.xds.view import View
 
 log = structlog.get_logger(__name__)
 

@@ -48,7 +48,7 @@ class SidecarView(NodeView):
     ) -> None:
         # Envoy names only the virtual hosts that it lacks, but its subscription is to all of them.
         whole = frozenset({VIRTUAL_HOST}) & collections.keys()
-        super().__init__(sidecar, collections, whole)
+        super().__init__(sidecar, own.clock, collections, whole)
         self.sidecar = sidecar
         self.own = own
         self.filters = filters
@@ -108,6 +108,7 @@ class Sidecars:
     def __init__(
         self, mesh: Mesh, endpoints: Collection, places: Places, lanes: KnownLanes, sent_at_once: int
     ) -> None:
+        self._clock = mesh.clock
         self._endpoints = endpoints
         self._places = places
         self._lanes = lanes
@@ -120,7 +121,7 @@ class Sidecars:
         self._by_application: Index[str, SidecarView] = Index()
         self._filters: dict[LaneMeaning | None, Resource] = {}
         self._inbound_routes: dict[tuple[str, tuple[str, ...]], Resource] = {}
-        self._inbound = Collection(EXTENSION_CONFIG)
+        self._inbound = Collection(self._clock, EXTENSION_CONFIG)
         self._heads: dict[tuple[bool, bool], Resource] = {}
         for kind in ((proxy, reads_all) for proxy in (True, False) for reads_all in (True, False)):
             head = outbound.route_configuration(*kind)
@@ -153,13 +154,15 @@ class Sidecars:
     def view(self, node: SidecarNode, incremental: bool) -> SidecarView:
         """The view of a sidecar that connects. `incremental`: it speaks the delta variant."""
         place = node.place
-        filters = Collection(EXTENSION_CONFIG)
-        own = Collection(CLUSTER)
-        routes = Collection(ROUTE)
+        filters = Collection(self._clock, EXTENSION_CONFIG)
+        own = Collection(self._clock, CLUSTER)
+        routes = Collection(self._clock, ROUTE)
         collections = {
             CLUSTER: [own],
             ENDPOINT: [self._endpoints],
-            LISTENER: [Collection(LISTENER, [resource(x.name, x) for x in sidecar.listeners(place)])],
+            LISTENER: [
+                Collection(self._clock, LISTENER, [resource(x.name, x) for x in sidecar.listeners(place)])
+            ],
             ROUTE: [routes],
             EXTENSION_CONFIG: [self._inbound, filters],
         }

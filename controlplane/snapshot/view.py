@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from controlplane.snapshot.nodes import AnyNode
-from controlplane.xds.resources import Collection, View
+from controlplane.xds.resources import Clock, Collection
+from controlplane.xds.view import View
 
 
 class NodeView(View):
@@ -14,10 +15,11 @@ class NodeView(View):
     def __init__(
         self,
         node: AnyNode,
+        clock: Clock,
         collections: Mapping[str, Sequence[Collection]],
         whole: frozenset[str] = frozenset(),
     ) -> None:
-        super().__init__(collections, whole)
+        super().__init__(clock, collections, whole)
         self.node: AnyNode = node
 
     def warnings(self) -> list[str]:

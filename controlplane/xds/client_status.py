@@ -10,10 +10,11 @@ from .delta import DeltaSubscription
 from .held import Held
 from .node import Node
 from .resource import Resource
-from .resources import Overrun, View
+from .resources import Overrun
 from .standing import State
 from .stream_state import StreamState
 from .subscription import Nack, Subscription
+from .view import View
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from functools import lru_cache
 from . import returning, wire
 from .messages import DeltaResponse, Message
 from .resource import VIRTUAL_HOST, Resource
-from .resources import Clock
 from .returning import Recent
 from .subscription import (
     LEGACY_WILDCARD,
@@ -101,7 +100,7 @@ class DeltaSubscription(Subscription):
         elif self.pending_all:
             want, asked = None, frozen(self.names)
         if not asked_only or self.pending_all or not self.started:
-            self.cursor = Clock.now
+            self.cursor = self.view.clock.now
         bodies: list[bytes] = []
         found = NOTHING
         if want is None or want:
@@ -152,7 +151,7 @@ class DeltaSubscription(Subscription):
         # A client that comes back with what it has waits for nothing; any other waits for its first answer,
         # also for an empty one (Envoy's empty VHDS subscription else delays its start by 15 s).
         self.owed = not initial
-        self.cursor = Clock.now
+        self.cursor = self.view.clock.now
 
     def _doubt(self, names: frozenset[str]) -> None:
         """The client subscribed to `names` again, or unsubscribed, before its first answer: it may have

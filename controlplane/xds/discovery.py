@@ -26,11 +26,12 @@ from .delta import DeltaSubscription
 from .messages import Message, OpaqueDeltaRequest, OpaqueSotwRequest
 from .node import NOBODY
 from .resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, RUNTIME, SECRET, VIRTUAL_HOST
-from .resources import Overrun, View
+from .resources import Overrun
 from .sotw import SotwSubscription
 from .standing import Standing
 from .stream_state import StreamState, TooManyTypes
 from .subscription import Sent, TooManyNames
+from .view import View
 
 _LARGE = 1 << 19
 """Bytes. The names of a larger request are counted before it is decoded: decoding a million takes 26 ms."""

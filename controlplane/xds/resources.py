@@ -1,17 +1,16 @@
-"""The collections that hold resources and the views that streams see.
+"""The collections that hold resources.
 
 Nothing here does I/O, nothing waits. Everything belongs to one thread, that of the event loop.
 
-One sequence of numbers runs through all collections, so that a stream needs a single cursor per type however
-many collections its view has, and "everything up to now" is one number. A collection remembers for every name
-the number of its last change; what changed since a cursor is read from the end of that record and costs what
-changed, not what there is.
+One clock numbers the changes of all collections of a server, so that a stream needs a single cursor per type
+however many collections its view has, and "everything up to now" is one number. A collection remembers for
+every name the number of its last change; what changed since a cursor is read from the end of that record and
+costs what changed, not what there is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Protocol
 
 from . import wire
@@ -23,14 +22,17 @@ _WEIGHT = (1 << 64) - 1
 
 
 class Clock:
-    """The number of the last change in any collection."""
+    """Numbers the changes of all collections that one server serves. `now`: the number of the last change."""
 
-    now: int = 0
+    __slots__ = ("now",)
 
-    @classmethod
-    def tick(cls) -> int:
-        cls.now += 1
-        return cls.now
+    def __init__(self) -> None:
+        self.now = 0
+
+    def tick(self) -> int:
+        """The number of a change that happens now."""
+        self.now += 1
+        return self.now
 
 
 class Overrun(Exception):
@@ -64,14 +66,15 @@ class Gate(Protocol):
 
 
 class Collection:
-    """A mutable set of resources of one type, shared by any number of views.
+    """A mutable set of resources of one type, shared by any number of views. `clock` numbers its changes.
 
     `label`, when set, is shown as the version in state-of-the-world replies in place of the content's hash.
     """
 
     gate: Gate | None = None
 
-    def __init__(self, type_url: str, resources: Iterable[Resource] = ()) -> None:
+    def __init__(self, clock: Clock, type_url: str, resources: Iterable[Resource] = ()) -> None:
+        self.clock = clock
         self.type_url = type_url
         self.label: str | None = None
         self.changed_at = 0
@@ -269,7 +272,7 @@ class Collection:
         self._resources = {resource.name: resource for resource in resources}
         if not self._resources:
             return
-        self._filled = self.changed_at = Clock.tick()
+        self._filled = self.changed_at = self.clock.tick()
         for resource in self._resources.values():
             self._sum += resource.digest
             for alias in resource.aliases:
@@ -292,7 +295,7 @@ class Collection:
         return False
 
     def _record(self, name: str, before: Resource | None, after: Resource | None) -> None:
-        at = Clock.tick()
+        at = self.clock.tick()
         # An alias has no history of its own: it is in the log so that who asked by it is told.
         for changed in (name, *(before.aliases if before else ()), *(after.aliases if after else ())):
             self._log.pop(changed, None)
@@ -347,61 +350,3 @@ class Collection:
 def version_of(weight: int) -> str:
     """A sum of digests as a version."""
     return f"{weight & _WEIGHT:016x}"
-
-
-class View:
-    """What one node, or many, may see: per type URL an ordered tuple of collections with disjoint names.
-
-    `whole` are types of which a delta client gets everything that the view has, whatever it names: Envoy's
-    subscription to virtual hosts is to all of its route configuration, and names only those that it lacks.
-    """
-
-    __slots__ = ("__weakref__", "collections", "whole")
-
-    on_demand = False
-    """Whether `wanted` is to be called."""
-
-    def __init__(
-        self, collections: Mapping[str, Sequence[Collection]], whole: frozenset[str] = frozenset()
-    ) -> None:
-        self.whole = whole
-        for type_url, parts in collections.items():
-            for part in parts:
-                if part.type_url != type_url:
-                    raise ValueError(f"a collection of {part.type_url} stands under {type_url}")
-        self.collections: Mapping[str, tuple[Collection, ...]] = MappingProxyType(
-            {type_url: tuple(parts) for type_url, parts in collections.items()}
-        )
-
-    def of(self, type_url: str) -> tuple[Collection, ...]:
-        """The collections of one type; none for a type that the view does not have."""
-        return self.collections.get(type_url, ())
-
-    def wanted(self, type_url: str, names: Iterable[str]) -> None:
-        """A client asks for `names`, or (delta) says that it has them; called before it is answered."""
-
-    def follows(self, type_url: str, names: Set[str]) -> frozenset[str]:
-        """What a client that took the resources `names` of ROUTE (or CLUSTER) asks for of CLUSTER (ENDPOINT).
-
-        Only for clients that apply a resource when they have all that it refers to: an acknowledgement says
-        no more than that they could read it.
-        """
-        return frozenset()
-
-    def release(self) -> None:
-        """The stream that had the view has ended."""
-
-    def get(self, type_url: str, name: str) -> Resource | None:
-        for collection in self.of(type_url):
-            found = collection.get(name)
-            if found is not None:
-                return found
-        return None
-
-    def version(self, type_url: str) -> str:
-        """The version of all that the view holds of one type: a hash of content, or a collection's label."""
-        parts = self.of(type_url)
-        for part in parts:
-            if part.label is not None:
-                return part.label
-        return version_of(sum(part.weight for part in parts))

@@ -1,8 +1,10 @@
 """The xDS server: one gRPC port with aggregated and separate discovery, and client status.
 
-    server = XdsServer(classify, transport=transport("laneway", Limits()))
+    clock = Clock()
+    server = XdsServer(classify, clock, transport=transport("laneway", Limits()))
     port = await server.start("127.0.0.1:0")
     server.set_ready()
+    collection = Collection(clock, CLUSTER)        # in a view that `classify` returns
     collection.put(Resource.of("name", body))      # is pushed by itself
 
 Everything runs on one event loop. A change of a collection marks it; the marks of one turn become one pass
@@ -32,11 +34,12 @@ from .discovery import DiscoveryStream, methods
 from .held import Held
 from .messages import Message
 from .node import NOBODY, InvalidNode, Node, NotReady, known, read
-from .resources import View
+from .resources import Clock
 from .standing import State, standing_of
 from .stream_state import StreamState
 from .streams import Streams
 from .subscription import Nack, Sent
+from .view import View
 
 __all__ = [
     "ConnectedProxy",
@@ -56,6 +59,7 @@ class XdsServer:
 
     classify: called once for each stream with its node, returns the view of that node. Raises InvalidNode,
         which ends the stream with INVALID_ARGUMENT, or NotReady: the stream waits for the next `set_ready`.
+    clock: that of all views; a stream whose view has another one ends with INTERNAL.
     transport: makes the gRPC server that the calls come from.
     authorise: called with the peer and the metadata of a stream before anything is read of it. Raises
         InvalidNode, which ends the stream with PERMISSION_DENIED.
@@ -68,6 +72,7 @@ class XdsServer:
     def __init__(
         self,
         classify: Callable[[Node], View],
+        clock: Clock,
         *,
         transport: MakeTransport,
         authorise: Callable[[str, Mapping[str, str | bytes]], None] | None = None,
@@ -79,6 +84,7 @@ class XdsServer:
         bounds: Bounds = Bounds(),  # noqa: B008
     ) -> None:
         self._classify = classify
+        self._clock = clock
         self._authorise = authorise
         self._removal_wait = removal_wait
         self._warming_wait = warming_wait
@@ -95,7 +101,7 @@ class XdsServer:
         self._stopping = False
         #: Sums since the start; "streams" alone is the number of open streams.
         self.counters: Counter[str] = Counter()
-        self._streams = Streams(self.counters, trial_wait, debounce_quiet, debounce_max)
+        self._streams = Streams(clock, self.counters, trial_wait, debounce_quiet, debounce_max)
 
     async def start(self, address: str) -> int:
         """Listen on host:port, port 0 for one that the system gives. Returns the port. Raises OSError."""
@@ -253,6 +259,8 @@ class XdsServer:
         except NotReady:
             self._wait(stream, request)
             return
+        if view.clock is not self._clock:
+            raise ValueError(f"the view for node {stream.node.id} has the clock of another server")
         stream.node = known(stream.node)
         state = StreamState(
             view,

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from . import returning, wire
 from .messages import Message
-from .resources import Clock, version_of
+from .resources import version_of
 from .subscription import LEGACY_WILDCARD, NOTHING, WILDCARD, Sent, Subscription, frozen, measured, share
 from .wire import Response
 
@@ -53,7 +53,7 @@ class SotwSubscription(Subscription):
             self.started = True
             self.wildcard, self.names = wildcard, names
             self.name_bytes = size
-            self.cursor = Clock.now
+            self.cursor = self.view.clock.now
             if self._has(version):
                 self.sent = self.acked = version
             else:
@@ -85,7 +85,7 @@ class SotwSubscription(Subscription):
         if full:
             want = None if self.wildcard else frozen(self.names)
         if full or not asked_only:
-            self.cursor = Clock.now
+            self.cursor = self.view.clock.now
         bodies: list[bytes] = []
         weight = 0
         found = NOTHING

@@ -14,9 +14,10 @@ from typing import Generic, TypeVar
 from .delta import DeltaSubscription
 from .messages import Message
 from .resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, PUSH_ORDER, ROUTE, TRIED, VIRTUAL_HOST
-from .resources import Collection, View
+from .resources import Collection
 from .sotw import SotwSubscription
 from .subscription import NOTHING, Sent, TooManyNames
+from .view import View
 from .wire import Response
 
 _RANK = {type_url: rank for rank, type_url in enumerate(PUSH_ORDER)}

@@ -16,9 +16,10 @@ from .discovery import DiscoveryStream
 from .jury import Event, Result, key
 from .node import Node
 from .resource import TRIED
-from .resources import Clock, Collection, Overrun, View
+from .resources import Clock, Collection, Overrun
 from .standing import Client, State, standing_of
 from .trial import Trials
+from .view import View
 
 _log = structlog.get_logger("laneway.xds")
 _TEXTS: dict[Result, str] = {
@@ -90,13 +91,19 @@ class Waiter(Generic[C]):
 class Streams:
     """The streams that have begun, and the owner of the trials of what they have.
 
-    trial_wait: see Trials; 0 for none. debounce_quiet, debounce_max: see Debounce. Seconds. `counters` are
-    those of the server.
+    clock: that of all views. counters: those of the server. trial_wait: see Trials; 0 for none.
+    debounce_quiet, debounce_max: see Debounce. All three in seconds.
     """
 
     def __init__(
-        self, counters: Counter[str], trial_wait: float, debounce_quiet: float, debounce_max: float
+        self,
+        clock: Clock,
+        counters: Counter[str],
+        trial_wait: float,
+        debounce_quiet: float,
+        debounce_max: float,
     ) -> None:
+        self._clock = clock
         self._counters = counters
         self._debounce: Debounce[Collection] = Debounce(
             self._push, quiet=debounce_quiet, longest=debounce_max
@@ -161,7 +168,7 @@ class Streams:
         timeout: float,  # noqa: ASYNC109
     ) -> list[str]:
         """See XdsServer."""
-        mark = Clock.now
+        mark = self._clock.now
         for _ in range(2):
             await asyncio.sleep(0)  # the answers that have arrived are read first: the server may be late
         waiter = Waiter(mark, [stream for stream in self.open if where(stream.node, stream.view)])

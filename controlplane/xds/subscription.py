@@ -15,7 +15,8 @@ from weakref import WeakKeyDictionary, ref
 
 from .bounds import shown
 from .resource import CLUSTER, LISTENER, Resource
-from .resources import Clock, Collection, View
+from .resources import Collection
+from .view import View
 
 WILDCARD = "*"
 #: The types for which no names in the first request means all, for historical reasons ("How the client
@@ -159,7 +160,7 @@ class Subscription:
             return False
         if self.changes():
             return True
-        self.cursor = Clock.now
+        self.cursor = self.view.clock.now
         return False
 
     def waits(self) -> bool:

@@ -42,7 +42,7 @@ from .jury import (
     waits_for_an_answer,
 )
 from .resource import Resource, identity
-from .resources import Clock, Collection, Subscriber
+from .resources import Collection, Subscriber
 from .standing import Client, ClientState
 from .subscription import Nack, Sent
 
@@ -273,7 +273,7 @@ class Trials:
             reply = votes[client].reply
             if not reply.asked and had(collection, name, reply.before):
                 # It had the last good state and has kept it, as the protocol wants it: it is not sent again.
-                client.state.subscriptions[collection.type_url].cursor = Clock.now
+                client.state.subscriptions[collection.type_url].cursor = collection.clock.now
         self._settle(collection, [name], "rejected", tried)
         self._holds.add(collection, tried, votes)
 

@@ -17,8 +17,8 @@ from controlplane.snapshot.sidecars import SidecarView
 from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.messages import DeltaRequest, DeltaResponse
 from controlplane.xds.resource import CLUSTER, ENDPOINT, ROUTE, VIRTUAL_HOST
-from controlplane.xds.resources import View
 from controlplane.xds.sotw import SotwSubscription
+from controlplane.xds.view import View
 
 ROUTES = "outbound/proxy"
 

@@ -22,7 +22,8 @@ from controlplane.translate.domains import Domains
 from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.messages import DeltaRequest
 from controlplane.xds.resource import CLUSTER, Resource
-from controlplane.xds.resources import Collection, View
+from controlplane.xds.resources import Clock, Collection
+from controlplane.xds.view import View
 
 SERVICES, NAMED, VIEWS = 100, 80, 60
 
@@ -131,7 +132,8 @@ def resource(name: str, content: int) -> Resource:
 @given(st.sets(st.sampled_from("abcd")), steps)
 def test_a_collection_remembers_what_it_was_made_with(start: set[str], changes: list[Step]) -> None:
     first = [resource(name, 0) for name in sorted(start)]
-    filled, grown = Collection(CLUSTER, first), Collection(CLUSTER)
+    clock = Clock()
+    filled, grown = Collection(clock, CLUSTER, first), Collection(clock, CLUSTER)
     for one in first:
         grown.put(one)
     cursors = [(0, 0), (filled.changed_at, grown.changed_at)]

@@ -24,7 +24,7 @@ from controlplane.registry.types import Health, Instance, Protocol, Service
 from controlplane.snapshot.nodes import parse_node
 from controlplane.snapshot.publisher import SENT_AT_ONCE, Publisher
 from controlplane.xds.resource import LISTENER, VIRTUAL_HOST, Resource
-from controlplane.xds.resources import View
+from controlplane.xds.view import View
 
 TESTDATA = Path(__file__).parent / "testdata"
 NAMES = sorted(path.name.removesuffix(".in.yaml") for path in TESTDATA.glob("*.in.yaml"))

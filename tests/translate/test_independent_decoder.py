@@ -65,7 +65,8 @@ NAMED = {
 async def test_a_client_of_another_library_gets_over_a_stream_what_the_golden_file_says(name: str) -> None:
     case = cases.read(name)
     golden = yaml.safe_load((cases.TESTDATA / f"{name}.out.yaml").read_text(encoding="utf-8"))
-    server = XdsServer(cases.published(case).classify, transport=transport())
+    publisher = cases.published(case)
+    server = XdsServer(publisher.classify, publisher.clock, transport=transport())
     port = await server.start("127.0.0.1:0")
     server.set_ready()
     try:

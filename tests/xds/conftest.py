@@ -9,7 +9,7 @@ import pytest
 
 from controlplane.rpc.choice import TransportName
 from controlplane.xds.node import Node
-from controlplane.xds.resources import View
+from controlplane.xds.view import View
 from tests.xds.trio import NEVER, Trio
 from tests.xds.world import World, Worlds
 

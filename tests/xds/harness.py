@@ -28,8 +28,9 @@ from controlplane.xds.resource import (
     VIRTUAL_HOST,
     Resource,
 )
-from controlplane.xds.resources import Collection, View
+from controlplane.xds.resources import Clock, Collection
 from controlplane.xds.server import XdsServer
+from controlplane.xds.view import View
 
 _TYPES = (CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST, EXTENSION_CONFIG, SECRET, RUNTIME)
 _MODULES = (
@@ -50,7 +51,8 @@ class Harness:
     """
 
     def __init__(self, transport_name: TransportName = "laneway", **settings: Any) -> None:
-        self.server = XdsServer(self._classify, transport=transport(transport_name), **settings)
+        self._clock = Clock()
+        self.server = XdsServer(self._classify, self._clock, transport=transport(transport_name), **settings)
         self._views: dict[str, View] = {}
 
     async def start(self, address: str) -> int:
@@ -108,7 +110,8 @@ class Harness:
     def _view(self, node: str) -> View:
         view = self._views.get(node)
         if view is None:
-            view = self._views[node] = View({type_url: [Collection(type_url)] for type_url in _TYPES})
+            parts = {type_url: [Collection(self._clock, type_url)] for type_url in _TYPES}
+            view = self._views[node] = View(self._clock, parts)
         return view
 
 

@@ -14,8 +14,9 @@ from controlplane.rpc.listener import Listener
 from controlplane.rpc.transport import Limits, Methods
 from controlplane.xds.messages import DeltaRequest, DeltaResponse
 from controlplane.xds.resource import ENDPOINT
-from controlplane.xds.resources import Collection, View
+from controlplane.xds.resources import Clock, Collection
 from controlplane.xds.server import XdsServer
+from controlplane.xds.view import View
 from tests.rpc.wire import PATIENCE, Raw, call, message, raw
 from tests.xds.client import resource
 
@@ -59,9 +60,10 @@ async def fleet(**limits: float) -> AsyncIterator[Fleet]:
         made.append(Listener(methods, Limits(waiting=BOUND, **limits)))  # pyright: ignore[reportArgumentType]
         return made[0]
 
-    endpoints = Collection(ENDPOINT, [resource(name, "x" * CONTENT) for name in NAMES])
-    view = View({ENDPOINT: [endpoints]})
-    server = XdsServer(lambda _: view, transport=transport)
+    clock = Clock()
+    endpoints = Collection(clock, ENDPOINT, [resource(name, "x" * CONTENT) for name in NAMES])
+    view = View(clock, {ENDPOINT: [endpoints]})
+    server = XdsServer(lambda _: view, clock, transport=transport)
     port = await server.start("127.0.0.1:0")
     server.set_ready()
     try:

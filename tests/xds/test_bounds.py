@@ -18,8 +18,9 @@ from controlplane.xds.bounds import LONGEST, LONGEST_ID, Bounds, shown
 from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.node import InvalidNode, Node, NotReady
 from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER
-from controlplane.xds.resources import Collection, View
+from controlplane.xds.resources import Clock, Collection
 from controlplane.xds.subscription import NOTHING, frozen, joined, share, without
+from controlplane.xds.view import View
 from tests.xds.client import Stream, resource
 from tests.xds.test_hostile import PROMPT, a_good_stream, latency
 from tests.xds.test_status import CODEC, METHOD
@@ -266,7 +267,8 @@ def test_names_with_and_without_others(
 
 def cost(names: int, change: Callable[[DeltaSubscription, int], None]) -> float:
     """Seconds that 300 small requests take with so many names, the best of three."""
-    view = View({ENDPOINT: [Collection(ENDPOINT)]})
+    clock = Clock()
+    view = View(clock, {ENDPOINT: [Collection(clock, ENDPOINT)]})
     found: list[float] = []
     for _ in range(3):
         subscription = DeltaSubscription(ENDPOINT, view)
@@ -298,7 +300,8 @@ def test_a_small_request_costs_little_on_a_stream_with_many_names(
 
 
 def test_names_that_changed_are_shared_again() -> None:
-    view = View({ENDPOINT: [Collection(ENDPOINT)]})
+    clock = Clock()
+    view = View(clock, {ENDPOINT: [Collection(clock, ENDPOINT)]})
     subscriptions = [DeltaSubscription(ENDPOINT, view) for _ in range(2)]
     for subscription in subscriptions:
         for names in ([f"n{index}" for index in range(1_000)], *([f"x{index}"] for index in range(40))):
@@ -310,7 +313,8 @@ def test_names_that_changed_are_shared_again() -> None:
 
 
 def test_names_that_were_never_subscribed_are_not_answered() -> None:
-    subscription = DeltaSubscription(CLUSTER, View({CLUSTER: [Collection(CLUSTER)]}))
+    clock = Clock()
+    subscription = DeltaSubscription(CLUSTER, View(clock, {CLUSTER: [Collection(clock, CLUSTER)]}))
     subscription.receive(messages.DeltaRequest(type_url=CLUSTER, resource_names_subscribe=["*"]))
     assert subscription.compose() is not None
     subscription.receive(messages.DeltaRequest(type_url=CLUSTER, resource_names_unsubscribe=MANY))

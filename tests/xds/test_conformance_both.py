@@ -8,7 +8,8 @@ import grpc
 import pytest
 
 from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, ROUTE, Resource
-from controlplane.xds.resources import Collection, View
+from controlplane.xds.resources import Collection
+from controlplane.xds.view import View
 from tests.xds.client import SEPARATE, Stream, resource
 from tests.xds.world import World, Worlds, subscribe_all
 
@@ -294,9 +295,10 @@ async def test_an_unknown_type_is_answered_as_empty_and_the_stream_goes_on(world
 
 
 async def test_shared_and_own_collections_are_one_view(worlds: Worlds, delta: bool) -> None:
-    shared = Collection(CLUSTER, [resource("shared")])
-    own = {name: Collection(CLUSTER, [resource(f"own-{name}")]) for name in ("x", "y")}
-    world = await worlds(lambda node: View({CLUSTER: [shared, own[node.id]]})).start()
+    world = worlds(lambda node: View(world.clock, {CLUSTER: [shared, own[node.id]]}))
+    shared = Collection(world.clock, CLUSTER, [resource("shared")])
+    own = {name: Collection(world.clock, CLUSTER, [resource(f"own-{name}")]) for name in ("x", "y")}
+    await world.start()
     channel = world.channel()
     streams = {name: Stream(channel, name, delta=delta) for name in own}
     for name, stream in streams.items():

@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 
 from controlplane.xds.resource import CLUSTER, ENDPOINT
-from controlplane.xds.resources import View
 from controlplane.xds.server import InvalidNode, Node, NotReady
+from controlplane.xds.view import View
 from tests.xds.client import Stream, resource
 from tests.xds.world import World, Worlds
 
@@ -63,7 +63,7 @@ class Released(View):
     """Says when it is."""
 
     def __init__(self, view: View, said: asyncio.Queue[View]) -> None:
-        super().__init__(view.collections)
+        super().__init__(view.clock, view.collections)
         self._said = said
 
     def release(self) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from controlplane.xds import messages, returning, wire
 from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.resource import CLUSTER, ENDPOINT
-from controlplane.xds.resources import Collection, View
+from controlplane.xds.resources import Clock, Collection
+from controlplane.xds.view import View
 from tests.xds.client import resource
 from tests.xds.world import World
 
@@ -77,7 +78,8 @@ def test_a_client_gets_what_differs_and_is_told_of_what_is_gone(
     there: set[str], had: dict[str, str], wildcard: bool
 ) -> None:
     now = {name: resource(name, "1") for name in there}
-    view = View({CLUSTER: [Collection(CLUSTER, list(now.values()))]})
+    clock = Clock()
+    view = View(clock, {CLUSTER: [Collection(clock, CLUSTER, list(now.values()))]})
     subscription = DeltaSubscription(CLUSTER, view)
     versions = {name: resource(name, content).version for name, content in had.items()}
     names = ["*"] if wildcard else NAMES[:30]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from controlplane.xds.resource import ROUTE
-from controlplane.xds.resources import Clock, Collection, View
+from controlplane.xds.resources import Clock, Collection
 from controlplane.xds.standing import FORGIVEN, LATE, PROOF, SILENCE, Standing, State, standing_of
 from controlplane.xds.streams import Waiter
+from controlplane.xds.view import View
 from tests.xds.client import resource
 from tests.xds.test_trial_rogues_properties import Member
 
@@ -16,7 +17,9 @@ class Client(Member):
     """One that answers when the test says so. Good ones reject what begins with `bad`."""
 
     def __init__(self, routes: Collection, delta: bool, now: float = 0.0) -> None:
-        super().__init__(f"node-{id(self)}", "10.0.0.1", "good", View({ROUTE: [routes]}), delta, now)
+        super().__init__(
+            f"node-{id(self)}", "10.0.0.1", "good", View(routes.clock, {ROUTE: [routes]}), delta, now
+        )
         self.routes = routes
         self.number = 0
         self.round(now, now)
@@ -42,7 +45,7 @@ class Client(Member):
 
 @pytest.fixture
 def client(delta: bool) -> Client:
-    return Client(Collection(ROUTE), delta)
+    return Client(Collection(Clock(), ROUTE), delta)
 
 
 def test_who_is_in_sync_for_a_while_has_proved_itself(client: Client) -> None:
@@ -107,25 +110,27 @@ def test_who_is_late_twice_in_a_minute_is_slow_for_a_minute(client: Client) -> N
 
 
 def test_those_that_are_silent_or_slow_are_not_waited_for(delta: bool) -> None:
-    silent, slow, *others = (Client(Collection(ROUTE), delta) for _ in range(4))
+    clock = Clock()
+    silent, slow, *others = (Client(Collection(clock, ROUTE), delta) for _ in range(4))
     for sent in (20, 30):
         slow.round(sent, sent + LATE + 0.1)
     silent.send(30)
     for client in (slow, *others):
         client.send(33)
-    waiter: Waiter[Client] = Waiter(Clock.now, [silent, slow, *others])
+    waiter: Waiter[Client] = Waiter(clock.now, [silent, slow, *others])
     assert waiter.leave_out_silent(33) == [silent, slow]
     assert list(waiter.streams) == others
 
 
 def test_slow_ones_are_waited_for_if_most_are_slow(delta: bool) -> None:
-    clients = [Client(Collection(ROUTE), delta) for _ in range(3)]
+    clock = Clock()
+    clients = [Client(Collection(clock, ROUTE), delta) for _ in range(3)]
     for client in clients[:2]:
         for sent in (20, 30):
             client.round(sent, sent + LATE + 0.1)
     for client in clients:
         client.send(33)
-    waiter: Waiter[Client] = Waiter(Clock.now, clients)
+    waiter: Waiter[Client] = Waiter(clock.now, clients)
     assert waiter.leave_out_silent(33) == []
     assert list(waiter.streams) == clients
 
@@ -139,32 +144,35 @@ def test_who_is_outvoted_and_late_counts_as_both(client: Client) -> None:
 
 
 def test_who_has_not_proved_itself_is_not_waited_for_as_long(delta: bool) -> None:
-    fresh, *others = (Client(Collection(ROUTE), delta) for _ in range(3))
+    clock = Clock()
+    fresh, *others = (Client(Collection(clock, ROUTE), delta) for _ in range(3))
     fresh.standing = Standing(33)
     for client in (fresh, *others):
         client.send(33)
-    waiter: Waiter[Client] = Waiter(Clock.now, [fresh, *others])
+    waiter: Waiter[Client] = Waiter(clock.now, [fresh, *others])
     assert waiter.leave_out_silent(33) == []
     assert waiter.leave_out_new(33) == [fresh]
     assert list(waiter.streams) == others
 
 
 def test_those_that_all_come_back_are_waited_for(delta: bool) -> None:
-    clients = [Client(Collection(ROUTE), delta) for _ in range(3)]
+    clock = Clock()
+    clients = [Client(Collection(clock, ROUTE), delta) for _ in range(3)]
     for client in clients:
         client.standing = Standing(33)
         client.send(33)
-    waiter: Waiter[Client] = Waiter(Clock.now, clients)
+    waiter: Waiter[Client] = Waiter(clock.now, clients)
     assert waiter.leave_out_new(33) == []
 
 
 def test_many_streams_of_one_address_are_not_the_most(delta: bool) -> None:
-    clients = [Client(Collection(ROUTE), delta) for _ in range(6)]
+    clock = Clock()
+    clients = [Client(Collection(clock, ROUTE), delta) for _ in range(6)]
     for number, client in enumerate(clients):
         client.address = "10.9.9.9" if number < 4 else f"10.0.0.{number}"
     for client in clients[:4]:
         client.standing = Standing(33)
     for client in clients:
         client.send(33)
-    waiter: Waiter[Client] = Waiter(Clock.now, clients)
+    waiter: Waiter[Client] = Waiter(clock.now, clients)
     assert waiter.leave_out_new(33) == clients[:4]

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from controlplane.xds import messages
 from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
-from controlplane.xds.resources import Collection, View
+from controlplane.xds.resources import Clock, Collection
 from controlplane.xds.sotw import SotwSubscription
 from controlplane.xds.stream_state import StreamState
+from controlplane.xds.view import View
 from tests.xds.client import resource
 
 TYPES = (CLUSTER, ENDPOINT, LISTENER, ROUTE)
@@ -69,9 +70,10 @@ class Model:
 
     def __init__(self, delta: bool) -> None:
         self.delta = delta
-        self.shared = {type_url: Collection(type_url) for type_url in TYPES}
-        self.own = {type_url: Collection(type_url) for type_url in TYPES}
-        self.view = View({type_url: [self.shared[type_url], self.own[type_url]] for type_url in TYPES})
+        clock = Clock()
+        self.shared = {type_url: Collection(clock, type_url) for type_url in TYPES}
+        self.own = {type_url: Collection(clock, type_url) for type_url in TYPES}
+        self.view = View(clock, {type_url: [self.shared[type_url], self.own[type_url]] for type_url in TYPES})
         self.clients = {type_url: Client() for type_url in TYPES}
         self.now = 0.0
         self.unanswered: list[Any] = []

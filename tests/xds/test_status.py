@@ -10,8 +10,9 @@ import pytest
 from controlplane.xds import messages
 from controlplane.xds.client_status import of_subscription
 from controlplane.xds.resource import CLUSTER, ENDPOINT
-from controlplane.xds.resources import Clock, Collection, Overrun, View
+from controlplane.xds.resources import Clock, Collection, Overrun
 from controlplane.xds.subscription import Subscription
+from controlplane.xds.view import View
 from tests.xds.client import resource
 from tests.xds.world import World
 
@@ -91,8 +92,10 @@ async def test_a_matcher_that_is_not_understood_is_refused(world: World) -> None
 
 
 def test_a_client_that_fell_behind_what_is_remembered_is_shown() -> None:
-    part = Collection(ENDPOINT, [resource("a")])
-    subscription = Subscription(ENDPOINT, View({ENDPOINT: [part]}), names=frozenset({"a"}), cursor=Clock.now)
+    clock = Clock()
+    part = Collection(clock, ENDPOINT, [resource("a")])
+    view = View(clock, {ENDPOINT: [part]})
+    subscription = Subscription(ENDPOINT, view, names=frozenset({"a"}), cursor=clock.now)
     assert [one.state for one in of_subscription(subscription)] == ["synced"]
     for number in range(3000):
         part.put(resource(f"{number}"))

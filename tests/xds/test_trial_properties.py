@@ -20,11 +20,12 @@ from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.jury import QUORUM, Event
 from controlplane.xds.node import Node
 from controlplane.xds.resource import CLUSTER, LISTENER, ROUTE
-from controlplane.xds.resources import Collection, View
+from controlplane.xds.resources import Clock, Collection
 from controlplane.xds.sotw import SotwSubscription
 from controlplane.xds.standing import Standing
 from controlplane.xds.stream_state import StreamState
 from controlplane.xds.trial import Trials
+from controlplane.xds.view import View
 from tests.xds.client import resource
 from tests.xds.trial_owner import TrialOwner
 
@@ -102,8 +103,9 @@ class Fleet(TrialOwner[Client]):
     def __init__(self, delta: bool) -> None:
         super().__init__()
         self.delta = delta
-        self.parts = {type_url: Collection(type_url) for type_url in TYPES}
-        self.view = View({type_url: [part] for type_url, part in self.parts.items()})
+        clock = Clock()
+        self.parts = {type_url: Collection(clock, type_url) for type_url in TYPES}
+        self.view = View(clock, {type_url: [part] for type_url, part in self.parts.items()})
         self.events: list[Event] = []
         self.trials = Trials(WAIT, self)
         for type_url in (LISTENER, ROUTE):

@@ -19,11 +19,12 @@ from controlplane.xds.held import RETRY
 from controlplane.xds.jury import QUORUM
 from controlplane.xds.node import Node
 from controlplane.xds.resource import ROUTE
-from controlplane.xds.resources import Collection, View
+from controlplane.xds.resources import Clock, Collection
 from controlplane.xds.sotw import SotwSubscription
 from controlplane.xds.standing import Standing
 from controlplane.xds.stream_state import StreamState
 from controlplane.xds.trial import ROUNDS, Trials
+from controlplane.xds.view import View
 from tests.xds.client import resource
 from tests.xds.trial_owner import TrialOwner
 
@@ -108,8 +109,9 @@ class Population(TrialOwner[Member]):
         super().__init__()
         self.delta = delta
         self.addresses = addresses
-        self.routes = Collection(ROUTE, [resource("a", FIRST)])
-        self.view = View({ROUTE: [self.routes]})
+        clock = Clock()
+        self.routes = Collection(clock, ROUTE, [resource("a", FIRST)])
+        self.view = View(clock, {ROUTE: [self.routes]})
         self.trials = Trials(WAIT, self)
         self.routes.gate = self.trials
         self.wanted = FIRST

@@ -13,9 +13,10 @@ from controlplane.rpc.transport import Limits
 from controlplane.xds.bounds import Bounds
 from controlplane.xds.node import Node
 from controlplane.xds.resource import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, ROUTE, RUNTIME
-from controlplane.xds.resources import Collection, View
+from controlplane.xds.resources import Clock, Collection
 from controlplane.xds.server import XdsServer
 from controlplane.xds.subscription import LEGACY_WILDCARD
+from controlplane.xds.view import View
 from tests.xds.client import PROBES, Stream, resource
 
 _LIMITS = {field.name for field in fields(Limits)}
@@ -37,15 +38,16 @@ class World:
         ready: bool = True,
         **settings: Any,
     ) -> None:
-        self.collections = {type_url: Collection(type_url) for type_url in PUSH_ORDER}
+        self.clock = Clock()
+        self.collections = {type_url: Collection(self.clock, type_url) for type_url in PUSH_ORDER}
         for name in PROBES:
             self.collections[RUNTIME].put(resource(name))
-        self.view = View({type_url: [part] for type_url, part in self.collections.items()})
+        self.view = View(self.clock, {type_url: [part] for type_url, part in self.collections.items()})
         limits = Limits(**{name: settings.pop(name) for name in _LIMITS & settings.keys()})
         bounds = Bounds(**{name: settings.pop(name) for name in _BOUNDS & settings.keys()})
         made = transport(transport_name, limits)
         self.server = XdsServer(
-            classify or (lambda _node: self.view), transport=made, bounds=bounds, **settings
+            classify or (lambda _node: self.view), self.clock, transport=made, bounds=bounds, **settings
         )
         self.ready = ready
         self.port = 0
