@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from controlplane.model.definitions import Definitions
 from controlplane.store import recovery
-from controlplane.store.interface import Stored, StoreDamaged
+from controlplane.store.fallback import FallbackStore
+from controlplane.store.interface import Stored, StoreDamaged, StoreUnavailable
 from controlplane.store.snapshots import Snapshots, beside
 from controlplane.store.sqlite import SQLiteStore
 from tests.store.damage import KINDS, LOOKS_NEW, UNNOTICED, db, overwritten, settled
@@ -50,7 +52,38 @@ async def opened(home: Path) -> Stored:
         await store.close()
 
 
+IN_A_PROCESS = ("missing", "empty-but-log", "fifo", "no-database", "newer", "no-utf8", "slots-lost", "edited")
+"""Kinds that a whole control plane meets in `make test`; the rest of them in `make test-mesh`."""
+
+
 @pytest.mark.parametrize("kind", KINDS)
+async def test_the_store_serves_the_last_snapshot_and_refuses_changes(
+    good: Good, tmp_path: Path, kind: str
+) -> None:
+    damage, said = KINDS[kind]
+    home = good.copied(tmp_path / "home")
+    damage(home)
+    snapshots = Snapshots("", [beside(db(home))])
+    kept = snapshots.read()
+    assert kept is not None
+    store = FallbackStore(SQLiteStore(db(home), busy_wait=0.0), snapshots)
+    await store.open()
+    try:
+        assert store.read_only
+        assert said in store.problem
+        assert f"laneway store recover --store sqlite:{db(home)}" in store.problem
+        assert store.problem.endswith("the last snapshot (revision 2) is served, read-only")
+        assert store.current == kept.stored
+        for refused in (store.change(lambda _: Definitions()), store.undo(2), store.revisions()):
+            with pytest.raises(StoreUnavailable, match=re.escape(said)):
+                await refused
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize(
+    "kind", [kind if kind in IN_A_PROCESS else pytest.param(kind, marks=pytest.mark.mesh) for kind in KINDS]
+)
 def test_the_last_snapshot_is_served_read_only(good: Good, tmp_path: Path, kind: str) -> None:
     damage, said = KINDS[kind]
     home = good.copied(tmp_path / "home")
