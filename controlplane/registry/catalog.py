@@ -21,6 +21,7 @@ from controlplane.registry.addresses import AddressIndex, Conflict
 from controlplane.registry.grpc_ports import grpc_service, grpc_service_id
 from controlplane.registry.last_known import LastKnown
 from controlplane.registry.metadata import Conventions, Reading, read_service
+from controlplane.registry.sink import SourceSink
 from controlplane.registry.source import RawService, Source
 from controlplane.registry.timers import Deadlines
 from controlplane.registry.types import Service, Services, SourceStatus
@@ -32,8 +33,6 @@ Callback = Callable[[frozenset[str]], None]
 RESTART_MIN = 0.5
 RESTART_MAX = 30.0
 """Seconds between the failure of a source and its next run: the first time and at most; doubled each time."""
-
-SETTLING = "the registry has just come up; Laneway waits until its clients have registered again"
 
 SAVE_INTERVAL = 5.0
 """Least number of seconds between two writes of the last known services."""
@@ -180,10 +179,15 @@ class Catalog:
 
         return save
 
-    # Reports of sources.
+    # For sinks, see `sink.Reports`.
 
-    def _reported(self, sink: SourceSink, service_id: str, raw: RawService | None) -> set[str]:
-        """Take what a registry reports of a service. Returns the ids of the services that follow from it."""
+    def now(self) -> float:
+        return self._clock()
+
+    def wall(self) -> float:
+        return self._wall()
+
+    def reported(self, sink: SourceSink, service_id: str, raw: RawService | None) -> set[str]:
         found: dict[str, RawService | None] = {service_id: raw}
         (self._registered.discard if raw is None else self._registered.add)(service_id)
         second = grpc_service_id(service_id)
@@ -191,12 +195,23 @@ class Catalog:
             keys = self._conventions.grpc_port_keys
             found[second] = grpc_service(raw, keys) if raw is not None else None
         for id_, one in found.items():
-            self._said(sink, id_, one)
+            self._take(sink, id_, one, self._wall())
         return {id_ for id_, one in found.items() if one is not None}
 
-    def _said(
-        self, sink: SourceSink, service_id: str, raw: RawService | None, at: float | None = None
-    ) -> None:
+    def restored(self, sink: SourceSink, service_id: str, raw: RawService, at: float) -> None:
+        self._take(sink, service_id, raw, at)
+
+    def reachability_changed(self, sink: SourceSink) -> None:
+        self._touch(id_ for id_, entry in self._entries.items() if entry.source is sink)
+
+    def source_synced(self) -> None:
+        self._unsaved.set()
+        self._touch(())
+        self.flush()
+
+    # What is served.
+
+    def _take(self, sink: SourceSink, service_id: str, raw: RawService | None, at: float) -> None:
         entry = self._entries.get(service_id)
         if raw is None:
             if entry is None or entry.gone:
@@ -209,7 +224,7 @@ class Catalog:
             elif entry.reading == reading and not entry.gone:
                 return
             entry.name, entry.reading, entry.gone = raw.name, reading, False
-        entry.updated = self._wall() if at is None else at
+        entry.updated = at
         touched = self._index.set(service_id, entry.reading.instances)
         self._touch(touched)
         self._touch((service_id,))
@@ -217,14 +232,9 @@ class Catalog:
     def _touch(self, service_ids: Iterable[str]) -> None:
         self._debounce.mark(*service_ids)
 
-    def _touch_source(self, sink: SourceSink) -> None:
-        self._touch(id_ for id_, entry in self._entries.items() if entry.source is sink)
-
     def _wake(self, service_ids: Iterable[str]) -> None:
         self._touch(service_ids)
         self.flush()
-
-    # What is served.
 
     def flush(self) -> None:
         """Update `services` and tell the subscribers now, without waiting for the end of a burst."""
@@ -287,120 +297,4 @@ class Catalog:
             updated=entry.updated,
             warnings=reading.warnings,
             protocol=reading.protocol,
-        )
-
-
-class SourceSink:
-    """Takes the reports of one source into the catalog; implements `source.Sink`."""
-
-    def __init__(self, catalog: Catalog, name: str, times: hold.Times) -> None:
-        self.name = name
-        self.times = times
-        self.connectivity = hold.Connectivity()
-        self.is_synced = False
-        self._catalog = catalog
-        self._updated = 0.0
-        self._version = ""
-        self._problem = ""
-        self._unreachable = ""
-        self._unreachable_since = 0.0
-        self._restored: set[str] | None = None
-        self._was_down = False
-        self._settling: asyncio.TimerHandle | None = None
-
-    def update(self, service_id: str, service: RawService) -> None:
-        self._updated = self._catalog._wall()
-        made = self._catalog._reported(self, service_id, service)
-        if self._restored:
-            self._restored -= made
-
-    def remove(self, service_id: str) -> None:
-        self._updated = self._catalog._wall()
-        self._catalog._reported(self, service_id, None)
-
-    def synced(self) -> None:
-        for service_id in self._restored or ():
-            self.remove(service_id)
-        self._restored = set()
-        if not self._was_down:
-            self._set_synced()
-        elif not self.is_synced and self._settling is None:
-            # Its clients register again one by one: until then proxies should keep what they have.
-            wait = self.times.start_wait
-            self._settling = asyncio.get_running_loop().call_later(wait, self._set_synced)
-            log.info(
-                "the registry came up after the control plane; waiting for its clients to register",
-                seconds=wait,
-            )
-
-    def _set_synced(self) -> None:
-        if not self.is_synced:
-            self.is_synced = True
-            self.close()
-            self._catalog._unsaved.set()
-            self._catalog._touch(())
-            self._catalog.flush()
-
-    def unreachable(self, reason: str) -> None:
-        if self.connectivity.unreachable_since is None:
-            log.warning("the registry cannot be reached", source=self.name, reason=reason)
-            self.connectivity = hold.Connectivity(
-                self._catalog._clock(), self.connectivity.removals_wait_until
-            )
-            self._unreachable_since = self._catalog._wall()
-            self._catalog._touch_source(self)
-        self._unreachable = reason
-        if not self.is_synced:
-            self._was_down = True
-            self.close()
-        if not self.is_synced and self._restored is None:
-            self._restore()
-
-    def close(self) -> None:
-        """Stop the timer of `synced`."""
-        if self._settling is not None:
-            self._settling.cancel()
-            self._settling = None
-
-    def _restore(self) -> None:
-        """Serve the services known before the start until the registry can be reached."""
-        known = self._catalog.last_known.load(self.name) if self._catalog.last_known else {}
-        self._restored = set(known)
-        for service_id, (raw, at) in known.items():
-            self._catalog._said(self, service_id, raw, at)
-            self._updated = max(self._updated, at)
-        if known:
-            log.warning("services known before the start are served", source=self.name, services=len(known))
-            self._set_synced()
-
-    def reconnected(self) -> None:
-        if self.connectivity.unreachable_since is None:
-            return
-        until = self._catalog._clock() + self.times.reconnect_wait if self.is_synced else None
-        self.connectivity = hold.Connectivity(None, until)
-        self._unreachable, self._unreachable_since = "", 0.0
-        log.info("the registry can be reached again", source=self.name, removals_wait=self.is_synced)
-        self._catalog._touch_source(self)
-
-    def problem(self, text: str) -> None:
-        if text and text != self._problem:
-            log.error("the registry reports something that cannot be used", source=self.name, problem=text)
-        self._problem = text
-
-    def version(self, text: str) -> None:
-        self._version = text
-
-    def status(self, services: int, instances: int, held_services: int, held: int) -> SourceStatus:
-        return SourceStatus(
-            name=self.name,
-            connected=self.connectivity.unreachable_since is None and (self.is_synced or self._updated > 0),
-            synced=self.is_synced,
-            unreachable_since=self._unreachable_since,
-            updated=self._updated,
-            services=services,
-            instances=instances,
-            held_services=held_services,
-            held=held,
-            version=self._version,
-            error=self._unreachable or self._problem or (SETTLING if self._settling else ""),
         )
