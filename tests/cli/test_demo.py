@@ -15,6 +15,7 @@ import pytest
 from tests.cli import run
 from tests.cli.ports import free_port, loopback_network, wait_for
 from tests.cli.test_processes import gone
+from tests.mesh.client import until
 
 START_S = 60.0
 
@@ -66,14 +67,16 @@ def test_check_is_content_only_with_right_answers():
     assert gray in result.stdout
 
 
+def post_gray(edge: int) -> str:
+    url = f"http://127.0.0.1:{edge}/a"
+    return httpx.post(url, content=b"x", headers={"canary": "gray"}, trust_env=False).text
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda one: one.name)
 def test_it_stays_and_leaves_nothing_behind(number: signal.Signals):
     network, edge = loopback_network(), free_port()
     with staying(network, edge) as process:
-        answer = httpx.post(
-            f"http://127.0.0.1:{edge}/a", content=b"x", headers={"canary": "gray"}, trust_env=False
-        )
-        assert answer.text.startswith("Agray[")
+        until(lambda: post_gray(edge).startswith("Agray["), 20, "an answer of the lane")
         started = children(process.pid)
         assert len(started) == 1 + 5 + 6  # control plane, applications, Envoys
         process.send_signal(number)
