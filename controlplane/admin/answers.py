@@ -259,6 +259,16 @@ class Inherited(Answer):
     reason: str
 
 
+class Calls(Answer):
+    """What a service's application says of calls to it, where that is not the default; times in seconds."""
+
+    load_balancing: str = ""
+    request_timeout: float = 0.0
+    idle_timeout: float | None = None
+    circuit_breaking: dict[str, Count] = {}
+    health_check: str = ""
+
+
 class Hop(Answer):
     """Who would serve the request in one service. fallback: base, in place of the lane; refused: nobody, for
     the lane has no fallback there.
@@ -274,6 +284,7 @@ class Hop(Answer):
     fallback: bool
     refused: bool = False
     inherited: Annotated[Inherited | None, Field(description="Only where instances of the lane serve")] = None
+    calls: Annotated[Calls | None, Field(description="Only where the application says something")] = None
 
 
 class Candidate(Answer):
@@ -324,6 +335,15 @@ class Explained(Answer):
     ] = None
     answered: Annotated[
         Answered | None, Field(description="Only where the edge answers by itself, as the route says")
+    ] = None
+    request_timeout: Annotated[
+        float, Field(description="Seconds, as the route says or else the application; absent: no limit")
+    ] = 0.0
+    idle_timeout: Annotated[
+        float | None,
+        Field(
+            description="Seconds, as the route says or else the application; 0: no limit; absent: the edge's"
+        ),
     ] = None
 
 

@@ -13,10 +13,12 @@ from controlplane.ip import authority
 from controlplane.model.conditions import Condition
 from controlplane.model.definitions import AnyKind, Definitions, key_of
 from controlplane.model.export import shown
+from controlplane.model.upstream_fields import HealthCheck
 from controlplane.plan.evaluate import ConditionOutcome, LaneOutcome
 from controlplane.plan.inheritance import Inheritance
 from controlplane.plan.planner import overrides as overrides_of
 from controlplane.plan.preview import Explanation, Hop, ServiceMatch
+from controlplane.plan.upstream import Upstream
 from controlplane.plan.warnings import Warnings
 from controlplane.registry.types import Instance, Service, SourceStatus
 from controlplane.store.interface import Revision
@@ -181,6 +183,8 @@ def explained(found: Explanation) -> answers.Explained:
         candidates=[answers.Candidate(lane=lane, share=share) for lane, share in decision.candidates],
         forwarded=forwarded and answers.Forwarded(path=forwarded.path, host=forwarded.host),
         answered=answered and answers.Answered(status=answered.status, location=answered.location),
+        request_timeout=found.request_timeout,
+        idle_timeout=found.idle_timeout,
     )
 
 
@@ -194,7 +198,30 @@ def _hop(one: Hop) -> answers.Hop:
         fallback=one.fallback,
         refused=one.refused,
         inherited=_inherited(one.inherited),
+        calls=_calls(one.upstream),
     )
+
+
+def _calls(one: Upstream) -> answers.Calls | None:
+    by = one.balancing.hash_by if one.balancing is not None else None
+    key = "" if by is None else f" by header {by.header}" if by.header else f" by cookie {by.cookie}"
+    shown = answers.Calls(
+        load_balancing=f"{one.balancing.policy}{key}" if one.balancing is not None else "",
+        request_timeout=one.request_timeout,
+        idle_timeout=one.idle_timeout,
+        circuit_breaking=one.circuit.model_dump() if one.circuit is not None else {},
+        health_check=_checked(one.health_check) if one.health_check is not None else "",
+    )
+    return None if shown == answers.Calls() else shown
+
+
+def _checked(one: HealthCheck) -> str:
+    """How instances are checked: `HTTP /healthz every 5s`."""
+    if one.grpc is not None:
+        how = f"gRPC {one.grpc.service}".rstrip()
+    else:
+        how = "TCP" if one.tcp else f"HTTP {one.path}"
+    return f"{how} every {one.interval}"
 
 
 def _inherited(one: Inheritance | None) -> answers.Inherited | None:

@@ -139,6 +139,8 @@ def _print_explanation(result: dict[str, Any]) -> None:
     if answered:
         to = f" to {answered['location']}" if answered.get("location") else ""
         out.print(line((f"       the edge answers {answered['status']}{to}", "yellow")))
+    if limit := result.get("request_timeout"):
+        out.print(line(f"limit  {limit:g} s  ", ("until the whole answer is there", "dim")))
     if client := result.get("client_address"):
         out.print(line(f"client {client}  ", ("as the gateway's trusted hops say", "dim")))
     if removed := result.get("removed_headers"):
@@ -174,9 +176,25 @@ def _print_explanation(result: dict[str, Any]) -> None:
     ]
     if rows:
         out.print(table(("application", "service", "tag", "instances", "fallback"), rows))
+    for one in result.get("hops") or ():
+        if calls := one.get("calls"):
+            out.print(line(f"calls to {one['service']}: ", (_said(calls), "dim")))
     for text in dict.fromkeys(_inheritance(one, lane) for one in result.get("hops") or ()):
         if text:
             out.print(line((text, "yellow")))
+
+
+def _said(calls: dict[str, Any]) -> str:
+    """What an application says of calls to it, in one line."""
+    bounds = calls.get("circuit_breaking") or {}
+    parts = [
+        calls.get("load_balancing"),
+        f"whole answer within {calls['request_timeout']:g} s" if "request_timeout" in calls else None,
+        f"silent for {calls['idle_timeout']:g} s at most" if calls.get("idle_timeout") else None,
+        f"at most {', '.join(f'{n} {what}' for what, n in bounds.items())}" if bounds else None,
+        f"health by {calls['health_check']}" if "health_check" in calls else None,
+    ]
+    return "; ".join(part for part in parts if part)
 
 
 def _inheritance(hop: dict[str, Any], lane: str | None) -> str:

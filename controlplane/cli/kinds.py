@@ -113,7 +113,10 @@ def _carriers(item: Item) -> str:
 
 def _health_check(item: Item) -> str:
     check = item.get("health_check")
-    return f"{check['path']} every {check['interval']}" if check else "none"
+    if not check:
+        return "none"
+    how = "gRPC" if "grpc" in check else "TCP" if check.get("tcp") else check["path"]
+    return f"{how} every {check['interval']}"
 
 
 CELLS: dict[tuple[str, str], Callable[[Item], str]] = {

@@ -27,6 +27,7 @@ from controlplane.model.route_actions import (
     Rewrite,
     RouteHeaders,
 )
+from controlplane.model.upstream_fields import CircuitBreaking, HealthCheck, LoadBalancing, Timeouts
 
 
 class Carriers(Document):
@@ -77,11 +78,6 @@ def _overlap(one: str, other: str) -> bool:
     return first == second or first.is_unspecified or second.is_unspecified
 
 
-class HealthCheck(Document):
-    path: fields.Path
-    interval: fields.Interval = "5s"
-
-
 class Application(Document):
     """`keep_alive`: how long a proxy keeps an idle connection to an instance; `0s`: not at all."""
 
@@ -90,6 +86,9 @@ class Application(Document):
     services: Annotated[tuple[fields.ServiceName, ...], Field(max_length=10_000)] = ()
     health_check: HealthCheck | None = None
     keep_alive: fields.Duration = "500ms"
+    timeouts: Timeouts | None = None
+    load_balancing: LoadBalancing | None = None
+    circuit_breaking: CircuitBreaking | None = None
 
     @field_validator("services")
     @classmethod
@@ -198,7 +197,8 @@ class RouteMatch(Document):
 class Route(Document):
     """Exactly one of `service`, `redirect` and `respond` is set.
 
-    `timeout`, `idle_timeout`: `0s` means no limit. Without `idle_timeout` the edge's own holds.
+    `timeout`: with `0s` the application's holds. `idle_timeout`: `0s` means no limit; without it the
+    application's holds, else the edge's own.
     """
 
     kind: Literal["Route"] = "Route"

@@ -107,6 +107,7 @@ KINDS: dict[str, Kind] = _table(
         parameter="application",
         aliases=("app", "apps"),
         columns=("name", "services", "health_check"),
+        wide=("keep_alive", "timeouts", "load_balancing", "circuit_breaking"),
     ),
     Kind(
         documents.LaneGroup,

@@ -18,9 +18,11 @@ from controlplane.model.documents import (
     Route,
     Sticky,
 )
+from controlplane.model.fields import seconds
 from controlplane.model.gateway_fields import AccessLog, HeaderLimits
 from controlplane.plan.hosts import asked_host, canonical_host
 from controlplane.plan.route_actions import HeaderChanges, RouteActions, actions_of, changes_of
+from controlplane.plan.upstream import Upstream
 
 TOTAL_SLOTS = 10_000
 
@@ -59,6 +61,14 @@ class RoutePlan:
     methods: tuple[str, ...] = ()
     conditions: tuple[Condition, ...] = ()
     actions: RouteActions = field(default_factory=RouteActions)
+
+    def request_timeout(self, upstream: Upstream) -> float:
+        """Seconds until the whole answer has to be there, 0 means no limit."""
+        return seconds(self.timeout) or upstream.request_timeout
+
+    def silence(self, upstream: Upstream) -> float | None:
+        """Seconds for which a request may be silent, 0 means no limit; None leaves it to the edge."""
+        return upstream.idle_timeout if self.idle_timeout is None else seconds(self.idle_timeout)
 
     @property
     def answers(self) -> bool:

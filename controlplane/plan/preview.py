@@ -13,6 +13,7 @@ from controlplane.plan.lanes import LaneMeaning
 from controlplane.plan.planner import Plan, Resolve, overrides
 from controlplane.plan.request import Request, carried_values, normalised_path, removed_headers
 from controlplane.plan.services import ServicePlan, applications_of, plan_service, target_of
+from controlplane.plan.upstream import DEFAULT, Upstream
 from controlplane.registry.types import Health, Instance, Services
 
 
@@ -53,6 +54,7 @@ class Hop:
     refused: bool = False
     unhealthy: tuple[Instance, ...] = ()
     inherited: Inheritance | None = None
+    upstream: Upstream = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Explanation:
     `forwarded` is what the application gets, None where the route changes neither path nor host; `answered`
     what the edge answers by itself.
     `client_address` is the client's, as the gateway's `trusted_hops` say.
+    `request_timeout`, `idle_timeout`: the edge's, in seconds; 0 means no limit, None what all routes have.
     """
 
     decision: Decision
@@ -71,6 +74,8 @@ class Explanation:
     hops: tuple[Hop, ...]
     forwarded: Forwarded | None = None
     answered: Answered | None = None
+    request_timeout: float = 0.0
+    idle_timeout: float | None = None
 
 
 def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
@@ -95,8 +100,21 @@ def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
     elif decision.route is not None:
         forwarded = forwarded_as(decision.route, request.host, path, query)
         answered = answered_with(decision.route, request.host, path, query)
-    removed = tuple(removed_headers(at, request))
-    return Explanation(decision, path, arrived.client, removed, hops, forwarded, answered)
+    request_timeout, idle_timeout = 0.0, None
+    if decision.route is not None and (service := plan.services.get(decision.route.service or "")):
+        request_timeout = decision.route.request_timeout(service.upstream)
+        idle_timeout = decision.route.silence(service.upstream)
+    return Explanation(
+        decision=decision,
+        path=path,
+        client_address=arrived.client,
+        removed_headers=tuple(removed_headers(at, request)),
+        hops=hops,
+        forwarded=forwarded,
+        answered=answered,
+        request_timeout=request_timeout,
+        idle_timeout=idle_timeout,
+    )
 
 
 def matches(plan: Plan, lane: LaneMeaning) -> list[tuple[str, list[ServiceMatch]]]:
@@ -140,20 +158,24 @@ def _hops(plan: Plan, lane: LaneMeaning) -> tuple[Hop, ...]:
     for application, services in matches(plan, lane):
         for one in services:
             tagged = _reachable(one.tagged)
+            upstream = plan.services[one.service].upstream
             if tagged or one.strict:
                 tag = lane.tag if tagged else None
                 taken = inherited(plan.lanes.values(), application, lane.tag) if tagged else None
                 refused = not tagged
-                hop = Hop(application, one.service, tag, tagged, False, refused, one.unhealthy, taken)
+                hop = Hop(
+                    application, one.service, tag, tagged, False, refused, one.unhealthy, taken, upstream
+                )
             else:
                 base = _serving_base(plan.services[one.service])
-                hop = Hop(application, one.service, None, base, True, False, one.unhealthy)
+                hop = Hop(application, one.service, None, base, True, False, one.unhealthy, None, upstream)
             found.append(hop)
     return tuple(found)
 
 
 def _base_hop(service: ServicePlan) -> Hop:
-    return Hop(service.applications[0], service.id, None, _serving_base(service), False)
+    base = _serving_base(service)
+    return Hop(service.applications[0], service.id, None, base, False, upstream=service.upstream)
 
 
 def _serving_base(service: ServicePlan) -> tuple[Instance, ...]:

@@ -52,6 +52,14 @@ def applications_of(service: Service, override: str | None) -> tuple[str, ...]:
     return tuple(sorted(named)) or (service.name,)
 
 
+def protocol_of(service: Service) -> Protocol:
+    """What the service speaks, as it says itself or as those of its instances agree that say it."""
+    said = {i.protocol for i in service.instances if i.protocol is not Protocol.UNKNOWN}
+    if service.protocol is Protocol.UNKNOWN and len(said) == 1:
+        return next(iter(said))
+    return service.protocol
+
+
 def target_of(applications: tuple[str, ...], lane: LaneMeaning) -> Target | None:
     """Where `lane` goes in a service of these applications; None if none of them is in the lane's group."""
     shared = tuple(a for a in applications if a in lane.applications)
@@ -73,10 +81,7 @@ def plan_service(
     proxies route.
     """
     applications = applications_of(service, override)
-    protocols = {i.protocol for i in service.instances if i.protocol is not Protocol.UNKNOWN}
-    protocol = service.protocol
-    if protocol is Protocol.UNKNOWN and len(protocols) == 1:
-        protocol = next(iter(protocols))
+    protocol = protocol_of(service)
     if protocol is Protocol.TCP:  # passed as it is, never routed by lanes
         defined = known = ()
     lanes: dict[str, Target] = {}

@@ -5,18 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controlplane.model.definitions import Definitions
-from controlplane.model.documents import Application, HealthCheck
+from controlplane.model.documents import Application
 from controlplane.model.fields import seconds
+from controlplane.model.upstream_fields import CircuitBreaking, HealthCheck, LoadBalancing
 
 KEEP_ALIVE = seconds(Application.model_fields["keep_alive"].default)
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """`keep_alive`: seconds for which a connection may be idle before the proxy closes it; 0 keeps none."""
+    """`keep_alive`: seconds for which a connection may be idle before the proxy closes it; 0 keeps none.
+
+    `request_timeout`: seconds until the whole answer has to be there, 0 means no limit. `idle_timeout`:
+    seconds for which a request may be silent, 0 means no limit, None leaves it to the proxy.
+    """
 
     health_check: HealthCheck | None = None
     keep_alive: float = KEEP_ALIVE
+    request_timeout: float = 0.0
+    idle_timeout: float | None = None
+    balancing: LoadBalancing | None = None
+    circuit: CircuitBreaking | None = None
 
 
 DEFAULT = Upstream()
@@ -24,7 +33,19 @@ DEFAULT = Upstream()
 
 def upstreams(definitions: Definitions) -> dict[str, Upstream]:
     """By application: what differs from the default."""
-    found = {
-        a.name: Upstream(a.health_check, seconds(a.keep_alive)) for a in definitions.applications.values()
-    }
+    found = {a.name: upstream_of(a) for a in definitions.applications.values()}
     return {name: upstream for name, upstream in found.items() if upstream != DEFAULT}
+
+
+def upstream_of(application: Application) -> Upstream:
+    """What one application says."""
+    request = application.timeouts and application.timeouts.request
+    idle = application.timeouts and application.timeouts.idle
+    return Upstream(
+        health_check=application.health_check,
+        keep_alive=seconds(application.keep_alive),
+        request_timeout=seconds(request) if request else 0.0,
+        idle_timeout=seconds(idle) if idle else None,
+        balancing=application.load_balancing,
+        circuit=application.circuit_breaking,
+    )

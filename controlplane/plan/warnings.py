@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from controlplane.model.definitions import Definitions
@@ -10,7 +10,7 @@ from controlplane.model.kinds import Key
 from controlplane.plan.inheritance import ended_inheritance
 from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.planner import overrides
-from controlplane.plan.services import applications_of
+from controlplane.plan.services import applications_of, protocol_of
 from controlplane.registry.types import Protocol, Service, Services
 
 
@@ -57,10 +57,28 @@ def warnings(definitions: Definitions, services: Services, resolve: Callable[[st
                     "lane, and lanes that fall back there, get 503"
                 )
                 found.setdefault(Key("LaneGroup", "", group.name), []).append(text)
+    for application, service in _unchecked(definitions, services, resolve):
+        text = (
+            f"instances of {service} are not checked: a check by gRPC needs HTTP/2, and the registry does "
+            "not say that they speak it; set protocol: grpc in their metadata, or check by path or tcp"
+        )
+        found.setdefault(Key("Application", "", application), []).append(text)
     return Warnings(
         {key: tuple(texts) for key, texts in found.items()},
         {name: tuple(texts) for name, texts in of_services.items()},
     )
+
+
+def _unchecked(
+    definitions: Definitions, services: Services, resolve: Callable[[str], str]
+) -> Iterator[tuple[str, str]]:
+    """(application, service) where a health check by gRPC is asked for and cannot be made."""
+    asking = {a.name for a in definitions.applications.values() if a.health_check and a.health_check.grpc}
+    decided = overrides(definitions, resolve) if asking else {}
+    for name, service in sorted(services.items()) if asking else ():
+        if protocol_of(service) not in (Protocol.HTTP2, Protocol.GRPC):
+            for application in asking.intersection(applications_of(service, decided.get(name))):
+                yield application, name
 
 
 def _without_base(service: Service) -> tuple[str, ...] | None:

@@ -46,7 +46,10 @@ class _Gateway:
         self.named = frozenset(route.service for route in plan.routes if route.service is not None)
         used = {service: services[service] for service in sorted(self.named) if service in services}
         clusters = {service: mesh.clusters(one, mirror=False) for service, one in used.items()}
-        inputs = (plan, {service: (clusters[service], one.lanes) for service, one in used.items()})
+        inputs = (
+            plan,
+            {service: (clusters[service], one.lanes, one.upstream) for service, one in used.items()},
+        )
         if self._built == inputs:
             return
         self._built = inputs

@@ -6,28 +6,25 @@ so that falling back happens in the proxy. What each setting prevents was measur
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
-from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
+from envoy.config.cluster.v3 import cluster_pb2, outlier_detection_pb2
 from envoy.config.core.v3 import address_pb2, base_pb2, health_check_pb2, protocol_pb2, socket_option_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.extensions.clusters.aggregate.v3 import cluster_pb2 as aggregate_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
-from envoy.type.v3 import http_pb2, percent_pb2
+from envoy.type.v3 import percent_pb2
 from google.protobuf import wrappers_pb2
 
-from controlplane.model.documents import HealthCheck
-from controlplane.model.fields import seconds
 from controlplane.plan.services import ServicePlan, Target
+from controlplane.plan.upstream import Upstream
 from controlplane.registry.types import Health, Instance, Protocol
+from controlplane.translate import upstream
 from controlplane.translate.hardening import CONNECTION_BUFFER, SIDECAR_BUFFER, window_limits
 from controlplane.translate.messages import ADS, duration, pack, socket_address, struct
 from controlplane.translate.names import REFUSED, UNREACHED_HEADER, base_cluster, lane_cluster, member_cluster
 
 CONNECT_TIMEOUT = 0.5
-UNLIMITED = 0xFFFFFFFF
-RETRIES_AT_ONCE = 10_000
 # At 1 % a member fails open only when (of up to a hundred) not one instance is healthy.
 FAIL_OPEN_PERCENT = 1.0
 OVERPROVISIONING = 1_000_000
@@ -41,7 +38,6 @@ UNSENT = socket_option_pb2.SocketOption(
 )
 # Envoy's default holds a change of health back for up to a second, while requests go to the dead instance.
 MERGE_WINDOW = 0.1
-HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -113,20 +109,6 @@ def _outlier(max_ejection: int) -> outlier_detection_pb2.OutlierDetection:
     )
 
 
-def _thresholds(retries: int) -> circuit_breaker_pb2.CircuitBreakers:
-    value = wrappers_pb2.UInt32Value
-    return circuit_breaker_pb2.CircuitBreakers(
-        thresholds=[
-            circuit_breaker_pb2.CircuitBreakers.Thresholds(
-                max_connections=value(value=UNLIMITED),
-                max_pending_requests=value(value=UNLIMITED),
-                max_requests=value(value=UNLIMITED),
-                max_retries=value(value=retries),
-            )
-        ]
-    )
-
-
 def _panic(percent: float, merge_window: float | None = None) -> cluster_pb2.Cluster.CommonLbConfig:
     return cluster_pb2.Cluster.CommonLbConfig(
         healthy_panic_threshold=percent_pb2.Percent(value=percent),
@@ -142,7 +124,7 @@ def eds_cluster(plan: ServicePlan, name: str, mirror: bool, target: Target | Non
         eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=ADS),
         connect_timeout=duration(CONNECT_TIMEOUT),
         common_lb_config=_panic(0.0 if strict else FAIL_OPEN_PERCENT, MERGE_WINDOW),
-        circuit_breakers=_thresholds(RETRIES_AT_ONCE),
+        circuit_breakers=upstream.thresholds(plan.upstream),
         # Without a fallback, nothing is gained by ejecting the last instance.
         outlier_detection=_outlier(50 if strict else 100),
         upstream_bind_config=address_pb2.BindConfig(socket_options=[UNSENT]),
@@ -152,34 +134,17 @@ def eds_cluster(plan: ServicePlan, name: str, mirror: bool, target: Target | Non
     )
     options = _counting_refusals(http_options(plan.protocol, mirror, plan.upstream.keep_alive))
     cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(pack(options))
-    if plan.upstream.health_check is not None:
-        cluster.health_checks.append(_health_check(plan, plan.upstream.health_check))
-        # Envoy would go on using instances that have left the cluster for as long as they answer.
-        cluster.ignore_health_on_host_removal = True
+    upstream.balance(cluster, plan.upstream)
+    upstream.check_health(cluster, plan)
     return cluster
 
 
-def _health_check(plan: ServicePlan, wanted: HealthCheck) -> health_check_pb2.HealthCheck:
-    interval = seconds(wanted.interval)
-    http2 = plan.protocol in (Protocol.HTTP2, Protocol.GRPC)
-    return health_check_pb2.HealthCheck(
-        timeout=duration(min(interval, 2.0)),
-        interval=duration(interval),
-        # A cluster without traffic would be asked once a minute, and get none while it counts as unhealthy.
-        no_traffic_interval=duration(interval),
-        unhealthy_threshold=wrappers_pb2.UInt32Value(value=2),
-        healthy_threshold=wrappers_pb2.UInt32Value(value=1),
-        http_health_check=health_check_pb2.HealthCheck.HttpHealthCheck(
-            # Envoy's default is the cluster's name, which is no host: servers answer 400.
-            host=plan.name if HOST.fullmatch(plan.name) else "laneway",
-            path=wanted.path,
-            codec_client_type=http_pb2.HTTP2 if http2 else http_pb2.HTTP1,
-        ),
-    )
-
-
 def aggregate_cluster(
-    name: str, members: Iterable[str], strict: bool, options: http_protocol_options_pb2.HttpProtocolOptions
+    name: str,
+    members: Iterable[str],
+    strict: bool,
+    options: http_protocol_options_pb2.HttpProtocolOptions,
+    of: Upstream,
 ) -> cluster_pb2.Cluster:
     """Members in order of preference.
 
@@ -190,7 +155,7 @@ def aggregate_cluster(
         lb_policy=cluster_pb2.Cluster.CLUSTER_PROVIDED,
         connect_timeout=duration(CONNECT_TIMEOUT),
         common_lb_config=_panic(0.0 if strict else FAIL_OPEN_PERCENT),
-        circuit_breakers=_thresholds(RETRIES_AT_ONCE),
+        circuit_breakers=upstream.thresholds(of),
         cluster_type=cluster_pb2.Cluster.CustomClusterType(
             name="envoy.clusters.aggregate",
             typed_config=pack(aggregate_pb2.ClusterConfig(clusters=list(members))),
@@ -209,7 +174,7 @@ def clusters(plan: ServicePlan, mirror: bool) -> Iterator[cluster_pb2.Cluster]:
         yield eds_cluster(plan, member, mirror, target)
         members = [member] if target.strict else [member, base]
         options = http_options(plan.protocol, mirror, plan.upstream.keep_alive)
-        yield aggregate_cluster(lane_cluster(plan.id, target), members, target.strict, options)
+        yield aggregate_cluster(lane_cluster(plan.id, target), members, target.strict, options, plan.upstream)
 
 
 def endpoint_health(instance: Instance) -> health_check_pb2.HealthStatus:

@@ -13,7 +13,6 @@ from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from google.protobuf import wrappers_pb2
 
-from controlplane.model.fields import seconds
 from controlplane.plan.conditions import CLIENT_HEADER, PATH_HEADER, lifted_header
 from controlplane.plan.gateways import TOTAL_SLOTS, GatewayPlan, RoutePlan
 from controlplane.plan.services import ServicePlan, Target
@@ -55,6 +54,7 @@ from controlplane.translate.routes import (
     retry_policy,
     target_cluster,
 )
+from controlplane.translate.upstream import add_hash
 
 
 def _problem(title: str, status: int, detail: str) -> str:
@@ -109,14 +109,17 @@ class _RouteBuilder:
         self.plan = plan
         self.route = route
         self.service = service
+        self.idle = route.silence(service.upstream)
 
     def forward(self) -> RouteAction:
-        idle = self.route.idle_timeout
-        return action("", seconds(self.route.timeout), None if idle is None else seconds(idle))
+        upstream = self.service.upstream
+        found = action("", self.route.request_timeout(upstream), self.idle)
+        add_hash(found, upstream)
+        return found
 
     def _route(self, name: str, lane: str, target: Target | None) -> route_components_pb2.Route:
         route = lane_route(name, self.service.id, lane, target, self.forward())
-        if self.route.idle_timeout is not None:
+        if self.idle is not None:
             route.route.retry_policy.CopyFrom(retry_policy(idempotent=True))
             route.metadata.filter_metadata[RECEIVE].CopyFrom(struct({"idle": True}))
         dress(route, self.route)
@@ -125,7 +128,7 @@ class _RouteBuilder:
 
     def _act(self, route: route_components_pb2.Route, leaves_lane: bool = False) -> OnMatch:
         """`leaves_lane`: base is asked from some try on."""
-        wanted, own_idle = self.route.actions.retries, self.route.idle_timeout is not None
+        wanted, own_idle = self.route.actions.retries, self.idle is not None
         if wanted is None:
             return forward(route, retry_policy(idempotent=False, silence=None if own_idle else STREAM_IDLE))
         route.route.retry_policy.CopyFrom(route_retries(wanted, True, own_idle, leaves_lane))
@@ -198,6 +201,7 @@ class _RouteBuilder:
         sticky = ratio.sticky
         if sticky is not None:
             weighted.use_hash_policy.CopyFrom(wrappers_pb2.BoolValue(value=True))
+            del route.route.hash_policy[:]  # a request has one hash, and the share is by this one
             policy = route.route.hash_policy.add()
             if sticky.header:
                 policy.header.header_name = sticky.header

@@ -44,7 +44,17 @@ from controlplane.translate.names import (
     PASS_THROUGH,
     PHASE_HEADER,
 )
-from controlplane.translate.routes import Route, act, action, by_method, forward, lane_route, retry_policy
+from controlplane.translate.routes import (
+    Route,
+    RouteAction,
+    act,
+    action,
+    by_method,
+    forward,
+    lane_route,
+    retry_policy,
+)
+from controlplane.translate.upstream import add_hash
 
 VirtualHost = route_components_pb2.VirtualHost
 
@@ -108,6 +118,12 @@ def _host(name: str, domains: Sequence[str]) -> VirtualHost:
     )
 
 
+def _calling(plan: ServicePlan) -> RouteAction:
+    found = action("", plan.upstream.request_timeout, plan.upstream.idle_timeout)
+    add_hash(found, plan.upstream)
+    return found
+
+
 def service_matcher(plan: ServicePlan, carriers: Carriers) -> Matcher:
     """Lane header to lane cluster; no lane, or one that is not known here, is base.
 
@@ -115,7 +131,7 @@ def service_matcher(plan: ServicePlan, carriers: Carriers) -> Matcher:
     """
 
     def lane(name: str, target: Target | None) -> OnMatch:
-        route = lane_route(name, plan.id, name, target, action(""))
+        route = lane_route(name, plan.id, name, target, _calling(plan))
         agree = agreed(carriers, name)
         if agree:
             member = f"{carriers[0][1]}={name}"
@@ -126,7 +142,7 @@ def service_matcher(plan: ServicePlan, carriers: Carriers) -> Matcher:
     lanes = {name: lane(name, target) for name, target in plan.lanes.items()}
     if lanes:
         steps.append(matching.exact_tree(lane_header(carriers), lanes))
-    base = forward(lane_route("base", plan.id, "", None, action("")))
+    base = forward(lane_route("base", plan.id, "", None, _calling(plan)))
     steps.append(matching.in_order([(matching.any_of([uncoloured(carriers), lifted()]), base)]))
     return matching.chain(steps, _read()).matcher
 

@@ -26,10 +26,12 @@ from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from google.protobuf import wrappers_pb2
 
 from controlplane.plan.services import ServicePlan, Target
+from controlplane.plan.upstream import Upstream
 from controlplane.registry.types import Instance, Protocol
-from controlplane.translate.clusters import UNLIMITED, endpoint_health, endpoint_weight
+from controlplane.translate.clusters import endpoint_health, endpoint_weight
 from controlplane.translate.messages import ADS, pack, socket_address
 from controlplane.translate.names import base_cluster, lane_cluster
+from controlplane.translate.upstream import UNLIMITED
 
 Carriers = Sequence[tuple[str, str]]
 """(header, member of baggage), in order of precedence; headers in lower case."""
@@ -109,9 +111,10 @@ def routed_clusters(configuration: route_pb2.RouteConfiguration) -> frozenset[st
     return frozenset(route.route.cluster for host in configuration.virtual_hosts for route in host.routes)
 
 
-def _cluster(name: str) -> cluster_pb2.Cluster:
+def _cluster(name: str, upstream: Upstream) -> cluster_pb2.Cluster:
+    requests = (upstream.circuit and upstream.circuit.requests) or UNLIMITED  # gRPC's own limit is 1,024
     thresholds = circuit_breaker_pb2.CircuitBreakers.Thresholds(
-        max_requests=wrappers_pb2.UInt32Value(value=UNLIMITED)  # gRPC's own limit is 1,024
+        max_requests=wrappers_pb2.UInt32Value(value=requests)
     )
     return cluster_pb2.Cluster(
         name=name,
@@ -127,9 +130,9 @@ def _targets(plan: ServicePlan) -> Mapping[Target, tuple[Instance, ...]]:
 
 def clusters(plan: ServicePlan) -> Iterator[cluster_pb2.Cluster]:
     """Base, and one for each target: the names are those of Envoy's clusters."""
-    yield _cluster(base_cluster(plan.id))
+    yield _cluster(base_cluster(plan.id), plan.upstream)
     for target in _targets(plan):
-        yield _cluster(lane_cluster(plan.id, target))
+        yield _cluster(lane_cluster(plan.id, target), plan.upstream)
 
 
 def _localities(zone: str, instances: Sequence[Instance], priority: int) -> list[LocalityEndpoints]:

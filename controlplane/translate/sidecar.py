@@ -18,7 +18,7 @@ from google.protobuf import wrappers_pb2
 from controlplane.plan.upstream import KEEP_ALIVE
 from controlplane.registry.types import Protocol
 from controlplane.translate import matching
-from controlplane.translate.clusters import CONNECT_TIMEOUT, HTTP_OPTIONS, UNLIMITED, http_options
+from controlplane.translate.clusters import CONNECT_TIMEOUT, HTTP_OPTIONS, http_options
 from controlplane.translate.gates import INBOUND_REQUEST, Carriers, agreed, turn_off, uncoloured
 from controlplane.translate.listeners import (
     egress_proxy_listener,
@@ -31,6 +31,7 @@ from controlplane.translate.messages import duration, everything, header, pack, 
 from controlplane.translate.names import FORWARD_PROXY, PASS_THROUGH, inbound_cluster
 from controlplane.translate.outbound import outbound_routes
 from controlplane.translate.routes import act
+from controlplane.translate.upstream import UNLIMITED
 
 EGRESS_PORT = 15001
 OUTBOUND_PORT = 15006

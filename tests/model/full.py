@@ -122,6 +122,11 @@ def rewriting(**how: str) -> dict[str, Any]:
     return {**route(prefix="/a"), "rewrite": {"host": "a.test", **how}}
 
 
+def application(balancing: dict[str, Any], check: dict[str, Any]) -> dict[str, Any]:
+    named = {"kind": "Application", "name": "spring-cloud-a", "services": ["sc-A"]}
+    return {**named, "load_balancing": balancing, "health_check": {**check, "interval": "5s"}}
+
+
 FULL: dict[str, tuple[str, dict[str, Any]]] = {
     "gateway": (
         "/v1/gateways/edge",
@@ -186,7 +191,18 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
             "services": ["sc-A"],
             "health_check": {"path": "/healthz", "interval": "5s"},
             "keep_alive": "2s",
+            "timeouts": {"request": "5s", "idle": "30s"},
+            "load_balancing": {"policy": "least_request"},
+            "circuit_breaking": {"connections": 5, "pending": 5, "requests": 5, "retries": 5},
         },
+    ),
+    "application by hash of a header": (
+        "/v1/applications/spring-cloud-a",
+        application({"policy": "ring_hash", "hash_by": {"header": "x-user"}}, {"tcp": True}),
+    ),
+    "application by hash of a cookie": (
+        "/v1/applications/spring-cloud-a",
+        application({"policy": "maglev", "hash_by": {"cookie": "uid"}}, {"grpc": {"service": "stock"}}),
     ),
     "lane group": ("/v1/lane-groups/order-flow", GROUP),
     "content lane": ("/v1/lane-groups/order-flow/lanes/gray", CONTENT_LANE),
@@ -211,6 +227,8 @@ OPTIONAL |= {
 }
 OPTIONAL |= {"header", "cookie", "client_address"}
 OPTIONAL |= {"tls", "redirect_to_https", "proxy_protocol", "sni", "certificate", "key"}
+OPTIONAL |= {"timeouts", "request", "idle", "load_balancing", "hash_by", "circuit_breaking", "connections"}
+OPTIONAL |= {"pending", "requests", "grpc", "tcp", "path"}
 OPTIONAL |= {"keep_request_id", "header_limits", "access_log", "response_headers"}
 """Fields that may be absent altogether, so that null says nothing wrong (`routes` of a lane alone)."""
 

@@ -9,10 +9,16 @@ from controlplane.model.documents import (
     Application,
     Carriers,
     Gateway,
-    HealthCheck,
     Lane,
     LaneGroup,
     Route,
+)
+from controlplane.model.upstream_fields import (
+    CircuitBreaking,
+    HashBy,
+    HealthCheck,
+    LoadBalancing,
+    Timeouts,
 )
 from controlplane.registry.names import canonical_id
 from controlplane.registry.types import Health, Instance, Protocol, Service
@@ -79,7 +85,10 @@ applications = st.builds(
     Application,
     name=few(APPLICATIONS),
     services=st.lists(few(NAMES), max_size=2, unique=True),
-    health_check=few((None, HealthCheck(path="/up"))),
+    health_check=few((None, HealthCheck(path="/up"), HealthCheck(tcp=True))),
+    timeouts=few((None, None, Timeouts(request="2s"), Timeouts(idle="9s"))),
+    load_balancing=few((None, LoadBalancing(policy="maglev", hash_by=HashBy(header="x-user")))),
+    circuit_breaking=few((None, CircuitBreaking(requests=9))),
     keep_alive=few(("500ms", "500ms", "30s", "0s")),
 )
 groups = st.builds(

@@ -82,7 +82,15 @@ def accepted(config: dict[str, Any], directory: Path) -> None:
 
 def test_the_documentation_describes_fields_that_laneway_accepts_and_so_does_envoy(tmp_path: Path) -> None:
     documents = examples()
-    assert {one["name"] for one in documents} >= {"users", "versions", "headers", "cart", "stock", "closed"}
+    assert {one["name"] for one in documents} >= {
+        "users",
+        "versions",
+        "orders",
+        "headers",
+        "cart",
+        "stock",
+        "closed",
+    }
     stream = "\n---\n".join(json.dumps(one) for one in documents)
     assert Definitions().apply(parse_documents(stream.encode())).created
     accepted(static({"definitions": documents, "services": SERVICES}), tmp_path)
