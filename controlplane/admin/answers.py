@@ -340,10 +340,7 @@ class Explained(Answer):
         float, Field(description="Seconds, as the route says or else the application; absent: no limit")
     ] = 0.0
     idle_timeout: Annotated[
-        float | None,
-        Field(
-            description="Seconds, as the route says or else the application; 0: no limit; absent: the edge's"
-        ),
+        float | None, Field(description="As request_timeout; 0: no limit; absent: the edge's own")
     ] = None
 
 
