@@ -144,7 +144,7 @@ class DeltaSubscription(Subscription):
             or (not names and self.type_url in LEGACY_WILDCARD)
             or self.type_url in self.view.whole
         )
-        self.names, self.name_bytes = measured(names - {WILDCARD} if WILDCARD in names else names)
+        self.names, self.name_bytes = measured(names - {WILDCARD} if WILDCARD in names else names, self.parts)
         self.pending = self.names
         self.pending_all = self.wildcard
         self.initial = initial or None
@@ -178,6 +178,8 @@ class DeltaSubscription(Subscription):
         if WILDCARD in names:
             names = names - {WILDCARD}
             self.wildcard = self.pending_all = self.owed = True
+        for part in self.parts:
+            names = part.own_strings(names)
         # A name that is subscribed already is answered too: the client may have dropped it.
         self.name_bytes += sum(map(len, names - self.names))
         self.names = joined(self.names, names)

@@ -15,9 +15,6 @@ from .resources import Collection
 from .standing import Client, ClientState
 from .subscription import Nack
 
-RETRY = 1.0
-"""Seconds until the server looks for clients to try a held change with again."""
-
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -43,11 +40,15 @@ Again = Callable[[Collection, Held, dict[Client, Vote], bool], None]
 
 
 class Holds:
-    """The changes that are held, by collection and name."""
+    """The changes that are held, by collection and name.
 
-    def __init__(self, owner: Owner, again: Again) -> None:
+    retry: seconds until clients are looked for to try a change with again.
+    """
+
+    def __init__(self, owner: Owner, again: Again, retry: float) -> None:
         self._owner = owner
         self._again = again
+        self._retry_wait = retry
         self._held: WeakKeyDictionary[Collection, dict[str, _Hold]] = WeakKeyDictionary()
         self._retry: Timer | None = None
 
@@ -114,7 +115,7 @@ class Holds:
     def _look_again(self) -> None:
         """Try in a moment: a client that has just connected has the last good state by then."""
         if self._retry is None:
-            self._retry = self._owner.later(RETRY, self._try_again)
+            self._retry = self._owner.later(self._retry_wait, self._try_again)
 
     def _decided(self, collection: Collection, name: str, hold: _Hold) -> bool:
         """Whether there are enough votes against a change, or it is tried again."""

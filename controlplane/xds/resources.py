@@ -239,6 +239,11 @@ class Collection:
             lacking = {known[entry] for entry in known.keys() - initial}
         return lacking if names is None else lacking & names, strange
 
+    def own_strings(self, names: Iterable[str]) -> frozenset[str]:
+        """The same names; as the collection's own objects, those that it has. They take no memory then."""
+        get = self._resources.get
+        return frozenset([name if (found := get(name)) is None else found.name for name in names])
+
     def unnamed(self, names: frozenset[str]) -> frozenset[str]:
         """Those of `names` that are no resource's own name. They may be aliases."""
         return names.difference(self._resources)

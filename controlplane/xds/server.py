@@ -65,6 +65,7 @@ class XdsServer:
         InvalidNode, which ends the stream with PERMISSION_DENIED.
     trial_wait: seconds that a changed listener or route configuration waits for those that get it first (see
         Trials), at most three times; 0 for to all at once.
+    trial_retry: seconds until a held change is tried again when clients that rejected it have left.
     debounce_quiet, debounce_max, removal_wait, warming_wait: seconds (see Debounce and StreamState).
     bounds: what one client may cost.
     """
@@ -77,6 +78,7 @@ class XdsServer:
         transport: MakeTransport,
         authorise: Callable[[str, Mapping[str, str | bytes]], None] | None = None,
         trial_wait: float = 0.0,
+        trial_retry: float = 1.0,
         debounce_quiet: float = 0.01,
         debounce_max: float = 0.1,
         removal_wait: float = 2.0,
@@ -101,7 +103,7 @@ class XdsServer:
         self._stopping = False
         #: Sums since the start; "streams" alone is the number of open streams.
         self.counters: Counter[str] = Counter()
-        self._streams = Streams(clock, self.counters, trial_wait, debounce_quiet, debounce_max)
+        self._streams = Streams(clock, self.counters, trial_wait, trial_retry, debounce_quiet, debounce_max)
 
     async def start(self, address: str) -> int:
         """Listen on host:port, port 0 for one that the system gives. Returns the port. Raises OSError."""

@@ -46,7 +46,7 @@ class SotwSubscription(Subscription):
             self.named = True
         elif not self.named and self.type_url in LEGACY_WILDCARD:
             wildcard = True
-        names, size = measured(names - {WILDCARD} if WILDCARD in names else names)
+        names, size = measured(names - {WILDCARD} if WILDCARD in names else names, self.parts)
         if self.view.on_demand and names != self.names:
             self.view.wanted(self.type_url, names - self.names)
         if not self.started:

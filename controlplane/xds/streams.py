@@ -92,7 +92,7 @@ class Streams:
     """The streams that have begun, and the owner of the trials of what they have.
 
     clock: that of all views. counters: those of the server. trial_wait: see Trials; 0 for none.
-    debounce_quiet, debounce_max: see Debounce. All three in seconds.
+    trial_retry: see Trials. debounce_quiet, debounce_max: see Debounce. All four in seconds.
     """
 
     def __init__(
@@ -100,6 +100,7 @@ class Streams:
         clock: Clock,
         counters: Counter[str],
         trial_wait: float,
+        trial_retry: float,
         debounce_quiet: float,
         debounce_max: float,
     ) -> None:
@@ -113,7 +114,7 @@ class Streams:
         self._waiters: list[Waiter[DiscoveryStream]] = []
         self._closed = False
         self.open: dict[DiscoveryStream, None] = {}
-        self.trials = Trials(trial_wait, self)
+        self.trials = Trials(trial_wait, trial_retry, self)
 
     def attach(self, stream: DiscoveryStream) -> None:
         """A stream has begun."""

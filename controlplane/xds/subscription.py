@@ -35,14 +35,20 @@ def share(names: Iterable[str]) -> frozenset[str]:
     return measured(names)[0]
 
 
-def measured(names: Iterable[str]) -> tuple[frozenset[str], int]:
-    """The one frozenset with these names, and the characters they have together, which are counted once."""
+def measured(names: Iterable[str], parts: Iterable[Collection] = ()) -> tuple[frozenset[str], int]:
+    """The one frozenset with these names, and the characters they have together, which are counted once.
+
+    parts: collections that may have these names already. Thousands of clients with a thousand names each, no
+    two of which have the same, then hold their sets alone and not the names in them.
+    """
     wanted = frozenset(names)
     if not wanted:
         return NOTHING, 0
     known = _shared.get(wanted)
     found = known[0]() if known is not None else None
     if known is None or found is None:
+        for part in parts:
+            wanted = part.own_strings(wanted)
         size = sum(map(len, wanted))
         _shared[wanted] = ref(wanted), size
         return wanted, size

@@ -60,13 +60,16 @@ class _Trial:
 
 
 class Trials:
-    """The gate of all collections whose changes are tried. wait: seconds of one round."""
+    """The gate of all collections whose changes are tried.
 
-    def __init__(self, wait: float, owner: Owner) -> None:
+    Seconds: `wait` is that of one round, `retry` see Holds.
+    """
+
+    def __init__(self, wait: float, retry: float, owner: Owner) -> None:
         self._wait = wait
         self._owner = owner
         self._trials: dict[Collection, _Trial] = {}
-        self._holds = Holds(owner, self._again)
+        self._holds = Holds(owner, self._again, retry)
         self._open = False
 
     @contextmanager

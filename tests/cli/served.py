@@ -183,14 +183,14 @@ def send_until_refused(
     return sent, answer
 
 
-def call(port: int, request: bytes, seconds: float = 10.0) -> bytes:
-    """What the server answers to `request` until it closes or is silent for `seconds`."""
+def call(port: int, request: bytes, seconds: float = 10.0, most: int = 1 << 30) -> bytes:
+    """What the server answers until it closes, is silent for `seconds` or has sent `most` bytes."""
     with socket.create_connection(("127.0.0.1", port), seconds) as one:
         one.settimeout(seconds)
         one.sendall(request)
         answer = b""
         with contextlib.suppress(OSError):
-            while part := one.recv(65536):
+            while len(answer) < most and (part := one.recv(65536)):
                 answer += part
         return answer
 

@@ -205,6 +205,8 @@ class Mesh:
             "1",
             "-l",
             "warning",
+            "--file-flush-interval-msec",  # of access logs; ten seconds where nothing is said
+            "100",
         ]
         return self._supervisor.start(f"envoy-{name}", command)
 

@@ -100,9 +100,10 @@ def test_between_sidecars(mesh: Mesh, what: str) -> None:
 
 
 def test_one_of_two_instances_of_base_refuses(mesh: Mesh) -> None:
-    with dead(mesh, "D2", "application"):
+    with dead(mesh, "D2", "application") as pod:
         for _ in range(8):  # in turn: half of them would have gone to the dead one
             assert send(mesh, "length", LARGE, "/d") == Uploaded(200, ("D1",), LARGE)
+    seen_anew(mesh, pod)
     until(lambda: mesh.chain("/d") == ["D2"], 20, "D2 to be back")
 
 

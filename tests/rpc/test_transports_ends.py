@@ -55,7 +55,7 @@ async def test_a_client_that_goes_ends_its_calls(service: Service, how: str) -> 
 
 
 async def test_who_does_not_say_hello_is_cut_off(name: TransportName) -> None:
-    async with serving(name, hello=0.1) as service, raw(service.port, HELLO[:10]) as client:
+    async with serving(name, hello=0.1, keepalive=0.6) as service, raw(service.port, HELLO[:10]) as client:
         await client.closed()
 
 

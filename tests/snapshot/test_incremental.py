@@ -5,7 +5,7 @@ of every role come, change and go in any order. After each publication every vie
 publisher which has only ever seen the present state: for a proxy that connects to another control plane, or
 to this one after a restart, nothing may change. At the end all is taken away, and nothing may be left.
 
-LANEWAY_SNAPSHOT_EXAMPLES makes a longer run (default: 150 sequences).
+LANEWAY_SNAPSHOT_EXAMPLES makes a longer run (default: 60 sequences, and 400 in `make test-mesh`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck as Unhealthy
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -47,7 +48,7 @@ from tests.snapshot.strategies import (
     services_of,
 )
 
-EXAMPLES = int(os.environ.get("LANEWAY_SNAPSHOT_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("LANEWAY_SNAPSHOT_EXAMPLES", "60"))
 EVERYTHING_ON_DEMAND, NOTHING_ON_DEMAND = -1, 1_000_000
 
 
@@ -276,10 +277,17 @@ def census(root: object) -> dict[str, int]:
     return {path: size for path, size in found.items() if size}
 
 
-TestIncremental = Incremental.TestCase
-TestIncremental.settings = settings(
+class Longer(Incremental):
+    """The same, for `make test-mesh`."""
+
+
+COMMON = settings(
     max_examples=EXAMPLES,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[Unhealthy.too_slow, Unhealthy.data_too_large, Unhealthy.filter_too_much],
 )
+TestIncremental = Incremental.TestCase
+TestIncremental.settings = COMMON
+TestLonger = pytest.mark.mesh(pytest.mark.timeout(600)(Longer.TestCase))
+TestLonger.settings = settings(COMMON, max_examples=max(EXAMPLES, 400))

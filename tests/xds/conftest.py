@@ -47,6 +47,6 @@ def delta(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 async def trio(worlds: Worlds, delta: bool) -> Trio:
-    trio = Trio(await worlds(trial_wait=NEVER).start(), delta)
+    trio = Trio(await worlds(trial_wait=NEVER, trial_retry=0.1).start(), delta)
     await trio.start()
     return trio

@@ -40,6 +40,7 @@ class Auto:
     """A client of the route `a`, whose replies it answers as `policy` says."""
 
     def __init__(self, world: World, node: str, policy: Policy, *, delta: bool) -> None:
+        self.node = node
         self.stream: Stream = world.connect(node, delta=delta)
         self.policy = policy
         self.have = ""

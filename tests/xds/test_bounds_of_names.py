@@ -16,8 +16,10 @@ from controlplane.xds.bounds import Bounds
 from controlplane.xds.delta import DeltaSubscription
 from controlplane.xds.resource import CLUSTER, ENDPOINT
 from controlplane.xds.resources import Clock, Collection
+from controlplane.xds.sotw import SotwSubscription
 from controlplane.xds.subscription import NOTHING, frozen, joined, share, without
 from controlplane.xds.view import View
+from tests.xds.client import resource
 from tests.xds.test_hostile import PROMPT, a_good_stream, latency
 from tests.xds.world import World, Worlds
 
@@ -170,6 +172,33 @@ def test_names_that_changed_are_shared_again() -> None:
             subscription.receive(messages.DeltaRequest(type_url=ENDPOINT, response_nonce="1"))
     assert subscriptions[0].names is subscriptions[1].names
     assert len(subscriptions[0].names) == 1_040
+
+
+@pytest.mark.parametrize("variant", [DeltaSubscription, SotwSubscription])
+def test_names_of_resources_are_kept_once_for_all_clients(
+    variant: type[DeltaSubscription] | type[SotwSubscription],
+) -> None:
+    clock = Clock()
+    parts = [
+        Collection(clock, ENDPOINT, [resource(f"{kind}{index}") for index in range(100)]) for kind in "ab"
+    ]
+    view = View(clock, {ENDPOINT: parts})
+    for left_out in range(3):
+        subscription = variant(ENDPOINT, view)
+        asked = ["none", *(name for part in parts for name in part.names() if name != f"a{left_out}")]
+        for more in (asked, [*asked, f"a{left_out}"]):
+            raw = message(variant, more).SerializeToString()  # the names that are read are new objects
+            subscription.receive(message(variant, []).FromString(raw))
+            assert subscription.names == set(more)
+            own = {name for part in parts for name in part.names()}
+            assert {id(name) for name in subscription.names if name != "none"} <= {id(name) for name in own}
+        assert subscription.name_bytes == sum(map(len, asked)) + len(f"a{left_out}")
+
+
+def message(variant: type[DeltaSubscription] | type[SotwSubscription], names: list[str]) -> Any:
+    if variant is DeltaSubscription:
+        return messages.DeltaRequest(type_url=ENDPOINT, resource_names_subscribe=names)
+    return messages.SotwRequest(type_url=ENDPOINT, resource_names=names)
 
 
 def test_names_that_were_never_subscribed_are_not_answered() -> None:

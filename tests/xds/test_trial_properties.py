@@ -34,6 +34,7 @@ CONTENTS = ("p", "q", "r")
 
 MEMBERS = 5
 WAIT = 0.5
+RETRY = 1.0
 
 clients = st.integers(0, MEMBERS - 1)
 tried = st.sampled_from([LISTENER, ROUTE])
@@ -107,7 +108,7 @@ class Fleet(TrialOwner[Client]):
         self.parts = {type_url: Collection(clock, type_url) for type_url in TYPES}
         self.view = View(clock, {type_url: [part] for type_url, part in self.parts.items()})
         self.events: list[Event] = []
-        self.trials = Trials(WAIT, self)
+        self.trials = Trials(WAIT, RETRY, self)
         for type_url in (LISTENER, ROUTE):
             self.parts[type_url].gate = self.trials
         self.wanted: dict[tuple[str, str], str] = {}

@@ -50,7 +50,7 @@ class Fleet:
 
 @pytest.fixture
 async def fleet(worlds: Worlds, delta: bool) -> Fleet:
-    world = await worlds(trial_wait=0.5).start()
+    world = await worlds(trial_wait=0.5, trial_retry=0.1).start()
     world[ROUTE].put(resource("a"))
     return Fleet(world, delta)
 
@@ -181,17 +181,18 @@ async def test_who_answers_again_is_waited_for_again(fleet: Fleet) -> None:
     await rogue.has("3")
     assert "silent" not in fleet.left_out.values()
     rogue.policy = silent
-    # Within the time for which also those are waited for that have not proved themselves.
-    assert "rogue" in await _unanswered(fleet, "4", 0.5)
+    assert await _unanswered(fleet, "4") == ["rogue"]
     assert fleet.left_out.keys() <= {"rogue"}
 
 
-async def _unanswered(fleet: Fleet, content: str, seconds: float = 4.0) -> list[str]:
+async def _unanswered(fleet: Fleet, content: str) -> list[str]:
     """Who is waited for in vain after a change that all good clients have."""
     fleet.change(content)
-    waiting = asyncio.create_task(fleet.world.server.acknowledged(lambda *_: True, seconds))
     await fleet.all_have(content)
-    return await waiting
+    good = {client.node for client in fleet.good}
+    server = fleet.world.server
+    assert await server.acknowledged(lambda node, _: node.id in good, 30.0) == []
+    return await server.acknowledged(lambda *_: True, 0.1)
 
 
 async def _silent(fleet: Fleet) -> None:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from controlplane.xds import messages
 from controlplane.xds.delta import DeltaSubscription
-from controlplane.xds.held import RETRY
 from controlplane.xds.jury import QUORUM
 from controlplane.xds.node import Node
 from controlplane.xds.resource import ROUTE
@@ -29,6 +28,7 @@ from tests.xds.client import resource
 from tests.xds.trial_owner import TrialOwner
 
 WAIT = 0.5
+RETRY = 1.0
 FIRST = "0"
 KINDS = ("reject", "accept", "ignore", "late")
 
@@ -112,7 +112,7 @@ class Population(TrialOwner[Member]):
         clock = Clock()
         self.routes = Collection(clock, ROUTE, [resource("a", FIRST)])
         self.view = View(clock, {ROUTE: [self.routes]})
-        self.trials = Trials(WAIT, self)
+        self.trials = Trials(WAIT, RETRY, self)
         self.routes.gate = self.trials
         self.wanted = FIRST
         self.reached: set[Member] = set()
