@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p && break; done)
 PIP_VERSION := 26.3
 FUZZ_SECONDS ?= 600
+# One more than cores: tests wait for real processes about half of their time.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
@@ -42,7 +44,7 @@ wheel-check: setup ## The wheel, installed into a fresh environment, runs the de
 	  cd "$$folder" && venv/bin/laneway demo --check $(DEMO)
 
 test: setup ## The whole suite with real Envoys, but for the long runs
-	$(BIN)/pytest -n auto -m 'not mesh and not nacos'
+	$(BIN)/pytest -n $(WORKERS) -m 'not mesh and not nacos'
 
 test-mesh: setup ## Long runs on real Envoys, under load and with real tracing agents (needs a JDK, Maven, Node, Go)
 	$(BIN)/pytest -n 0 -m mesh
