@@ -102,6 +102,7 @@ class LaneGroup(Document):
     gateway: fields.Name
     applications: Annotated[tuple[fields.Name, ...], Field(min_length=1, max_length=10_000)]
     inherit_tag: bool = True
+    colour_by_trace: bool = False
 
     @field_validator("applications")
     @classmethod

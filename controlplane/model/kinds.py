@@ -116,7 +116,7 @@ KINDS: dict[str, Kind] = _table(
         parameter="group",
         aliases=("groups", "lane-group", "lanegroups"),
         columns=("name", "gateway", "applications"),
-        wide=("inherit_tag",),
+        wide=("inherit_tag", "colour_by_trace"),
     ),
     Kind(
         documents.Lane,

@@ -81,6 +81,7 @@ class GatewayPlan:
     """`trusted` are the lanes that a client may name itself; None unless the gateway trusts its clients.
 
     `foreign` are (header, baggage member) of other gateways: sidecars would read them, so clients may not.
+    `by_trace`: some sidecars read the lane in `tracestate`, too.
     """
 
     name: str
@@ -90,6 +91,7 @@ class GatewayPlan:
     trusted_hops: int
     routes: tuple[RoutePlan, ...]
     foreign: tuple[tuple[str, str], ...] = ()
+    by_trace: bool = False
     keep_underscores: bool = False
     keep_request_id: bool = False
     header_limits: HeaderLimits = field(default_factory=HeaderLimits)
@@ -200,6 +202,7 @@ def plan_gateway(
         trusted=tuple(sorted(coloured)) if gateway.trust_client_lane else None,
         trusted_hops=gateway.trusted_hops,
         routes=tuple(sorted(routes, key=precedence)),
+        by_trace=any(group.colour_by_trace for group in definitions.groups.values()),
         foreign=tuple(
             sorted(
                 {carried_by(g.carriers) for g in definitions.gateways.values()}

@@ -12,7 +12,7 @@ class LaneMeaning:
     """An enabled lane as routing sees it.
 
     strict: the applications of the group that must not fall back to base. order: the group's applications as
-    it lists them.
+    it lists them. by_trace: their sidecars give the lane to calls that lost it, by the calls' traces.
     """
 
     name: str
@@ -21,6 +21,7 @@ class LaneMeaning:
     applications: frozenset[str]
     strict: frozenset[str] = frozenset()
     inherit_tag: bool = True
+    by_trace: bool = False
     header: str = "x-lane"
     baggage: str = "lane"
     order: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ def meaning_of(definitions: Definitions, name: str) -> LaneMeaning:
         applications=frozenset(group.applications),
         strict=strict,
         inherit_tag=group.inherit_tag,
+        by_trace=group.colour_by_trace,
         header=carriers.header.lower(),
         baggage=carriers.baggage,
         order=group.applications,

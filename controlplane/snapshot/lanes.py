@@ -34,6 +34,7 @@ class KnownLanes:
         self._definitions: Definitions | None = None
         self._by_tag: dict[str, dict[str, LaneMeaning]] = {}
         self._by_application: dict[str, tuple[str, ...]] = {}
+        self._by_trace = frozenset[str]()
 
     def publish(self, definitions: Definitions, known: Mapping[str, LaneMeaning]) -> LanesChange:
         """Take over the definitions of this publication."""
@@ -59,19 +60,28 @@ class KnownLanes:
         return LanesChange(recarried, tags, applications)
 
     def _list(self, known: Mapping[str, LaneMeaning]) -> frozenset[str]:
-        """List the lanes of each application. Returns the applications that have others now."""
+        """List the lanes of each application. Returns the applications for which that is another answer now."""
         listed: dict[str, list[str]] = {}
+        traced: set[str] = set()
         for name in sorted(known):
             for application in known[name].applications:
                 listed.setdefault(application, []).append(name)
+            if known[name].by_trace:
+                traced |= known[name].applications
         before = self._by_application
         self._by_application = {application: tuple(names) for application, names in listed.items()}
         either = before.keys() | self._by_application.keys()
-        return frozenset(a for a in either if before.get(a) != self._by_application.get(a))
+        other = frozenset(a for a in either if before.get(a) != self._by_application.get(a))
+        traced_before, self._by_trace = self._by_trace, frozenset(traced)
+        return other | (traced_before ^ self._by_trace)
 
     def of(self, application: str) -> tuple[str, ...]:
         """The names of the lanes of the application's groups, sorted."""
         return self._by_application.get(application, ())
+
+    def by_trace(self, application: str) -> bool:
+        """Whether sidecars of the application read and remember lanes by trace."""
+        return application in self._by_trace
 
     def default(self, application: str, tag: str | None) -> LaneMeaning | None:
         """The lane of a call that has none, from an instance of this application and tag."""

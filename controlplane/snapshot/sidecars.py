@@ -28,7 +28,7 @@ from controlplane.xds.resources import Collection
 
 
 class SidecarView(NodeView):
-    """The view of one sidecar. `own` has its own clusters, `filters` its outbound filter, `routes` the route
+    """The view of one sidecar. `own` has its own clusters, `filters` its Lua filters, `routes` the route
     configurations that are its alone.
     """
 
@@ -119,14 +119,12 @@ class Sidecars:
         self._by_tag: Index[str, SidecarView] = Index()
         self._upstreams: Mapping[str, Upstream] = {}
         self._by_application: Index[str, SidecarView] = Index()
-        self._filters: dict[LaneMeaning | None, Resource] = {}
-        self._inbound_routes: dict[tuple[str, tuple[str, ...]], Resource] = {}
-        self._inbound = Collection(self._clock, EXTENSION_CONFIG)
+        self._filters: dict[tuple[str, LaneMeaning | None, bool], Resource] = {}
+        self._inbound_routes: dict[tuple[str, tuple[str, ...], bool], Resource] = {}
         self._heads: dict[tuple[bool, bool], Resource] = {}
         for kind in ((proxy, reads_all) for proxy in (True, False) for reads_all in (True, False)):
             head = outbound.route_configuration(*kind)
             self._heads[kind] = resource(head.name, head)
-        self._put_inbound()
 
     def publish(
         self,
@@ -141,8 +139,6 @@ class Sidecars:
             self._filters.clear()
         if lanes.carriers or lanes.applications:
             self._inbound_routes.clear()
-        if lanes.carriers:
-            self._put_inbound()
         at = self._by_address.any_of(moved)
         concerned = at | self._by_tag.any_of(lanes.tags) | self._by_application.any_of(lanes.applications)
         for view in self._views if lanes.carriers else concerned:
@@ -164,7 +160,7 @@ class Sidecars:
                 Collection(self._clock, LISTENER, [resource(x.name, x) for x in sidecar.listeners(place)])
             ],
             ROUTE: [routes],
-            EXTENSION_CONFIG: [self._inbound, filters],
+            EXTENSION_CONFIG: [filters],
         }
         scope = self._scopes.enter(node.calls)
         demand = None
@@ -228,19 +224,18 @@ class Sidecars:
                 self._by_tag.add(tag, view)
             view.tag = tag
         default = self._lanes.default(application, tag)
-        built = self._filters.get(default)
-        if built is None:
-            code = lua.sidecar_filter("outbound", self._lanes.carriers, default)
-            built = self._filters[default] = resource(code.name, code)
-        view.filters.put(built)
+        by_trace = self._lanes.by_trace(application)
+        view.filters.put(self._filter("inbound", None, by_trace))
+        view.filters.put(self._filter("outbound", default, by_trace))
         if view.incremental:
-            view.routes.put(self._heads[view.sidecar.place.proxy, default is not None])
+            reads_all = by_trace or default is not None
+            view.routes.put(self._heads[view.sidecar.place.proxy, reads_all])
         lanes = self._lanes.of(application)
         for name, cluster in sidecar.inbound_names(view.sidecar.place):
-            routes = self._inbound_routes.get((name, lanes))
+            routes = self._inbound_routes.get((name, lanes, by_trace))
             if routes is None:
-                found = sidecar.inbound_routes(name, cluster, self._lanes.carriers, lanes)
-                routes = self._inbound_routes[name, lanes] = resource(name, found)
+                found = sidecar.inbound_routes(name, cluster, self._lanes.carriers, lanes, by_trace)
+                routes = self._inbound_routes[name, lanes, by_trace] = resource(name, found)
             view.routes.put(routes)
 
     def _put_own(self, view: SidecarView) -> None:
@@ -251,6 +246,9 @@ class Sidecars:
             for cluster in sidecar.clusters(view.sidecar.place, keep_alive):
                 view.own.put(resource(cluster.name, cluster))
 
-    def _put_inbound(self) -> None:
-        code = lua.sidecar_filter("inbound", self._lanes.carriers, None)
-        self._inbound.put(resource(code.name, code))
+    def _filter(self, direction: str, default: LaneMeaning | None, by_trace: bool) -> Resource:
+        found = self._filters.get((direction, default, by_trace))
+        if found is None:
+            code = lua.sidecar_filter(direction, self._lanes.carriers, default, by_trace)
+            found = self._filters[direction, default, by_trace] = resource(code.name, code)
+        return found

@@ -102,4 +102,6 @@ def edge_reads(plan: GatewayPlan) -> Predicate | None:
 
 def _carriers(plan: GatewayPlan) -> list[str]:
     headers = {header for header, _ in plan.foreign} | {plan.carriers.header.lower()}
+    if plan.by_trace:
+        headers.add("tracestate")
     return ["baggage", *sorted(headers)]

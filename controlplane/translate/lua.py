@@ -80,7 +80,8 @@ def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
             f"local STICKY = {_table(stayed) if stayed else '{}'}",
         ]
     )
-    return _extension("edge-request", head, _source("baggage") + _source("edge"))
+    source = _source("baggage") + _source("edge")
+    return _extension("edge-request", head, source + _source("edge_state") if plan.by_trace else source)
 
 
 def _reads_host(plan: GatewayPlan) -> bool:
@@ -99,9 +100,12 @@ def lifted_headers(plan: GatewayPlan) -> list[str]:
 
 
 def sidecar_filter(
-    direction: str, carriers: Iterable[tuple[str, str]], default: LaneMeaning | None
+    direction: str, carriers: Iterable[tuple[str, str]], default: LaneMeaning | None, by_trace: bool = False
 ) -> extension_pb2.TypedExtensionConfig:
-    """The filter `inbound-request` or `outbound-request`; `carriers` are (header, baggage member)."""
+    """The filter `inbound-request` or `outbound-request`; `carriers` are (header, baggage member).
+
+    `by_trace`: it also reads and sets `tracestate`, and remembers the lanes of traces.
+    """
     known = list(carriers)
     listed = ", ".join(f"{{header={_quote(h)}, baggage={_quote(b)}}}" for h, b in known)
     given = "nil"
@@ -117,7 +121,10 @@ def sidecar_filter(
             _names(member for _, member in known),
         ]
     )
-    return _extension(f"{direction}-request", head, _source("baggage") + _source("sidecar"))
+    source = _source("baggage") + _source("sidecar")
+    if by_trace:
+        source = _source("traces") + source + _source("sidecar_state")
+    return _extension(f"{direction}-request", head, source)
 
 
 def discovered(name: str) -> hcm_pb2.HttpFilter:

@@ -140,12 +140,21 @@ def inbound_names(sidecar: Sidecar) -> list[tuple[str, str]]:
 
 
 def inbound_routes(
-    name: str, cluster: str, carriers: Carriers, lanes: Iterable[str]
+    name: str, cluster: str, carriers: Carriers, lanes: Iterable[str], reads_all: bool = False
 ) -> route_pb2.RouteConfiguration:
-    """Everything to the application; without Lua if both carriers name one of `lanes` or neither is there."""
+    """Everything to the application; without Lua if both carriers name one of `lanes` or neither is there.
+
+    `reads_all`: Lua reads every request.
+    """
     route = route_components_pb2.Route(name="inbound", match=everything())
     route.route.cluster = cluster
     route.route.timeout.seconds = 0
+    host = route_components_pb2.VirtualHost(name=name, domains=["*"])
+    configuration = route_pb2.RouteConfiguration(name=name)
+    if reads_all:
+        host.routes.append(route)
+        configuration.virtual_hosts.append(host)
+        return configuration
     unread, coloured = route_components_pb2.Route(), route_components_pb2.Route()
     unread.CopyFrom(route)
     turn_off(unread, INBOUND_REQUEST)
@@ -160,9 +169,9 @@ def inbound_routes(
     }
     if known:
         steps.insert(0, matching.exact_tree(lane_in, known))
-    host = route_components_pb2.VirtualHost(name=name, domains=["*"])
     host.matcher.CopyFrom(matching.chain(steps, act(route)).matcher)
-    return route_pb2.RouteConfiguration(name=name, virtual_hosts=[host])
+    configuration.virtual_hosts.append(host)
+    return configuration
 
 
 def listeners(sidecar: Sidecar) -> Iterator[listener_pb2.Listener]:

@@ -5,7 +5,7 @@
 
 One process may be several applications. It knows nothing of lanes: it hands on the request headers that it
 is told to, as a framework or an agent would. A request header `x-delay: C=0.2` makes the named application
-answer late, `x-fail: C=503 name:value` makes it answer this status with this header. An application closes
+answer late, `x-hand-on: B=b3,sw8` has it hand on these headers alone, `x-fail: C=503 name:value` makes it answer this status with this header. An application closes
 connections that are idle for `keep_alive` seconds, if it has such a time, and answers how often it has seen a
 request's `x-id`.
 """
@@ -19,7 +19,8 @@ from collections import Counter
 from typing import Any
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
-HANDED_ON = ("x-delay", "x-fail", "x-request-id", "traceparent")
+TRACES = ("traceparent", "b3", "x-b3-traceid", "sw8", "uber-trace-id", "x-request-id")
+HANDED_ON = ("x-delay", "x-fail", "x-hand-on", *TRACES)
 
 
 async def read_message(reader: Reader) -> tuple[str, list[tuple[str, str]], bytes] | None:
@@ -116,7 +117,10 @@ class Application:
                 mine["times"] = self.seen[value]
         if self.caller is None:
             return 200, json.dumps({**mine, "chain": [self.name]}).encode()
-        kept = [(n, v) for n, v in headers if n in self.carriers or n in HANDED_ON]
+        kept = [(n, v) for n, v in headers if n in (*self.carriers, *HANDED_ON)]
+        for name, value in headers:
+            if name == "x-hand-on" and value.startswith(f"{self.name}="):
+                kept = [(n, v) for n, v in headers if n in value.partition("=")[2].split(",")]
         status, text = await self.caller.call(method, kept, body)
         try:
             downstream = json.loads(text)
