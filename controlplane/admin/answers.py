@@ -285,6 +285,9 @@ class Hop(Answer):
     refused: bool = False
     inherited: Annotated[Inherited | None, Field(description="Only where instances of the lane serve")] = None
     calls: Annotated[Calls | None, Field(description="Only where the application says something")] = None
+    by_trace: Annotated[
+        bool, Field(description="Calls from there that lost the lane take that of their trace")
+    ] = False
 
 
 class Candidate(Answer):

@@ -199,6 +199,7 @@ def _hop(one: Hop) -> answers.Hop:
         refused=one.refused,
         inherited=_inherited(one.inherited),
         calls=_calls(one.upstream),
+        by_trace=one.by_trace,
     )
 
 

@@ -179,6 +179,10 @@ def _print_explanation(result: dict[str, Any]) -> None:
     for one in result.get("hops") or ():
         if calls := one.get("calls"):
             out.print(line(f"calls to {one['service']}: ", (_said(calls), "dim")))
+    traced = [str(one["application"]) for one in result.get("hops") or () if one.get("by_trace")]
+    if traced:
+        where = ", ".join(dict.fromkeys(traced))
+        out.print(line((f"calls of {where} that lost their lane take that of their trace", "dim")))
     for text in dict.fromkeys(_inheritance(one, lane) for one in result.get("hops") or ()):
         if text:
             out.print(line((text, "yellow")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controlplane.model.definitions import Definitions
 from controlplane.plan.answers import Answered, Forwarded, answered_with, forwarded_as
@@ -44,6 +44,8 @@ class Hop:
     """Who would serve a request in one service: `tag` is None for base.
 
     fallback: base serves in place of the lane. refused: nobody does, for the lane has no fallback there.
+    by_trace: calls from there that lost the lane take it from `tracestate` or from the memory of their
+    trace.
     """
 
     application: str
@@ -55,6 +57,7 @@ class Hop:
     unhealthy: tuple[Instance, ...] = ()
     inherited: Inheritance | None = None
     upstream: Upstream = DEFAULT
+    by_trace: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,7 @@ def _match(application: str, service: ServicePlan, lane: LaneMeaning) -> Service
 
 def _hops(plan: Plan, lane: LaneMeaning) -> tuple[Hop, ...]:
     found: list[Hop] = []
+    traced = frozenset[str]().union(*(x.applications for x in plan.lanes.values() if x.by_trace))
     for application, services in matches(plan, lane):
         for one in services:
             tagged = _reachable(one.tagged)
@@ -169,7 +173,7 @@ def _hops(plan: Plan, lane: LaneMeaning) -> tuple[Hop, ...]:
             else:
                 base = _serving_base(plan.services[one.service])
                 hop = Hop(application, one.service, None, base, True, False, one.unhealthy, None, upstream)
-            found.append(hop)
+            found.append(replace(hop, by_trace=application in traced))
     return tuple(found)
 
 

@@ -60,7 +60,7 @@ class KnownLanes:
         return LanesChange(recarried, tags, applications)
 
     def _list(self, known: Mapping[str, LaneMeaning]) -> frozenset[str]:
-        """List the lanes of each application. Returns the applications for which that is another answer now."""
+        """List the lanes of each application. Returns the applications that changed by it."""
         listed: dict[str, list[str]] = {}
         traced: set[str] = set()
         for name in sorted(known):

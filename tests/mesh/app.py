@@ -5,9 +5,9 @@
 
 One process may be several applications. It knows nothing of lanes: it hands on the request headers that it
 is told to, as a framework or an agent would. A request header `x-delay: C=0.2` makes the named application
-answer late, `x-hand-on: B=b3,sw8` has it hand on these headers alone, `x-fail: C=503 name:value` makes it answer this status with this header. An application closes
-connections that are idle for `keep_alive` seconds, if it has such a time, and answers how often it has seen a
-request's `x-id`.
+answer late, `x-hand-on: B=b3,sw8` has it hand on these headers alone, `x-fail: C=503 name:value` makes it
+answer this status with this header. An application closes connections that are idle for `keep_alive` seconds,
+if it has such a time, and answers how often it has seen a request's `x-id`.
 """
 
 from __future__ import annotations

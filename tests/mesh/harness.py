@@ -106,6 +106,7 @@ class Mesh:
         self.network = own_network or network()
         self.drain = drain
         self.limits = EdgeLimits()
+        self.workers = 1  # of each Envoy
         self.store = store
         self.pods: dict[str, Pod] = {}
         self.environment: dict[str, str] = {}
@@ -202,7 +203,7 @@ class Mesh:
             str(path),
             "--disable-hot-restart",
             "--concurrency",
-            "1",
+            str(self.workers),
             "-l",
             "warning",
             "--file-flush-interval-msec",  # of access logs; ten seconds where nothing is said

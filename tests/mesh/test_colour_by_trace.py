@@ -1,4 +1,4 @@
-"""Colour by trace (rule 7): applications that hand on nothing but an identifier of the trace keep their lane."""
+"""Colour by trace (rule 7): applications that hand on only an identifier of the trace keep their lane."""
 
 from __future__ import annotations
 
@@ -33,11 +33,8 @@ FORMS: dict[str, Callable[[str], str]] = {
 @pytest.fixture(scope="module")
 def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
     made = new_mesh()
+    made.workers = 2  # requests in and out of an application meet different ones
     abc(made, "Agray", "Cgray", "Ared", "Cred")
-    return started(made)
-
-
-def started(made: Mesh) -> Mesh:
     made.start(*definitions(True))
     for name, chain in CHAINS.items():
         made.wait_chain(chain, *lost("traceparent", new_trace(), name))
@@ -92,12 +89,34 @@ def wrong(address: Address, kind: str, lanes: Iterable[str]) -> list[object]:
     return found
 
 
-@pytest.mark.parametrize("kind", FORMS)
-def test_one_identifier_of_the_trace_is_enough(mesh: Mesh, kind: str) -> None:
-    mixed = random.Random(7).choices(list(CHAINS), k=160)
+def all_wrong(mesh: Mesh, kind: str, requests: int) -> list[object]:
+    """Of requests in mixed lanes, over eight connections at a time."""
+    mixed = random.Random(7).choices(list(CHAINS), k=requests)
     with ThreadPoolExecutor(8) as pool:
         found = pool.map(lambda n: wrong(mesh.edge_address, kind, mixed[n::8]), range(8))
-        assert [one for some in found for one in some] == []
+        return [one for some in found for one in some]
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_one_identifier_of_the_trace_is_enough(mesh: Mesh, kind: str) -> None:
+    assert all_wrong(mesh, kind, 120) == []
+
+
+@pytest.mark.mesh
+@pytest.mark.parametrize("kind", FORMS)
+def test_a_thousand_requests_of_each_kind(mesh: Mesh, kind: str) -> None:
+    assert all_wrong(mesh, kind, 1000) == []
+
+
+def test_explain_says_so(mesh: Mesh) -> None:
+    question = {
+        "gateway": "edge",
+        "method": "GET",
+        "host": "x",
+        "path": "/a",
+        "headers": [["canary", "gray"]],
+    }
+    assert [hop["by_trace"] for hop in mesh.rest.done("POST", "/v1/explain", question)["hops"]] == [True] * 3
 
 
 def test_tracestate_carries_the_lane_beside_traceparent(mesh: Mesh) -> None:
@@ -194,7 +213,9 @@ def test_the_order_of_belief_ends_with_the_instance_s_own_tag(mesh: Mesh) -> Non
 )
 def test_no_client_names_a_lane_in_tracestate(mesh: Mesh, member: str) -> None:
     headers: list[Header] = [("traceparent", parent(new_trace())), ("x-hand-on", "A=traceparent,tracestate")]
-    answer = mesh.edge.get("/a", *headers, ("tracestate", f"a=1,{member}"), ("tracestate", "laneways=x,b=laneway"))
+    answer = mesh.edge.get(
+        "/a", *headers, ("tracestate", f"a=1,{member}"), ("tracestate", "laneways=x,b=laneway")
+    )
     assert answer.chain == ["A", "B", "C"]
     assert ",".join(answer.received("tracestate")) == "a=1,laneways=x,b=laneway"
     canary = mesh.edge.get("/a", ("canary", "gray"), *headers, ("tracestate", f"{member},a=1"))

@@ -54,6 +54,7 @@ GROUP = {
     "gateway": "edge",
     "applications": ["spring-cloud-a", "spring-cloud-b"],
     "inherit_tag": False,
+    "colour_by_trace": True,
 }
 CONTENT_LANE = {
     "kind": "Lane",

@@ -171,6 +171,7 @@ def test_unknown_fields_name_the_nearest(document: dict[str, Any]) -> None:
         (APPLICATION, {"health_check": {"path": "/", "interval": "0s"}}, "health_check.interval"),
         (GROUP, {"applications": []}, "applications"),
         (GROUP, {"inherit_tag": "yes"}, "inherit_tag"),
+        (GROUP, {"colour_by_trace": "yes"}, "colour_by_trace"),
         (LANE, {"name": "Gray"}, "name"),
         (LANE, {"name": "gray\n"}, "name"),
         (LANE, {"tag": "a b"}, "tag"),

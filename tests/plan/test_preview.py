@@ -76,3 +76,15 @@ def test_a_lane_that_was_deleted_is_explained_until_it_is_published() -> None:
     gone = DEFINITIONS.delete("LaneGroup", "flow")
     before = Deployed(enabled_lanes(DEFINITIONS), frozenset({"gray"}))
     assert explain(planned(gone, before, A, B), "edge", GRAY).decision.lane is None
+
+
+def test_hops_whose_calls_take_the_lane_of_their_trace() -> None:
+    """They are those of all applications of the group that says so, whichever group the lane is of."""
+    more = "---\n{kind: LaneGroup, name: more, gateway: edge, applications: [b], colour_by_trace: true}\n"
+    more += "---\n{kind: Lane, group: more, name: red, tag: red, enabled: ENABLED, "
+    more += 'rule: {conditions: [{source: header, name: canary, operator: "==", value: red}]}}\n'
+    for enabled in (True, False):
+        documents = (DOCUMENTS + more.replace("ENABLED", str(enabled).lower())).encode()
+        definitions = Definitions().apply(parse_documents(documents)).definitions
+        found = explain(served(definitions, A, B), "edge", GRAY).hops
+        assert [(hop.application, hop.by_trace) for hop in found] == [("b", enabled), ("a", False)]

@@ -70,6 +70,7 @@ meanings = st.builds(
     st.sampled_from(("one", "two")),
     st.sampled_from(("a", "ab")),
     inherit_tag=st.booleans(),
+    by_trace=st.booleans(),
 )
 wanted_lanes = st.lists(meanings, max_size=3, unique_by=lambda x: x.name).map(lambda found: lanes(*found))
 #: What is wanted next, and which of the lanes that end have drained before it comes.

@@ -97,6 +97,7 @@ groups = st.builds(
     gateway=few(GATEWAYS),
     applications=st.lists(few(APPLICATIONS), min_size=1, max_size=3, unique=True),
     inherit_tag=st.booleans(),
+    colour_by_trace=st.booleans(),
 )
 RULE = {"conditions": [{"source": "cookie", "name": "c", "operator": "==", "value": "v"}]}
 ways = few(
