@@ -99,7 +99,7 @@ def test_proxies_keep_a_megabyte_of_each(mesh: Mesh) -> None:
         await asyncio.gather(*(fill(w) for w in writers))
         before_end.extend(resident(pid) for pid in proxies)
         for writer in writers:
-            writer.close()
+            writer.transport.abort()
 
     before_end: list[int] = []
     before = [resident(pid) for pid in proxies]
