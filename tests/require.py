@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 VARIABLE = "LANEWAY_TEST_REQUIRE"
-NEEDS = ("chromium", "go", "iptables", "ipv6", "java", "mounts", "nacos", "node", "root")
+NEEDS = ("chromium", "go", "iptables", "ipv6", "java", "mounts", "nacos", "node", "openssl", "root")
 
 
 def required() -> frozenset[str]:

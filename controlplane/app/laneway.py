@@ -32,6 +32,7 @@ from controlplane.snapshot.rollout import Rollout
 from controlplane.store.history import changes_between
 from controlplane.store.interface import DefinitionStore, Stored, StoreUnavailable
 from controlplane.xds.bounds import Bounds
+from controlplane.xds.identities import Identities
 from controlplane.xds.server import XdsServer
 
 log = structlog.get_logger("laneway")
@@ -43,7 +44,8 @@ STORE_RETRY = 1.0
 class Laneway:
     """All parts, wired. Implements `admin.control.ControlPlane`. `lane_drain`, `trial_wait`: seconds.
 
-    `base_tags` are values of a tag that mean base.
+    `base_tags` are values of a tag that mean base. identities: how certificates of xDS clients are read; None
+    where they show none.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Laneway:
         trial_wait: float = 0.0,
         bounds: Bounds = Bounds(),  # noqa: B008
         base_tags: Collection[str] = (),
+        identities: Identities | None = None,
     ) -> None:
         self._store = store
         self.catalog = catalog
@@ -63,6 +66,7 @@ class Laneway:
             self.publisher.classify,
             self.publisher.clock,
             transport=transport,
+            identities=identities,
             trial_wait=trial_wait,
             bounds=bounds,
         )

@@ -18,6 +18,7 @@ from controlplane.xds.standing import STATES
 
 if TYPE_CHECKING:
     from controlplane.app.laneway import Laneway
+    from controlplane.rpc.tls import Tls
 
 COUNTERS = {
     "streams_opened": "xDS streams that were opened",
@@ -169,9 +170,33 @@ class LanewayCollector(Collector):
         )
 
 
-def registry_of(laneway: Laneway) -> CollectorRegistry:
-    """The metrics of `laneway` and of its process."""
+class TlsCollector(Collector):
+    """The certificate of the xDS server."""
+
+    def __init__(self, tls: Tls) -> None:
+        self._tls = tls
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily(
+            "laneway_xds_certificate_expires_seconds",
+            "When the certificate of the xDS server ends to be valid, in seconds since 1970",
+            self._tls.material.expires,
+        )
+        reloads = CounterMetricFamily(
+            "laneway_xds_certificate_reloads",
+            "Times that the TLS files of the xDS server had changed",
+            labels=["result"],
+        )
+        for result in ("reloaded", "failed"):
+            reloads.add_metric([result], self._tls.reloads[result])
+        yield reloads
+
+
+def registry_of(laneway: Laneway, tls: Tls | None = None) -> CollectorRegistry:
+    """The metrics of `laneway`, of the certificate of its xDS server, and of its process."""
     registry = CollectorRegistry()
+    if tls is not None:
+        registry.register(TlsCollector(tls))
     registry.register(LanewayCollector(laneway))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

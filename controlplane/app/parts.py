@@ -11,6 +11,7 @@ from controlplane.registry.metadata import DEFAULT_TAG_KEYS, Conventions
 from controlplane.registry.nacos import NacosConfig, NacosSource
 from controlplane.registry.source import Source
 from controlplane.rpc.choice import transport
+from controlplane.rpc.tls import Tls, TlsFiles
 from controlplane.rpc.transport import Limits, MakeTransport
 from controlplane.store.fallback import FallbackStore
 from controlplane.store.interface import DefinitionStore
@@ -20,6 +21,7 @@ from controlplane.store.nacos.limits import GROUP
 from controlplane.store.snapshots import Snapshots, beside, within
 from controlplane.store.sqlite import SQLiteStore
 from controlplane.xds.bounds import Bounds
+from controlplane.xds.identities import Identities
 
 CONNECTION_AGE = 1800.0
 """Seconds after which a connection is asked to reconnect, so that proxies spread over replicas again."""
@@ -67,7 +69,21 @@ def sources_of(settings: Settings) -> list[Source]:
     return sources
 
 
-def transport_of(settings: Settings, connections: int) -> MakeTransport:
+def tls_of(settings: Settings) -> Tls | None:
+    """The certificate of the xDS port; None for plain text. Raises TlsError."""
+    if settings.xds_certificate is None or settings.xds_key is None:
+        return None
+    return Tls(
+        TlsFiles(certificate=settings.xds_certificate, key=settings.xds_key, client_ca=settings.xds_client_ca)
+    )
+
+
+def identities_of(settings: Settings) -> Identities | None:
+    """How certificates of xDS clients are read; None where they show none."""
+    return Identities(settings.xds_identities) if settings.xds_client_ca is not None else None
+
+
+def transport_of(settings: Settings, connections: int, tls: Tls | None = None) -> MakeTransport:
     """The factory of the gRPC server of the xDS port. `connections` is its limit."""
     limits = Limits(
         max_connection_age=CONNECTION_AGE,
@@ -77,7 +93,7 @@ def transport_of(settings: Settings, connections: int) -> MakeTransport:
         waiting=settings.xds_waiting_bytes,
         cpu=settings.xds_connection_cpu,
     )
-    return transport(settings.xds_transport, limits)
+    return transport(settings.xds_transport, limits, tls)
 
 
 def bounds_of(settings: Settings) -> Bounds:
@@ -85,6 +101,8 @@ def bounds_of(settings: Settings) -> Bounds:
     return Bounds(
         node_bytes=settings.xds_node_bytes,
         streams=settings.xds_streams,
+        streams_per_client=settings.xds_streams_per_client,
+        stream_rate_per_client=settings.xds_stream_rate_per_client,
         streams_per_node=settings.xds_streams_per_node,
         names=settings.xds_names_per_stream,
         status_bytes=settings.xds_status_bytes,

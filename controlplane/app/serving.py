@@ -16,11 +16,12 @@ from controlplane.admin.port_metrics import AdminCollector
 from controlplane.admin.tokens import Tokens
 from controlplane.app import heap, logs, metrics, parts
 from controlplane.app.laneway import Laneway
-from controlplane.app.settings import Settings, endpoint
+from controlplane.app.settings import Settings, endpoint, is_loopback
 from controlplane.model.problems import DefinitionError
 from controlplane.net import descriptors
 from controlplane.registry import hold
 from controlplane.registry.catalog import Catalog
+from controlplane.rpc.tls import Tls, TlsError
 
 log = structlog.get_logger("laneway")
 
@@ -51,27 +52,30 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
         last_known=parts.last_known_of(settings),
     )
     share = _descriptors(settings)
+    tls = _tls(settings)
     laneway = Laneway(
         store,
         catalog,
-        parts.transport_of(settings, share.xds),
+        parts.transport_of(settings, share.xds, tls),
         settings.lane_drain,
         settings.trial_wait,
         parts.bounds_of(settings),
         settings.base_tags,
+        parts.identities_of(settings),
     )
     tokens = _tokens(settings)
-    admin = _admin(settings, laneway, tokens, share.admin)
-    loop.add_signal_handler(signal.SIGHUP, _reload, tokens)
+    admin = _admin(settings, laneway, tls, tokens, share.admin)
+    loop.add_signal_handler(signal.SIGHUP, _reload, tokens, tls)
     try:
         await _listen(settings, laneway, admin)
         serving = asyncio.create_task(_serve(laneway, seed), name="control plane")
         freeing = asyncio.create_task(heap.give_back(), name="memory")
         waiting = asyncio.create_task(stopped.wait(), name="signals")
+        following = [asyncio.create_task(tls.follow(), name="certificate")] if tls is not None else []
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             log.info("stopping")
-        for task in (serving, waiting, freeing):
+        for task in (serving, waiting, freeing, *following):
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await serving
@@ -88,10 +92,29 @@ def _tokens(settings: Settings) -> Tokens | None:
         raise StartError(str(error)) from error
 
 
-def _reload(tokens: Tokens | None) -> None:
+def _tls(settings: Settings) -> Tls | None:
+    try:
+        tls = parts.tls_of(settings)
+    except TlsError as error:
+        raise StartError(f"TLS of the xDS server: {error}") from error
+    if tls is not None and tls.files.client_ca is None:
+        log.warning(
+            "xDS clients show no certificates (xds_client_ca is not set): everyone who reaches the port "
+            "may be any proxy"
+        )
+    elif tls is None and not is_loopback(endpoint(settings.xds)[0]):
+        log.warning("xDS is served in plain text: everyone who reaches the port may be any proxy")
+    return tls
+
+
+def _reload(tokens: Tokens | None, tls: Tls | None) -> None:
     """Handle SIGHUP: read the files with secrets again. If one cannot be read, the former secrets stay in
     force.
     """
+    if tls is not None:
+        tls.refresh(force=True)
+    if tokens is None and tls is not None:
+        return
     if tokens is None:
         log.info("SIGHUP: no token file is configured, so nothing was reloaded")
         return
@@ -119,9 +142,11 @@ def _descriptors(settings: Settings) -> descriptors.Shares:
     return share
 
 
-def _admin(settings: Settings, laneway: Laneway, tokens: Tokens | None, connections: int) -> AdminServer:
+def _admin(
+    settings: Settings, laneway: Laneway, tls: Tls | None, tokens: Tokens | None, connections: int
+) -> AdminServer:
     host, port = endpoint(settings.admin)
-    registry = metrics.registry_of(laneway)
+    registry = metrics.registry_of(laneway, tls)
     limits = Limits(
         connections=connections,
         connections_per_address=settings.admin_connections_per_address,

@@ -23,6 +23,7 @@ from pydantic_settings import (
 from controlplane.admin.hosts import name_of
 from controlplane.registry.metadata import GRPC_PORT_KEYS
 from controlplane.rpc.choice import TransportName
+from controlplane.xds.identities import DEFAULT_PATTERNS, Identities
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -43,6 +44,20 @@ class Settings(BaseSettings):
     xds_transport: TransportName = Field(
         "laneway", description="gRPC server of the xDS port: laneway (its own) or grpcio (gRPC's library)"
     )
+    xds_certificate: Path | None = Field(
+        None, description="certificate of the xDS server with its chain (PEM); read again when it changes"
+    )
+    xds_key: Path | None = Field(None, description="key of that certificate (PEM)")
+    xds_client_ca: Path | None = Field(
+        None, description="CA of the certificates that xDS clients have to show (PEM); unset: they need none"
+    )
+    xds_identities: Names = Field(
+        DEFAULT_PATTERNS,
+        description="patterns of names in clients' certificates, with {gateway}, {application} or {operator}",
+    )
+    xds_allow_plaintext: bool = Field(
+        False, description="serve xDS without TLS on an address other than loopback"
+    )
     xds_connections: int = Field(
         16_000, ge=1, description="most connections to the xDS server, all clients together"
     )
@@ -61,6 +76,15 @@ class Settings(BaseSettings):
         description="bytes of responses that xDS clients have not read yet, before streams wait for others",
     )
     xds_streams: int = Field(20_000, ge=1, description="most open xDS streams, all clients together")
+    xds_streams_per_client: int = Field(
+        10_000,
+        ge=1,
+        description="most open xDS streams of one gateway or application, or of one address where clients "
+        "show no certificate",
+    )
+    xds_stream_rate_per_client: float = Field(
+        1_000.0, ge=0, description="most new xDS streams a second of such a client; 0 for no limit"
+    )
     xds_streams_per_node: int = Field(200, ge=1, description="most open xDS streams of one node id")
     xds_names_per_stream: int = Field(
         50_000, ge=1, description="most resource names that one xDS stream may subscribe to"
@@ -156,7 +180,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "nacos", "nacos_groups", "nacos_services", "tag_keys", "base_tags", "grpc_port_keys", "admin_hosts",
-        mode="before",
+        "xds_identities", mode="before",
     )  # fmt: skip
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -181,6 +205,12 @@ class Settings(BaseSettings):
                 raise ValueError(f"{one!r} is not the name of a host: write laneway.example.com")
         return value
 
+    @field_validator("xds_identities")
+    @classmethod
+    def _patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Identities(value)
+        return value
+
     @field_validator("store")
     @classmethod
     def _store(cls, value: str) -> str:
@@ -196,6 +226,21 @@ class Settings(BaseSettings):
         except OSError as error:  # ssl.SSLError is one
             raise ValueError(f"{value} is not a file of certificates (PEM): {error}") from None
         return value
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Settings:
+        if (self.xds_certificate is None) != (self.xds_key is None):
+            raise ValueError("xds_certificate and xds_key belong together: give both, or neither")
+        if self.xds_client_ca is not None and self.xds_certificate is None:
+            raise ValueError(
+                "xds_client_ca needs xds_certificate and xds_key: only TLS asks for certificates"
+            )
+        if not (self.xds_certificate or self.xds_allow_plaintext or is_loopback(endpoint(self.xds)[0])):
+            raise ValueError(
+                f"the xDS address {self.xds} is not a loopback address: give --xds-certificate, --xds-key "
+                "and --xds-client-ca, or --xds-allow-plaintext if everyone who reaches it may be any proxy"
+            )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

@@ -31,6 +31,25 @@ def serve(
     ] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Directory of the last known services.")] = None,
     xds: Annotated[Text, typer.Option(help="Address of the xDS server. [default: 127.0.0.1:18000]")] = None,
+    xds_certificate: Annotated[
+        Path | None, typer.Option(help="Certificate of the xDS server, with its chain (PEM).")
+    ] = None,
+    xds_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
+    xds_client_ca: Annotated[
+        Path | None, typer.Option(help="CA of the certificates that xDS clients have to show (PEM).")
+    ] = None,
+    xds_identities: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Pattern of names in clients' certificates; may be repeated. "
+            "[default: spiffe://*/gateway/{gateway}, spiffe://*/application/{application} and "
+            "spiffe://*/operator/{operator}]"
+        ),
+    ] = None,
+    xds_allow_plaintext: Annotated[
+        bool | None,
+        typer.Option("--xds-allow-plaintext", help="Serve xDS beyond loopback without TLS."),
+    ] = None,
     xds_transport: Annotated[
         Literal["laneway", "grpcio"] | None,
         typer.Option(help="gRPC server of the xDS port: Laneway's own or gRPC's library. [default: laneway]"),
@@ -89,6 +108,11 @@ def serve(
             "store": store,
             "state_dir": state_dir,
             "xds": xds,
+            "xds_certificate": xds_certificate,
+            "xds_key": xds_key,
+            "xds_client_ca": xds_client_ca,
+            "xds_identities": ",".join(xds_identities) if xds_identities else None,
+            "xds_allow_plaintext": xds_allow_plaintext,
             "xds_transport": xds_transport,
             "admin": admin,
             "token_file": admin_tokens,

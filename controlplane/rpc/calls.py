@@ -8,6 +8,7 @@ from typing import Protocol
 import grpc
 
 from . import status
+from .certificates import Certificate
 from .encodings import binary, decompress, seconds
 from .guard import GuardedCall
 from .headers import RequestHead, block
@@ -53,8 +54,16 @@ class Call(GuardedCall):
         "_timer",
     )
 
-    def __init__(self, stream: Stream, head: RequestHead, peer: str, largest: int, share: Share) -> None:
-        super().__init__(peer)
+    def __init__(
+        self,
+        stream: Stream,
+        head: RequestHead,
+        peer: str,
+        certificate: Certificate | None,
+        largest: int,
+        share: Share,
+    ) -> None:
+        super().__init__(peer, certificate)
         self._stream = stream
         self._head = head
         self._largest = largest

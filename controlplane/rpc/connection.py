@@ -18,6 +18,7 @@ from .headers import RequestHead
 from .http2 import Http2Connection
 from .room import Room
 from .stream import Receiver, Stream
+from .tls import Channel, TlsFault
 from .transport import Limits, Methods
 from .turns import Turns
 
@@ -50,9 +51,10 @@ class Port(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """One accepted socket."""
+    """One accepted socket. tls: None for plain text."""
 
-    def __init__(self, port: Port, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, port: Port, loop: asyncio.AbstractEventLoop, tls: Channel | None = None) -> None:
+        self._tls = tls
         self._port = port
         self._loop = loop
         self._made = self._heard = self._checked = loop.time()
@@ -137,11 +139,13 @@ class Connection(asyncio.Protocol):
         data = arrived[0] if len(arrived) == 1 else b"".join(arrived)
         arrived.clear()
         try:
+            if self._tls is not None:
+                data = self._decrypted(self._tls, data)
             whole = self.http2.receive(data, until)
         except ConnectionFault as fault:
             self.end(fault.reason, fault.text, fault.code)
             return True
-        if self.http2.departed:
+        if self.http2.departed or (self._tls is not None and self._tls.over):
             self._close()
             return True
         self._waits = not whole
@@ -149,6 +153,17 @@ class Connection(asyncio.Protocol):
         if not self._reads or self._waiting > _MOST_WAITING:
             self._read_or_not()
         return whole or self.http2.outgoing.clogged
+
+    def _decrypted(self, tls: Channel, data: bytes) -> bytes:
+        """What the client says. Raises ConnectionFault."""
+        try:
+            return tls.receive(data) if data else b""
+        except TlsFault as fault:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, f"TLS failed: {fault}", "tls") from None
+        finally:
+            own = tls.leaving()
+            if own:
+                self.transport.write(own)
 
     def _read_or_not(self) -> None:
         # What arrives while the connection waits is kept, up to a bound: to stop reading costs more.
@@ -175,8 +190,9 @@ class Connection(asyncio.Protocol):
         if self.cpu < 0:
             self.end("cpu", f"its requests take more than {limits.cpu:.0%} of a core")
         elif not self.http2.greeted and now - self._made > limits.hello:
-            self.end("hello", f"it sent no HTTP/2 preface within {limits.hello:g} s")
-        else:
+            what = "HTTP/2 preface" if self._tls is None or self._tls.ready else "complete TLS handshake"
+            self.end("hello", f"it sent no {what} within {limits.hello:g} s")
+        elif self._tls is None or self._tls.ready:
             self._check_reading(now)
 
     def _check_reading(self, now: float) -> None:
@@ -234,6 +250,8 @@ class Connection(asyncio.Protocol):
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._tls is not None:
+            self.transport.write(self._tls.close())
         self.transport.close()
         # A client that reads nothing must not keep the unsent bytes for ever.
         self._timer = self._loop.call_later(self._port.limits.max_connection_age_grace, self.transport.abort)
@@ -252,12 +270,16 @@ class Connection(asyncio.Protocol):
     def _write(self, parts: list[bytes]) -> None:
         if self._over:
             return
-        if len(parts) == 1:
+        if self._tls is not None:
+            if self._tls.ready:  # else nothing of this is for the client's eyes
+                self.transport.write(self._tls.send(parts))
+        elif len(parts) == 1:
             self.transport.write(parts[0])
         else:
             self.transport.writelines(parts)
 
     def _accept(self, stream: Stream, head: RequestHead) -> Receiver:
-        call = Call(stream, head, self.peer, self._port.limits.largest_request, self.share)
+        certificate = None if self._tls is None else self._tls.certificate
+        call = Call(stream, head, self.peer, certificate, self._port.limits.largest_request, self.share)
         call.begin(self._port.methods, self._loop.call_later)
         return call

@@ -15,8 +15,11 @@ from urllib.parse import unquote
 
 import grpc
 
+from . import certificates
+from .certificates import Certificate
 from .guard import GuardedCall
 from .status import shortened
+from .tls import Material, Tls
 from .transport import Call, CallEnd, Handler, Limits, Methods
 
 _EOF: Any = cast("Any", grpc.aio).EOF
@@ -70,11 +73,39 @@ def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-class GrpcioServer:
-    """Serves `methods` on one port, within `limits`. It is a Transport."""
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    """What each handshake asks for the certificate that is in force."""
+    given = tls.material
 
-    def __init__(self, methods: Methods, limits: Limits) -> None:
+    def newer() -> Any:
+        # Called by the library's threads, one for each handshake.
+        nonlocal given
+        now = tls.material
+        if now is given:
+            return None
+        given = now
+        return _configuration(now)
+
+    return grpc.dynamic_ssl_server_credentials(_configuration(given), newer, given.client_ca is not None)
+
+
+def _configuration(material: Material) -> Any:
+    pair = (material.key, material.certificate)
+    return grpc.ssl_server_certificate_configuration([pair], root_certificates=material.client_ca)
+
+
+def _certificate(context: Any) -> Certificate | None:
+    """What the client's certificate says."""
+    pem = context.auth_context().get("x509_pem_cert")
+    return certificates.of_pem(pem[0]) if pem else None
+
+
+class GrpcioServer:
+    """Serves `methods` on one port, within `limits`, by TLS if it is given. It is a Transport."""
+
+    def __init__(self, methods: Methods, limits: Limits, tls: Tls | None = None) -> None:
         self._limits = limits
+        self._tls = tls
         self._methods = _Methods(methods)
         self._server: grpc.aio.Server | None = None
         #: The library tells of none.
@@ -87,8 +118,12 @@ class GrpcioServer:
         host, _, port = address.rpartition(":")
         server = grpc.aio.server(options=options(self._limits), maximum_concurrent_rpcs=_MOST_CALLS)
         server.add_generic_rpc_handlers((self._methods,))
+        where = f"{host or '0.0.0.0'}:{port}"
         try:
-            bound = server.add_insecure_port(f"{host or '0.0.0.0'}:{port}")
+            if self._tls is None:
+                bound = server.add_insecure_port(where)
+            else:
+                bound = server.add_secure_port(where, _credentials(self._tls))
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: {error}") from None
         await server.start()
@@ -154,7 +189,7 @@ class _Methods(grpc.GenericRpcHandler):
         async def behaviour(_requests: Any, context: Any) -> None:
             peer = context.peer()
             connection = self._connections.setdefault(peer, _Connection())
-            call = _Call(path, context, unquote(peer), connection)
+            call = _Call(path, context, unquote(peer), _certificate(context), connection)
             connection.calls.add(call)
             try:
                 await call.run(serve)
@@ -181,8 +216,15 @@ class _Call(GuardedCall):
         "_writer",
     )
 
-    def __init__(self, path: str, context: Any, peer: str, connection: _Connection) -> None:
-        super().__init__(peer)
+    def __init__(
+        self,
+        path: str,
+        context: Any,
+        peer: str,
+        certificate: Certificate | None,
+        connection: _Connection,
+    ) -> None:
+        super().__init__(peer, certificate)
         self._connection = connection
         self._path = path
         self._context = context

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import structlog
 
+from .certificates import Certificate
 from .transport import CallEnd, Handler
 
 _log = structlog.get_logger("laneway.rpc")
@@ -16,12 +17,13 @@ _log = structlog.get_logger("laneway.rpc")
 class GuardedCall:
     """The part of a call that its transport does not change: its handler gets `closed` exactly once."""
 
-    __slots__ = ("_ended", "_handler", "peer")
+    __slots__ = ("_ended", "_handler", "certificate", "peer")
 
-    def __init__(self, peer: str) -> None:
+    def __init__(self, peer: str, certificate: Certificate | None) -> None:
         self._handler: Handler | None = None
         self._ended = False
         self.peer = peer
+        self.certificate = certificate
 
     @property
     def method(self) -> str:

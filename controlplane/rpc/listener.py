@@ -15,6 +15,7 @@ from controlplane.net.lines import Lines
 from .backlog import Backlog
 from .connection import Connection
 from .room import Room
+from .tls import Channel, Tls
 from .transport import Limits, Methods
 from .turns import Turns
 
@@ -26,9 +27,10 @@ _RELIEF = 1.0  # seconds between two looks at who keeps others waiting
 
 
 class Listener:
-    """Serves `methods` on one port, within `limits`. It is a Transport."""
+    """Serves `methods` on one port, within `limits`, by TLS if it is given. It is a Transport."""
 
-    def __init__(self, methods: Methods, limits: Limits) -> None:
+    def __init__(self, methods: Methods, limits: Limits, tls: Tls | None = None) -> None:
+        self._tls = tls
         self.methods = methods
         self.limits = limits
         self.connections: set[Connection] = set()
@@ -59,7 +61,7 @@ class Listener:
         )
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Connection(self, loop), sock=listening, backlog=_BACKLOG
+            lambda: Connection(self, loop, self._channel()), sock=listening, backlog=_BACKLOG
         )
         self._sweep()
         self._relieve()
@@ -87,6 +89,9 @@ class Listener:
                 for connection in tuple(self.connections):
                     connection.transport.abort()
         await self._server.wait_closed()
+
+    def _channel(self) -> Channel | None:
+        return None if self._tls is None else Channel(self._tls.material.context)
 
     # The connections' side.
 

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import grpc
 
+from .certificates import Certificate
+
 
 class CallEnd(Exception):
     """The call is to end with this status."""
@@ -56,6 +58,11 @@ class Call(Protocol):
         ...
 
     @property
+    def certificate(self) -> Certificate | None:
+        """What the client's certificate says, which the handshake has checked; None if it has shown none."""
+        ...
+
+    @property
     def metadata(self) -> Mapping[str, str | bytes]:
         """The client's metadata; values of names that end with -bin are bytes. Raises CallEnd."""
         ...
@@ -88,7 +95,7 @@ Methods = Mapping[str, Callable[[Call], Handler]]
 
 
 class Transport(Protocol):
-    """A gRPC server on one port, without TLS."""
+    """A gRPC server on one port."""
 
     ended: Counter[str]
     """Connections that were ended since the start, by the reason."""

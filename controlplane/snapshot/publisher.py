@@ -11,12 +11,21 @@ from controlplane.model.definitions import Definitions
 from controlplane.plan.planner import Plan, Planner, Resolve
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Services
+from controlplane.snapshot import agreement
 from controlplane.snapshot.edges import Edges
 from controlplane.snapshot.endpoints import Endpoints
 from controlplane.snapshot.grpc_clients import GrpcClients
 from controlplane.snapshot.lanes import KnownLanes
 from controlplane.snapshot.mesh import Mesh
-from controlplane.snapshot.nodes import AnyNode, EdgeNode, GrpcNode, NodeError, build_version, parse_node
+from controlplane.snapshot.nodes import (
+    AnyNode,
+    EdgeNode,
+    GrpcNode,
+    NodeError,
+    SidecarNode,
+    build_version,
+    parse_node,
+)
 from controlplane.snapshot.places import Places
 from controlplane.snapshot.sidecars import Sidecars
 from controlplane.snapshot.view import NodeView
@@ -61,12 +70,16 @@ class Publisher:
         self._grpc_clients.publish(change, lanes)
 
     def classify(self, node: Node) -> NodeView:
-        """The view of a node that connects. Raises InvalidNode with a text that says what to change."""
+        """The view of a node that connects. Raises InvalidNode or DeniedNode with a text that says what to
+        change.
+        """
         try:
             version = build_version(node.agent, node.version)
             parsed = parse_node(node.cluster, node.metadata, version, self._base_tags)
         except NodeError as error:
             raise InvalidNode(str(error)) from None
+        if isinstance(parsed, SidecarNode):
+            agreement.check(node, parsed, self._places, self._mesh)
         return self.view(parsed, node.incremental)
 
     def view(self, node: AnyNode, incremental: bool = True) -> NodeView:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
+
+_MOST_CLIENTS = 10_000
+"""Clients whose tokens are remembered; those that came last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,10 +19,16 @@ class Bounds:
     """Open streams of all nodes."""
     streams_per_node: int = 200
     """Open streams of one node id; an Envoy has one, or one for each service that it asks."""
+    streams_per_client: int = 10_000
+    """Open streams of one gateway or application, or of one address where no certificate says who it is."""
     stream_rate: float = 2_000.0
     """New streams a second; 0 for no limit."""
     stream_burst: int = 10_000
     """New streams at once, for a fleet that reconnects."""
+    stream_rate_per_client: float = 1_000.0
+    """New streams a second of one gateway, application or address; 0 for no limit."""
+    stream_burst_per_client: int = 8_000
+    """The same at once."""
     first_request: float = 15.0
     """Longest time until an opened stream sends its first request."""
     names: int = 50_000
@@ -50,6 +60,26 @@ class TokenBucket:
             return False
         self._tokens -= 1
         return True
+
+
+class TokenBuckets:
+    """A bucket for each client, full for one that is seen for the first time."""
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def admit(self, client: str, now: float) -> bool:
+        """Take a token of this client, if there is one."""
+        bucket = self._buckets.get(client)
+        if bucket is None:
+            bucket = self._buckets[client] = TokenBucket(self._rate, self._burst)
+            if len(self._buckets) > _MOST_CLIENTS:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(client)
+        return bucket.admit(now)
 
 
 LONGEST = 1_000

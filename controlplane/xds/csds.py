@@ -31,7 +31,8 @@ from .messages import (
 from .node import Node
 from .stream_state import StreamState
 
-Streams = Callable[[], Iterable[tuple[Node, StreamState[Any]]]]
+Streams = Callable[[Call], Iterable[tuple[Node, StreamState[Any]]]]
+"""Those that the caller may see."""
 _STATUS = {
     "missing": ("NOT_SENT", ClientResourceStatus.DOES_NOT_EXIST),
     "rejected": ("ERROR", ClientResourceStatus.NACKED),
@@ -96,7 +97,7 @@ class ClientStatus:
             asked = self._next()
             if asked is None or asked.request is None:
                 return
-            self._current = asked, compose(asked.request, self._streams(), self._largest)
+            self._current = asked, compose(asked.request, self._streams(asked.call), self._largest)
         asked, answer = self._current
         asked.call.attempt(self._go_on, asked, answer)
         self._work_soon()

@@ -85,7 +85,8 @@ class DiscoveryStream:
     """One stream: the handler of a call of discovery. `node` is nobody until the first request has named it;
     `view`, `state` and `standing` are there once the stream has begun.
 
-    `address` is what counts as one sender (see `net.crowd.sender`).
+    `address` is what counts as one sender (see `net.crowd.sender`), `client` whom bounds count by (see
+    `Access.client`).
     """
 
     __slots__ = (
@@ -97,6 +98,7 @@ class DiscoveryStream:
         "address",
         "begun",
         "call",
+        "client",
         "connected",
         "node",
         "standing",
@@ -112,6 +114,7 @@ class DiscoveryStream:
     def __init__(
         self,
         call: Call,
+        client: str,
         variant: type[Any],
         only: str | None,
         owner: Owner,
@@ -124,11 +127,18 @@ class DiscoveryStream:
         self._most_names = bounds.names
         self._timer: asyncio.TimerHandle | None = loop.call_later(bounds.first_request, self._silent)
         self.call = call
+        self.client = client
         self.address = sender(host_of(call.peer))
         self.variant = variant
         self.connected = time.time()
         self.node = NOBODY
         self.begun = False
+
+    @property
+    def party(self) -> str:
+        """Its gateway or application, empty where no certificate says so."""
+        identity = self.node.identity
+        return "" if identity is None else identity.party
 
     def begin(self, view: View, state: StreamState[Any]) -> None:
         """The client gets this view from now on."""

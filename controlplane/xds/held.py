@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from .jury import QUORUM, Owner, Timer, Vote, candidates, key, of, several_addresses, uses
+from .jury import QUORUM, Ballot, Owner, Timer, Vote, ballot_of, candidates, key, of, uses
 from .resource import Resource, identity
 from .resources import Collection
 from .standing import Client, ClientState
@@ -35,8 +35,8 @@ class _Hold:
     votes: dict[Client, Vote]
 
 
-Again = Callable[[Collection, Held, dict[Client, Vote], bool], None]
-"""Try a held change again: (collection, change, votes against it, whether addresses have one vote each)."""
+Again = Callable[[Collection, Held, dict[Client, Vote], Ballot], None]
+"""Try a held change again: (collection, change, votes against it, who has one vote)."""
 
 
 class Holds:
@@ -121,13 +121,13 @@ class Holds:
         """Whether there are enough votes against a change, or it is tried again."""
         now = self._owner.now()
         users = [one for one in self._owner.clients(collection) if uses(of(one, collection), name)]
-        by_address = several_addresses(users, now)
-        against = {key(client, by_address) for client in hold.votes}
+        ballot = ballot_of(users, now)
+        against = {key(client, ballot) for client in hold.votes}
         if len(against) >= QUORUM:
             return True
         found = candidates(collection, users, now, outvoted=True)
-        if all(key(client, by_address) in against for client in found):
+        if all(key(client, ballot) in against for client in found):
             return False
         self.let_go(collection, name)
-        self._again(collection, hold.change, hold.votes, by_address)
+        self._again(collection, hold.change, hold.votes, ballot)
         return True

@@ -5,7 +5,7 @@ No I/O. Times are seconds of the event loop's clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -18,6 +18,9 @@ QUORUM = 2
 """Equal votes that decide."""
 
 Result = Literal["accepted", "rejected", "timed_out", "overtaken", "retried", "outvoted"]
+
+Ballot = Literal["party", "address", "node"]
+"""Who has one vote together: a gateway or an application, an address, or a node."""
 
 _ORDER: dict[State, int] = {"proved": 0, "new": 1, "slow": 2, "rejecting": 3, "outvoted": 4}
 
@@ -82,8 +85,8 @@ class Case:
     passed_over: set[Client] = field(default_factory=set)
     """Clients that had the time to answer, and did not."""
     rounds: int = 1
-    by_address: bool | None = None
-    """Whether each address has one vote, or each node; None until that is decided."""
+    ballot: Ballot | None = None
+    """None until that is decided."""
 
     def tally(self) -> tuple[set[str], set[str]]:
         """The voters that accepted, and those that rejected."""
@@ -94,12 +97,14 @@ class Case:
         return {client: vote for client, vote in self.votes.items() if vote.nack is not None}
 
     def key(self, client: Client) -> str:
-        return key(client, bool(self.by_address))
+        return key(client, self.ballot or "node")
 
 
-def key(client: Client, by_address: bool) -> str:
-    """The voter that a client belongs to: its address or its node."""
-    return client.address if by_address else client.node.id
+def key(client: Client, ballot: Ballot) -> str:
+    """The voter that a client belongs to."""
+    if ballot == "party":
+        return client.party
+    return client.address if ballot == "address" else client.node.id
 
 
 def candidates(
@@ -121,9 +126,17 @@ def candidates(
     return [client for *_, client in sorted(found, key=lambda one: one[:3])]
 
 
-def several_addresses(users: Iterable[Client], now: float) -> bool:
-    """Whether the clients have several addresses. Silent clients do not count."""
-    return len({client.address for client in users if standing_of(client, now) != "silent"}) > 1
+def ballot_of(users: Sequence[Client], now: float) -> Ballot:
+    """Who has one vote among the clients that use a resource.
+
+    Where certificates say who they are, gateways and applications: whatever the clients of one reject, and
+    however many they are, is one vote. Within one gateway or application, and where nobody is known:
+    addresses, or nodes where all that are not silent have one address.
+    """
+    if all(client.party for client in users) and len({client.party for client in users}) > 1:
+        return "party"
+    heard = {client.address for client in users if standing_of(client, now) != "silent"}
+    return "address" if len(heard) > 1 else "node"
 
 
 def of(client: Client, collection: Collection) -> Subscription | None:

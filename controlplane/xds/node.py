@@ -9,6 +9,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from .identity import Identity
 from .messages import Message, NodeMessage
 
 _MOST_KEPT = 16 << 10  # bytes of a node, for client status
@@ -18,6 +19,10 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 class InvalidNode(Exception):
     """The node can never be served: its stream ends with INVALID_ARGUMENT and this text."""
+
+
+class DeniedNode(Exception):
+    """The client may not speak for the node: its stream ends with PERMISSION_DENIED and this text."""
 
 
 class NotReady(Exception):
@@ -42,6 +47,10 @@ class Node:
     zone: str = ""
     message: bytes = field(default=b"", repr=False, compare=False)
     incremental: bool = True
+    identity: Identity | None = None
+    """Who the client's certificate says that it is; None where no certificate is asked for."""
+    addresses: tuple[str, ...] = ()
+    """The only addresses that the certificate allows; empty: any."""
 
 
 NOBODY = Node("")
@@ -81,6 +90,8 @@ def known(node: Node) -> Node:
         node.zone,
         node.message,
         node.incremental,
+        node.identity,
+        node.addresses,
     )
 
 

@@ -26,14 +26,16 @@ import structlog
 from controlplane.net.lines import Lines, host_of
 from controlplane.rpc.transport import Call, CallEnd, MakeTransport
 
-from .bounds import LONGEST_ID, Bounds, TokenBucket, shown
+from .access import Access
+from .bounds import LONGEST_ID, Bounds, TokenBucket, TokenBuckets, shown
 from .client_status import ConnectedProxy, TypeState, describe
 from .csds import ClientStatus
 from .delta import DeltaSubscription
 from .discovery import DiscoveryStream, methods
 from .held import Held
+from .identities import Identities
 from .messages import Message
-from .node import NOBODY, InvalidNode, Node, NotReady, known, read
+from .node import NOBODY, DeniedNode, InvalidNode, Node, NotReady, known, read
 from .resources import Clock
 from .standing import State, standing_of
 from .stream_state import StreamState
@@ -58,11 +60,11 @@ class XdsServer:
     """Serves to each node the view that `classify` returns for it.
 
     classify: called once for each stream with its node, returns the view of that node. Raises InvalidNode,
-        which ends the stream with INVALID_ARGUMENT, or NotReady: the stream waits for the next `set_ready`.
+        which ends the stream with INVALID_ARGUMENT, DeniedNode, which ends it with PERMISSION_DENIED, or
+        NotReady: the stream waits for the next `set_ready`.
     clock: that of all views; a stream whose view has another one ends with INTERNAL.
     transport: makes the gRPC server that the calls come from.
-    authorise: called with the peer and the metadata of a stream before anything is read of it. Raises
-        InvalidNode, which ends the stream with PERMISSION_DENIED.
+    identities: how clients' certificates are read; None where the transport asks for none (see Access).
     trial_wait: seconds that a changed listener or route configuration waits for those that get it first (see
         Trials), at most three times; 0 for to all at once.
     trial_retry: seconds until a held change is tried again when clients that rejected it have left.
@@ -76,7 +78,7 @@ class XdsServer:
         clock: Clock,
         *,
         transport: MakeTransport,
-        authorise: Callable[[str, Mapping[str, str | bytes]], None] | None = None,
+        identities: Identities | None = None,
         trial_wait: float = 0.0,
         trial_retry: float = 1.0,
         debounce_quiet: float = 0.01,
@@ -87,18 +89,21 @@ class XdsServer:
     ) -> None:
         self._classify = classify
         self._clock = clock
-        self._authorise = authorise
+        self.access = Access(identities, self._log_end)
         self._removal_wait = removal_wait
         self._warming_wait = warming_wait
         self._bounds = bounds
         self._client_status = ClientStatus(self._client_streams, bounds.status_bytes)
-        self._transport = transport({**methods(self._serve), **self._client_status.methods()})
+        served = {**methods(self._serve), **self._client_status.methods()}
+        self._transport = transport(self.access.guard(served))
         self._bucket = TokenBucket(bounds.stream_rate, bounds.stream_burst)
+        self._buckets = TokenBuckets(bounds.stream_rate_per_client, bounds.stream_burst_per_client)
         self._lines = Lines()
         self._waiting: dict[DiscoveryStream, Message] = {}
         self._waiting_bytes = 0
         self._awake: dict[DiscoveryStream, None] = {}
         self._per_node: Counter[str] = Counter()
+        self._per_client: Counter[str] = Counter()
         self._ready = False
         self._stopping = False
         #: Sums since the start; "streams" alone is the number of open streams.
@@ -182,18 +187,17 @@ class XdsServer:
         except CallEnd as end:
             self._log_end(call, end)
             raise
-        return DiscoveryStream(call, variant, only, self, loop, self._bounds)
+        return DiscoveryStream(call, self.access.client(call), variant, only, self, loop, self._bounds)
 
     def _admit(self, call: Call, now: float) -> None:
         if self._stopping:
             raise CallEnd(grpc.StatusCode.UNAVAILABLE, "the server stops")
+        client = self.access.client(call)
+        if not self._buckets.admit(client, now):
+            text = f"too many new streams of {client}, try again later"
+            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         if not self._bucket.admit(now):
             raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many new streams, try again later")
-        if self._authorise is not None:
-            try:
-                self._authorise(call.peer, call.metadata)
-            except InvalidNode as error:
-                raise CallEnd(grpc.StatusCode.PERMISSION_DENIED, str(error)) from None
 
     def _log_end(self, call: Call, end: CallEnd) -> None:
         self.counters["streams_ended_" + end.code.name.lower()] += 1
@@ -229,16 +233,19 @@ class XdsServer:
             text = f"the node has {len(request.node)} bytes, more than {self._bounds.node_bytes}: "
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, text + "leave out metadata")
         try:
-            node = read(request.node, stream.variant is DeltaSubscription)
-            self._check_node(node)
+            node = self.access.as_node(stream.call, read(request.node, stream.variant is DeltaSubscription))
+            self._check_node(node, stream.client)
             stream.node = node
             request.ClearField("node")  # which is large; and what is left, others say too
             self._per_node[stream.node.id] += 1
+            self._per_client[stream.client] += 1
             self._begin(stream, request)
         except InvalidNode as error:
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+        except DeniedNode as error:
+            raise CallEnd(grpc.StatusCode.PERMISSION_DENIED, str(error)) from None
 
-    def _check_node(self, node: Node) -> None:
+    def _check_node(self, node: Node, client: str) -> None:
         bounds = self._bounds
         if not node.id:
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, "the first request has no node id")
@@ -247,6 +254,9 @@ class XdsServer:
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, text)
         if self._per_node[node.id] >= bounds.streams_per_node:
             text = f"node {node.id} has {bounds.streams_per_node} open streams, the most that a node may have"
+            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        if self._per_client[client] >= bounds.streams_per_client:
+            text = f"{client} has {bounds.streams_per_client} open streams, the most that one client may have"
             raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         if self.counters["streams"] >= bounds.streams:
             text = f"{bounds.streams} streams are open, the most that the server serves"
@@ -292,6 +302,8 @@ class XdsServer:
             self._begin(stream, request)
         except InvalidNode as error:
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+        except DeniedNode as error:
+            raise CallEnd(grpc.StatusCode.PERMISSION_DENIED, str(error)) from None
 
     def closed(self, stream: DiscoveryStream, end: CallEnd | None) -> None:
         """Forget a stream."""
@@ -307,6 +319,9 @@ class XdsServer:
         self._per_node[node.id] -= 1
         if not self._per_node[node.id]:
             del self._per_node[node.id]
+        self._per_client[stream.client] -= 1
+        if not self._per_client[stream.client]:
+            del self._per_client[stream.client]
         if stream.begun:
             self._streams.detach(stream)
             stream.view.release()
@@ -347,5 +362,7 @@ class XdsServer:
         self._streams.trials.answered(stream, request.type_url, reply, nack)
         self._streams.answered(stream)
 
-    def _client_streams(self) -> list[tuple[Node, StreamState[Any]]]:
-        return [(stream.node, stream.state) for stream in self._streams.open]
+    def _client_streams(self, call: Call) -> list[tuple[Node, StreamState[Any]]]:
+        """What the caller of client status may see."""
+        sees = self.access.sees
+        return [(one.node, one.state) for one in self._streams.open if sees(call, one.node)]

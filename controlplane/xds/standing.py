@@ -41,7 +41,9 @@ class ClientState(Protocol):
 
 
 class Client(Protocol):
-    """A stream and who is at its end. `address`: what counts as one sender, see `net.crowd.sender`."""
+    """A stream and who is at its end. `address`: what counts as one sender, see `net.crowd.sender`.
+    `party`: its gateway or application, empty where no certificate says so.
+    """
 
     @property
     def node(self) -> Node: ...
@@ -54,6 +56,9 @@ class Client(Protocol):
 
     @property
     def address(self) -> str: ...
+
+    @property
+    def party(self) -> str: ...
 
 
 class Standing:

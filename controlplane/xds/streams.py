@@ -13,7 +13,7 @@ from controlplane.debounce import Debounce
 
 from .bounds import shown
 from .discovery import DiscoveryStream
-from .jury import Event, Result, key
+from .jury import Event, Result, ballot_of, key
 from .node import Node
 from .resource import TRIED
 from .resources import Clock, Collection, Overrun
@@ -63,13 +63,13 @@ class Waiter(Generic[C]):
         """
         silent = [stream for stream in self.streams if standing_of(stream, now) == "silent"]
         slow = [stream for stream in self.streams if stream not in silent and stream.standing.slow(now)]
-        return self._leave_out(silent) + self._leave_out(self._if_fewer(slow))
+        return self._leave_out(silent) + self._leave_out(self._if_fewer(slow, now))
 
     def leave_out_new(self, now: float) -> list[C]:
         """Stop waiting for clients that have not proved themselves, while these are a minority. Otherwise a
         client that reconnects again and again would delay every change.
         """
-        return self._leave_out(self._if_fewer([one for one in self.streams if one.standing.new(now)]))
+        return self._leave_out(self._if_fewer([one for one in self.streams if one.standing.new(now)], now))
 
     def drop(self, stream: C) -> None:
         self.streams.pop(stream, None)
@@ -81,10 +81,10 @@ class Waiter(Generic[C]):
             self.drop(stream)
         return streams
 
-    def _if_fewer(self, some: list[C]) -> list[C]:
-        by_address = len({stream.address for stream in self._all}) > 1
-        counted = {key(stream, by_address) for stream in some}
-        others = {key(stream, by_address) for stream in self._all} - counted
+    def _if_fewer(self, some: list[C], now: float) -> list[C]:
+        ballot = ballot_of(self._all, now)
+        counted = {key(stream, ballot) for stream in some}
+        others = {key(stream, ballot) for stream in self._all} - counted
         return some if len(counted) < len(others) else []
 
 

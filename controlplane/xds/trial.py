@@ -8,8 +8,10 @@ decided by a third. Who was alone in rejecting is outvoted.
 
 Anyone may be a client, so those that were in sync for a while are asked first, those for the longest time
 before others; who has rejected something of late only confirms a rejection; who is silent is not asked (see
-`standing`). All clients of one address have one vote together, unless all are of one address: then each node
-has one. A held change is tried again, with clients that have not had it, when those that rejected it leave.
+`standing`). All clients of one gateway or application have one vote together, so what those of one refuse is
+held back from nobody else. Where all are of one, or where nobody has a certificate, all clients of one
+address have one vote together; if all are of one address, too, each node has one. A held change is tried
+again, with clients that have not had it, when those that rejected it leave.
 
 What is new or removed is not tried, nor is what only one node uses, nor what is put within `at_once`. While
 a change is on trial or held, clients keep the removed clusters that the last good state may use
@@ -27,17 +29,18 @@ from dataclasses import dataclass, field
 from .held import Held, Holds
 from .jury import (
     QUORUM,
+    Ballot,
     Case,
     Event,
     Owner,
     Result,
     Vote,
+    ballot_of,
     candidates,
     covers,
     had,
     lags,
     of,
-    several_addresses,
     uses,
     waits_for_an_answer,
 )
@@ -210,12 +213,12 @@ class Trials:
     def _judge(self, collection: Collection, name: str) -> None:
         """Decide a case, or ask as many clients as it takes."""
         case = self._trials[collection].cases[name]
-        if case.by_address is None:
+        if case.ballot is None:
             users = self._users(collection, name)
             if len({client.node.id for client in users}) < 2:
                 self._settle(collection, [name])  # one node or nobody uses it
                 return
-            case.by_address = several_addresses(users, self._owner.now())
+            case.ballot = ballot_of(users, self._owner.now())
         accepted, rejected = case.tally()
         if len(rejected) >= QUORUM:
             self._hold(collection, name)
@@ -302,12 +305,12 @@ class Trials:
         if settled:
             self._owner.over(collection)
 
-    def _again(self, collection: Collection, held: Held, votes: dict[Client, Vote], by_address: bool) -> None:
+    def _again(self, collection: Collection, held: Held, votes: dict[Client, Vote], ballot: Ballot) -> None:
         """Try a held change again; `votes` are those against it."""
         good = collection.get(held.resource.name)
         assert good is not None  # what is removed is not held
         case = self._begin(collection, good)
-        case.by_address = by_address
+        case.ballot = ballot
         case.votes.update(votes)
         collection.restore(held.resource)
         self._owner.tell(Event("retried", collection.type_url, held.resource))

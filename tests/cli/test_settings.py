@@ -94,6 +94,14 @@ def test_how_nacos_lets_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         {"log_format": "xml"},
         {"unknown": 1},
         {"admin": "0.0.0.0:18080"},
+        {"xds": "0.0.0.0:18000"},
+        {"xds": ":18000"},
+        {"xds": "[::]:18000"},
+        {"xds": "laneway.example.com:18000"},
+        {"xds_certificate": "c.pem"},
+        {"xds_key": "k.pem"},
+        {"xds_client_ca": "ca.pem"},
+        {"xds_identities": "spiffe://x/{user}"},
     ],
     ids=str,
 )
@@ -105,6 +113,17 @@ def test_refused(values: dict):
 def test_off_loopback_needs_tokens_or_consent(tmp_path: Path):
     assert load(None, {"admin": "0.0.0.0:1", "admin_allow_anonymous": True}).admin == "0.0.0.0:1"
     assert load(None, {"admin": "0.0.0.0:1", "token_file": tmp_path / "tokens"}).token_file
+
+
+def test_xds_off_loopback_needs_tls_or_consent():
+    assert load(None, {"xds": "0.0.0.0:1", "xds_allow_plaintext": True}).xds == "0.0.0.0:1"
+    assert load(None, {"xds": "0.0.0.0:1", "xds_certificate": "c", "xds_key": "k"}).xds_client_ca is None
+
+
+def test_serve_refuses_to_leave_loopback_in_plain_text():
+    text = laneway("serve", "--xds", "0.0.0.0:0", "--store", "memory", code=2)
+    assert "--xds-allow-plaintext" in text
+    assert "--xds-client-ca" in text
 
 
 @pytest.mark.parametrize(

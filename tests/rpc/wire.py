@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import unquote
@@ -15,6 +16,7 @@ from controlplane.rpc.choice import TransportName, transport
 from controlplane.rpc.frames import frame
 from controlplane.rpc.headers import block
 from controlplane.rpc.listener import Listener
+from controlplane.rpc.tls import Tls
 from controlplane.rpc.transport import Call, CallEnd, Limits
 from tests.rpc.pair import HELLO, Frame
 
@@ -55,7 +57,7 @@ class Echo:
 class Service:
     """A transport with the one method /test/Echo. `settings` are those of Limits."""
 
-    def __init__(self, name: TransportName = "laneway", **settings: float) -> None:
+    def __init__(self, name: TransportName = "laneway", tls: Tls | None = None, **settings: float) -> None:
         self.calls: list[Echo] = []
         self.on_begin: Callable[[Call], None] = lambda call: None
         self.on_message: Callable[[Echo, bytes], None] = lambda echo, raw: echo.call.send(raw)
@@ -63,7 +65,7 @@ class Service:
         self.on_closed: Callable[[Echo], None] = lambda echo: None
         self.begun = asyncio.Event()
         limits = Limits(**{"largest_request": 1_000_000, **settings})  # pyright: ignore[reportArgumentType]
-        self.transport = transport(name, limits)({"/test/Echo": self._serve})
+        self.transport = transport(name, limits, tls)({"/test/Echo": self._serve})
         self.port = 0
 
     @property
@@ -80,9 +82,11 @@ class Service:
 
 
 @asynccontextmanager
-async def serving(name: TransportName = "laneway", **settings: float) -> AsyncIterator[Service]:
+async def serving(
+    name: TransportName = "laneway", tls: Tls | None = None, **settings: float
+) -> AsyncIterator[Service]:
     """A service on a port of its own."""
-    service = Service(name, **settings)
+    service = Service(name, tls, **settings)
     service.port = await service.transport.start("127.0.0.1:0")
     try:
         yield service
@@ -139,7 +143,9 @@ class Raw:
 
 
 @asynccontextmanager
-async def raw(port: int, hello: bytes = HELLO, receives: int = 0) -> AsyncIterator[Raw]:
+async def raw(
+    port: int, hello: bytes = HELLO, receives: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Raw]:
     """A client that has said hello. receives: bytes of its socket's buffer, 0 for what the system gives."""
     client_socket = socket.socket()
     if receives:
@@ -147,7 +153,10 @@ async def raw(port: int, hello: bytes = HELLO, receives: int = 0) -> AsyncIterat
     client_socket.setblocking(False)
     await asyncio.get_running_loop().sock_connect(client_socket, ("127.0.0.1", port))
     # What is not asked for stays in the socket.
-    reader, writer = await asyncio.open_connection(sock=client_socket, limit=4_096)
+    host = None if tls is None else "localhost"
+    reader, writer = await asyncio.open_connection(
+        sock=client_socket, limit=4_096, ssl=tls, server_hostname=host
+    )
     client = Raw(reader, writer)
     client.write(hello)
     try:

@@ -33,8 +33,16 @@ class Stream:
     """One open stream. `expect` waits for a reply; `quiet` shows that none is under way by a round trip."""
 
     def __init__(
-        self, channel: grpc.aio.Channel, node: str, *, delta: bool, method: str | None = None
+        self,
+        channel: grpc.aio.Channel,
+        node: str,
+        *,
+        delta: bool,
+        method: str | None = None,
+        application: str = "",
     ) -> None:
+        """application: says that it is a sidecar of it."""
+        self._application = application
         self.delta = delta
         self.node = node
         self._request = messages.DeltaRequest if delta else messages.SotwRequest
@@ -63,6 +71,9 @@ class Stream:
         request = self._request(type_url=type_url, **fields)
         if self._first:
             request.node.id = self.node
+            if self._application:
+                request.node.cluster = self._application
+                request.node.metadata["role"] = "sidecar"
             self._first = False
         if not self.delta and "resource_names" in fields:
             self._names[type_url] = list(fields["resource_names"])

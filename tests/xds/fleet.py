@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from controlplane.xds.resource import ROUTE
+from tests.trust import Identity
 from tests.xds.client import EOF, Stream
 from tests.xds.world import World
 
@@ -39,9 +40,11 @@ def silent(content: str) -> str | None:
 class Auto:
     """A client of the route `a`, whose replies it answers as `policy` says."""
 
-    def __init__(self, world: World, node: str, policy: Policy, *, delta: bool) -> None:
+    def __init__(
+        self, world: World, node: str, policy: Policy, *, delta: bool, of: Identity | None = None
+    ) -> None:
         self.node = node
-        self.stream: Stream = world.connect(node, delta=delta)
+        self.stream: Stream = world.connect(node, delta=delta, of=of)
         self.policy = policy
         self.have = ""
         self.seen: set[str] = set()

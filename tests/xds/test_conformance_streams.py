@@ -91,18 +91,6 @@ async def test_a_view_is_released_once_when_its_stream_ends(worlds: Worlds, delt
     assert world.server.counters["streams"] == 0
 
 
-async def test_admission_refuses_before_anything_is_read_or_made(worlds: Worlds, delta: bool) -> None:
-    def authorise(peer: str, metadata: object) -> None:
-        raise InvalidNode("who are you")
-
-    def classify(node: Node) -> View:
-        raise AssertionError("must not come here")
-
-    world = await worlds(classify, authorise=authorise).start()
-    stream = world.connect(delta=delta)
-    assert await stream.status() == (grpc.StatusCode.PERMISSION_DENIED, "who are you")
-
-
 async def test_too_many_new_streams_are_refused(worlds: Worlds, delta: bool) -> None:
     world = await worlds(stream_rate=0.001, stream_burst=2).start()
     for _ in range(2):

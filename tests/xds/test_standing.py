@@ -18,7 +18,7 @@ class Client(Member):
 
     def __init__(self, routes: Collection, delta: bool, now: float = 0.0) -> None:
         super().__init__(
-            f"node-{id(self)}", "10.0.0.1", "good", View(routes.clock, {ROUTE: [routes]}), delta, now
+            f"node-{id(self)}", "10.0.0.1", "", "good", View(routes.clock, {ROUTE: [routes]}), delta, now
         )
         self.routes = routes
         self.number = 0

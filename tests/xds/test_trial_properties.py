@@ -56,6 +56,7 @@ class Client:
     def __init__(self, number: int, view: View, delta: bool, now: float, address: str = "") -> None:
         self.node = Node(f"node-{number}")
         self.address = address
+        self.party = ""
         self.standing = Standing(now)
         self.delta = delta
         self.state: StreamState[Any] = StreamState(view, DeltaSubscription if delta else SotwSubscription)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from controlplane.xds import messages
 from controlplane.xds.delta import DeltaSubscription
-from controlplane.xds.jury import QUORUM
+from controlplane.xds.jury import QUORUM, Ballot
 from controlplane.xds.node import Node
 from controlplane.xds.resource import ROUTE
 from controlplane.xds.resources import Clock, Collection
@@ -51,7 +51,10 @@ operations = st.one_of(
 class Member:
     """A client of the route `a`; `kind` says how it answers changes."""
 
-    def __init__(self, node: str, address: str, kind: str, view: View, delta: bool, now: float) -> None:
+    def __init__(
+        self, node: str, address: str, party: str, kind: str, view: View, delta: bool, now: float
+    ) -> None:
+        self.party = party
         self.node = Node(node)
         self.address = address
         self.kind = kind
@@ -105,10 +108,10 @@ class Member:
 class Population(TrialOwner[Member]):
     """The clients, and the owner of the trials."""
 
-    def __init__(self, delta: bool, addresses: bool) -> None:
+    def __init__(self, delta: bool, ballot: Ballot) -> None:
         super().__init__()
         self.delta = delta
-        self.addresses = addresses
+        self.ballot = ballot
         clock = Clock()
         self.routes = Collection(clock, ROUTE, [resource("a", FIRST)])
         self.view = View(clock, {ROUTE: [self.routes]})
@@ -127,15 +130,18 @@ class Population(TrialOwner[Member]):
         self._number += 1
         rogues = [member for member in self.members if not member.good]
         if kind == "good":
-            address = f"10.0.0.{self._number}" if self.addresses else "10.0.0.1"
+            address = f"10.0.0.{self._number}" if self.ballot == "address" else "10.0.0.1"
             self._add(f"good-{self._number}", address, kind)
-        elif self.addresses:
+        elif self.ballot == "address":
             self._add(f"rogue-{self._number}", "10.9.9.9", kind)
+        elif self.ballot == "party":
+            self._add(f"rogue-{self._number}", "10.0.0.1", kind)
         elif len(rogues) < 3:
             self._add("rogue", "10.0.0.1", kind)
 
     def _add(self, node: str, address: str, kind: str) -> None:
-        self.members.append(Member(node, address, kind, self.view, self.delta, self.time))
+        party = "" if self.ballot != "party" else f"application {node if kind == 'good' else 'rogue'}"
+        self.members.append(Member(node, address, party, kind, self.view, self.delta, self.time))
         self._take(self.members[-1])
         self.run(0.01)
 
@@ -253,7 +259,7 @@ many = st.lists(st.sampled_from(["good", "good", "good", *KINDS]), min_size=2, m
 
 
 @variants
-@pytest.mark.parametrize("addresses", [True, False], ids=["each an address", "one address"])
+@pytest.mark.parametrize("ballot", ["address", "node", "party"])
 @COMMON
 @given(first=many, steps=st.lists(operations, max_size=25))
 @example(first=["reject", "good", "good"], steps=[("change", True)])
@@ -264,9 +270,10 @@ many = st.lists(st.sampled_from(["good", "good", "good", *KINDS]), min_size=2, m
 @example(first=["good"] * 2, steps=[("change", False, ("join", "good"))])
 @example(first=["reject", "good", "good"], steps=[("change", False, ("answer_and_leave", 0))])
 def test_a_rogue_neither_holds_back_nor_forces_a_change(
-    delta: bool, addresses: bool, first: list[str], steps: list[tuple[Any, ...]]
+    delta: bool, ballot: Ballot, first: list[str], steps: list[tuple[Any, ...]]
 ) -> None:
-    population = Population(delta, addresses)
+    """Rogues have one vote: an address, a node, or an application with as many nodes as they like."""
+    population = Population(delta, ballot)
     for kind in first:
         population.join(kind)
     for step, *arguments in steps:
@@ -281,7 +288,7 @@ def test_what_many_rogues_hold_is_let_go_when_they_leave(
     delta: bool, first: list[str], steps: list[tuple[Any, ...]], last: bool
 ) -> None:
     """More rogues than a jury can bear: each has an address."""
-    population = Population(delta, addresses=True)
+    population = Population(delta, "address")
     population.check = lambda: None  # what is held while they are there is not promised
     for kind in first:
         population.join(kind)

@@ -17,6 +17,7 @@ from controlplane.xds.resources import Clock, Collection
 from controlplane.xds.server import XdsServer
 from controlplane.xds.subscription import LEGACY_WILDCARD
 from controlplane.xds.view import View
+from tests.trust import Identity
 from tests.xds.client import PROBES, Stream, resource
 
 _LIMITS = {field.name for field in fields(Limits)}
@@ -45,7 +46,7 @@ class World:
         self.view = View(self.clock, {type_url: [part] for type_url, part in self.collections.items()})
         limits = Limits(**{name: settings.pop(name) for name in _LIMITS & settings.keys()})
         bounds = Bounds(**{name: settings.pop(name) for name in _BOUNDS & settings.keys()})
-        made = transport(transport_name, limits)
+        made = transport(transport_name, limits, settings.pop("tls", None))
         self.server = XdsServer(
             classify or (lambda _node: self.view), self.clock, transport=made, bounds=bounds, **settings
         )
@@ -62,15 +63,24 @@ class World:
             self.server.set_ready()
         return self
 
-    def channel(self) -> grpc.aio.Channel:
-        """A channel with a connection of its own."""
+    def channel(self, client: Identity | None = None) -> grpc.aio.Channel:
+        """A channel with a connection of its own. client: who it is, over TLS."""
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=options)
+        if client is None:
+            channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=options)
+        else:
+            where = f"localhost:{self.port}"
+            channel = grpc.aio.secure_channel(where, client.credentials(), options=options)
         self._channels.append(channel)
         return channel
 
-    def connect(self, node: str = "node", *, delta: bool, method: str | None = None) -> Stream:
-        return Stream(self.channel(), node, delta=delta, method=method)
+    def connect(
+        self, node: str = "node", *, delta: bool, method: str | None = None, of: Identity | None = None
+    ) -> Stream:
+        """A stream. of: of a sidecar with this certificate of an application."""
+        application = of.path.removeprefix("application/") if of is not None else ""
+        channel = self.channel(of)
+        return Stream(channel, node, delta=delta, method=method, application=application)
 
     async def close(self) -> None:
         for channel in self._channels:
