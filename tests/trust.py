@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from controlplane.cli.authority import Issued, issue, new_authority
 from controlplane.rpc.tls import TlsFiles
 
 HOUR = timedelta(hours=1)
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Authority:
@@ -25,9 +27,11 @@ class Authority:
         self.ca = directory / "ca.pem"
         self.ca.write_bytes(self.own.certificate)
 
-    def server(self, name: str = "server", lifetime: timedelta = HOUR) -> TlsFiles:
-        """Files of a server on loopback, which asks clients for certificates. Written anew at each call."""
-        made = issue(self.own, lifetime, hosts=["localhost", "127.0.0.1", "::1"], server=True)
+    def server(
+        self, name: str = "server", lifetime: timedelta = HOUR, hosts: Sequence[str] = LOOPBACK
+    ) -> TlsFiles:
+        """Files of a server, which asks clients for certificates. Written anew at each call."""
+        made = issue(self.own, lifetime, hosts=hosts, server=True)
         certificate, key = self._write(name, made)
         return TlsFiles(certificate=certificate, key=key, client_ca=self.ca)
 

@@ -183,6 +183,10 @@ class Proxy(Answer):
     role: str
     envoy: str
     variant: str
+    identity: Annotated[
+        str,
+        Field(description="What its certificate says, such as `application shop`; empty where it has none"),
+    ] = ""
     connected: str
     types: dict[str, TypeState]
     standing: Annotated[

@@ -75,6 +75,7 @@ def shown(connected: ConnectedProxy) -> answers.Proxy:
         role=view.node.role if isinstance(view, NodeView) else "",
         envoy=connected.version,
         variant=connected.variant,
+        identity=connected.node.identity.party if connected.node.identity is not None else "",
         connected=datetime.fromtimestamp(connected.connected, UTC).isoformat(),
         types=types,
         standing=connected.standing,

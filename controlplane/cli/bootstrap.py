@@ -14,6 +14,7 @@ from controlplane.cli.envoy_config import EdgeLimits, bootstrap, edge_metadata, 
 from controlplane.cli.grpc_config import grpc_bootstrap
 from controlplane.cli.options import Exit
 from controlplane.cli.output import fail
+from controlplane.cli.xds_tls import XdsTls, secrets, transport_socket
 
 
 class Capture(StrEnum):
@@ -39,6 +40,20 @@ NodeId = Annotated[str, typer.Option(help="Node id, different for each Envoy. [d
 File = Annotated[Path | None, typer.Option("--file", "-f", help="Write here instead of to standard output.")]
 Form = Annotated[Encoding, typer.Option("--output", "-o", help="yaml or json.")]
 
+XdsCa = Annotated[
+    str,
+    typer.Option(help="CA of the xDS server's certificate (PEM), as the client sees it; needed for TLS."),
+]
+XdsCertificate = Annotated[str, typer.Option(help="The client's own certificate (PEM), as it sees it.")]
+XdsKey = Annotated[str, typer.Option(help="The key of that certificate (PEM).")]
+XdsName = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Host, address or SPIFFE URI in the xDS server's certificate; may be repeated. "
+        "[default: of --xds]"
+    ),
+]
+
 DEFAULT_XDS = "127.0.0.1:18000"
 
 
@@ -46,6 +61,10 @@ def edge(
     gateway: Annotated[str, typer.Option(help="Name of the gateway that this Envoy is.")] = "edge",
     node_id: NodeId = "",
     xds: Xds = DEFAULT_XDS,
+    xds_ca: XdsCa = "",
+    xds_certificate: XdsCertificate = "",
+    xds_key: XdsKey = "",
+    xds_name: XdsName = None,
     admin_port: AdminPort = 15000,
     admin_address: AdminAddress = "127.0.0.1",
     max_connections: Annotated[
@@ -64,7 +83,10 @@ def edge(
     """
     node = node_id or f"edge~{gateway}~{socket.gethostname()}"
     limits = EdgeLimits(max_connections, max_heap)
-    config = bootstrap(node, gateway, edge_metadata(), _endpoint(xds), (admin_address, admin_port), limits)
+    tls = _tls(xds, xds_ca, xds_certificate, xds_key, xds_name)
+    secured = _secrets(tls, file)
+    admin = (admin_address, admin_port)
+    config = bootstrap(node, gateway, edge_metadata(), _endpoint(xds), admin, limits, secured)
     _write(config, output, file)
 
 
@@ -91,6 +113,10 @@ def sidecar(
     ] = "",
     node_id: NodeId = "",
     xds: Xds = DEFAULT_XDS,
+    xds_ca: XdsCa = "",
+    xds_certificate: XdsCertificate = "",
+    xds_key: XdsKey = "",
+    xds_name: XdsName = None,
     admin_port: AdminPort = 15000,
     admin_address: AdminAddress = "127.0.0.1",
     output: Form = Encoding.YAML,
@@ -103,7 +129,11 @@ def sidecar(
     services = [_service(text, capture) for text in service]
     metadata = sidecar_metadata(address, services, capture.value, tag, calls, app_address, egress_address)
     node = node_id or f"sidecar~{address}~{application}"
-    _write(bootstrap(node, application, metadata, _endpoint(xds), (admin_address, admin_port)), output, file)
+    tls = _tls(xds, xds_ca, xds_certificate, xds_key, xds_name)
+    secured = _secrets(tls, file)
+    admin = (admin_address, admin_port)
+    config = bootstrap(node, application, metadata, _endpoint(xds), admin, None, secured)
+    _write(config, output, file)
 
 
 def grpc(
@@ -113,6 +143,9 @@ def grpc(
         str, typer.Option(help="Node id; one of its own for each process. [default: from name and host]")
     ] = "",
     xds: Xds = DEFAULT_XDS,
+    xds_ca: XdsCa = "",
+    xds_certificate: XdsCertificate = "",
+    xds_key: XdsKey = "",
     file: File = None,
 ) -> None:
     """Write the bootstrap of a gRPC client without a proxy, which calls services as xds:///NAME.
@@ -121,7 +154,29 @@ def grpc(
     """
     _endpoint(xds)
     node = node_id or f"grpc~{application}~{socket.gethostname()}"
-    _write(grpc_bootstrap(node, application, tag, xds), Encoding.JSON, file)
+    tls = _tls(xds, xds_ca, xds_certificate, xds_key, None)
+    _write(grpc_bootstrap(node, application, tag, xds, tls), Encoding.JSON, file)
+
+
+def _tls(xds: str, ca: str, certificate: str, key: str, names: list[str] | None) -> XdsTls | None:
+    if bool(certificate) != bool(key):
+        fail("--xds-certificate and --xds-key belong together: give both, or neither", Exit.USAGE)
+    if not ca:
+        if certificate or names:
+            fail("--xds-ca is missing: without it the xDS server cannot be told from another", Exit.USAGE)
+        return None
+    return XdsTls(ca, certificate, key, tuple(names or (_endpoint(xds)[0],)))
+
+
+def _secrets(tls: XdsTls | None, file: Path | None) -> dict[str, Any] | None:
+    """The transport socket to the xDS server; the secrets that it names are written."""
+    if tls is None:
+        return None
+    if file is None:
+        fail("--xds-ca needs --file: the files that name the certificates are written beside it", Exit.USAGE)
+    for path, content in secrets(tls, file).items():
+        _write(content, Encoding.YAML, path)
+    return transport_socket(tls, file)
 
 
 def _service(text: str, capture: Capture) -> tuple[str, int, int | None]:
@@ -156,7 +211,13 @@ def _write(config: dict[str, Any], output: Encoding, file: Path | None) -> None:
     if file is None:
         sys.stdout.write(text)
         return
+    new = file.with_name(f"{file.name}.new")
     try:
-        file.write_text(text, encoding="utf-8")
+        if file.exists() and not file.is_file():  # such as /dev/stdout
+            file.write_text(text, encoding="utf-8")
+        else:
+            # Renamed, not rewritten: an Envoy may read it, and who wrote it last may be another user.
+            new.write_text(text, encoding="utf-8")
+            new.replace(file)
     except OSError as error:
         fail(f"cannot write {file}: {error}")

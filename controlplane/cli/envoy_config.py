@@ -76,13 +76,17 @@ def bootstrap(
     xds: tuple[str, int],
     admin: tuple[str, int],
     limits: EdgeLimits | None = None,
+    transport_socket: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A whole bootstrap in Envoy's proto3 JSON form.
 
     `cluster` is the gateway's name for an edge, the application for a sidecar. `xds` and `admin` are host and
-    port; a host name in `xds` is resolved by DNS. `limits` apply to an edge.
+    port; a host name in `xds` is resolved by DNS. `limits` apply to an edge. transport_socket: of the xDS
+    server's cluster, None for plain text.
     """
     written = _bootstrap(node_id, cluster, metadata, xds, admin)
+    if transport_socket is not None:
+        written["static_resources"]["clusters"][0]["transport_socket"] = transport_socket
     if limits is not None:
         # The admin interface answers even when clients use every other connection.
         written["admin"]["ignore_global_conn_limit"] = True

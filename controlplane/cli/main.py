@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from controlplane.cli import bootstrap, change, demo, doctor, inspection, read, revisions, serve, store
+from controlplane.cli import bootstrap, certs, change, demo, doctor, inspection, read, revisions, serve, store
 
 app = typer.Typer(
     name="laneway",
@@ -19,6 +19,8 @@ lane = typer.Typer(help="Switch lanes on and off.", no_args_is_help=True)
 doctors = typer.Typer(help="Check what Laneway depends on.", no_args_is_help=True)
 stores = typer.Typer(help="Check, recover and reset where definitions are kept.", no_args_is_help=True)
 bootstraps = typer.Typer(help="Write what an Envoy, or a gRPC client, is started with.", no_args_is_help=True)
+
+authorities = typer.Typer(help="Certificates for trials of xDS over TLS.", no_args_is_help=True)
 
 app.command("serve")(serve.serve)
 app.add_typer(stores, name="store")
@@ -44,6 +46,10 @@ app.add_typer(bootstraps, name="bootstrap")
 bootstraps.command("edge")(bootstrap.edge)
 bootstraps.command("sidecar")(bootstrap.sidecar)
 bootstraps.command("grpc")(bootstrap.grpc)
+app.add_typer(authorities, name="certs")
+authorities.command("init")(certs.init)
+authorities.command("issue")(certs.issue)
+authorities.command("show")(certs.show)
 app.command("demo")(demo.demo)
 
 

@@ -135,3 +135,63 @@ def test_statistics_are_labelled_by_service_application_and_tag(tmp_path: Path):
         service = {"laneway_service": SHOP.replace(":", "_")}
         wanted = [service | labels for labels in CLUSTERS.values()]
         assert sorted(map(sorted, map(dict.items, found))) == sorted(map(sorted, map(dict.items, wanted)))
+
+
+TLS = ("--xds-ca", "ca.pem", "--xds-certificate", "own.pem", "--xds-key", "own-key.pem")
+
+
+@pytest.mark.parametrize("xds", ["127.0.0.1:18000", "control-plane.local:18000", "[::1]:18000"])
+@pytest.mark.parametrize("mutual", [True, False])
+@pytest.mark.parametrize(
+    "role", [("edge",), (*SIDECAR, "--service", "sc-A:20001:30001")], ids=["edge", "sidecar"]
+)
+def test_envoy_takes_certificates_by_path(
+    role: tuple[str, ...], xds: str, mutual: bool, tmp_path: Path
+) -> None:
+    """Certificates that do not exist yet, too: they may come later than the Envoy."""
+    file = tmp_path / "bootstrap.yaml"
+    paths = [str(tmp_path / word) if word.endswith(".pem") else word for word in TLS[: 6 if mutual else 2]]
+    more = ("--xds-name", "spiffe://mesh.test/server") if mutual else ()
+    laneway("bootstrap", *role, "--xds", xds, *paths, *more, "--admin-port", "0", "--file", str(file))
+    written = sorted(path.name for path in tmp_path.iterdir())
+    own = ["bootstrap-xds-certificate.yaml"] if mutual else []
+    assert written == ["bootstrap-xds-ca.yaml", *own, "bootstrap.yaml"]
+    secret = yaml.safe_load((tmp_path / "bootstrap-xds-ca.yaml").read_text())["resources"][0]
+    assert secret["validation_context"] == {
+        "trusted_ca": {"filename": str(tmp_path / "ca.pem")},
+        "watched_directory": {"path": str(tmp_path)},
+    }
+    command = [ENVOY, "--mode", "validate", "--disable-hot-restart", "-c", file]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_grpc_client_gets_certificates_by_path():
+    config = json.loads(laneway("bootstrap", "grpc", "--application", "shop", *TLS))
+    assert config["xds_servers"][0]["channel_creds"] == [
+        {
+            "type": "tls",
+            "config": {
+                "ca_certificate_file": "ca.pem",
+                "certificate_file": "own.pem",
+                "private_key_file": "own-key.pem",
+                "refresh_interval": "60s",
+            },
+        }
+    ]
+    assert json.loads(laneway("bootstrap", "grpc", "--application", "shop"))["xds_servers"][0][
+        "channel_creds"
+    ] == [{"type": "insecure"}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (TLS[:4], "--xds-key"),
+        (TLS[2:], "--xds-ca is missing"),
+        (("--xds-name", "x"), "--xds-ca is missing"),
+        (TLS, "--file"),
+    ],
+)
+def test_certificates_that_do_not_fit_together(arguments: tuple[str, ...], word: str):
+    assert word in laneway("bootstrap", "edge", *arguments, code=2)

@@ -1,0 +1,76 @@
+"""Real Envoys over mTLS: rotation under traffic, certificates that end, and who is not what it says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mesh.client import fetch, until
+from tests.mesh.documents import group, lane, route
+from tests.mesh.harness import APPLICATIONS, abc
+from tests.mesh.secure import SecureMesh
+
+GRAY = ("canary", "gray")
+SHORT = timedelta(seconds=12)
+
+
+@pytest.fixture(params=["laneway", "grpcio"])
+def mesh(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[SecureMesh]:
+    made = SecureMesh(tmp_path, transport=request.param)
+    try:
+        made.lifetime = SHORT
+        abc(made, "Agray", "Cgray")
+        made.start(route("a", "sc-A"), group("order-flow", *APPLICATIONS), lane("gray"))
+        made.wait_chain(["Agray", "B", "Cgray"], GRAY)
+        yield made
+    finally:
+        made.stop()
+
+
+def connected(mesh: SecureMesh) -> list[Any]:
+    return mesh.rest.get("/v1/proxies")["items"]
+
+
+def renewed(mesh: SecureMesh) -> bool:
+    """Whether every Envoy has a certificate of more than a minute."""
+    return all(
+        _left(certificate) > 60
+        for admin in mesh.envoys()
+        for entry in fetch(admin, "/certs").json["certificates"]
+        for certificate in entry["cert_chain"]
+    )
+
+
+def _left(certificate: dict[str, Any]) -> float:
+    return (datetime.fromisoformat(certificate["expiration_time"]) - datetime.now(UTC)).total_seconds()
+
+
+def test_certificates_are_rotated_while_traffic_flows(mesh: SecureMesh) -> None:
+    """The first ones end during the load; then everybody has to connect anew."""
+    before = {proxy["connected"] for proxy in connected(mesh)}
+    with mesh.load(("GET", "/a", [GRAY], b""), ("POST", "/a", [GRAY], b"x"), rate=50) as load:
+        mesh.rotate()
+        until(lambda: renewed(mesh), 30, "every Envoy to have read its new certificate")
+        assert {proxy["connected"] for proxy in connected(mesh)} == before, "a stream has ended"
+        metric = 'laneway_xds_certificate_reloads_total{result="reloaded"} 1.0'
+        until(lambda: metric in mesh.rest.call("GET", "/metrics").body.decode(), 10, "the server to reload")
+        mesh.kill(mesh.serving)
+        until(lambda: expired(mesh), 30, "the first certificates to end")
+        mesh.start_laneway()
+        until(lambda: len(connected(mesh)) == len(before), 60, "all to be connected again")
+        load.wait_for(50)
+    assert load.failed() == []
+    assert set(load.chains()) == {("Agray", "B", "Cgray")}
+    assert {proxy["identity"] for proxy in connected(mesh)} == {
+        "gateway edge",
+        *(f"application {name}" for name in APPLICATIONS),
+    }
+
+
+def expired(mesh: SecureMesh) -> bool:
+    return time.monotonic() - mesh.began > SHORT.total_seconds()
