@@ -44,7 +44,7 @@ class Authority:
 
     def _write(self, name: str, made: Issued) -> tuple[Path, Path]:
         paths = self.directory / f"{name}.pem", self.directory / f"{name}-key.pem"
-        for path, content in zip(paths, (made.certificate, made.key), strict=True):
+        for path, content in zip(reversed(paths), (made.key, made.certificate), strict=True):
             new = path.with_suffix(".new")
             new.write_bytes(content)
             os.replace(new, path)

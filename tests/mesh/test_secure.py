@@ -12,7 +12,7 @@ import pytest
 
 from tests.mesh.client import fetch, until
 from tests.mesh.documents import group, lane, route
-from tests.mesh.harness import APPLICATIONS, abc
+from tests.mesh.harness import APPLICATIONS, Pod, abc
 from tests.mesh.secure import SecureMesh
 
 GRAY = ("canary", "gray")
@@ -23,6 +23,7 @@ SHORT = timedelta(seconds=12)
 def mesh(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[SecureMesh]:
     made = SecureMesh(tmp_path, transport=request.param)
     try:
+        made.store = f"sqlite:{tmp_path / 'store.db'}"
         made.lifetime = SHORT
         abc(made, "Agray", "Cgray")
         made.start(route("a", "sc-A"), group("order-flow", *APPLICATIONS), lane("gray"))
@@ -74,3 +75,55 @@ def test_certificates_are_rotated_while_traffic_flows(mesh: SecureMesh) -> None:
 
 def expired(mesh: SecureMesh) -> bool:
     return time.monotonic() - mesh.began > SHORT.total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("node", "shown", "says"),
+    [
+        ("edge~edge", "gateway/other", "the certificate is of gateway other, but node.cluster is 'edge'"),
+        ("edge~edge", "application/edge", "but node.metadata.role is 'edge'"),
+        ("edge~edge", "stranger/edge", "fit no pattern of xds_identities"),
+        ("sidecar~A", "application/spring-cloud-b", "but node.cluster is 'spring-cloud-a'"),
+    ],
+)
+def test_an_envoy_that_is_not_what_it_says_gets_nothing(
+    tmp_path: Path, node: str, shown: str, says: str
+) -> None:
+    mesh = SecureMesh(tmp_path)
+    try:
+        mesh.pod("A", "sc-A", "spring-cloud-a")
+        full = f"{node}~{mesh.network}" if node.startswith("edge") else node
+        mesh.shown[full] = shown
+        mesh.write_services()
+        mesh.start_laneway()
+        mesh.apply(mesh.gateway(), route("a", "sc-A"))
+        if node.startswith("edge"):
+            mesh.start_edge()
+        else:
+            mesh.start_sidecars(mesh.pods.values())
+        until(lambda: says in log(mesh), 20, f"{says} in the log")
+        assert connected(mesh) == []
+        metric = 'laneway_xds_streams_refused_total{status="permission_denied"}'
+        assert metric in mesh.rest.call("GET", "/metrics").body.decode()
+    finally:
+        mesh.stop()
+
+
+def log(mesh: SecureMesh) -> str:
+    assert mesh.serving is not None
+    return mesh.serving.tail(60)
+
+
+def test_a_sidecar_at_the_address_of_another_application_is_denied(tmp_path: Path) -> None:
+    """Its certificate and what it says of itself agree; the registry does not."""
+    mesh = SecureMesh(tmp_path)
+    try:
+        victim = mesh.pod("A", "sc-A", "spring-cloud-a")
+        mesh.write_services()
+        mesh.start_laneway()
+        mesh.pods["thief"] = thief = Pod("thief", "sc-T", "thieves", victim.address, registered=False)
+        mesh.start_sidecars([thief])
+        until(lambda: "for application spring-cloud-a, but the certificate" in log(mesh), 20, "the refusal")
+        assert connected(mesh) == []
+    finally:
+        mesh.stop()
