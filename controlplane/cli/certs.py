@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -100,9 +100,11 @@ def issue(
 
 def show(files: Annotated[list[Path], typer.Argument(help="Certificates (PEM).")]) -> None:
     """Show the names in certificates, how long they are valid, and who their holders are."""
+    from controlplane.app.certificates import described
+
     for file in files:
         try:
-            said = _shown(file.read_bytes())
+            said = described(file.read_bytes())
         except OSError as error:
             fail(f"cannot read {file}: {error.strerror}")
         except ValueError:
@@ -111,28 +113,6 @@ def show(files: Annotated[list[Path], typer.Argument(help="Certificates (PEM).")
         out.print(line((str(file), "bold")))
         for text in said:
             out.print(line("  ", text))
-
-
-def _shown(pem: bytes) -> list[str]:
-    """Raises ValueError."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    from controlplane.rpc import certificates
-    from controlplane.xds.identities import Identities
-
-    found: list[str] = []
-    for number, one in enumerate(x509.load_pem_x509_certificates(pem)):
-        names = certificates.of_pem(one.public_bytes(Encoding.PEM))
-        every = (*names.uris, *names.names, *names.addresses)
-        left = one.not_valid_after_utc - datetime.now(UTC)
-        state = f"{left.total_seconds() / 3600:.1f} h left" if left > timedelta(0) else "EXPIRED"
-        found.append(f"names: {', '.join(every) or 'none'}")
-        found.append(f"valid until {one.not_valid_after_utc.isoformat()} ({state})")
-        who = Identities().of(names)
-        if number == 0 and who:
-            found.append(f"an xDS client with it is {' and '.join(each.party for each in who)}")
-    return found
 
 
 def _save(directory: Path, stem: str, made: Issued, mode: int) -> None:
