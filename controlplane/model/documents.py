@@ -27,6 +27,7 @@ from controlplane.model.route_actions import (
     Rewrite,
     RouteHeaders,
 )
+from controlplane.model.sticky import Sticky
 from controlplane.model.upstream_fields import CircuitBreaking, HealthCheck, LoadBalancing, Timeouts
 
 
@@ -255,23 +256,6 @@ class Route(Document):
                     action,
                     "prefix",
                 )
-        return self
-
-
-class Sticky(Document):
-    """Exactly one of the three is set."""
-
-    header: fields.Header | None = None
-    cookie: fields.Token | None = None
-    client_address: Literal[True] | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Sticky:
-        if sum(value is not None for value in (self.header, self.cookie, self.client_address)) != 1:
-            refuse(
-                "must have one of header, cookie and client_address",
-                "give exactly one of {cookie: NAME}, {header: NAME} and {client_address: true}",
-            )
         return self
 
 

@@ -136,9 +136,14 @@ def seconds(duration: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
-def _duration(value: str) -> str:
+def check_duration(value: str) -> None:
+    """Refuse what is no duration, of whatever length."""
     if re.fullmatch(DURATION[1:-1], value) is None:
         refuse("is not a duration", "write a number and a unit: 500ms, 5s, 1m or 1h; 0s means none")
+
+
+def _duration(value: str) -> str:
+    check_duration(value)
     if seconds(value) > LONGEST_DURATION:
         refuse("is longer than a week", "give at most 168h")
     return value

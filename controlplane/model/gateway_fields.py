@@ -29,6 +29,7 @@ def _server_name(value: str) -> str:
     return value.lower()
 
 
+Port = Annotated[int, Field(ge=1, le=65535)]
 File = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_file)]
 ServerName = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_server_name)]
 
@@ -82,17 +83,29 @@ class Tls(Document):
         return self
 
 
+class Http3(Document):
+    """`port`: the UDP port that clients use, where another one leads to the listener's."""
+
+    port: Port | None = None
+
+
 class Listener(Document):
-    port: Annotated[int, Field(ge=1, le=65535)]
+    port: Port
     address: Addresses = "0.0.0.0"
     tls: Tls | None = None
-    redirect_to_https: Annotated[int, Field(ge=1, le=65535)] | None = None
+    redirect_to_https: Port | None = None
     proxy_protocol: Literal[True] | None = None
+    http3: Http3 | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Listener:
         if self.tls is not None and self.redirect_to_https is not None:
             refuse("cannot be combined with tls", "redirect from a listener without tls", "redirect_to_https")
+        if self.http3 is not None and self.tls is None:
+            refuse("needs tls, because HTTP/3 is always encrypted", "add tls to the listener", "http3")
+        if self.http3 is not None and self.proxy_protocol is not None:
+            message = "cannot be combined with proxy_protocol, which UDP does not have"
+            refuse(message, "give HTTP/3 a listener that clients reach directly", "http3")
         return self
 
     @property

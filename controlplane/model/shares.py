@@ -12,6 +12,7 @@ from controlplane.model.documents import Lane
 from controlplane.model.fields import hundredths
 from controlplane.model.kinds import Key, key_of
 from controlplane.model.problems import Problem
+from controlplane.model.sticky import USUAL
 from controlplane.model.tables import GivenSlots, Tables
 
 ByRoute = Mapping[tuple[str, str], dict[str, slots.Share]]
@@ -67,7 +68,7 @@ def wrong_shares(now: Tables, shares_by_route: ByRoute, touched: set[Key]) -> It
                 f"differs between lanes on route {route} of gateway {gateway} ({said}): "
                 "a request can be hashed in one way only",
                 sticky[blamed.name],
-                "use the same key in all of them, or limit them to different routes",
+                "use the same key with the same attributes in all of them, or limit them to different routes",
                 str(key_of(blamed)),
             )
 
@@ -83,7 +84,10 @@ def _sticky_text(lane: Lane) -> str:
         return ""
     if sticky.header is not None:
         return f"header {sticky.header.lower()}"
-    return f"cookie {sticky.cookie}" if sticky.cookie is not None else "client address"
+    if sticky.cookie is None:
+        return "client address"
+    attributes = f" ({sticky.set_cookie})" if sticky.set_cookie != USUAL.text else ""
+    return f"cookie {sticky.cookie}{attributes}"
 
 
 def overlapping_slots(

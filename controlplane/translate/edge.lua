@@ -97,11 +97,10 @@ function envoy_on_request(handle)
         end
       end
     end
-    for name, key in pairs(STICKY) do
-      if not seen[name] then
+    for note, cookie in pairs(STICKY) do
+      if not seen[cookie.name] then
         local id = headers:get("x-request-id") or ""
-        handle:streamInfo():dynamicMetadata():set("laneway", key,
-          name .. "=" .. id .. "; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax")
+        handle:streamInfo():dynamicMetadata():set("laneway", note, cookie.name .. "=" .. id .. "; " .. cookie.rest)
       end
     end
   end

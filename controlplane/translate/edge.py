@@ -27,7 +27,7 @@ from controlplane.translate.gates import (
     turn_off,
 )
 from controlplane.translate.hardening import BODY_IDLE, REPLAYED_BODY, STREAM_IDLE
-from controlplane.translate.lua import lifted_headers
+from controlplane.translate.lua import cookie_note, lifted_headers
 from controlplane.translate.matching import Matcher, OnMatch
 from controlplane.translate.messages import everything, header, struct
 from controlplane.translate.names import (
@@ -210,9 +210,8 @@ class _RouteBuilder:
                 policy.header.header_name = name
                 policy.terminal = True
                 route.route.hash_policy.add().header.header_name = "x-request-id"
-                route.response_headers_to_add.append(
-                    header("set-cookie", f"%DYNAMIC_METADATA(laneway:{name})%", "APPEND_IF_EXISTS_OR_ADD")
-                )
+                note = f"%DYNAMIC_METADATA(laneway:{cookie_note(sticky)})%"
+                route.response_headers_to_add.append(header("set-cookie", note, "APPEND_IF_EXISTS_OR_ADD"))
             else:
                 policy.connection_properties.source_ip = True
         route.route.weighted_clusters.CopyFrom(weighted)

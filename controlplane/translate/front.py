@@ -6,23 +6,35 @@ import posixpath
 from collections.abc import Iterator, Mapping
 
 from envoy.config.accesslog.v3 import accesslog_pb2
-from envoy.config.core.v3 import base_pb2, substitution_format_string_pb2
-from envoy.config.listener.v3 import listener_components_pb2
+from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
+from envoy.config.core.v3 import (
+    base_pb2,
+    protocol_pb2,
+    substitution_format_string_pb2,
+)
+from envoy.config.core.v3 import udp_socket_config_pb2 as udp_socket_pb2
+from envoy.config.listener.v3 import listener_components_pb2, quic_config_pb2
+from envoy.config.listener.v3 import udp_listener_config_pb2 as udp_listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.access_loggers.file.v3 import file_pb2
+from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2
 from envoy.extensions.filters.listener.proxy_protocol.v3 import proxy_protocol_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.extensions.transport_sockets.quic.v3 import quic_transport_pb2 as quic_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
+from google.protobuf import wrappers_pb2
 
-from controlplane.model.documents import Listener
-from controlplane.model.gateway_fields import AccessLog, Tls
+from controlplane.model.gateway_fields import AccessLog, Http3, Listener, Tls
 from controlplane.plan.gateways import GatewayPlan
-from controlplane.translate.messages import ADS, everything, pack, struct
+from controlplane.translate.hardening import CONNECTION_WINDOW, STREAM_WINDOW, STREAMS
+from controlplane.translate.messages import ADS, everything, header, pack, struct
 
 Hcm = hcm_pb2.HttpConnectionManager
 FilterChain = listener_components_pb2.FilterChain
 HTTPS = 443
+ALT_SVC_AGE = 86400
+"""Seconds for which a client remembers that there is HTTP/3."""
 
 
 def _fields(carrier: str) -> Mapping[str, str]:
@@ -92,7 +104,7 @@ def listener_filters(listener: Listener) -> Iterator[listener_components_pb2.Lis
         yield named(name="tls_inspector", typed_config=pack(tls_inspector_pb2.TlsInspector()))
 
 
-def filter_chains(listener: Listener, chain: FilterChain) -> Iterator[FilterChain]:
+def filter_chains(listener: Listener, chain: FilterChain, quic: bool = False) -> Iterator[FilterChain]:
     """`chain` in clear text, or once for each certificate of the listener."""
     tls = listener.tls
     if tls is None:
@@ -101,11 +113,11 @@ def filter_chains(listener: Listener, chain: FilterChain) -> Iterator[FilterChai
     for number, one in enumerate(tls.sni or ()):
         copy = FilterChain(name=f"sni-{number}", filters=chain.filters)
         copy.filter_chain_match.server_names.extend(one.hosts)
-        copy.transport_socket.CopyFrom(_transport(one.certificate, one.key))
+        copy.transport_socket.CopyFrom(_transport(one.certificate, one.key, quic))
         yield copy
     if tls.certificate is not None and tls.key is not None:
         copy = FilterChain(name="tls", filters=chain.filters)
-        copy.transport_socket.CopyFrom(_transport(tls.certificate, tls.key))
+        copy.transport_socket.CopyFrom(_transport(tls.certificate, tls.key, quic))
         yield copy
 
 
@@ -113,15 +125,45 @@ def secret_name(certificate: str, key: str) -> str:
     return f"tls:{certificate}:{key}"
 
 
-def _transport(certificate: str, key: str) -> base_pb2.TransportSocket:
+def _transport(certificate: str, key: str, quic: bool) -> base_pb2.TransportSocket:
     name = secret_name(certificate, key)
     context = tls_pb2.DownstreamTlsContext(
         common_tls_context=tls_pb2.CommonTlsContext(
-            alpn_protocols=["h2", "http/1.1"],
+            alpn_protocols=["h3"] if quic else ["h2", "http/1.1"],
             tls_certificate_sds_secret_configs=[secret_pb2.SdsSecretConfig(name=name, sds_config=ADS)],
         )
     )
+    if quic:
+        # Early data can be sent again by whoever recorded it, and a POST would be done twice.
+        early = wrappers_pb2.BoolValue(value=False)
+        config = quic_pb2.QuicDownstreamTransport(downstream_tls_context=context, enable_early_data=early)
+        return base_pb2.TransportSocket(name="quic", typed_config=pack(config))
     return base_pb2.TransportSocket(name="tls", typed_config=pack(context))
+
+
+def advertised(listener: Listener, http3: Http3) -> hcm_pb2.HttpFilter:
+    """Tells clients of HTTP/3 in every answer (Alt-Svc, RFC 7838), unless the application names something."""
+    value = f'h3=":{http3.port or listener.port}"; ma={ALT_SVC_AGE}'
+    told = mutation_rules_pb2.HeaderMutation(append=header("alt-svc", value, "ADD_IF_ABSENT"))
+    mutations = header_mutation_pb2.Mutations(response_mutations=[told])
+    config = header_mutation_pb2.HeaderMutation(mutations=mutations)
+    return hcm_pb2.HttpFilter(name="alt-svc", typed_config=pack(config))
+
+
+def quic_socket() -> udp_listener_pb2.UdpListenerConfig:
+    """Streams and windows as over HTTP/2."""
+    return udp_listener_pb2.UdpListenerConfig(
+        quic_options=quic_config_pb2.QuicProtocolOptions(
+            quic_protocol_options=protocol_pb2.QuicProtocolOptions(
+                max_concurrent_streams=wrappers_pb2.UInt32Value(value=STREAMS),
+                initial_stream_window_size=wrappers_pb2.UInt32Value(value=STREAM_WINDOW),
+                initial_connection_window_size=wrappers_pb2.UInt32Value(value=CONNECTION_WINDOW),
+            )
+        ),
+        downstream_socket_config=udp_socket_pb2.UdpSocketConfig(
+            prefer_gro=wrappers_pb2.BoolValue(value=True)
+        ),
+    )
 
 
 def _pairs(tls: Tls) -> Iterator[tuple[str, str]]:

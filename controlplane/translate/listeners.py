@@ -141,15 +141,21 @@ def edge_listeners(plan: GatewayPlan) -> Iterator[listener_pb2.Listener]:
     bound = [(address, one) for one in plan.listeners for address in one.addresses]
     ports_of_version_4 = {one.port for address, one in bound if ":" not in address}
     for address, one in bound:
-        listener = edge_listener(plan, address, one)
-        if ":" in address and ip_address(address).is_unspecified and one.port not in ports_of_version_4:
-            listener.address.socket_address.ipv4_compat = True
-        yield listener
+        every = ":" in address and ip_address(address).is_unspecified and one.port not in ports_of_version_4
+        for quic in (False, True) if one.http3 is not None else (False,):
+            listener = edge_listener(plan, address, one, quic)
+            listener.address.socket_address.ipv4_compat = every
+            yield listener
 
 
-def edge_listener(plan: GatewayPlan, address: str, wanted: Listener) -> listener_pb2.Listener:
-    """Nothing that a client sends is trusted: all clients count as external."""
+def edge_listener(
+    plan: GatewayPlan, address: str, wanted: Listener, quic: bool = False
+) -> listener_pb2.Listener:
+    """Nothing that a client sends is trusted: all clients count as external. `quic`: over UDP, for HTTP/3."""
     manager = _manager("edge")
+    if quic:
+        manager.codec_type = Hcm.HTTP3
+        manager.http3_protocol_options.SetInParent()
     manager.strip_trailing_host_dot = True
     manager.use_remote_address.CopyFrom(TRUE)
     manager.xff_num_trusted_hops = plan.trusted_hops
@@ -165,18 +171,25 @@ def edge_listener(plan: GatewayPlan, address: str, wanted: Listener) -> listener
     )
     harden(manager)
     front.dress(manager, plan)
+    if wanted.http3 is not None:
+        manager.http_filters.append(front.advertised(wanted, wanted.http3))
     if wanted.redirect_to_https is not None:
         front.redirecting(manager, wanted.redirect_to_https)
         manager.http_filters.append(router(trusted_mark=False))
     else:
         _route(manager, plan)
-    return listener_pb2.Listener(
-        name=f"edge/{address}:{wanted.port}",
+    listener = listener_pb2.Listener(
+        name=f"edge/{address}:{wanted.port}{'/quic' if quic else ''}",
         address=socket_address(address, wanted.port),
         per_connection_buffer_limit_bytes=wrappers_pb2.UInt32Value(value=CONNECTION_BUFFER),
-        listener_filters=front.listener_filters(wanted),
-        filter_chains=front.filter_chains(wanted, _chain(manager)),
+        filter_chains=front.filter_chains(wanted, _chain(manager), quic),
     )
+    if quic:
+        listener.address.socket_address.protocol = address_pb2.SocketAddress.UDP
+        listener.udp_listener_config.CopyFrom(front.quic_socket())
+    else:
+        listener.listener_filters.extend(front.listener_filters(wanted))
+    return listener
 
 
 def _route(manager: Hcm, plan: GatewayPlan) -> None:

@@ -6,6 +6,7 @@ listener: a changed listener would drain its connections, and old connections wo
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib.resources import files
@@ -14,6 +15,7 @@ from envoy.config.core.v3 import base_pb2, config_source_pb2, extension_pb2
 from envoy.extensions.filters.http.lua.v3 import lua_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 
+from controlplane.model.sticky import USUAL, Sticky
 from controlplane.plan.baggage import canonical_name
 from controlplane.plan.conditions import HOST_HEADER, carried_in, lifted_header
 from controlplane.plan.gateways import GatewayPlan
@@ -60,13 +62,14 @@ def _extension(name: str, head: str, source: str) -> extension_pb2.TypedExtensio
 def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
     """The edge's filter: named `edge-request`, the same name for every gateway."""
     lifted = {(c.source, c.name or "", carried_in(c)) for c in plan.conditions() if c.source in LIFTED}
-    sticky = {
-        r.ratio.sticky.cookie for r in plan.routes if r.ratio and r.ratio.sticky and r.ratio.sticky.cookie
-    }
+    stickies = [r.ratio.sticky for r in plan.routes if r.ratio and r.ratio.sticky and r.ratio.sticky.cookie]
     cookies = {(name, key) for source, name, key in lifted if source == "cookie"}
     headers = {header for header, _ in plan.foreign} - {plan.carriers.header.lower()}
-    stayed = {(name, lifted_header("cookie", name)) for name in sticky}
-    cookies |= stayed
+    cookies |= {(s.cookie, lifted_header("cookie", s.cookie)) for s in stickies if s.cookie}
+    asked = sorted({(cookie_note(s), s.cookie or "", s.set_cookie) for s in stickies})
+    stayed = ", ".join(
+        f"[{_quote(note)}]={{name={_quote(name)}, rest={_quote(rest)}}}" for note, name, rest in asked
+    )
     head = "\n".join(
         [
             f"local HEADER = {_quote(plan.carriers.header.lower())}",
@@ -77,11 +80,19 @@ def edge_filter(plan: GatewayPlan) -> extension_pb2.TypedExtensionConfig:
             f"local QUERIES = {_table((name, key) for source, name, key in lifted if source == 'query')}",
             f"local COOKIES = {_table(cookies)}",
             f"local ASKED_HOST = {_quote(HOST_HEADER) if _reads_host(plan) else 'nil'}",
-            f"local STICKY = {_table(stayed) if stayed else '{}'}",
+            f"local STICKY = {{{stayed}}}",
         ]
     )
     source = _source("baggage") + _source("edge")
     return _extension("edge-request", head, source + _source("edge_state") if plan.by_trace else source)
+
+
+def cookie_note(sticky: Sticky) -> str:
+    """The name under which the edge's filter notes a Set-Cookie: routes may ask for different attributes."""
+    key = lifted_header("cookie", sticky.cookie or "")
+    if sticky.set_cookie == USUAL.text:
+        return key
+    return f"{key}-{hashlib.sha256(sticky.set_cookie.encode()).hexdigest()[:8]}"
 
 
 def _reads_host(plan: GatewayPlan) -> bool:

@@ -150,6 +150,12 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
                 {"port": 8080, "address": "127.0.0.1", "redirect_to_https": 443},
                 {"port": 8081, "address": "127.0.0.1", "proxy_protocol": True},
                 {
+                    "port": 8444,
+                    "address": "127.0.0.1",
+                    "tls": {"certificate": "/tls/a.crt", "key": "/tls/a.key"},
+                    "http3": {"port": 443},
+                },
+                {
                     "port": 8443,
                     "address": "127.0.0.1",
                     "tls": {
@@ -208,7 +214,20 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
     "lane group": ("/v1/lane-groups/order-flow", GROUP),
     "content lane": ("/v1/lane-groups/order-flow/lanes/gray", CONTENT_LANE),
     "ratio by header": ("/v1/lane-groups/spring-sale/lanes/sale", ratio_lane(header="user")),
-    "ratio by cookie": ("/v1/lane-groups/spring-sale/lanes/sale", ratio_lane(cookie="s")),
+    "ratio by cookie": (
+        "/v1/lane-groups/spring-sale/lanes/sale",
+        ratio_lane(
+            cookie="s",
+            attributes={
+                "path": "/a",
+                "domain": "a.test",
+                "max_age": "720h",
+                "secure": True,
+                "http_only": False,
+                "same_site": "strict",
+            },
+        ),
+    ),
     "ratio by address": ("/v1/lane-groups/spring-sale/lanes/sale", ratio_lane(client_address=True)),
 }
 """URL and document by what it is."""
@@ -228,6 +247,7 @@ OPTIONAL |= {
 }
 OPTIONAL |= {"header", "cookie", "client_address"}
 OPTIONAL |= {"tls", "redirect_to_https", "proxy_protocol", "sni", "certificate", "key"}
+OPTIONAL |= {"http3", "attributes", "domain"}
 OPTIONAL |= {"timeouts", "request", "idle", "load_balancing", "hash_by", "circuit_breaking", "connections"}
 OPTIONAL |= {"pending", "requests", "grpc", "tcp", "path"}
 OPTIONAL |= {"keep_request_id", "header_limits", "access_log", "response_headers"}
