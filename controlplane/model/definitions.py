@@ -13,7 +13,7 @@ from typing import Any
 
 from controlplane.model import rules
 from controlplane.model.documents import Lane
-from controlplane.model.kinds import AnyKind, Key, children_of, key_of
+from controlplane.model.kinds import KINDS, AnyKind, Key, children_of, key_of
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.model.shares import (
     by_route,
@@ -78,7 +78,7 @@ class Definitions(Tables):
 
     def apply(self, documents: Iterable[Put]) -> Applied:
         """All of `documents` in any order, or none. Raises DefinitionError (409, 422)."""
-        puts = list(documents)
+        puts = self._completed(documents)
         seen: set[Key] = set()
         twice: list[Problem] = []
         for document, _ in puts:
@@ -99,11 +99,12 @@ class Definitions(Tables):
         return Applied(result, tuple(created), tuple(changed), tuple(unchanged))
 
     def change(self, puts: Iterable[Put], deletes: Iterable[Key] = ()) -> Definitions:
-        """Deletes, then puts, in one step. The slots of a put restore a lane that has no slots.
+        """Deletes, then puts, in one step. The slots of a put restore a lane that has no slots. A field that
+        the kind keeps, such as `enabled`, stays as it is stored where the document does not give it.
 
         Raises DefinitionError and changes nothing if the result would break a rule.
         """
-        given_puts, gone = list(puts), list(deletes)
+        given_puts, gone = self._completed(puts), list(deletes)
         draft = Definitions(MappingProxyType(_tables(self, given_puts, gone)))
         touched = {key_of(document) for document, _ in given_puts}
         _refuse(409, rules.conflicts(self, draft, touched))
@@ -117,6 +118,15 @@ class Definitions(Tables):
         given = {one.name: ranges for one, ranges in given_puts if isinstance(one, Lane) and ranges}
         _refuse(422, overlapping_slots(self, draft, shares, given))
         return Definitions(draft.tables, slots_after(self, shares, given))
+
+    def _completed(self, puts: Iterable[Put]) -> list[Put]:
+        """The puts, with the fields that a stored document keeps where the new one does not give them."""
+        return [(self._kept(document), slots) for document, slots in puts]
+
+    def _kept(self, document: AnyKind) -> AnyKind:
+        kept = set(KINDS[document.kind].kept) - document.model_fields_set
+        old = self.get(key_of(document)) if kept else None
+        return document if old is None else document.model_copy(update={x: getattr(old, x) for x in kept})
 
 
 @dataclass(frozen=True)

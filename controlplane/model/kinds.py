@@ -6,8 +6,9 @@ Stores, REST, OpenAPI, the command, metrics and export are made from this table.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from controlplane.model import documents
 from controlplane.model.documents import Document
@@ -21,6 +22,11 @@ class AnyKind(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def model_fields_set(self) -> set[str]: ...
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = ...) -> Self: ...
 
     def model_dump(self, *, mode: str = ...) -> dict[str, Any]: ...
 
@@ -49,6 +55,7 @@ class Kind:
     parent: the kind that it belongs to, "" for none. It is deleted with its parent, and its URL begins with
         that of its parent. `owner` is the field that names the parent.
     columns, wide: the fields that a table shows, and further ones of a wide table.
+    kept: fields that a changed document leaves as they are stored, unless it gives them itself.
     """
 
     model: type[Document]
@@ -60,6 +67,7 @@ class Kind:
     owner: str = ""
     columns: tuple[str, ...] = ()
     wide: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -127,6 +135,7 @@ KINDS: dict[str, Kind] = _table(
         owner="group",
         columns=("name", "group", "tag", "enabled", "rule", "fallback"),
         wide=("priority", "routes"),
+        kept=("enabled",),
     ),
 )
 """By name, in the order in which kinds build on each other, which is the order of an export."""

@@ -84,6 +84,15 @@ async def test_enable_and_disable_are_idempotent(flow: httpx.AsyncClient, contro
     problem(await flow.post("/v1/lane-groups/order-flow/lanes/no/enable"), 404)
 
 
+async def test_a_switch_survives_a_put_and_an_apply_that_do_not_name_it(flow: httpx.AsyncClient) -> None:
+    await flow.put(LANE_PATH, json=LANE)
+    assert (await flow.post(f"{LANE_PATH}/disable")).json()["enabled"] is False
+    assert (await flow.put(LANE_PATH, json=LANE | {"priority": 5})).json()["enabled"] is False
+    await flow.post("/v1/apply", json=LANE | {"kind": "Lane", "group": "order-flow", "name": "gray"})
+    assert (await flow.get(LANE_PATH)).json()["enabled"] is False
+    assert (await flow.put(LANE_PATH, json=LANE | {"enabled": True})).json()["enabled"] is True
+
+
 async def test_enabling_beyond_the_whole_is_refused_naming_route_lanes_and_sum(
     flow: httpx.AsyncClient,
 ) -> None:

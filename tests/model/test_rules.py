@@ -47,6 +47,17 @@ def refused(now: Definitions, parsed: Any, status: int = 422) -> Any:
     return error.value.problems[0]
 
 
+def test_a_lane_stays_switched_as_it_is_unless_the_document_says_otherwise() -> None:
+    now = base().put(*lane()).put(*lane(enabled=False))
+    assert not now.put(*lane(priority=7)).lanes["one"].enabled
+    applied = now.apply([lane()])
+    assert applied.unchanged == ("Lane/one",)
+    assert not applied.definitions.lanes["one"].enabled
+    assert now.put(*lane(enabled=True)).lanes["one"].enabled
+    assert now.delete("Lane", "one").put(*lane()).lanes["one"].enabled
+    assert "enabled: false" in export(now)
+
+
 def test_references() -> None:
     now = base()
     assert refused(now, lane(group="no")).field == "group"
