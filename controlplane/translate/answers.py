@@ -19,7 +19,9 @@ _STATS_SCOPE = b"\x32\x09\x2a\x07laneway"
 
 
 def unreached(value: str, flags: list[str]) -> hcm_pb2.ResponseMapper:
-    """Marks Envoy's own replies that prove that the upstream was not reached (or broke off)."""
+    """Marks Envoy's own replies with one of these response `flags`: they prove that the upstream was not
+    reached, or broke off.
+    """
     return hcm_pb2.ResponseMapper(
         filter=accesslog_pb2.AccessLogFilter(
             response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=flags)
@@ -29,7 +31,9 @@ def unreached(value: str, flags: list[str]) -> hcm_pb2.ResponseMapper:
 
 
 def saying_why() -> hcm_pb2.LocalReplyConfig:
-    """Marks of Envoy's own replies for the filter `reply`, which notes `strict` where it runs."""
+    """Marks Envoy's own replies for the filter `reply`, which tells the client why a lane without fallback
+    answers 503.
+    """
     mapper = unreached("local", ["UH", "UF", "NC", "UC"])
     both = accesslog_pb2.AndFilter(filters=[mapper.filter, noted("strict")])
     mapper.filter.CopyFrom(accesslog_pb2.AccessLogFilter(and_filter=both))
@@ -37,7 +41,7 @@ def saying_why() -> hcm_pb2.LocalReplyConfig:
 
 
 def served_filter() -> hcm_pb2.HttpFilter:
-    """Notes what routes of lanes say of who served, for the counter of fallbacks."""
+    """A filter that keeps what routes of lanes note about who served, for the counter of fallbacks."""
     config = header_to_metadata_pb2.Config
 
     def taken(header: str, key: str) -> header_to_metadata_pb2.Config.Rule:
@@ -49,7 +53,7 @@ def served_filter() -> hcm_pb2.HttpFilter:
 
 
 def counting_fallbacks() -> accesslog_pb2.AccessLog:
-    """The counter `laneway.fallback` by service and lane: answers that base gave in place of the lane."""
+    """The counter `laneway.fallback`, by service and lane: answers of base in place of the lane."""
     # A lane's own instance has no such metadata: Envoy writes a dash.
     some = string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex="..+"))
     return counting(
@@ -63,7 +67,7 @@ _PRESENT = value_pb2.ValueMatcher(present_match=True)
 
 
 def noted(key: str, value: value_pb2.ValueMatcher = _PRESENT) -> accesslog_pb2.AccessLogFilter:
-    """Requests of which a filter noted `key` with such a value."""
+    """Selects the requests for which a filter noted a `value` under `key`."""
     return accesslog_pb2.AccessLogFilter(
         metadata_filter=accesslog_pb2.MetadataFilter(
             matcher=metadata_pb2.MetadataMatcher(

@@ -44,10 +44,11 @@ HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 def http_options(
     protocol: Protocol, mirror: bool, keep_alive: float
 ) -> http_protocol_options_pb2.HttpProtocolOptions:
-    """Protocol and connections towards the instances.
+    """The protocol towards the instances of a service, and how long idle connections to them are kept.
 
-    `mirror`, of sidecars, speaks what the caller spoke where the registry is silent; edges do not, and bound
-    what instances may send them. `keep_alive` in seconds: see `controlplane.plan.upstream`.
+    `mirror`: for sidecars, which speak their caller's protocol if the registry names none. Edges speak
+    HTTP/1.1 then, and bound what instances may send to them. `keep_alive`: seconds, see
+    `controlplane.plan.upstream`.
     """
     options = _protocol_options(protocol, mirror)
     if keep_alive > 0:
@@ -117,6 +118,11 @@ def _panic(percent: float, merge_window: float | None = None) -> cluster_pb2.Clu
 
 
 def eds_cluster(plan: ServicePlan, name: str, mirror: bool, target: Target | None) -> cluster_pb2.Cluster:
+    """A cluster `name` whose endpoints are discovered (EDS) by that name.
+
+    `target`: None for the base of the service, which fails open; else the tagged instances of a lane, which
+    fail over at once (docs/decisions/0006). `mirror`: see `http_options`.
+    """
     strict = target is not None and target.strict
     cluster = cluster_pb2.Cluster(
         name=name,
@@ -146,9 +152,10 @@ def aggregate_cluster(
     options: http_protocol_options_pb2.HttpProtocolOptions,
     of: Upstream,
 ) -> cluster_pb2.Cluster:
-    """Members in order of preference.
+    """An aggregate cluster over the clusters `members`, in order of preference.
 
-    The retry budget, and what counts as an error of an instance, are read here: from the route's cluster.
+    `strict`: there is no base to fall back to. `options` and `of` are as those of the members: Envoy reads
+    the retry budget, and what counts as an error of an instance, from the cluster that the route names.
     """
     cluster = cluster_pb2.Cluster(
         name=name,
@@ -166,7 +173,9 @@ def aggregate_cluster(
 
 
 def clusters(plan: ServicePlan, mirror: bool) -> Iterator[cluster_pb2.Cluster]:
-    """Every cluster of a service."""
+    """Every cluster of a service: its base, and a member and an aggregate for each target. `mirror`: see
+    `http_options`.
+    """
     base = base_cluster(plan.id)
     yield eds_cluster(plan, base, mirror, None)
     for target in plan.targets:
@@ -178,12 +187,15 @@ def clusters(plan: ServicePlan, mirror: bool) -> Iterator[cluster_pb2.Cluster]:
 
 
 def endpoint_health(instance: Instance) -> health_check_pb2.HealthStatus:
+    """The health of an instance as an edge or sidecar gets it. A held instance counts as healthy (rule 11 of
+    lanes).
+    """
     healthy = instance.health is Health.HEALTHY or instance.held
     return health_check_pb2.HEALTHY if healthy else health_check_pb2.UNHEALTHY
 
 
 def endpoint_weight(instance: Instance) -> int:
-    """Hundredths of a registry's weight, from 1 to 1,000,000."""
+    """The load balancing weight of an instance: hundredths of the registry's weight, from 1 to 1,000,000."""
     return min(max(round(instance.weight * 100), 1), 1_000_000)
 
 
@@ -208,7 +220,10 @@ def _endpoint(plan: ServicePlan, instance: Instance) -> endpoint_components_pb2.
 def assignment(
     plan: ServicePlan, name: str, instances: Iterable[Instance]
 ) -> endpoint_pb2.ClusterLoadAssignment:
-    """Endpoints sorted by address, so that the order in which a registry lists them changes nothing."""
+    """The endpoints `instances` of the cluster `name` of a service.
+
+    They are sorted by address and port, so the order in which a registry lists them changes nothing.
+    """
     ordered = sorted(instances, key=lambda i: (i.address, i.port))
     return endpoint_pb2.ClusterLoadAssignment(
         cluster_name=name,
@@ -227,6 +242,7 @@ def assignment(
 
 
 def assignments(plan: ServicePlan) -> Iterator[endpoint_pb2.ClusterLoadAssignment]:
+    """The endpoints of the base and of each member of a service. Aggregates have none of their own."""
     yield assignment(plan, base_cluster(plan.id), plan.base)
     for target, instances in plan.targets.items():
         yield assignment(plan, member_cluster(plan.id, target), instances)

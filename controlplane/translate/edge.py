@@ -255,7 +255,9 @@ def _level(
 def route_configuration(
     plan: GatewayPlan, services: Mapping[str, ServicePlan]
 ) -> route_pb2.RouteConfiguration:
-    """The whole route configuration of a gateway; `services` are the plans of the services it names."""
+    """The route configuration of a gateway. `services`: the plans of those services that its routes name, by
+    canonical id.
+    """
     configuration = route_pb2.RouteConfiguration(
         name=edge_routes(plan.name),
         ignore_port_in_host_matching=True,

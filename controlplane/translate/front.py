@@ -73,7 +73,7 @@ def access_log(wanted: AccessLog, carrier: str) -> accesslog_pb2.AccessLog:
 
 
 def dress(manager: Hcm, plan: GatewayPlan) -> None:
-    """Limits, request ids and the access log as the gateway says."""
+    """Sets the limits, the request ids and the access log of a connection manager as the gateway says."""
     manager.max_request_headers_kb.value = plan.header_limits.kib
     manager.common_http_protocol_options.max_headers_count.value = plan.header_limits.lines
     manager.preserve_external_request_id = plan.keep_request_id
@@ -82,7 +82,9 @@ def dress(manager: Hcm, plan: GatewayPlan) -> None:
 
 
 def redirecting(manager: Hcm, port: int) -> None:
-    """Make `manager` lead every request to https at `port`, with its method."""
+    """Makes a connection manager answer every request with a redirect to https at `port`, which keeps the
+    method.
+    """
     redirect = route_components_pb2.RedirectAction(
         https_redirect=True, response_code=route_components_pb2.RedirectAction.PERMANENT_REDIRECT
     )
@@ -96,7 +98,7 @@ def redirecting(manager: Hcm, port: int) -> None:
 
 
 def listener_filters(listener: Listener) -> Iterator[listener_components_pb2.ListenerFilter]:
-    """What looks at a connection before a filter chain is chosen."""
+    """The filters that read a connection before a filter chain is chosen: the PROXY protocol and TLS."""
     named = listener_components_pb2.ListenerFilter
     if listener.proxy_protocol:
         yield named(name="proxy_protocol", typed_config=pack(proxy_protocol_pb2.ProxyProtocol()))
@@ -122,6 +124,7 @@ def filter_chains(listener: Listener, chain: FilterChain, quic: bool = False) ->
 
 
 def secret_name(certificate: str, key: str) -> str:
+    """The name of the secret for a certificate and its key, given by the paths of their files."""
     return f"tls:{certificate}:{key}"
 
 
@@ -174,9 +177,10 @@ def _pairs(tls: Tls) -> Iterator[tuple[str, str]]:
 
 
 def secrets(plan: GatewayPlan) -> Iterator[secret_pb2.Secret]:
-    """The names of the files, never what they hold. Only as secrets of SDS are files read again.
+    """The certificates of a gateway as secrets (SDS). They name files at the edge and never hold keys.
 
-    Envoy reads them when something is moved into `watched_directory`.
+    Only certificates from SDS are read again while Envoy runs: when something is moved into
+    `watched_directory`.
     """
     pairs = {pair for listener in plan.listeners if listener.tls for pair in _pairs(listener.tls)}
     for certificate, key in sorted(pairs):

@@ -59,7 +59,7 @@ def _number(value: int) -> wrappers_pb2.UInt32Value:
 
 
 def window_limits() -> protocol_pb2.Http2ProtocolOptions:
-    """How much the other side of an HTTP/2 connection may send before it is read."""
+    """The number of bytes that the peer of an HTTP/2 connection may send before they are read."""
     return protocol_pb2.Http2ProtocolOptions(
         initial_stream_window_size=_number(STREAM_WINDOW),
         initial_connection_window_size=_number(CONNECTION_WINDOW),
@@ -91,12 +91,14 @@ def harden(manager: Hcm) -> None:
 
 
 def removed(matcher: string_pb2.StringMatcher) -> mutation_rules_pb2.HeaderMutation:
+    """Removes the headers whose names match `matcher`."""
     return mutation_rules_pb2.HeaderMutation(
         remove_on_match=mutation_rules_pb2.HeaderMutation.RemoveOnMatch(key_matcher=matcher)
     )
 
 
 def prefixed(prefix: str) -> string_pb2.StringMatcher:
+    """Matches strings that begin with `prefix`."""
     return string_pb2.StringMatcher(prefix=prefix)
 
 
@@ -105,10 +107,10 @@ def _matching(expression: str) -> string_pb2.StringMatcher:
 
 
 def underscore_filter(plan: GatewayPlan) -> hcm_pb2.HttpFilter:
-    """Takes request headers with underscores out, once the route is chosen: rules may read them.
+    """Removes request headers with underscores after the route is chosen, so that rules can read them.
 
-    Where the gateway keeps them, only those go that an application which takes `_` for `-` would read as a
-    header of proxies.
+    If the gateway keeps such headers, only those are removed that an application would take for a header of a
+    proxy, because it reads `_` as `-`.
     """
     matcher = _matching(confusable(plan)) if plan.keep_underscores else string_pb2.StringMatcher(contains="_")
     mutations = header_mutation_pb2.Mutations(request_mutations=[removed(matcher)])

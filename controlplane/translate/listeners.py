@@ -134,9 +134,9 @@ def _chain(manager: Hcm) -> listener_components_pb2.FilterChain:
 
 
 def edge_listeners(plan: GatewayPlan) -> Iterator[listener_pb2.Listener]:
-    """A listener of Envoy for each address and port of the gateway.
+    """The listeners of a gateway, one for each of its addresses and ports.
 
-    One on `::` serves version 4 as well, unless the gateway has an address of version 4 on the same port.
+    A listener on `::` accepts IPv4 as well, unless the gateway has an IPv4 address on the same port.
     """
     bound = [(address, one) for one in plan.listeners for address in one.addresses]
     ports_of_version_4 = {one.port for address, one in bound if ":" not in address}
@@ -151,7 +151,9 @@ def edge_listeners(plan: GatewayPlan) -> Iterator[listener_pb2.Listener]:
 def edge_listener(
     plan: GatewayPlan, address: str, wanted: Listener, quic: bool = False
 ) -> listener_pb2.Listener:
-    """Nothing that a client sends is trusted: all clients count as external. `quic`: over UDP, for HTTP/3."""
+    """The listener of a gateway for one address. It trusts nothing that a client sends: all clients count as
+    external. `quic`: over UDP, for HTTP/3.
+    """
     manager = _manager("edge")
     if quic:
         manager.codec_type = Hcm.HTTP3
@@ -208,6 +210,9 @@ def _route(manager: Hcm, plan: GatewayPlan) -> None:
 
 
 def outbound_manager(route_configuration: str, proxy: bool) -> Hcm:
+    """The HTTP connection manager for what an application calls. `proxy`: for proxy capture, else for
+    redirect capture.
+    """
     manager = _manager("outbound")
     manager.strip_trailing_host_dot = True
     manager.preserve_external_request_id = True
@@ -250,6 +255,9 @@ def outbound_manager(route_configuration: str, proxy: bool) -> Hcm:
 
 
 def forward_proxy_cache():
+    """The DNS cache of hosts that no service has. A filter and a cluster share it, so both must have equal
+    settings.
+    """
     from envoy.config.cluster.v3 import cluster_pb2
     from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
 
@@ -261,7 +269,7 @@ def forward_proxy_cache():
 
 
 def egress_proxy_listener(address: str, port: int, route_configuration: str) -> listener_pb2.Listener:
-    """Proxy capture: applications reach it by the standard proxy variable."""
+    """Proxy capture: applications call others through this listener, which they find by HTTP_PROXY."""
     return listener_pb2.Listener(
         name="outbound",
         traffic_direction=base_pb2.OUTBOUND,
@@ -326,10 +334,12 @@ def _captured(
 
 
 def redirect_outbound_listener(port: int, every: bool, route_configuration: str) -> listener_pb2.Listener:
+    """Redirect capture: iptables redirects the connections that an application makes to `port`."""
     return _captured("outbound", port, every, _chain(outbound_manager(route_configuration, proxy=False)))
 
 
 def inbound_manager(route_configuration: str) -> Hcm:
+    """The HTTP connection manager for requests to the application of a sidecar."""
     manager = _manager("inbound")
     manager.http2_protocol_options.initial_stream_window_size.value = INBOUND_WINDOW
     manager.preserve_external_request_id = True
@@ -344,7 +354,7 @@ def inbound_manager(route_configuration: str) -> Hcm:
 
 
 def inbound_listener(address: str, port: int, routes: str) -> listener_pb2.Listener:
-    """Proxy capture: stands where the registry says that the instance is."""
+    """Proxy capture: listens at the address and port that the registry has for the instance."""
     return listener_pb2.Listener(
         name=f"inbound/{port}",
         traffic_direction=base_pb2.INBOUND,
@@ -360,7 +370,11 @@ def redirect_inbound_listener(
     routes: str,
     moved: Mapping[int, str],
 ) -> listener_pb2.Listener:
-    """`moved` are the ports whose application listens elsewhere, with its cluster, which names its routes."""
+    """Redirect capture: iptables redirects the connections to an application to `port`.
+
+    `moved`: the ports whose application listens at another one, each with the name of its cluster and of its
+    routes.
+    """
     listener = _captured("inbound", port, every, _chain(inbound_manager(routes)))
     for registered, cluster in moved.items():
         for chain in (_in_clear_text(_chain(inbound_manager(cluster))), _passing("inbound", cluster)):

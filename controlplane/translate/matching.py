@@ -29,56 +29,69 @@ T = TypeVar("T")
 
 
 def header_input(name: str) -> extension_pb2.TypedExtensionConfig:
+    """The value of a request header as the input of a matcher. `name`: lower case, or a pseudo-header as
+    `:path`.
+    """
     return extension_pb2.TypedExtensionConfig(
         name="header", typed_config=pack(http_inputs_pb2.HttpRequestHeaderMatchInput(header_name=name))
     )
 
 
 def regex(pattern: str) -> string_pb2.StringMatcher:
+    """Matches a string that `pattern`, in RE2's syntax, matches as a whole."""
     return string_pb2.StringMatcher(
         safe_regex=regex_pb2.RegexMatcher(google_re2=regex_pb2.RegexMatcher.GoogleRE2(), regex=pattern)
     )
 
 
 def single(name: str, value: string_pb2.StringMatcher) -> Predicate:
+    """The value of the request header `name` matches `value`. Without the header, it does not match."""
     return Predicate(single_predicate=Predicate.SinglePredicate(input=header_input(name), value_match=value))
 
 
 def contains(name: str, part: str) -> Predicate:
+    """The value of the request header `name` contains `part`."""
     return single(name, string_pb2.StringMatcher(contains=part))
 
 
 def starts(name: str, prefix: str) -> Predicate:
+    """The value of the request header `name` begins with `prefix`."""
     return single(name, string_pb2.StringMatcher(prefix=prefix))
 
 
 def equals(name: str, value: str) -> Predicate:
+    """The value of the request header `name` is `value`."""
     return single(name, string_pb2.StringMatcher(exact=value))
 
 
 def present(name: str) -> Predicate:
-    """The header exists, whatever bytes it holds (`\\C` is any byte, also where it is not UTF-8)."""
+    r"""The request header `name` exists, whatever bytes it holds (`\C` matches any byte, also outside of
+    UTF-8).
+    """
     return single(name, regex(r"\C*"))
 
 
 def all_of(predicates: Sequence[Predicate]) -> Predicate:
+    """Each of `predicates` holds. There must be at least one: Envoy rejects an empty list."""
     if len(predicates) == 1:
         return predicates[0]
     return Predicate(and_matcher=Predicate.PredicateList(predicate=predicates))
 
 
 def any_of(predicates: Sequence[Predicate]) -> Predicate:
+    """At least one of `predicates` holds. There must be at least one: Envoy rejects an empty list."""
     if len(predicates) == 1:
         return predicates[0]
     return Predicate(or_matcher=Predicate.PredicateList(predicate=predicates))
 
 
 def negated(predicate: Predicate) -> Predicate:
+    """`predicate` does not hold."""
     return Predicate(not_matcher=predicate)
 
 
 def condition(value: Condition) -> Predicate:
-    """One condition as a predicate on the header that carries its value at the edge."""
+    """One condition of a lane's rule: a predicate on the header that holds its value at the edge."""
     name = carried_in(value)
     if value.source == "client_address":
         inside = _in_networks(name, value)
@@ -135,11 +148,13 @@ def _share(name: str, percent: int) -> Predicate:
 
 
 def rule(value: Rule) -> Predicate:
+    """The rule of a lane: all, or any, of its conditions."""
     parts = [condition(c) for c in value.conditions]
     return all_of(parts) if value.match == "all" else any_of(parts)
 
 
 def exact_tree(name: str, entries: dict[str, OnMatch]) -> Matcher:
+    """Chooses by the whole value of the request header `name`; any number of `entries` costs the same."""
     return Matcher(
         matcher_tree=Matcher.MatcherTree(
             input=header_input(name), exact_match_map=Matcher.MatcherTree.MatchMap(map=entries)
@@ -148,6 +163,7 @@ def exact_tree(name: str, entries: dict[str, OnMatch]) -> Matcher:
 
 
 def prefix_tree(name: str, entries: dict[str, OnMatch]) -> Matcher:
+    """Chooses by the longest key of `entries` with which the value of the request header `name` begins."""
     return Matcher(
         matcher_tree=Matcher.MatcherTree(
             input=header_input(name), prefix_match_map=Matcher.MatcherTree.MatchMap(map=entries)
@@ -156,6 +172,7 @@ def prefix_tree(name: str, entries: dict[str, OnMatch]) -> Matcher:
 
 
 def in_order(steps: Sequence[tuple[Predicate, OnMatch]]) -> Matcher:
+    """The action of the first of `steps` whose predicate holds. The cost grows with their number."""
     return Matcher(
         matcher_list=Matcher.MatcherList(
             matchers=[Matcher.MatcherList.FieldMatcher(predicate=p, on_match=m) for p, m in steps]
@@ -164,11 +181,14 @@ def in_order(steps: Sequence[tuple[Predicate, OnMatch]]) -> Matcher:
 
 
 def nested(matcher: Matcher) -> OnMatch:
+    """`matcher` as the action of another one, which goes on if `matcher` finds nothing."""
     return OnMatch(matcher=matcher)
 
 
 def chain(matchers: Sequence[Matcher], last: OnMatch) -> OnMatch:
-    """Each matcher where those before it do not match, then `last`. Changes the matchers."""
+    """Tries `matchers` in order until one finds something, else `last`. Sets `on_no_match` of the given
+    matchers.
+    """
     found = last
     for matcher in reversed(matchers):
         matcher.on_no_match.CopyFrom(found)

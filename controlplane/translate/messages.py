@@ -25,25 +25,33 @@ def pack(value: message.Message) -> any_pb2.Any:
 
 
 def extension(name: str, config: message.Message) -> extension_pb2.TypedExtensionConfig:
+    """`config` as the configuration of the extension `name`."""
     return extension_pb2.TypedExtensionConfig(name=name, typed_config=pack(config))
 
 
 def duration(seconds: float) -> duration_pb2.Duration:
+    """`seconds` as a Duration, to the nanosecond."""
     whole = int(seconds)
     return duration_pb2.Duration(seconds=whole, nanos=round((seconds - whole) * 1e9))
 
 
 def socket_address(address: str, port: int) -> address_pb2.Address:
+    """The TCP address of an IP address and a port."""
     return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=address, port_value=port))
 
 
 @lru_cache(maxsize=1 << 16)
 def safe(name: str) -> str:
-    """A registry's name as part of a resource name: everything but a plain set is percent-encoded."""
+    """A name from a registry as a part of a resource name: all but letters, digits and a few signs is
+    percent-encoded.
+    """
     return quote(name, safe="/:@._-~+ ")
 
 
 def header(key: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> base_pb2.HeaderValueOption:
+    """Sets the header `key` to `value`. `action` is a name of HeaderAppendAction; by default other lines are
+    replaced.
+    """
     return base_pb2.HeaderValueOption(
         header=base_pb2.HeaderValue(key=key, value=value),
         append_action=action,
@@ -51,10 +59,12 @@ def header(key: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> 
 
 
 def everything() -> route_components_pb2.RouteMatch:
+    """Matches every request that has a path."""
     return route_components_pb2.RouteMatch(prefix="/")
 
 
 def struct(values: dict[str, AnyType]) -> struct_pb2.Struct:
+    """`values`, of JSON's types, as a Struct. Raises ValueError for other types."""
     result = struct_pb2.Struct()
     result.update(values)
     return result

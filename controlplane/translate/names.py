@@ -32,6 +32,7 @@ FORWARD_PROXY = "laneway-forward-proxy"
 
 
 def base_cluster(service: str) -> str:
+    """The cluster of the untagged instances of a service, given by its canonical id."""
     return f"{safe(service)}|base"
 
 
@@ -54,8 +55,10 @@ def service_of_cluster(name: str) -> str | None:
 
 
 def edge_routes(gateway: str) -> str:
+    """The route configuration of a gateway."""
     return f"edge/{gateway}"
 
 
 def inbound_cluster(port: int) -> str:
+    """The cluster of the application behind a sidecar, by the port that callers use."""
     return f"inbound|{port}"

@@ -68,23 +68,26 @@ def outbound_routes(proxy: bool) -> str:
 
 
 def host_name(proxy: bool, subject: str) -> str:
-    """The virtual host of a service (its canonical id) or ELSEWHERE.
+    """The name of the virtual host of a service, given by its canonical id, or of ELSEWHERE.
 
-    Envoy takes what stands before the last slash for the route configuration's name.
+    Envoy takes the part before the last slash as the name of the route configuration.
     """
     return f"{outbound_routes(proxy)}/{quote(subject, safe=':[]')}"
 
 
 def shared_name(proxy: bool, address: str) -> str:
-    """The virtual host of an ip:port that several services have.
+    """The name of the virtual host of an ip:port at which several services have instances.
 
-    Nobody asks by this name: an alias that moves from one virtual host to another would hide its removal.
+    Envoy does not ask by this name: if an alias moved from one virtual host to another, its removal would not
+    be seen.
     """
     return host_name(proxy, f"shared/{address}")
 
 
 def named_subject(proxy: bool, name: str) -> str:
-    """What `host_name` was made of; or the host, where Envoy asks for `<route configuration>/<host>`."""
+    """The `subject` that `host_name` made `name` of; or the host, if Envoy asks for `<route
+    configuration>/<host>`.
+    """
     return unquote(name.removeprefix(f"{outbound_routes(proxy)}/"))
 
 
@@ -125,9 +128,11 @@ def _calling(plan: ServicePlan) -> RouteAction:
 
 
 def service_matcher(plan: ServicePlan, carriers: Carriers) -> Matcher:
-    """Lane header to lane cluster; no lane, or one that is not known here, is base.
+    """Chooses the cluster of a service by the header of the lane. Without a lane, or with one that the
+    service does not know, that is base.
 
-    A request whose carriers are not known to agree goes to Lua, which sets both and has it matched again.
+    A request whose carriers may contradict each other is led to Lua, which makes them agree; then it is
+    matched again.
     """
 
     def lane(name: str, target: Target | None) -> OnMatch:
@@ -148,6 +153,10 @@ def service_matcher(plan: ServicePlan, carriers: Carriers) -> Matcher:
 
 
 def virtual_host(plan: ServicePlan, domains: Sequence[str], proxy: bool, carriers: Carriers) -> VirtualHost:
+    """The virtual host of a service at `domains`, as Envoy compares them with Host.
+
+    `proxy`: for proxy capture, else for redirect capture. `carriers`: those of all gateways.
+    """
     host = _host(host_name(proxy, plan.id), domains)
     _known(host, service_matcher(plan, carriers), proxy)
     return host
@@ -165,7 +174,11 @@ def _known(host: VirtualHost, matcher: Matcher, proxy: bool) -> None:
 def shared_address(
     plans: Sequence[ServicePlan], address: str, proxy: bool, carriers: Carriers
 ) -> VirtualHost:
-    """One ip:port that belongs to several services: Host decides, else the first by canonical id."""
+    """The virtual host of an ip:port at which several services have instances.
+
+    Host decides which of them is called; if it names none of them, the first by canonical id. `plans` has at
+    least two.
+    """
     exact: dict[str, OnMatch] = {}
     with_port: dict[str, OnMatch] = {}
     for plan in plans:
@@ -181,9 +194,9 @@ def shared_address(
 
 
 def elsewhere(proxy: bool, asked_first: bool) -> VirtualHost:
-    """Requests to hosts that mean no service pass as they came.
+    """The virtual host `*`: requests to hosts that no service has pass through unchanged.
 
-    asked_first: only after the control plane was asked for a virtual host of that name.
+    `asked_first`: Envoy first asks the control plane for a virtual host of that name.
     """
     host = VirtualHost(name=host_name(proxy, ELSEWHERE), domains=["*"])
     turn_on(host, OUTBOUND_REQUEST)
@@ -202,9 +215,10 @@ def elsewhere(proxy: bool, asked_first: bool) -> VirtualHost:
 
 
 def route_configuration(proxy: bool, reads_all: bool = False) -> route_pb2.RouteConfiguration:
-    """Its virtual hosts are discovered. `reads_all`: Lua reads every request, also where it cannot matter.
+    """The outbound route configuration of a sidecar, whose virtual hosts are discovered (VHDS).
 
-    In redirect capture it always does: the first route is that of the host, not that of the destination.
+    `reads_all`: Lua reads every request, as a sidecar needs whose own tag is a lane. In redirect capture it
+    always does: the first route that Envoy looks up there is that of Host, not that of the destination.
     """
     configuration = _head(proxy)
     configuration.vhds.config_source.CopyFrom(ADS)
@@ -214,7 +228,7 @@ def route_configuration(proxy: bool, reads_all: bool = False) -> route_pb2.Route
 
 
 def whole_configuration(proxy: bool, hosts: Iterable[bytes]) -> bytes:
-    """A serialised RouteConfiguration with its serialised virtual hosts."""
+    """A serialised RouteConfiguration for clients without VHDS. `hosts` are its serialised virtual hosts."""
     parts = b"".join(_field(host) for host in hosts)
     return _head(proxy).SerializeToString(deterministic=True) + parts
 

@@ -47,10 +47,10 @@ _IDEMPOTENT = route_components_pb2.HeaderMatcher(
 
 @lru_cache
 def retry_policy(idempotent: bool, silence: float | None = None) -> route_components_pb2.RetryPolicy:
-    """Retries first in the lane, then in base (previous_priorities), for what cannot have been executed.
+    """Retries choose another instance of the lane first, then base (previous_priorities).
 
-    `idempotent`: also for what may have been. `silence` are the seconds for which an instance that has the
-    whole request may send nothing.
+    `idempotent`: repeats also requests that may have been executed; else only those that cannot have been.
+    `silence`: seconds for which an instance that has the whole request may send nothing; None: no limit.
     """
     policy = route_components_pb2.RetryPolicy
     mark = route_components_pb2.HeaderMatcher(name=UNREACHED_HEADER)
@@ -87,11 +87,14 @@ def action(cluster: str, timeout: float = 0.0, idle_timeout: float | None = None
 
 
 def target_cluster(service: str, target: Target | None) -> str:
+    """The cluster that serves a lane at a service: the aggregate of `target`, or base if it is None."""
     return base_cluster(service) if target is None else lane_cluster(service, target)
 
 
 def lane_route(name: str, service: str, lane: str, target: Target | None, forward: RouteAction) -> Route:
-    """A route of `lane`; a target that is None is served by base and keeps its colour."""
+    """A route named `name` for requests of `lane` to `service`. With `target` None, base serves it and the
+    lane's colour is kept.
+    """
     forward.cluster = target_cluster(service, target)
     route = Route(name=name, match=everything(), route=forward)
     mark(route, lane, target)
@@ -103,7 +106,11 @@ def lane_route(name: str, service: str, lane: str, target: Target | None, forwar
 def mark(
     route: Route | route_components_pb2.WeightedCluster.ClusterWeight, lane: str, target: Target | None
 ) -> None:
-    """Tell the filters of the lane: `served` counts fallbacks, `reply` says why there is none."""
+    """Adds to a route what filters need to know of its lane.
+
+    The filter `served` counts fallbacks with it, the filter `reply` explains why a lane without fallback
+    answers 503.
+    """
     if target is None:
         return
     if target.strict:
@@ -114,7 +121,9 @@ def mark(
 
 
 def direct(name: str, status: int, body: str) -> Route:
-    """Answer without any upstream, as a problem (RFC 9457)."""
+    """A route that is answered with `status` and a problem (RFC 9457) whose detail is `body`, without any
+    upstream.
+    """
     route = Route(name=name, match=everything())
     route.direct_response.status = status
     route.direct_response.body.inline_string = body
