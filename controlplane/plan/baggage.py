@@ -25,7 +25,9 @@ _BLANK = bytes([*range(0x21), *range(0x7F, 0xA1), 0xAD])
 
 
 def canonical_name(name: bytes) -> bytes:
-    """`name` after any number of agents: percent-decoded until nothing changes, `+` as a space, trimmed."""
+    """`name` as any number of agents could read it: percent-decoded until nothing changes, `+` as a
+    space, trimmed.
+    """
     return _WIDE.sub(b" ", _decoded(name).replace(b"+", b" ")).strip(_BLANK)
 
 
@@ -40,7 +42,7 @@ def _decoded(name: bytes) -> bytes:
 
 
 def _carried(member: bytes, names: Collection[bytes]) -> tuple[bytes | None, bytes]:
-    """The name among `names` that some agent reads in `member`, and what stands behind its `=`."""
+    """The one of `names` that some agent reads in `member`, and the text after its `=`."""
     before = re.split(rb"[=;]", member, maxsplit=1)[0]
     own = canonical_name(before)
     if own in names:
@@ -60,9 +62,10 @@ def _carried(member: bytes, names: Collection[bytes]) -> tuple[bytes | None, byt
 
 
 def lane_of(baggage: bytes, name: str, foreign: Iterable[str] = ()) -> bytes | None:
-    """The lane in the member `name` of all lines of `baggage`, joined with `,`; of several, the last.
+    """The lane in the member `name` of all lines of `baggage`, joined with `,`; if it is there several times,
+    the last.
 
-    `foreign` are the names of other gateways' members.
+    `foreign`: the names of other gateways' members.
     """
     if len(baggage) > LIMIT:
         baggage = baggage[: LIMIT + 1].rpartition(b",")[0]

@@ -29,9 +29,10 @@ https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/hea
 
 
 def carried_in(condition: Condition) -> str:
-    """The header that holds the condition's value when the edge matches it.
+    """The header in which the value of a condition stands when the edge matches it.
 
-    Query parameters and cookies are lifted into headers whose names derive from the parameter's name alone.
+    Query parameters and cookies are copied into headers whose names derive from the name of the parameter or
+    cookie.
     """
     match condition.source:
         case "header":
@@ -50,11 +51,14 @@ def carried_in(condition: Condition) -> str:
 
 
 def lifted_header(source: str, name: str) -> str:
+    """The header into which the edge copies a query parameter or a cookie of that name."""
     return f"x-laneway-{source[0]}-{name.encode(errors='surrogateescape').hex()}"
 
 
 def texts(condition: Condition) -> tuple[str, ...]:
-    """What the condition compares with, as it is compared: hosts have no case."""
+    """The texts that a condition compares with, in the form in which they are compared: hosts are lower
+    case.
+    """
     value = condition.value
     found = value if isinstance(value, tuple) else () if value is None else (str(value),)
     if condition.source == "host" and condition.operator in ("==", "!=", "in"):
@@ -76,19 +80,19 @@ def networks_of(condition: Condition) -> tuple[Network, ...]:
 
 @lru_cache(maxsize=10_000)
 def compiled(pattern: str) -> Any:
-    """`pattern` as RE2 compiles it in Envoy. Raises re2.error for a bad one."""
+    """`pattern` as Envoy's RE2 compiles it. Raises re2.error for an invalid one."""
     options = re2.Options()
     options.log_errors = False
     return re2.compile(pattern, options)
 
 
 def full_match(pattern: str, value: bytes) -> bool:
-    """RE2's full match on bytes; bytes that are not UTF-8 match nothing but `\\C`, as in Envoy."""
+    r"""Whether RE2 matches all of `value`. As in Envoy, bytes that are not UTF-8 match nothing but `\C`."""
     return compiled(pattern).fullmatch(value) is not None
 
 
 def share(value: bytes) -> int:
-    """0-99: XXH64 with seed 0, modulo 100."""
+    """The percentage bucket of a value, from 0 to 99: XXH64 with seed 0, modulo 100."""
     return xxhash.xxh64_intdigest(value, seed=0) % 100
 
 
@@ -121,6 +125,6 @@ def _in_networks(condition: Condition, value: bytes) -> bool:
 
 
 def matches(rule: Rule, values: Mapping[str, bytes]) -> bool:
-    """`values` maps each carrying header (see `carried_in`) to its bytes."""
+    """Whether a rule matches. `values` has the bytes of each header that `carried_in` names."""
     outcomes = (met(c, values.get(carried_in(c))) for c in rule.conditions)
     return all(outcomes) if rule.match == "all" else any(outcomes)

@@ -17,7 +17,7 @@ from controlplane.plan.route_actions import allows, is_preflight
 
 @dataclass(frozen=True, slots=True)
 class ConditionOutcome:
-    """`value` is None where the key is absent."""
+    """One condition and its outcome. `value` is what the request has, None if it has nothing there."""
 
     condition: Condition
     value: bytes | None
@@ -26,6 +26,8 @@ class ConditionOutcome:
 
 @dataclass(frozen=True, slots=True)
 class LaneOutcome:
+    """One lane, and whether its rule matched."""
+
     lane: str
     matched: bool
     conditions: tuple[ConditionOutcome, ...]
@@ -33,7 +35,10 @@ class LaneOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`candidates` are (lane or None for base, share in percent), where chance decides."""
+    """The route and the lane of a request, and the reason.
+
+    `candidates`: where chance decides, (lane, or None for base, and its share in percent).
+    """
 
     route: RoutePlan | None
     lane: str | None
@@ -43,7 +48,7 @@ class Decision:
 
 
 def decide(plan: GatewayPlan, request: Request) -> Decision:
-    """Route and lane of `request` at this gateway."""
+    """The route and the lane that an edge of this gateway chooses for `request`, and the reason."""
     refused = refusal(plan, request)
     if refused:
         return Decision(None, None, refused)
@@ -80,7 +85,7 @@ def decide(plan: GatewayPlan, request: Request) -> Decision:
 
 
 def _by_chance(arrived: Arrived, evaluated: Iterable[LaneOutcome]) -> str:
-    """What is to be added where the answer may be another one for the same request."""
+    """What to add to the reason if the same request may get another answer the next time."""
     found = [one.condition for lane in evaluated for one in lane.conditions]
     undecided = [c for c in found if c.operator in ("percentage", "regex", "prefix")]
     if arrived.random_id and any(carried_in(c) == REQUEST_ID for c in undecided):
@@ -89,7 +94,9 @@ def _by_chance(arrived: Arrived, evaluated: Iterable[LaneOutcome]) -> str:
 
 
 def find_route(plan: GatewayPlan, host: str, path: str, values: Mapping[str, bytes]) -> RoutePlan | None:
-    """The base route by precedence; None if no route matches. `values`: see `carried_values`."""
+    """The first base route, by precedence, that matches; None if none does. `values`: see
+    `carried_values`.
+    """
     for level in plan.chain(plan.host_key(host)):
         for route in level:  # in order of precedence
             if path_matches(route, path) and _conditions_met(route, values):
@@ -98,6 +105,7 @@ def find_route(plan: GatewayPlan, host: str, path: str, values: Mapping[str, byt
 
 
 def path_matches(route: RoutePlan, path: str) -> bool:
+    """Whether a route's path matches `path`, which is normalised and has no query."""
     match = route.path
     if match.regex is not None:
         return full_match(match.regex, path.encode())
@@ -121,7 +129,9 @@ def _conditions_met(route: RoutePlan, values: Mapping[str, bytes]) -> bool:
 
 
 def preflighted(route: RoutePlan, values: Mapping[str, bytes]) -> bool:
-    """Whether the edge answers a preflight itself: that of another origin goes to the service."""
+    """Whether the edge answers a preflight request itself. Those of origins that are not allowed go to
+    the service.
+    """
     cors = route.actions.cors
     if cors is None or not is_preflight(values[":method"].decode(), values):
         return False
@@ -149,11 +159,12 @@ def shares(ratio: RatioPlan) -> tuple[tuple[str | None, float], ...]:
 
 
 def slot_owner(ratio: RatioPlan, slot: int) -> str | None:
+    """The lane that owns the slot, None for base."""
     return next((r.lane for r in ratio.ranges if r.start <= slot < r.end), None)
 
 
 def _sticky_key(ratio: RatioPlan, arrived: Arrived, values: Mapping[str, bytes]) -> int | None:
-    """The hash that Envoy takes; None where the request has no key, or one that is made by chance."""
+    """The hash by which Envoy chooses a slot; None if it draws one by chance."""
     sticky = ratio.sticky
     if sticky is not None and sticky.header:
         name = sticky.header.lower()
@@ -170,7 +181,9 @@ def _sticky_key(ratio: RatioPlan, arrived: Arrived, values: Mapping[str, bytes])
 
 
 def _hash(lines: Iterable[bytes]) -> int:
-    """XXH64; over several lines of a header in order of their bytes, each seeded with the hash so far."""
+    """Envoy's hash of a header: XXH64, over several lines in order of their bytes, each seeded with the
+    hash so far.
+    """
     digest = 0
     for line in sorted(lines):
         digest = xxhash.xxh64_intdigest(line, seed=digest)

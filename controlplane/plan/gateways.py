@@ -29,13 +29,17 @@ TOTAL_SLOTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ContentLane:
+    """A lane that is chosen by its rule."""
+
     name: str
     rule: Rule
 
 
 @dataclass(frozen=True, slots=True)
 class RatioPlan:
-    """`ranges` are the slots of the enabled lanes, sorted; what they leave is base."""
+    """The lanes that are chosen by ratio: `ranges` are the slots of the enabled ones, sorted. All other
+    slots are base.
+    """
 
     ranges: tuple[SlotRange, ...]
     sticky: Sticky | None
@@ -43,9 +47,9 @@ class RatioPlan:
 
 @dataclass(frozen=True, slots=True)
 class RoutePlan:
-    """A base route at one of its paths. `service` is a canonical id, or None with `problem` saying why.
+    """A base route at one of its paths. `service` is a canonical id; or None, and `problem` says why.
 
-    It is met where one of `methods` is (none: all are) and all of `conditions`.
+    It matches requests with one of `methods` (empty: any method) that meet all of `conditions`.
     """
 
     name: str
@@ -63,24 +67,25 @@ class RoutePlan:
     actions: RouteActions = field(default_factory=RouteActions)
 
     def request_timeout(self, upstream: Upstream) -> float:
-        """Seconds until the whole answer has to be there, 0 means no limit."""
+        """Seconds until the whole response must have arrived; 0: no limit."""
         return seconds(self.timeout) or upstream.request_timeout
 
     def silence(self, upstream: Upstream) -> float | None:
-        """Seconds for which a request may be silent, 0 means no limit; None leaves it to the edge."""
+        """Seconds for which a request may be idle; 0: no limit; None: the edge's default."""
         return upstream.idle_timeout if self.idle_timeout is None else seconds(self.idle_timeout)
 
     @property
     def answers(self) -> bool:
-        """Whether the edge answers by itself: no service is asked, and no lane chosen."""
+        """Whether the edge answers by itself. Then it calls no service and chooses no lane."""
         return self.actions.redirect is not None or self.actions.respond is not None
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayPlan:
-    """`trusted` are the lanes that a client may name itself; None unless the gateway trusts its clients.
+    """The routes of a gateway, its carriers and what it trusts.
 
-    `foreign` are (header, baggage member) of other gateways: sidecars would read them, so clients may not.
+    `trusted`: the lanes that a client may name itself; None unless the gateway trusts its clients. `foreign`:
+    (header, baggage member) of other gateways; clients may not send these, because sidecars would read them.
     `by_trace`: some sidecars read the lane in `tracestate`, too.
     """
 
@@ -112,7 +117,9 @@ class GatewayPlan:
         return [*sorted(named), "*"]
 
     def chain(self, host: str) -> list[tuple[RoutePlan, ...]]:
-        """The routes to try for requests that the virtual host `host` takes, most specific host first."""
+        """The routes to try for requests to the virtual host `host`; those of the most specific host
+        first.
+        """
         keys = [host] if host != "*" else []
         bare = host.removeprefix("*")
         suffixes = {h for r in self.routes for h in r.hosts if h.startswith("*.")}
@@ -148,9 +155,9 @@ def plan_gateway(
     coloured: Collection[str],
     resolve: Callable[[str], str],
 ) -> GatewayPlan:
-    """The plan of `gateway`, which colours only with the lanes in `coloured`.
+    """The plan of `gateway`. Edges choose only lanes that are in `coloured`.
 
-    `resolve` turns a service name into a canonical id and raises LookupError with a text for users.
+    `resolve` turns the name of a service into its canonical id, and raises LookupError with a text for users.
     """
     groups = {g.name for g in definitions.groups.values() if g.gateway == gateway.name}
     lanes = [
@@ -227,9 +234,10 @@ def _conditions(route: Route) -> tuple[Condition, ...]:
 
 
 def precedence(route: RoutePlan) -> tuple[int, int, int, int, int, str]:
-    """The order among routes of one host: exact, longest prefix, regex by priority.
+    """The sort key of routes of one host: exact paths, prefixes from the longest, then regexes by priority.
 
-    Then a path in its own case before one in any case, more conditions before fewer, and by name.
+    Among equals, a path in its own case comes before one in any case, then more conditions before fewer, then
+    the name decides.
     """
     path = route.path
     kind, order = 2, route.priority

@@ -11,8 +11,9 @@ from controlplane.model.definitions import Definitions
 class LaneMeaning:
     """An enabled lane as routing sees it.
 
-    strict: the applications of the group that must not fall back to base. order: the group's applications as
-    it lists them. by_trace: their sidecars give the lane to calls that lost it, by the calls' traces.
+    strict: the applications of the group that must not fall back to base. order: all applications of the
+    group, as it lists them.
+    by_trace: the group's sidecars give the lane to calls that lost it, by the calls' traces.
     """
 
     name: str
@@ -27,11 +28,11 @@ class LaneMeaning:
     order: tuple[str, ...] = ()
 
     def same_route(self, other: LaneMeaning) -> bool:
-        """True if a request coloured under one meaning is routed alike under the other."""
+        """Whether a request that was coloured under one meaning is routed alike under the other."""
         return self.tag == other.tag and self.applications == other.applications
 
     def same_way(self, other: LaneMeaning) -> bool:
-        """True if a request takes the same way in both lanes at every hop, fallback included."""
+        """Whether a request is routed alike in both lanes at every hop, fallback included."""
         return self.same_route(other) and self.strict == other.strict
 
     def __hash__(self) -> int:

@@ -21,10 +21,9 @@ Resolve = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What goes where, for every service and gateway.
+    """Where requests to every service and gateway go. All keys are canonical ids or names.
 
-    `lanes` are those that proxies know, by name; `upstreams` has the applications that differ from the
-    default.
+    `lanes`: those that proxies know. `upstreams`: the applications that differ from the default.
     """
 
     services: Mapping[str, ServicePlan] = field(default_factory=dict[str, ServicePlan])
@@ -71,9 +70,9 @@ class _Lanes:
 
 
 class Planner:
-    """Keeps plans whose inputs did not change, so that a change costs what it touches.
+    """Keeps the plans whose inputs did not change, so that the cost of a change is that of what it concerns.
 
-    Of services that nothing touches, only identities are compared.
+    Of a service that a change does not concern, only the identity of its inputs is compared.
     """
 
     def __init__(self) -> None:
@@ -92,7 +91,9 @@ class Planner:
     def plan(
         self, definitions: Definitions, deployed: Deployed, services: Services, resolve: Resolve
     ) -> Plan:
-        """The plan for everything. Unchanged services keep the identical ServicePlan object."""
+        """The plan of everything. A service whose inputs did not change keeps the identical ServicePlan
+        object.
+        """
         before, self._services = self._services, services
         gone = [service for service in before if service not in services]
         changed = {id_ for id_, service in services.items() if before.get(id_) is not service}
@@ -156,9 +157,11 @@ class Planner:
 
 
 def overrides(definitions: Definitions, resolve: Resolve) -> dict[str, str]:
-    """By canonical id of a service: the application that a definition of kind Application gives it.
+    """The application of each service that a definition of kind Application names, by the service's canonical
+    id.
 
-    A service on the gRPC port of another belongs to the same application, unless a definition names it, too.
+    The service on the gRPC port of another belongs to the same application, unless a definition names it,
+    too.
     """
     found: dict[str, str] = {}
     for application in sorted(definitions.applications.values(), key=lambda a: a.name):

@@ -21,8 +21,8 @@ from controlplane.registry.types import Health, Instance, Services
 class ServiceMatch:
     """A service of an application in a lane's group.
 
-    tagged: its instances with the lane's tag. base: how many others it has. fallback: none of `tagged` can be
-    reached. strict: base must not serve the lane then.
+    tagged: its instances with the lane's tag. base: the number of its other instances. fallback: no instance
+    of `tagged` can be reached. strict: base must not serve the lane in that case.
     """
 
     application: str
@@ -34,18 +34,20 @@ class ServiceMatch:
 
     @property
     def unhealthy(self) -> tuple[Instance, ...]:
-        """Those of `tagged` that get nothing, because the registry says that they are unhealthy."""
+        """The instances of `tagged` that get no requests, because the registry says that they are
+        unhealthy.
+        """
         reachable = _reachable(self.tagged)
         return tuple(one for one in self.tagged if one not in reachable)
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """Who would serve a request in one service: `tag` is None for base.
+    """The instances that would serve a request in one service. `tag` is None for base.
 
-    fallback: base serves in place of the lane. refused: nobody does, for the lane has no fallback there.
-    by_trace: calls from there that lost the lane take it from `tracestate` or from the memory of their
-    trace.
+    fallback: base serves in place of the lane. refused: no instance serves, because the lane has no fallback
+    there.
+    by_trace: calls from there that lost the lane take it from `tracestate` or from the memory of their trace.
     """
 
     application: str
@@ -62,12 +64,12 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What becomes of a request at a gateway. `path` is what routes match.
+    """What an edge of a gateway does with a request. `path` is the path that routes match.
 
-    `forwarded` is what the application gets, None where the route changes neither path nor host; `answered`
-    what the edge answers by itself.
-    `client_address` is the client's, as the gateway's `trusted_hops` say.
-    `request_timeout`, `idle_timeout`: the edge's, in seconds; 0 means no limit, None what all routes have.
+    `forwarded`: what the application gets, None if the route changes neither path nor host. `answered`: what
+    the edge answers by itself. `client_address`: the client's address as the gateway's `trusted_hops`
+    determine it. `request_timeout`, `idle_timeout`: of the edge, in seconds; 0 means no limit, None the
+    default of all routes.
     """
 
     decision: Decision
@@ -82,7 +84,7 @@ class Explanation:
 
 
 def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
-    """What proxies that have `plan` do with `request`. Raises KeyError for an unknown gateway."""
+    """What proxies that serve `plan` do with `request`. Raises KeyError for an unknown gateway."""
     at = plan.gateways[gateway]
     decision = decide(at, request)
     hops: tuple[Hop, ...] = ()
@@ -121,7 +123,9 @@ def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
 
 
 def matches(plan: Plan, lane: LaneMeaning) -> list[tuple[str, list[ServiceMatch]]]:
-    """By application, in the group's order: its services, by canonical id."""
+    """The services of each application of a lane's group: applications in the group's order, services by
+    canonical id.
+    """
     services: dict[str, list[ServicePlan]] = {application: [] for application in lane.order}
     for _, service in sorted(plan.services.items()):
         for application in service.applications:
@@ -136,7 +140,7 @@ def matches(plan: Plan, lane: LaneMeaning) -> list[tuple[str, list[ServiceMatch]
 def matches_of_tag(
     definitions: Definitions, services: Services, resolve: Resolve, group: str, tag: str
 ) -> list[tuple[str, list[ServiceMatch]]]:
-    """As `matches`, of a lane that is not defined yet. Raises KeyError for an unknown group."""
+    """As `matches`, for a lane that is not defined yet. Raises KeyError for an unknown group."""
     order = definitions.groups[group].applications
     lane = LaneMeaning(name="", group=group, tag=tag, applications=frozenset(order), order=order)
     decided = overrides(definitions, resolve)
@@ -183,7 +187,7 @@ def _base_hop(service: ServicePlan) -> Hop:
 
 
 def _serving_base(service: ServicePlan) -> tuple[Instance, ...]:
-    """Base fails open: where no instance is healthy, all are used."""
+    """The base instances that serve. Base fails open: if no instance is healthy, all of them are used."""
     return _reachable(service.base) or service.base
 
 

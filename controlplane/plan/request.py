@@ -39,9 +39,9 @@ ANY_CLIENT = "192.0.2.1"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`headers` in the order received; names in any case. On the wire a value is the UTF-8 of its text.
+    """A request. `headers` are in the order received, with names in any case; their values are sent as UTF-8.
 
-    `client_address`: where the connection to the edge comes from.
+    `client_address`: the address from which the connection to the edge comes.
     """
 
     method: str
@@ -51,9 +51,9 @@ class Request:
     client_address: str = ANY_CLIENT
 
     def arrived(self, plan: GatewayPlan) -> Arrived:
-        """What Envoy makes of it at this gateway before rules are looked at.
+        """The request as Envoy sees it at this gateway before it evaluates rules.
 
-        A gateway with TLS on a port is asked by https: its ports without TLS are for redirects.
+        At a gateway with TLS on a port the scheme is https, because its ports without TLS only redirect.
         """
         scheme = "https" if any(one.tls is not None for one in plan.listeners) else "http"
         return arrived(self.headers, self.client_address, plan.trusted_hops, scheme, plan.keep_request_id)
@@ -67,12 +67,12 @@ def _unescaped(path: str) -> str:
 
 
 def normalised_path(path: str) -> str:
-    """The path that routes match and applications get: without query, dot segments and double slashes.
+    """The path that routes match and applications get, without query, dot segments and double slashes.
 
-    So it is left by `path_with_escaped_slashes_action`, `normalize_path` and `merge_slashes`, in this order
-    (config of HttpConnectionManager). Slashes that are escaped once are slashes; a dot segment loses its
-    parameters (`..;x`). Escapes of plain characters are undone, and characters that a path may not hold are
-    escaped: measured, character by character, by tests/mesh.
+    Envoy's HttpConnectionManager makes it by `path_with_escaped_slashes_action`, `normalize_path` and
+    `merge_slashes`, in this order. A slash that is escaped once becomes a slash; a dot segment loses its
+    parameters (`..;x`). Escapes of plain characters are decoded, and characters that a path must not have are
+    escaped: tests/mesh compares that with Envoy, character by character.
     """
     bare = _unescaped(path).replace("\\", "/")
     output: list[str] = []
@@ -107,7 +107,7 @@ def _canonical(segment: str) -> str:
 
 
 def confusable(plan: GatewayPlan) -> str:
-    """A regex for names that a server which takes `_` for `-` reads as a header of proxies."""
+    """A regex for names that a server which reads `_` as `-` would take for a header of a proxy."""
     carriers = {plan.carriers.header.lower(), *(header for header, _ in plan.foreign)}
     exact = [spelling for name in sorted({*_OWN, *carriers}) for spelling in _spellings(name)]
     families = [f"{spelling}.*" for prefix in _PROXIES_OWN for spelling in _spellings(prefix)]
@@ -121,7 +121,7 @@ def _spellings(name: str) -> list[str]:
 
 
 def removed_headers(plan: GatewayPlan, request: Request) -> list[str]:
-    """Names of the client's headers, in lower case and sorted, that the edge sends to no application."""
+    """The names of the client's headers that the edge sends to no application: lower case, sorted."""
     foreign = {header for header, _ in plan.foreign} - {plan.carriers.header.lower()}
     dropped = confusable(plan) if plan.keep_underscores else ".*_.*"
     kept = {name for name, _ in request.arrived(plan).headers}
@@ -135,7 +135,7 @@ def removed_headers(plan: GatewayPlan, request: Request) -> list[str]:
 
 
 def refusal(plan: GatewayPlan, request: Request) -> str | None:
-    """Why the edge answers by itself whatever its routes say; None where it does not."""
+    """The reason for which the edge answers by itself, whatever its routes say; None if there is none."""
     path = request.path
     if not path.startswith("/") or _NO_PATH.search(path) or "%00" in _unescaped(path):
         return "the path holds a fragment, NUL or a character that must be escaped: the edge answers 400"
@@ -151,7 +151,7 @@ def refusal(plan: GatewayPlan, request: Request) -> str | None:
 
 
 def query_values(path: str) -> dict[bytes, bytes]:
-    """First occurrence of each parameter; names and values percent-decoded once, `+` is a space."""
+    """The first value of each query parameter. Names and values are percent-decoded once; `+` is a space."""
     _, mark, query = path.partition("#")[0].partition("?")
     found: dict[bytes, bytes] = {}
     for pair in query.split("&") if mark else ():
@@ -167,7 +167,7 @@ def _decoded(text: str) -> bytes:
 
 
 def cookie_values(headers: Iterable[tuple[str, str]]) -> dict[bytes, bytes]:
-    """First occurrence of each cookie, raw; several lines count as one, joined with `; `."""
+    """The first value of each cookie, not decoded. Several lines count as one, joined with `; `."""
     found: dict[bytes, bytes] = {}
     for pair in (joined(headers, "cookie", "; ") or "").encode().split(b";"):
         name, equal, value = pair.strip().partition(b"=")
@@ -177,7 +177,7 @@ def cookie_values(headers: Iterable[tuple[str, str]]) -> dict[bytes, bytes]:
 
 
 def carried_values(plan: GatewayPlan, request: Request, arrived: Arrived) -> dict[str, bytes]:
-    """Every header that conditions and stickiness of this gateway read, with its bytes."""
+    """The bytes of every header that conditions and stickiness of this gateway read."""
     foreign = {header for header, _ in plan.foreign} - {plan.carriers.header.lower()}
     headers = [(name, value) for name, value in arrived.headers if name not in foreign]
     values: dict[str, bytes] = {
@@ -199,7 +199,7 @@ def carried_values(plan: GatewayPlan, request: Request, arrived: Arrived) -> dic
 
 
 def named_lane(plan: GatewayPlan, arrived: Arrived) -> bytes | None:
-    """The lane that the client names, where the gateway trusts its clients; either carrier."""
+    """The lane that the client names in either carrier, if the gateway trusts its clients."""
     if plan.trusted is None:
         return None
     header = joined(arrived.headers, plan.carriers.header.lower())

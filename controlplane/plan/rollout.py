@@ -14,17 +14,19 @@ from controlplane.plan.lanes import LaneMeaning
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """`known` is what every proxy routes by; `coloured` are the lanes that edges may choose."""
+    """What is deployed. `known`: the lanes that every proxy routes. `coloured`: the lanes that edges may
+    choose.
+    """
 
     known: Mapping[str, LaneMeaning] = field(default_factory=dict[str, LaneMeaning])
     coloured: frozenset[str] = frozenset()
 
 
 def first_step(deployed: Deployed, wanted: Mapping[str, LaneMeaning], drained: Collection[str]) -> Deployed:
-    """What may be published at once.
+    """What may be published at once, as a step from `Deployed` towards the wanted lanes.
 
-    New lanes become known, lanes that end or change their route are no longer chosen, and those in `drained`
-    (nobody carries their colour any more) get their new meaning or are forgotten.
+    New lanes become known. Edges no longer choose lanes that end or change their route. Lanes in `drained`,
+    whose colour no request carries any more, get their new meaning or are removed.
     """
     coloured = frozenset(
         name for name in deployed.coloured if name in wanted and wanted[name].same_route(deployed.known[name])
@@ -41,18 +43,20 @@ def first_step(deployed: Deployed, wanted: Mapping[str, LaneMeaning], drained: C
 
 
 def second_step(deployed: Deployed, wanted: Mapping[str, LaneMeaning]) -> Deployed:
-    """What may be published once the sidecars have acknowledged the first step: edges choose new lanes."""
+    """What may be published once the sidecars have acknowledged the first step: edges choose the new
+    lanes.
+    """
     ready = {n for n, lane in wanted.items() if n in deployed.known and lane.same_route(deployed.known[n])}
     return Deployed(deployed.known, frozenset(ready))
 
 
 def stops_lanes(before: Deployed, after: Deployed) -> bool:
-    """Whether a lane that is in use before is in use no more, wholly or at edges."""
+    """Whether a lane that was in use before is not in use any more, at all proxies or at edges."""
     return not (before.coloured <= after.coloured and before.known.keys() <= after.known.keys())
 
 
 def ending(deployed: Deployed, wanted: Mapping[str, LaneMeaning]) -> frozenset[str]:
-    """Lanes that are still known but must end, or change their route, after a drain."""
+    """The lanes that proxies still know, but that must end or change their route after a drain."""
     return frozenset(
         name
         for name, lane in deployed.known.items()

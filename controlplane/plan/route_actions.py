@@ -32,7 +32,10 @@ class HeaderChanges:
 
 @dataclass(frozen=True, slots=True)
 class RouteActions:
-    """At most one of `redirect` and `respond` is set: the edge answers by itself then."""
+    """What a route does besides choosing a service.
+
+    At most one of `redirect` and `respond` is set; then the edge answers by itself.
+    """
 
     rewrite: Rewrite | None = None
     request: HeaderChanges = HeaderChanges()
@@ -44,14 +47,14 @@ class RouteActions:
 
 
 def changes_of(given: RequestHeaders | ResponseHeaders | None) -> HeaderChanges:
-    """What is given, immutable."""
+    """The changes of headers that a definition lists, as an immutable value."""
     if given is None:
         return HeaderChanges()
     return HeaderChanges(tuple(given.set.items()), tuple(given.add.items()), given.remove)
 
 
 def actions_of(route: Route) -> RouteActions:
-    """The actions of a route, immutable."""
+    """The actions of a route's definition, as an immutable value."""
     return RouteActions(
         rewrite=route.rewrite,
         request=changes_of(route.headers and route.headers.request),
@@ -64,7 +67,9 @@ def actions_of(route: Route) -> RouteActions:
 
 
 def prefix_rewrite(prefix: str, new: str, ignore_case: bool) -> tuple[str, str]:
-    """Regex and substitution that put `new` in place of `prefix`, whole segments, without double slashes."""
+    """Regex and substitution that replace the path segments `prefix` by `new`, without making double
+    slashes.
+    """
     old, new = prefix.rstrip("/"), new.rstrip("/")
     any_case = "(?i)" if ignore_case else ""
     literal = re.sub(r"([^A-Za-z0-9_/-])", r"\\\1", old)
@@ -75,7 +80,7 @@ def prefix_rewrite(prefix: str, new: str, ignore_case: bool) -> tuple[str, str]:
 
 
 def path_rewrite(rewrite: Rewrite, prefix: str | None, ignore_case: bool) -> tuple[str, str] | None:
-    """Regex and substitution for the path without its query; None where the path stays."""
+    """Regex and substitution for the path without its query; None if the path stays as it is."""
     if rewrite.prefix is not None:
         return prefix_rewrite(prefix or "/", rewrite.prefix, ignore_case)
     if rewrite.regex is not None:
@@ -100,9 +105,9 @@ def rewritten(path: str, change: tuple[str, str] | None) -> str:
 
 
 def location(redirect: Redirect, host: str, path: str, query: str, change: tuple[str, str] | None) -> str:
-    """Where a redirect leads (Envoy's Location), for a request that came over HTTP without TLS.
+    """The Location of a redirect of a request that came over HTTP without TLS.
 
-    `path` without its `query`; `change` replaces a prefix.
+    `path` has no query, which is in `query`. `change` is set if the redirect replaces a prefix of the path.
     """
     scheme = redirect.scheme or "http"
     name, port = _split(host)
@@ -123,7 +128,7 @@ def _split(authority: str) -> tuple[str, str]:
 
 
 def origin_pattern(origin: str) -> str:
-    """A regex for an origin whose host begins with `*.`."""
+    """A regex for an allowed origin whose host begins with `*.`."""
     scheme, _, rest = origin.partition("://*.")
     return f"{re.escape(scheme)}://[^/]+\\.{re.escape(rest)}"
 
@@ -138,6 +143,6 @@ def allows(cors: Cors, origin: str) -> bool:
 
 
 def is_preflight(method: str, values: Mapping[str, bytes]) -> bool:
-    """Whether a browser asks what a request of another origin may do."""
+    """Whether the request is a browser's question what pages of another origin may do (CORS preflight)."""
     asked = values.get("origin") and values.get("access-control-request-method")
     return method == "OPTIONS" and bool(asked)

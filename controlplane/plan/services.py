@@ -16,7 +16,9 @@ from controlplane.registry.types import Instance, Protocol, Service
 
 @dataclass(frozen=True, slots=True, order=True)
 class Target:
-    """The tagged instances of a service that some lane may use. `strict` means that base is no fallback."""
+    """The tagged instances of a service that a lane may use. `strict`: the lane must not fall back to
+    base.
+    """
 
     applications: tuple[str, ...]
     tag: str
@@ -27,9 +29,9 @@ class Target:
 class ServicePlan:
     """Where requests to one service go.
 
-    `targets` has every target that a defined lane may need, with its instances, also when there are none.
-    `addresses` are (address, port) of every instance, whatever its tag.
-    `lanes` maps the name of each lane that proxies know to its target here; a lane that is absent means base.
+    `targets`: every target that a defined lane may need, with its instances, even if it has none.
+    `addresses`: (address, port) of every instance, whatever its tag. `lanes`: the target of each lane that
+    proxies know, by the lane's name; a lane that is not in it is served by base.
     """
 
     id: str
@@ -53,7 +55,7 @@ def applications_of(service: Service, override: str | None) -> tuple[str, ...]:
 
 
 def protocol_of(service: Service) -> Protocol:
-    """What the service speaks, as it says itself or as those of its instances agree that say it."""
+    """The protocol of a service: its own, else the one on which all of its instances agree that name any."""
     said = {i.protocol for i in service.instances if i.protocol is not Protocol.UNKNOWN}
     if service.protocol is Protocol.UNKNOWN and len(said) == 1:
         return next(iter(said))
@@ -61,7 +63,9 @@ def protocol_of(service: Service) -> Protocol:
 
 
 def target_of(applications: tuple[str, ...], lane: LaneMeaning) -> Target | None:
-    """Where `lane` goes in a service of these applications; None if none of them is in the lane's group."""
+    """The target of `lane` in a service of these applications; None if none of them is in the lane's
+    group.
+    """
     shared = tuple(a for a in applications if a in lane.applications)
     if not shared:
         return None
@@ -77,8 +81,8 @@ def plan_service(
 ) -> ServicePlan:
     """The plan of `service`.
 
-    `defined` are all lanes, also disabled ones (their clusters are kept ready); `known` are those that the
-    proxies route.
+    `defined`: all lanes, also disabled ones, whose clusters are kept ready. `known`: those that proxies
+    route.
     """
     applications = applications_of(service, override)
     protocol = protocol_of(service)

@@ -32,13 +32,13 @@ DEFAULT = Upstream()
 
 
 def upstreams(definitions: Definitions) -> dict[str, Upstream]:
-    """By application: what differs from the default."""
+    """The applications whose definitions differ from the default, by name."""
     found = {a.name: upstream_of(a) for a in definitions.applications.values()}
     return {name: upstream for name, upstream in found.items() if upstream != DEFAULT}
 
 
 def upstream_of(application: Application) -> Upstream:
-    """What one application says."""
+    """What the definition of one application says of its instances."""
     request = application.timeouts and application.timeouts.request
     idle = application.timeouts and application.timeouts.idle
     return Upstream(

@@ -16,7 +16,7 @@ from controlplane.registry.types import Protocol, Service, Services
 
 @dataclass(frozen=True, slots=True)
 class Warnings:
-    """Sentences by definition, and by canonical id of a service."""
+    """Sentences, by definition and by the canonical id of a service."""
 
     definitions: Mapping[Key, tuple[str, ...]] = field(default_factory=dict[Key, tuple[str, ...]])
     services: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
@@ -72,7 +72,7 @@ def warnings(definitions: Definitions, services: Services, resolve: Callable[[st
 def _unchecked(
     definitions: Definitions, services: Services, resolve: Callable[[str], str]
 ) -> Iterator[tuple[str, str]]:
-    """(application, service) where a health check by gRPC is asked for and cannot be made."""
+    """The pairs (application, service) for which a health check by gRPC is defined but not possible."""
     asking = {a.name for a in definitions.applications.values() if a.health_check and a.health_check.grpc}
     decided = overrides(definitions, resolve) if asking else {}
     for name, service in sorted(services.items()) if asking else ():
@@ -82,7 +82,7 @@ def _unchecked(
 
 
 def _without_base(service: Service) -> tuple[str, ...] | None:
-    """The tags of a service whose instances all have one; None where it has a base, or no instances."""
+    """The tags of a service all of whose instances have one; None if it has a base, or no instances."""
     if service.protocol is Protocol.TCP or not service.instances:
         return None
     tags = {instance.tag for instance in service.instances}
