@@ -16,7 +16,7 @@ Scalar = str | int | float | bool | None
 
 
 class Answer(BaseModel):
-    """Base of every answer. A field with a default is left out where it has that value."""
+    """Base of every body of an answer. A field with a default is left out if it has that value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,7 +28,7 @@ class Answer(BaseModel):
 
 
 class Mistake(Answer):
-    """One field that is wrong; `document` is `Kind/name` where a change is about several."""
+    """One wrong field. `document` is `Kind/name` if a change concerns several documents."""
 
     field: str
     value: Scalar
@@ -38,7 +38,7 @@ class Mistake(Answer):
 
 
 class Problem(Answer):
-    """An error, as RFC 9457 has it."""
+    """An error as RFC 9457 defines it."""
 
     type: str
     title: str
@@ -48,14 +48,14 @@ class Problem(Answer):
 
 
 class Warned(Answer):
-    """What is likely to be a mistake in one definition, `kind/name`."""
+    """A likely mistake in one definition, `kind/name`."""
 
     document: str
     message: str
 
 
 class Applied(Answer):
-    """What was or would be done, as kind/name."""
+    """What was changed, or would be, as kind/name."""
 
     created: list[str]
     changed: list[str]
@@ -64,7 +64,7 @@ class Applied(Answer):
 
 
 class Status(BaseModel):
-    """What the control plane adds to a document. Not read, but for the slots of a lane that has none."""
+    """What the control plane adds to a document. It is not read, except the slots of a lane that has none."""
 
     warnings: list[str] = []
 
@@ -92,7 +92,7 @@ class Instance(Answer):
 
 
 class Refused(Answer):
-    """An instance that is not used, and why."""
+    """An instance that is not used, and the reason."""
 
     address: str
     port: Count
@@ -112,7 +112,7 @@ class Service(Answer):
 
 
 class Source(Answer):
-    """How a registry stands."""
+    """The state of a registry."""
 
     name: str
     version: str | None
@@ -139,7 +139,7 @@ class Services(Answer):
 
 
 class Nack(Answer):
-    """A rejection: what a proxy said to a version."""
+    """A rejection: the message of a proxy that rejected a version."""
 
     version: str
     message: str
@@ -147,7 +147,9 @@ class Nack(Answer):
 
 
 class TypeState(Answer):
-    """Versions of one type that a proxy was sent last, and took last; `nack` while a rejection stands."""
+    """The versions of one type that a proxy was sent last and accepted last. `nack` is set while a
+    rejection stands.
+    """
 
     sent: str
     acked: str
@@ -155,7 +157,9 @@ class TypeState(Answer):
 
 
 class HeldChange(Answer):
-    """A change that a proxy does not get because `node` rejected it first, and then those of `confirmed`."""
+    """A change that a proxy does not get, because `node` rejected it first and the nodes in `confirmed`
+    rejected it, too.
+    """
 
     type: str
     name: str
@@ -166,7 +170,7 @@ class HeldChange(Answer):
 
 
 class Drift(Answer):
-    """A resource that a proxy does not have as the snapshot has it."""
+    """A resource that a proxy does not have in the form that the snapshot has."""
 
     type: str
     name: str
@@ -176,7 +180,7 @@ class Drift(Answer):
 
 
 class Proxy(Answer):
-    """One stream of a connected Envoy, or of a gRPC client."""
+    """One stream of a connected Envoy or gRPC client."""
 
     node: str
     cluster: str
@@ -203,10 +207,10 @@ class Proxies(Answer):
 
 
 class ServiceMatch(Answer):
-    """Instances of a service that have the lane's tag, and the number of those of base.
+    """The instances of a service that have the lane's tag, and the number of its base instances.
 
-    fallback: none of them can be reached, and base serves the lane. refused: neither may base, so that calls
-    are answered with 503.
+    fallback: no tagged instance can be reached, and base serves the lane. refused: base must not serve the
+    lane either, so calls are answered with 503.
     """
 
     service: str
@@ -229,8 +233,8 @@ class Matches(Answer):
 
 
 class ShownCondition(Answer):
-    """A condition. A long text is cut, and `length` gives its length; `left_out` gives how many texts of a
-    long list are not shown. `name` and `value` are left out where the condition has none.
+    """A condition. A long text is cut, and `length` is its whole length; `left_out` is the number of
+    texts of a long list that are not shown. `name` and `value` are absent if the condition has none.
     """
 
     source: str
@@ -242,7 +246,9 @@ class ShownCondition(Answer):
 
 
 class ConditionOutcome(Answer):
-    """`value` is the request's, null where it has none; a long one is cut, and its `length` in bytes said."""
+    """A condition and its outcome. `value` is the request's, null if it has none; a long value is cut,
+    and `length` is its whole length in bytes.
+    """
 
     condition: ShownCondition
     value: str | None
@@ -257,14 +263,16 @@ class LaneOutcome(Answer):
 
 
 class Inherited(Answer):
-    """The lane that a call without any lane takes from these instances; null where it is base."""
+    """The lane of a call that these instances make without naming a lane; null if that is base."""
 
     lane: str | None
     reason: str
 
 
 class Calls(Answer):
-    """What a service's application says of calls to it, where that is not the default; times in seconds."""
+    """What the application of a service defines for calls to it, if it differs from the default. Times
+    are in seconds.
+    """
 
     load_balancing: str = ""
     request_timeout: float = 0.0
@@ -274,8 +282,8 @@ class Calls(Answer):
 
 
 class Hop(Answer):
-    """Who would serve the request in one service. fallback: base, in place of the lane; refused: nobody, for
-    the lane has no fallback there.
+    """The instances that would serve the request in one service. fallback: base serves in place of the
+    lane. refused: no instance serves, because the lane has no fallback there.
     """
 
     application: str
@@ -307,7 +315,7 @@ class Forwarded(Answer):
 
 
 class Answered(Answer):
-    """What the edge answers by itself."""
+    """The answer that the edge gives by itself."""
 
     status: Count
     location: Annotated[
@@ -380,7 +388,7 @@ class Ready(Answer):
 
 
 class NotReady(Problem):
-    """What is waited for."""
+    """The control plane is not ready; `detail` says what it waits for."""
 
     store: Store
     sources: list[Source]

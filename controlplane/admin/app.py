@@ -30,8 +30,9 @@ DESCRIPTION = "Lane definitions in, and what became of them out. Errors are RFC 
 
 @dataclass(frozen=True)
 class AdminSettings:
-    """`tokens` None: nobody is asked for one. `metrics` is what /metrics shows. `failed_logins`: wrong tokens
-    that an address may give in a minute. `counters`: sums since the start, of what was refused.
+    """Settings of the admin API. `tokens`: None if no token is asked for. `metrics`: what /metrics shows.
+    `failed_logins`: wrong tokens that an address may send in a minute. `counters`: numbers of refused
+    requests since the start.
     """
 
     tokens: Tokens | None = None
@@ -43,7 +44,7 @@ class AdminSettings:
 
 
 def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> FastAPI:
-    """The application for `control`, which it only calls while it serves requests."""
+    """The ASGI application for `control`, which is called only while requests are served."""
     settings = settings or AdminSettings()
     app = FastAPI(
         title="Laneway",
@@ -110,13 +111,15 @@ def _handle_errors(app: FastAPI) -> None:
 
 
 def _parameter(item: dict[str, Any]) -> Problem:
-    """What FastAPI finds wrong with a parameter of the query."""
+    """The mistake that FastAPI finds in a query parameter."""
     message, remedy = said(item["type"], item.get("ctx", {}))
     return Problem(".".join(map(str, item["loc"][1:])), message, item.get("input"), remedy)
 
 
 async def known_parameters(request: Request) -> None:
-    """Refuse what the operation does not know: `?dryrun=true` must not apply. Raises DefinitionError 422."""
+    """Refuse query parameters that the operation does not have: `?dryrun=true` must not apply. Raises
+    DefinitionError 422.
+    """
     if not request.url.path.startswith("/v1/"):
         return  # probes and scrapers have parameters of their own
     known = [one.alias for one in request.scope["route"].dependant.query_params]
@@ -128,7 +131,7 @@ async def known_parameters(request: Request) -> None:
 
 
 def _methods(app: FastAPI, request: Request) -> list[str]:
-    """The methods of every route at this path; each route by itself knows only its own."""
+    """The methods of all routes at this path; each route knows only its own."""
     methods: set[str] = set()
     for route in app.routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:

@@ -23,7 +23,9 @@ INLINE_LIMIT = 16 << 10  # bytes; larger bodies are read in a thread, so that ot
 
 
 async def read(request: Request, most: int = SIZE_LIMIT) -> tuple[bytes, bool]:
-    """The body of at most `most` bytes, and whether it is YAML. Raises ApiError 413, 415."""
+    """The body of a request, and whether it is YAML. Raises ApiError 413 for more than `most` bytes, 415
+    for other media types.
+    """
     media, _, parameters = request.headers.get("content-type", "").partition(";")
     media = media.strip().lower()
     if media != JSON and media not in YAML_TYPES:
@@ -43,15 +45,15 @@ async def read(request: Request, most: int = SIZE_LIMIT) -> tuple[bytes, bool]:
 
 
 async def in_thread(request: Request, work: Callable[[], T]) -> T:
-    """What `work` gives, in a thread, one at a time: several would take the interpreter from the event loop,
-    and with it from the proxies.
+    """The result of `work`, run in a thread. Only one runs at a time: several would take the interpreter
+    from the event loop, and so from the proxies.
     """
     async with request.app.state.heavy:
         return await asyncio.to_thread(work)
 
 
 async def _run(request: Request, work: Callable[[], T], size: int) -> T:
-    """What `work` on `size` bytes gives: a little is done at once."""
+    """The result of `work` on `size` bytes. Small bodies are handled at once, without a thread."""
     return work() if size <= INLINE_LIMIT else await in_thread(request, work)
 
 
@@ -74,7 +76,7 @@ async def documents(request: Request) -> list[Parsed]:
 
 
 def precondition(request: Request) -> Callable[[Definitions, Key], None]:
-    """What checks If-Match and If-None-Match against the definitions; it raises ApiError 412."""
+    """A function that checks If-Match and If-None-Match against the definitions. It raises ApiError 412."""
     expected, unexpected = _header(request, "if-match"), _header(request, "if-none-match")
 
     def check(definitions: Definitions, key: Key) -> None:
@@ -95,7 +97,7 @@ def precondition(request: Request) -> Callable[[Definitions, Key], None]:
 
 
 def _header(request: Request, name: str) -> str | None:
-    """All lines of a header that holds a list; None where there is none."""
+    """All lines of a header that holds a list, joined; None if there is no such header."""
     lines = request.headers.getlist(name)
     return ",".join(lines) if lines else None
 

@@ -41,11 +41,11 @@ LOG_INTERVAL = 10.0
 
 @dataclass(frozen=True)
 class Limits:
-    """Of the admin port. Times are seconds.
+    """Limits of the admin port. Times are in seconds.
 
-    `header_time`: from the connection, or from the first byte of a further request, until its headers are
-    complete. `body_time`: from then until its body is. `answer_time`: for which a client may take nothing of
-    its answer. `keep_alive`: between an answer and the next request.
+    `header_time`: from the start of the connection, or from the first byte of a further request, until its
+    headers are complete. `body_time`: from then until its body is complete. `answer_time`: for which a client
+    may read nothing of its answer. `keep_alive`: between an answer and the next request.
     """
 
     connections: int = 256
@@ -58,7 +58,7 @@ class Limits:
 
 @dataclass
 class Port:
-    """What the connections of one port share. `counters` are sums since the start."""
+    """What the connections of one port share. `counters`: numbers since the start."""
 
     limits: Limits
     counters: Counter[str] = field(default_factory=Counter)
@@ -75,7 +75,9 @@ class Port:
         return min(1.0, self.limits.header_time / 4, self.limits.body_time / 4, self.limits.answer_time / 4)
 
     def shed(self, latest: Connection) -> None:
-        """Cut off who has waited longest to take an answer, until the rest has room for that of `latest`."""
+        """Close the connections that have waited longest for their clients to read, until the rest leaves
+        room for the answer of `latest`.
+        """
         unread = sum(one.transport.get_write_buffer_size() for one in self.open)
         slow = [one for one in self.open if one is not latest and one.reads_late]
         for one in sorted(slow, key=lambda one: one.since):
@@ -86,7 +88,7 @@ class Port:
             one.transport.abort()
 
     def sweep(self, now: float) -> None:
-        """Look at every connection's times, and tell of those that were ended."""
+        """Check the times of every connection, and log those that were ended."""
         for connection in tuple(self.open):
             connection.check(now)
         if now - self._told_at >= LOG_INTERVAL and self.counters != self._told:
@@ -113,7 +115,7 @@ class _Reader(h11.Connection):
         self._bytes = 0
 
     def next_event(self) -> Any:
-        """Raises h11.RemoteProtocolError for a body in too many small chunks, too."""
+        """Raises h11.RemoteProtocolError also for a body in too many small chunks."""
         try:
             event = super().next_event()
         except h11.RemoteProtocolError as error:
@@ -198,16 +200,16 @@ class Connection(H11Protocol):
 
     @property
     def reads_late(self) -> bool:
-        """Whether the client has not taken all of an answer that is given."""
+        """Whether the client has not yet read all of an answer that is complete."""
         return self._phase is _Phase.ANSWER or self.transport.is_closing()
 
     @property
     def since(self) -> float:
-        """When its phase began, or it last took some of its answer."""
+        """When the present phase began, or the client last read some of its answer."""
         return self._since
 
     def check(self, now: float) -> None:
-        """End the connection if its time is over."""
+        """End the connection if its time is up."""
         left, before = self.transport.get_write_buffer_size(), self._left
         self._left = left
         limits, waited = self._port.limits, now - self._since
@@ -224,7 +226,7 @@ class Connection(H11Protocol):
             self._end("body")
 
     def _follow(self, idle: _Phase) -> None:
-        """See how far the request is; `idle` is what it means that none is begun."""
+        """Note how far the request is. `idle`: the phase if no request has begun."""
         if self.transport.is_closing():
             return
         theirs = self.conn.their_state
@@ -255,7 +257,7 @@ class Connection(H11Protocol):
             self._refuse(408, f"The {what} of the request took too long.")
 
     def _refuse(self, status: int, detail: str) -> None:
-        """Answer without the application, if nothing was said yet, and close."""
+        """Answer without calling the application, if no answer has begun yet, and close."""
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self.transport.write(_answer(status, detail))
         self.transport.close()

@@ -35,10 +35,10 @@ def _target(value: str) -> str:
 
 
 class ExplainRequest(BaseModel):
-    """A request as it would come to a gateway. `headers` are its lines in order: [name, value].
+    """A request as it would arrive at a gateway. `headers`: its lines in order, as [name, value].
 
-    `client_address`: the IP address from which the connection to the edge comes; with proxies in front, that
-    of the last one.
+    `client_address`: the IP address from which the connection to the edge comes; behind proxies, that of the
+    last one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,8 +55,8 @@ class ExplainRequest(BaseModel):
 
 @dataclass(frozen=True)
 class StoreStatus:
-    """`problem`: why the definitions that are served may not hold, or cannot be changed; "" if all is well.
-    `read_only`: whether changes are refused for that reason.
+    """`problem`: why the served definitions may be outdated or cannot be changed; "" if there is no
+    problem. `read_only`: whether changes are refused for that reason.
     """
 
     problem: str = ""
@@ -68,11 +68,13 @@ class ControlPlane(Protocol):
 
     @property
     def store(self) -> DefinitionStore:
-        """Raises StoreUnavailable until the definitions are loaded: none is not the same as not known."""
+        """The store. Raises StoreUnavailable until the definitions are loaded, because an unknown set of
+        definitions is not an empty one.
+        """
         ...
 
     def store_status(self) -> StoreStatus:
-        """How the store of definitions stands; also while it is not loaded."""
+        """The state of the store of definitions, also while it is not loaded."""
         ...
 
     def services(self) -> Mapping[str, Service]:
@@ -80,42 +82,44 @@ class ControlPlane(Protocol):
         ...
 
     def sources(self) -> Sequence[SourceStatus]:
-        """How each source of services stands."""
+        """The state of each source of services."""
         ...
 
     def resolve_service(self, name: str) -> Service:
-        """The service of a canonical id, or of a suffix of it.
+        """The service with a canonical id, or with an unambiguous suffix of it.
 
         Raises UnknownService or AmbiguousService (of registry.names).
         """
         ...
 
     def matches(self, lane_name: str) -> Sequence[tuple[str, Sequence[ServiceMatch]]]:
-        """By application of the lane's group: the services, and who would serve the lane. The lane exists."""
+        """The services of each application of the lane's group, and the instances that would serve the
+        lane. The lane must exist.
+        """
         ...
 
     def matches_of_tag(self, group: str, tag: str) -> Sequence[tuple[str, Sequence[ServiceMatch]]]:
-        """As `matches`, of a lane that does not exist yet. The group exists."""
+        """As `matches`, for a lane that does not exist yet. The group must exist."""
         ...
 
     async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
-        """What becomes of a request, by what is served now; `wanted`: by the definitions, as if all lanes
-        were rolled out. The gateway exists.
+        """What an edge does with a request, by the configuration that is served now; `wanted`: by the
+        definitions, as if every lane were rolled out. The gateway must exist.
         """
         ...
 
     def warnings(self, definitions: Definitions | None = None) -> Warnings:
-        """What is likely to be a mistake in `definitions` (None: the current ones) and in the services."""
+        """Likely mistakes in `definitions` (None: the current ones) and in the services."""
         ...
 
     def proxies(self, node: str | None = None) -> list[Proxy]:
-        """One item a stream; or those of one node id, with their drift."""
+        """One item for each stream; or those of one node id, with their drift."""
         ...
 
     def conflicts(self, service_id: str) -> list[str]:
-        """Addresses that this service shares with another, in words."""
+        """Sentences about addresses that this service shares with another one."""
         ...
 
     def ready(self) -> list[str]:
-        """What the control plane still waits for, in words; empty when it is ready."""
+        """Sentences about what the control plane still waits for; empty if it is ready."""
         ...

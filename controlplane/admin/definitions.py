@@ -26,7 +26,7 @@ from controlplane.store.interface import Stored
 def response(
     control: ControlPlane, definitions: Definitions, document: AnyKind, status: int = 200, location: str = ""
 ) -> Response:
-    """The document with its ETag, and Location where it was created."""
+    """The document with its ETag; with Location if it was created."""
     headers = {"ETag": etag(definitions, document)}
     if location:
         headers["Location"] = location
@@ -35,7 +35,7 @@ def response(
 
 
 def found(definitions: Definitions, key: Key) -> AnyKind:
-    """The document of `key`. Raises ApiError 404, for an unknown parent, too."""
+    """The document with the given `key`. Raises ApiError 404 if it, or its parent, does not exist."""
     document = definitions.get(key)
     if document is None:
         check_parent(definitions, key)
@@ -46,7 +46,7 @@ def found(definitions: Definitions, key: Key) -> AnyKind:
 
 
 def check_parent(definitions: Definitions, key: Key) -> None:
-    """Raises ApiError 404 if the parent in the URL is absent."""
+    """Raises ApiError 404 if the parent in the URL does not exist."""
     parent = KINDS.get(KINDS[key.kind].parent)
     if parent is None:
         return
@@ -132,7 +132,7 @@ class Endpoints:
 
 
 async def change(control: ControlPlane, request: Request, transform: Any, note: str = "") -> Stored:
-    """Run a change in the name of who asks for it."""
+    """Make a change under the name of the caller's token."""
     return await control.store.change(transform, request.scope["state"]["author"], note)
 
 

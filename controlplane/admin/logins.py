@@ -39,10 +39,10 @@ class _Recent(Generic[K, V]):
 
 
 class Logins:
-    """Takes `a_minute` wrong tokens of an address at once, and as many a minute over time.
+    """Accepts `a_minute` wrong tokens from an address at once, and as many per minute over time.
 
-    An address that has used them up is not asked any more, so that guessing has no end in sight. Others are
-    not concerned, and at the same address (a proxy in front) who was right lately goes on.
+    After that, tokens from this address are not checked, so guessing takes for ever. Other addresses are not
+    affected. Nor are tokens that were used successfully from this address (a proxy in front) before.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Logins:
         self._proven: _Recent[tuple[str, str], float] = _Recent()
 
     def wait(self, host: str, name: str | None) -> float:
-        """Seconds until a token of `host` is looked at again; 0 for now. `name` is whose token it is."""
+        """Seconds until a token from `host` is checked again; 0 for now. `name`: the name of the token."""
         key, now = sender(host), self._clock()
         left = self._now_left(key, now)
         if left >= 1:
@@ -67,11 +67,11 @@ class Logins:
         return (1 - left) / self._rate
 
     def right(self, host: str, name: str) -> None:
-        """The token was that of `name`."""
+        """The token was right; `name` is its name."""
         self._proven.put((sender(host), name), self._clock())
 
     def wrong(self, host: str, path: str) -> None:
-        """The token was nobody's."""
+        """The token was wrong."""
         key, now = sender(host), self._clock()
         left = self._now_left(key, now) - 1
         self._left.put(key, (left, now))

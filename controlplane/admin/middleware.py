@@ -38,9 +38,10 @@ SAFE_HEADERS = {
 
 
 class Guard:
-    """ASGI middleware. `scope["state"]["author"]` is the token's name, empty where none is asked for.
+    """ASGI middleware that authenticates requests. `scope["state"]["author"]` is the name of the token, empty
+    if none is asked for.
 
-    `counters` are sums since the start, of what was refused.
+    `counters`: numbers of refused requests since the start.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class Guard:
         return problem(421, f"The admin API is not called {host[:200]!r}.", [wrong])
 
     def _unknown(self, scope: Scope, path: str, headers: Headers) -> ASGIApp | None:
-        """The answer to who gives no token, or a wrong one."""
+        """The answer to a request without a token, or with a wrong one."""
         scope.setdefault("state", {})["author"] = ""
         if self._tokens is None or path in OPEN_PATHS or path.startswith("/docs/"):
             return None
@@ -160,8 +161,8 @@ def _too_large(scope: Scope) -> ASGIApp | None:
 
 
 def _foreign(method: str, headers: Headers) -> ASGIApp | None:
-    """The answer to a page of another site: it must not switch lanes through the browser of someone who can
-    reach this port.
+    """The answer to a page of another site: it must not switch lanes through the browser of a user who
+    can reach this port.
     """
     origin = headers.get("origin")
     if not origin or method in READING or _same(origin, headers.get("host", "")):

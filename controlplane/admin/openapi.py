@@ -38,7 +38,7 @@ def items(name: str) -> Schema:
 
 
 def answer(schema: Schema, description: str, media: str = JSON, **headers: str) -> Schema:
-    """A response for `responses=`; `headers` are names (with _ for -) and what they say."""
+    """A response for `responses=`. `headers`: names (with _ for -) and descriptions."""
     found: Schema = {"description": description, "content": {media: {"schema": schema}}}
     if headers:
         found["headers"] = {
@@ -48,7 +48,7 @@ def answer(schema: Schema, description: str, media: str = JSON, **headers: str) 
 
 
 def failures(*statuses: int) -> dict[int | str, Schema]:
-    """Problem responses for `responses=`; any other error is a problem, too."""
+    """Problem responses for `responses=`. All other errors are problems, too."""
     named = {
         status: {"description": WHY[status], "content": {MEDIA_TYPE: {"schema": reference("Problem")}}}
         for status in statuses

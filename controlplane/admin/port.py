@@ -27,7 +27,7 @@ class _Server(uvicorn.Server):
 
 
 class AdminServer:
-    """`app` on `host`:`port` (0: any free one, see `port` after `start`)."""
+    """Serves `app` on `host`:`port`. Port 0 takes any free one; `port` says which after `start`."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class AdminServer:
         allow_anonymous: bool = False,
         limits: Limits | None = None,
     ) -> None:
-        """Raises ValueError for an address outside loopback that anybody could use."""
+        """Raises ValueError for an address outside of loopback that everybody could use."""
         check_exposure(host, tokens, allow_anonymous)
         self._app = app
         self._host = host.strip("[]")
@@ -55,7 +55,7 @@ class AdminServer:
         return f"[{self._host}]:{self.port}" if ":" in self._host else f"{self._host}:{self.port}"
 
     async def start(self) -> None:
-        """Bind and serve; returns when connections are taken. Raises OSError if the port is taken."""
+        """Bind and serve; returns when connections are accepted. Raises OSError if the port is in use."""
         listening = _bound(self._host, self.port)
         self.port = listening.getsockname()[1]
         # `Connection` parses with h11, whatever else is installed: its bounds are known. No forwarded headers
@@ -89,7 +89,7 @@ class AdminServer:
             self.connections.sweep(loop.time())
 
     async def stop(self) -> None:
-        """Take no more connections, and wait up to GRACE seconds for requests under way."""
+        """Accept no more connections, and wait up to GRACE seconds for requests under way."""
         if self._sweeping is not None:
             self._sweeping.cancel()
         if self._server is not None and self._task is not None:

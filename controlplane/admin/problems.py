@@ -15,7 +15,9 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class ApiError(Exception):
-    """An error of the HTTP side (paths, preconditions, media types); `error.field` is what is wrong of it."""
+    """An error of the HTTP request (path, precondition, media type). `error.field` names the part that is
+    wrong.
+    """
 
     def __init__(
         self,
@@ -37,14 +39,14 @@ def problem(
     errors: Iterable[Problem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The response that says `detail`; `errors` are the mistakes field by field."""
+    """The response with the sentence `detail`; `errors` are the mistakes, field by field."""
     return answers.Problem(**_said(status, detail, errors)).response(status, MEDIA_TYPE, headers)
 
 
 def not_ready(
     detail: str, errors: Iterable[Problem], store: answers.Store, sources: list[answers.Source]
 ) -> Response:
-    """The response of a probe of readiness that fails."""
+    """The response of the readiness probe while the control plane is not ready."""
     body = answers.NotReady(**_said(503, detail, errors), store=store, sources=sources)
     return body.response(503, MEDIA_TYPE)
 

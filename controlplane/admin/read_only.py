@@ -13,7 +13,7 @@ HEADER = "x-laneway-read-only"
 
 
 class ReadOnlyHeader:
-    """ASGI middleware: answers below /v1/ carry the reason in HEADER."""
+    """ASGI middleware: while changes are refused, answers below /v1/ carry the reason in HEADER."""
 
     def __init__(self, app: ASGIApp, status: Callable[[], StoreStatus]) -> None:
         self._app = app

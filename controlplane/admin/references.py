@@ -13,10 +13,12 @@ from controlplane.registry.names import AmbiguousService, UnknownService
 
 
 def refuse_ambiguous(control: ControlPlane, documents: Iterable[AnyKind], labelled: bool = False) -> None:
-    """Raise DefinitionError 422 where a new or changed document names a service that may be any of several.
+    """Raise DefinitionError 422 if a new or changed document names a service by a name that several services
+    have.
 
-    An unknown name is no mistake: the registry may learn of it later. Neither is one that was accepted before
-    and became ambiguous since, or a file could not be applied again. `labelled`: errors name their document.
+    An unknown name is not a mistake: the registry may learn of the service later. A name that was accepted
+    before and has become ambiguous since is not refused either, or a file could not be applied again.
+    `labelled`: errors name their document.
     """
     definitions = control.store.current.definitions
     problems: list[Problem] = []

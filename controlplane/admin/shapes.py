@@ -37,18 +37,24 @@ def time_text(seconds: float) -> str | None:
 
 
 def overrides(control: ControlPlane) -> dict[str, str]:
-    """Application by canonical service id, where a definition of kind Application decides."""
+    """The application of each service that a definition of kind Application decides, by the service's
+    canonical id.
+    """
     definitions = control.store.current.definitions
     return overrides_of(definitions, lambda name: control.resolve_service(name).id)
 
 
 def sources(control: ControlPlane) -> list[answers.Source]:
-    """`sources` of /v1/services and /readyz: is what is shown of each registry what it has now?"""
+    """`sources` of /v1/services and /readyz: for each registry, whether the shown services are its
+    present ones.
+    """
     return [_source(one) for one in control.sources()]
 
 
 def store(control: ControlPlane) -> answers.Store:
-    """`store` of /readyz: are the definitions that are served those that hold, and can they be changed?"""
+    """`store` of /readyz: whether the served definitions are the present ones, and whether they can be
+    changed.
+    """
     status = control.store_status()
     return answers.Store(problem=status.problem or None, read_only=status.read_only)
 
@@ -70,7 +76,7 @@ def _source(one: SourceStatus) -> answers.Source:
 
 
 def definition(definitions: Definitions, document: AnyKind, found: Warnings) -> dict[str, Any]:
-    """A document with its `status`, the warnings included."""
+    """A document with its `status`, which includes its warnings."""
     value = shown(definitions, document)
     texts = [*value["status"].get("warnings", ()), *found.of(key_of(document))]
     return value | {"status": value["status"] | ({"warnings": texts} if texts else {})}
@@ -79,7 +85,9 @@ def definition(definitions: Definitions, document: AnyKind, found: Warnings) -> 
 def warned(
     documents: Iterable[AnyKind], before: Warnings, after: Warnings, definitions: Definitions
 ) -> list[answers.Warned]:
-    """The warnings on what a change is about, and those that it brings to other definitions."""
+    """The warnings on the documents of a change, and new warnings that the change causes for other
+    documents.
+    """
     about = {key_of(document): document for document in documents}
     found: list[answers.Warned] = []
     for key in sorted({*about, *after.definitions}):
@@ -95,7 +103,7 @@ def warned(
 def service(
     one: Service, application: str | None, conflicts: list[str], more: Iterable[str] = ()
 ) -> answers.Service:
-    """An item of /v1/services; `application` is what a definition says, if one does."""
+    """An item of /v1/services. `application`: the one that a definition gives, if any."""
     return answers.Service(
         service=one.id,
         source=one.source,
@@ -138,7 +146,7 @@ def revision(one: Revision) -> answers.Revision:
 
 
 def addresses(instances: Iterable[Instance]) -> list[str]:
-    """ip:port of each, an IPv6 address in brackets."""
+    """The ip:port of each instance, an IPv6 address in brackets."""
     return [authority(i.address, i.port) for i in instances]
 
 
@@ -232,9 +240,9 @@ def _inherited(one: Inheritance | None) -> answers.Inherited | None:
 
 
 def evaluated(outcomes: Sequence[LaneOutcome]) -> tuple[list[answers.LaneOutcome], int]:
-    """Why each lane was chosen or passed over, and how many more lanes were looked at than are listed.
+    """Why each lane was chosen or not, and how many more lanes were considered than are listed.
 
-    The last one is always listed: it is the one that was chosen, if any was.
+    The last one is always listed: if a lane was chosen, it is that one.
     """
     if not outcomes:
         return [], 0

@@ -15,10 +15,10 @@ LARGEST = 1 << 20  # bytes of a file of tokens
 
 
 def load_tokens(path: Path) -> dict[str, str]:
-    """The tokens of a file of `name: token` lines, by name. Lines that start with # are comments.
+    """The tokens in a file of `name: token` lines, by name. Lines that begin with # are comments.
 
-    Raises ValueError with file and line, or where others than its owner can read the file; OSError if it
-    cannot be read.
+    Raises ValueError, which names file and line, for a wrong line or if others than the owner can read the
+    file; OSError if it cannot be read.
     """
     tokens: dict[str, str] = {}
     try:
@@ -47,10 +47,10 @@ def load_tokens(path: Path) -> dict[str, str]:
 
 
 def refuse_shared(path: Path, status: os.stat_result) -> None:
-    """Raise ValueError where others than the owner can read or change the file of secrets.
+    """Raise ValueError if others than the owner can read or change the file of secrets.
 
-    The group of a file that belongs to root may read it: so a secret is given to a process that is not root
-    (PostgreSQL has the same rule for its keys).
+    The group of a file that belongs to root may read it, so that a process without root's rights can be given
+    a secret (PostgreSQL has the same rule for its keys).
     """
     mode = stat.S_IMODE(status.st_mode)
     allowed = 0o740 if status.st_uid == 0 else 0o700
@@ -62,7 +62,7 @@ def refuse_shared(path: Path, status: os.stat_result) -> None:
 
 
 class Tokens:
-    """The tokens of a file, as they were when it was read last."""
+    """The tokens of a file, as of the last time that it was read."""
 
     def __init__(self, path: Path) -> None:
         """Raises as `load_tokens` does."""
@@ -70,22 +70,25 @@ class Tokens:
         self.reload()
 
     def reload(self) -> list[str]:
-        """Read the file anew, and say whose tokens it has. Raises as `load_tokens`; the former then stay."""
+        """Read the file again, and return the names of its tokens. If that raises (as `load_tokens`), the
+        former tokens stay valid.
+        """
         tokens = load_tokens(self._path)
         self._digests = {name: _digest(token) for name, token in tokens.items()}
         return sorted(tokens)
 
     @classmethod
     def of(cls, tokens: Mapping[str, str]) -> Tokens:
-        """Tokens that no file has."""
+        """Tokens that are in no file."""
         made = cls.__new__(cls)
         made._digests = {name: _digest(token) for name, token in tokens.items()}
         return made
 
     def author_of(self, authorization: str) -> str | None:
-        """The name of the token in an Authorization header, None if it is nobody's.
+        """The name of the token in an Authorization header, None if there is no such token.
 
-        Every token is compared, each in constant time and by its digest, so that timing says nothing of them.
+        Every token is compared, each in constant time and by its digest, so that the time of an answer says
+        nothing about tokens.
         """
         scheme, _, given = authorization.partition(" ")
         digest = _digest(given.strip())
@@ -101,7 +104,7 @@ def _digest(token: str) -> bytes:
 
 
 def check_exposure(host: str, tokens: object | None, allow_anonymous: bool) -> None:
-    """Raise ValueError for an admin address outside loopback that anybody could use."""
+    """Raise ValueError for an admin address outside of loopback that everybody could use."""
     if tokens or allow_anonymous:
         return
     try:

@@ -14,10 +14,11 @@ KEEP_ALIVE = seconds(Application.model_fields["keep_alive"].default)
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """`keep_alive`: seconds for which a connection may be idle before the proxy closes it; 0 keeps none.
+    """How proxies treat the instances of an application.
 
-    `request_timeout`: seconds until the whole answer has to be there, 0 means no limit. `idle_timeout`:
-    seconds for which a request may be silent, 0 means no limit, None leaves it to the proxy.
+    `keep_alive`: seconds for which a connection may be idle before the proxy closes it; 0 keeps no idle
+    connections. `request_timeout`: seconds until the whole response must have arrived; 0: no limit.
+    `idle_timeout`: seconds for which a request may be idle; 0: no limit; None: the proxy's default.
     """
 
     health_check: HealthCheck | None = None
