@@ -11,15 +11,34 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from controlplane.admin.answers import ANSWERS, STATUSES, Status
+from controlplane.admin import answers
+from controlplane.admin.answers import STATUSES, Status
 from controlplane.admin.bodies import JSON, YAML
 from controlplane.admin.control import ExplainRequest
+from controlplane.admin.explained import Explained
 from controlplane.admin.problems import MEDIA_TYPE
 from controlplane.model.fields import NAME
 from controlplane.model.kinds import KINDS
 
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
+
+
+ANSWERS: list[type[BaseModel]] = [
+    answers.Problem,
+    answers.NotReady,
+    answers.Applied,
+    answers.Service,
+    answers.Services,
+    answers.Proxies,
+    answers.Matches,
+    Explained,
+    answers.Revision,
+    answers.Revisions,
+    answers.Ready,
+    answers.Alive,
+]
+"""The bodies that operations name; what these are made of comes with them."""
 
 
 def reference(name: str) -> Schema:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controlplane.admin import answers
+from controlplane.admin import explained as explain_body
 from controlplane.admin.control import ControlPlane
 from controlplane.ip import authority
 from controlplane.model.conditions import Condition
@@ -173,12 +174,12 @@ def matches(found: Sequence[tuple[str, Sequence[ServiceMatch]]]) -> answers.Matc
     )
 
 
-def explained(found: Explanation) -> answers.Explained:
+def explained(found: Explanation) -> explain_body.Explained:
     """The body of POST /v1/explain."""
     decision = found.decision
     forwarded, answered = found.forwarded, found.answered
     listed, left_out = evaluated(decision.evaluated)
-    return answers.Explained(
+    return explain_body.Explained(
         route=decision.route.name if decision.route else None,
         lane=decision.lane,
         reason=decision.reason,
@@ -188,16 +189,16 @@ def explained(found: Explanation) -> answers.Explained:
         evaluated=listed,
         evaluated_left_out=left_out,
         hops=[_hop(one) for one in found.hops],
-        candidates=[answers.Candidate(lane=lane, share=share) for lane, share in decision.candidates],
-        forwarded=forwarded and answers.Forwarded(path=forwarded.path, host=forwarded.host),
-        answered=answered and answers.Answered(status=answered.status, location=answered.location),
+        candidates=[explain_body.Candidate(lane=lane, share=share) for lane, share in decision.candidates],
+        forwarded=forwarded and explain_body.Forwarded(path=forwarded.path, host=forwarded.host),
+        answered=answered and explain_body.Answered(status=answered.status, location=answered.location),
         request_timeout=found.request_timeout,
         idle_timeout=found.idle_timeout,
     )
 
 
-def _hop(one: Hop) -> answers.Hop:
-    return answers.Hop(
+def _hop(one: Hop) -> explain_body.Hop:
+    return explain_body.Hop(
         application=one.application,
         service=one.service,
         tag=one.tag,
@@ -211,17 +212,17 @@ def _hop(one: Hop) -> answers.Hop:
     )
 
 
-def _calls(one: Upstream) -> answers.Calls | None:
+def _calls(one: Upstream) -> explain_body.Calls | None:
     by = one.balancing.hash_by if one.balancing is not None else None
     key = "" if by is None else f" by header {by.header}" if by.header else f" by cookie {by.cookie}"
-    shown = answers.Calls(
+    shown = explain_body.Calls(
         load_balancing=f"{one.balancing.policy}{key}" if one.balancing is not None else "",
         request_timeout=one.request_timeout,
         idle_timeout=one.idle_timeout,
         circuit_breaking=one.circuit.model_dump() if one.circuit is not None else {},
         health_check=_checked(one.health_check) if one.health_check is not None else "",
     )
-    return None if shown == answers.Calls() else shown
+    return None if shown == explain_body.Calls() else shown
 
 
 def _checked(one: HealthCheck) -> str:
@@ -233,13 +234,13 @@ def _checked(one: HealthCheck) -> str:
     return f"{how} every {one.interval}"
 
 
-def _inherited(one: Inheritance | None) -> answers.Inherited | None:
+def _inherited(one: Inheritance | None) -> explain_body.Inherited | None:
     if one is None:
         return None
-    return answers.Inherited(lane=one.lane.name if one.lane else None, reason=one.reason)
+    return explain_body.Inherited(lane=one.lane.name if one.lane else None, reason=one.reason)
 
 
-def evaluated(outcomes: Sequence[LaneOutcome]) -> tuple[list[answers.LaneOutcome], int]:
+def evaluated(outcomes: Sequence[LaneOutcome]) -> tuple[list[explain_body.LaneOutcome], int]:
     """Why each lane was chosen or not, and how many more lanes were considered than are listed.
 
     The last one is always listed: if a lane was chosen, it is that one.
@@ -247,7 +248,7 @@ def evaluated(outcomes: Sequence[LaneOutcome]) -> tuple[list[answers.LaneOutcome
     if not outcomes:
         return [], 0
     *passed, last = outcomes
-    listed: list[answers.LaneOutcome] = []
+    listed: list[explain_body.LaneOutcome] = []
     left = LINES - len(last.conditions)
     for outcome in passed:
         left -= 1 + len(outcome.conditions)
@@ -257,16 +258,16 @@ def evaluated(outcomes: Sequence[LaneOutcome]) -> tuple[list[answers.LaneOutcome
     return [*listed, _outcome(last)], len(passed) - len(listed)
 
 
-def _outcome(outcome: LaneOutcome) -> answers.LaneOutcome:
+def _outcome(outcome: LaneOutcome) -> explain_body.LaneOutcome:
     conditions = [_condition(one) for one in outcome.conditions]
-    return answers.LaneOutcome(lane=outcome.lane, matched=outcome.matched, conditions=conditions)
+    return explain_body.LaneOutcome(lane=outcome.lane, matched=outcome.matched, conditions=conditions)
 
 
-def _condition(outcome: ConditionOutcome) -> answers.ConditionOutcome:
+def _condition(outcome: ConditionOutcome) -> explain_body.ConditionOutcome:
     value = outcome.value
     text = None if value is None else value[:VALUE_BYTES].decode(errors="backslashreplace")
     long = len(value) if value is not None and len(value) > VALUE_BYTES else 0
-    return answers.ConditionOutcome(
+    return explain_body.ConditionOutcome(
         condition=_shown(outcome.condition),
         value=f"{text}…" if long else text,
         met=outcome.met,
@@ -274,9 +275,9 @@ def _condition(outcome: ConditionOutcome) -> answers.ConditionOutcome:
     )
 
 
-def _shown(condition: Condition) -> answers.ShownCondition:
+def _shown(condition: Condition) -> explain_body.ShownCondition:
     value = condition.value
-    shown = answers.ShownCondition(
+    shown = explain_body.ShownCondition(
         source=condition.source, name=condition.name or "", operator=condition.operator
     )
     if isinstance(value, str) and len(value) > VALUE_BYTES:
