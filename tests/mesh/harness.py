@@ -26,7 +26,7 @@ from tests.mesh.client import Address, Answer, Client, Load, Rest, fetch, until
 APP = Path(__file__).with_name("app.py")
 LANEWAY = Path(os.environ.get("MESH_LANEWAY", "") or Path(sys.executable).with_name("laneway"))
 # Access logs are written at once: Envoy else keeps them for ten seconds.
-OPTIONS = "--disable-hot-restart --concurrency 1 -l warning --file-flush-interval-msec 100".split()
+OPTIONS = ("--disable-hot-restart", "-l", "warning", "--file-flush-interval-msec", "100")
 ENVOY = Path(sysconfig.get_paths()["purelib"]) / "envoy" / "_bin" / "envoy"
 CARRIERS = ("x-lane", "baggage")
 
@@ -199,7 +199,7 @@ class Mesh:
     def start_envoy(self, name: str, config: dict[str, Any]) -> Child:
         path = self.directory / f"{name}.json"
         path.write_text(json.dumps(config))
-        command = [str(ENVOY), "-c", str(path), *OPTIONS]
+        command = [str(ENVOY), "-c", str(path), "--concurrency", str(self.workers), *OPTIONS]
         return self._supervisor.start(f"envoy-{name}", command)
 
     def start_apps(self, pods: Iterable[Pod]) -> None:
