@@ -18,6 +18,8 @@ from controlplane.plan.request import ANY_CLIENT
 from controlplane.plan.warnings import Warnings
 from controlplane.registry.types import Service, SourceStatus
 from controlplane.store.interface import DefinitionStore
+from controlplane.tracing.propagation import Observed
+from controlplane.tracing.watches import Watch
 
 METHOD = "^[A-Za-z]{1,32}$"
 
@@ -118,6 +120,30 @@ class ControlPlane(Protocol):
 
     def conflicts(self, service_id: str) -> list[str]:
         """Sentences about addresses that this service shares with another one."""
+        ...
+
+    async def begin_trace(self, gateway: str, seconds: float) -> Watch:
+        """Have proxies report the way of one request. The gateway exists. Raises TooMany."""
+        ...
+
+    def watch(self, identity: str) -> Watch | None:
+        """A watch that runs or ended a short time ago."""
+        ...
+
+    def end_watch(self, watch: Watch) -> None:
+        """Have the proxies report no more."""
+        ...
+
+    async def observe(self, seconds: float, group: str | None) -> None:
+        """Have sidecars report all requests, of one lane group or of all. Raises TooMany."""
+        ...
+
+    def end_observation(self) -> None:
+        """Judge what the observation that runs has seen so far."""
+        ...
+
+    def propagation(self) -> Observed:
+        """What the last observation found."""
         ...
 
     def ready(self) -> list[str]:

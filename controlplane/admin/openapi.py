@@ -17,10 +17,13 @@ from controlplane.admin.bodies import JSON, YAML
 from controlplane.admin.control import ExplainRequest
 from controlplane.admin.explained import Explained
 from controlplane.admin.problems import MEDIA_TYPE
+from controlplane.admin.way_answers import ASKED_OF_WAYS, WAYS
 from controlplane.model.fields import NAME
 from controlplane.model.kinds import KINDS
 
 Schema = dict[str, Any]
+ASKED = (ExplainRequest, *ASKED_OF_WAYS)
+"""What bodies of requests hold besides documents."""
 TEXT: Schema = {"type": "string"}
 
 
@@ -105,7 +108,7 @@ def _schemas(models: Iterable[type[BaseModel]], mode: JsonSchemaMode) -> dict[st
 
 
 def _document_schemas() -> dict[str, Schema]:
-    schemas = _schemas([*(kind.model for kind in KINDS.values()), ExplainRequest], "validation")
+    schemas = _schemas([*(kind.model for kind in KINDS.values()), *ASKED], "validation")
     schemas |= _schemas([Status, *STATUSES.values()], "serialization")
     for kind in KINDS:
         full = schemas[kind]
@@ -163,7 +166,7 @@ def describe(app: FastAPI, tokens: bool) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
         components = made.setdefault("components", {})
-        components["schemas"] = {**_schemas(ANSWERS, "serialization"), **_document_schemas()}
+        components["schemas"] = {**_schemas([*ANSWERS, *WAYS], "serialization"), **_document_schemas()}
         if tokens:
             components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             made["security"] = [{"token": []}]

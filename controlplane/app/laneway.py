@@ -15,6 +15,7 @@ import structlog
 from controlplane.admin.answers import Proxy
 from controlplane.admin.control import ExplainRequest, StoreStatus
 from controlplane.app import proxies
+from controlplane.app.watching import Watching
 from controlplane.model.definitions import Definitions
 from controlplane.model.parsing import parse_documents
 from controlplane.plan.lanes import enabled_lanes, meaning_of
@@ -31,6 +32,9 @@ from controlplane.snapshot.publisher import Publisher
 from controlplane.snapshot.rollout import Rollout
 from controlplane.store.history import changes_between
 from controlplane.store.interface import DefinitionStore, Stored, StoreUnavailable
+from controlplane.tracing.propagation import Observed
+from controlplane.tracing.service import AccessLogService
+from controlplane.tracing.watches import Watch
 from controlplane.xds.bounds import Bounds
 from controlplane.xds.identities import Identities
 from controlplane.xds.server import XdsServer
@@ -62,6 +66,10 @@ class Laneway:
         self._store = store
         self.catalog = catalog
         self.publisher = Publisher(base_tags=base_tags)
+        self.watching = Watching(self.publisher, lambda: self.xds)
+        self.access_logs = AccessLogService(
+            self.watching.watches, lambda call, node: self.xds.cluster_of(call, node)
+        )
         self.xds = XdsServer(
             self.publisher.classify,
             self.publisher.clock,
@@ -69,6 +77,7 @@ class Laneway:
             identities=identities,
             trial_wait=trial_wait,
             bounds=bounds,
+            more=self.access_logs.methods(),
         )
         self._rollout = Rollout(self._publish, self.xds.acknowledged, lane_drain)
         self._names = ServiceNames()
@@ -217,6 +226,37 @@ class Laneway:
 
     def store_status(self) -> StoreStatus:
         return StoreStatus(self._store.problem, self._store.read_only)
+
+    async def begin_trace(self, gateway: str, seconds: float) -> Watch:
+        return await self.watching.begin(gateway, self._applications(gateway), seconds, one=True)
+
+    def watch(self, identity: str) -> Watch | None:
+        return self.watching.get(identity)
+
+    def end_watch(self, watch: Watch) -> None:
+        self.watching.end(watch)
+
+    async def observe(self, seconds: float, group: str | None) -> None:
+        groups = self.store.current.definitions.groups.values()
+        chosen = {a for g in groups if group in (None, g.name) for a in g.applications}
+        await self.watching.observe(chosen, seconds)
+
+    def end_observation(self) -> None:
+        self.watching.end_observation()
+
+    def propagation(self) -> Observed:
+        return self.watching.observed
+
+    def _applications(self, gateway: str) -> set[str]:
+        """The applications that requests of a gateway may meet: those of its groups and of its routes."""
+        groups = self.store.current.definitions.groups.values()
+        found = {a for group in groups if group.gateway == gateway for a in group.applications}
+        plan = self.publisher.plan
+        if gateway in plan.gateways:
+            for route in plan.gateways[gateway].routes:
+                if route.service is not None and route.service in plan.services:
+                    found.update(plan.services[route.service].applications)
+        return found
 
     def ready(self) -> list[str]:
         waiting: list[str] = []

@@ -179,7 +179,7 @@ def _bootstrap(
 
 def edge_metadata() -> dict[str, Any]:
     """Node metadata of an edge."""
-    return {"role": "edge"}
+    return {"role": "edge", "reports": XDS_CLUSTER}
 
 
 def sidecar_metadata(
@@ -205,6 +205,7 @@ def sidecar_metadata(
         result["app_address"] = app_address
     if egress_address:
         result["egress_address"] = egress_address
+    result["reports"] = XDS_CLUSTER
     return result
 
 

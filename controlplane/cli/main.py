@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from controlplane.cli import bootstrap, certs, change, demo, doctor, inspection, read, revisions, serve, store
+from controlplane.cli import (
+    bootstrap,
+    certs,
+    change,
+    demo,
+    doctor,
+    inspection,
+    read,
+    revisions,
+    serve,
+    store,
+    trace,
+)
 
 app = typer.Typer(
     name="laneway",
@@ -16,7 +28,10 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 lane = typer.Typer(help="Switch lanes on and off.", no_args_is_help=True)
-doctors = typer.Typer(help="Check what Laneway depends on.", no_args_is_help=True)
+doctors = typer.Typer(
+    help="Check what Laneway depends on: registries, and applications that hand on the lane.",
+    no_args_is_help=True,
+)
 stores = typer.Typer(help="Check, recover and reset where definitions are kept.", no_args_is_help=True)
 bootstraps = typer.Typer(help="Write what an Envoy, or a gRPC client, is started with.", no_args_is_help=True)
 
@@ -36,12 +51,14 @@ lane.command("enable")(change.enable)
 lane.command("disable")(change.disable)
 app.command("matches")(inspection.matches)
 app.command("explain")(inspection.explain)
+app.command("trace")(trace.trace)
 app.command("export")(read.export)
 app.command("proxies")(read.proxies)
 app.command("history")(revisions.history)
 app.command("undo")(revisions.undo)
 app.add_typer(doctors, name="doctor")
 doctors.command("nacos")(doctor.nacos)
+doctors.command("propagation")(trace.propagation)
 app.add_typer(bootstraps, name="bootstrap")
 bootstraps.command("edge")(bootstrap.edge)
 bootstraps.command("sidecar")(bootstrap.sidecar)

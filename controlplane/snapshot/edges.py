@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from controlplane.plan.gateways import GatewayPlan
@@ -11,8 +12,8 @@ from controlplane.plan.services import ServicePlan
 from controlplane.snapshot.mesh import Change, Mesh, resource
 from controlplane.snapshot.nodes import EdgeNode
 from controlplane.snapshot.view import NodeView
-from controlplane.translate import edge, front, listeners, lua
-from controlplane.xds.resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, SECRET
+from controlplane.translate import edge, front, listeners, lua, reports
+from controlplane.xds.resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, SECRET, Resource
 from controlplane.xds.resources import Clock, Collection
 
 
@@ -20,11 +21,14 @@ class _Gateway:
     """The resources of one gateway. `plan` is None while it is not defined; `users` are its edges."""
 
     def __init__(self, clock: Clock) -> None:
-        self.users = 0
+        self.users: Counter[str] = Counter()  # by the cluster over which they report
         self.plan: GatewayPlan | None = None
         self.named: frozenset[str] = frozenset()
         """The services that its routes name."""
-        self.listeners = Collection(clock, LISTENER)
+        self.tokens: frozenset[str] = frozenset()
+        """Edges report the requests that bring one of these."""
+        self._clock = clock
+        self._listeners: dict[str, Collection] = {}  # by the cluster over which edges report
         self.routes = Collection(clock, ROUTE)
         self.clusters = Collection(clock, CLUSTER)
         self.extensions = Collection(clock, EXTENSION_CONFIG)
@@ -33,7 +37,8 @@ class _Gateway:
 
     def clear(self) -> None:
         """Empty the collections: the gateway is no longer defined."""
-        for collection in (self.listeners, self.routes, self.clusters, self.extensions, self.secrets):
+        shared = (self.routes, self.clusters, self.extensions, self.secrets)
+        for collection in (*shared, *self._listeners.values()):
             collection.replace([])
         self.plan = self._built = None
         self.named = frozenset()
@@ -55,11 +60,47 @@ class _Gateway:
         self._built = inputs
         self.clusters.replace(cluster for built in clusters.values() for cluster in built)
         code = lua.edge_filter(plan)
-        self.extensions.replace([resource(code.name, code)])
+        self.extensions.replace([resource(code.name, code), *self._watches()])
         self.secrets.replace(resource(one.name, one) for one in front.secrets(plan))
-        self.listeners.replace(resource(one.name, one) for one in listeners.edge_listeners(plan))
+        for cluster, collection in self._listeners.items():
+            collection.replace(self._listening(plan, cluster))
         routes = edge.route_configuration(plan, used)
         self.routes.replace([resource(routes.name, routes)])
+
+    def listeners(self, cluster: str) -> Collection:
+        """The listeners of edges that report over `cluster`."""
+        found = self._listeners.get(cluster)
+        if found is None:
+            found = self._listeners[cluster] = Collection(self._clock, LISTENER)
+            if self.plan is not None:
+                found.replace(self._listening(self.plan, cluster))
+                self._put_watches()
+        return found
+
+    def forget(self, cluster: str) -> None:
+        """No edge reports over `cluster`."""
+        self._listeners.pop(cluster, None)
+
+    def watch(self, tokens: frozenset[str]) -> None:
+        """Have the edges report the requests that bring one of `tokens`."""
+        if tokens == self.tokens:
+            return
+        self.tokens = tokens
+        if self.plan is not None:
+            self._put_watches()
+
+    def _put_watches(self) -> None:
+        for watch in self._watches():
+            self.extensions.put(watch)
+
+    def _watches(self) -> Iterator[Resource]:
+        """What is watched, if any edge can report it."""
+        if any(self._listeners):
+            config = reports.edge_watch(self.tokens)
+            yield resource(config.name, config)
+
+    def _listening(self, plan: GatewayPlan, cluster: str) -> list[Resource]:
+        return [resource(one.name, one) for one in listeners.edge_listeners(plan, cluster)]
 
 
 class EdgeView(NodeView):
@@ -78,13 +119,14 @@ class EdgeView(NodeView):
             {
                 CLUSTER: [gateway.clusters],
                 ENDPOINT: [endpoints],
-                LISTENER: [gateway.listeners],
+                LISTENER: [gateway.listeners(node.reports)],
                 ROUTE: [gateway.routes],
                 EXTENSION_CONFIG: [gateway.extensions],
                 SECRET: [gateway.secrets],
             },
         )
         self.name = node.gateway
+        self.reports = node.reports
         self._gateway = gateway
         self._released = released
 
@@ -119,11 +161,19 @@ class Edges:
     def view(self, node: EdgeNode) -> EdgeView:
         """The view of an edge that connects."""
         held = self._gateways.setdefault(node.gateway, _Gateway(self._mesh.clock))
-        held.users += 1
+        held.users[node.reports] += 1
         return EdgeView(node, held, self._endpoints, self._release)
 
     def _release(self, view: EdgeView) -> None:
         held = self._gateways[view.name]
-        held.users -= 1
+        held.users[view.reports] -= 1
+        if not held.users[view.reports]:
+            del held.users[view.reports]
+            held.forget(view.reports)
         if not held.users and held.plan is None:
             del self._gateways[view.name]
+
+    def watch(self, tokens: Mapping[str, frozenset[str]]) -> None:
+        """Have edges report the requests that bring one of the tokens of their gateway, and no others."""
+        for name, held in self._gateways.items():
+            held.watch(tokens.get(name, frozenset()))

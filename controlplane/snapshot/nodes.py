@@ -36,8 +36,11 @@ class NodeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class EdgeNode:
+    """`reports` is the cluster of its bootstrap that leads to the control plane; "" where it names none."""
+
     role: ClassVar[Role] = "edge"
     gateway: str
+    reports: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,10 @@ def _text(metadata: Mapping[str, Any], field: str, default: str | None = None) -
             f"{LONGEST_TEXT} characters"
         )
     return value
+
+
+def _reports(metadata: Mapping[str, Any]) -> str:
+    return _text(metadata, "reports") if "reports" in metadata else ""
 
 
 def _address(metadata: Mapping[str, Any], field: str, default: str | None = None) -> str:
@@ -175,7 +182,7 @@ def parse_node(
         )
     role = metadata.get("role")
     if role == "edge":
-        return EdgeNode(cluster)
+        return EdgeNode(cluster, _reports(metadata))
     if role == "grpc":
         return GrpcNode(cluster, _tag(metadata, base_tags))
     if role != "sidecar":
@@ -197,5 +204,6 @@ def parse_node(
         egress_address=egress,
         proxy=proxy,
         services=_services(metadata, proxy),
+        reports=_reports(metadata),
     )
     return SidecarNode(cluster, _tag(metadata, base_tags), place, _calls(metadata))

@@ -5,7 +5,7 @@ Everything here runs in the event loop's thread and without awaiting, so that on
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from controlplane.model.definitions import Definitions
 from controlplane.plan.planner import Plan, Planner, Resolve
@@ -68,6 +68,13 @@ class Publisher:
         self._edges.publish(self.plan, change)
         self._sidecars.publish(change, lanes, moved, self.plan.upstreams)
         self._grpc_clients.publish(change, lanes)
+
+    def watch(self, tokens: Mapping[str, frozenset[str]], applications: frozenset[str]) -> None:
+        """Have proxies report single requests: edges those that bring one of the `tokens` of their gateway,
+        sidecars of `applications` all. What was watched before, and is not named, is reported no more.
+        """
+        self._edges.watch(tokens)
+        self._sidecars.watch(applications)
 
     def classify(self, node: Node) -> NodeView:
         """The view of a node that connects. Raises InvalidNode or DeniedNode with a text that says what to

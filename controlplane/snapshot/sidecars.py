@@ -14,7 +14,7 @@ from controlplane.snapshot.on_demand import OnDemand
 from controlplane.snapshot.places import Address, Place, Places
 from controlplane.snapshot.scope import Scope, Scopes
 from controlplane.snapshot.view import NodeView
-from controlplane.translate import lua, outbound, sidecar
+from controlplane.translate import lua, outbound, reports, sidecar
 from controlplane.xds.resource import (
     CLUSTER,
     ENDPOINT,
@@ -121,6 +121,8 @@ class Sidecars:
         self._by_application: Index[str, SidecarView] = Index()
         self._filters: dict[tuple[str, LaneMeaning | None, bool], Resource] = {}
         self._inbound_routes: dict[tuple[str, tuple[str, ...], bool], Resource] = {}
+        self._watched: frozenset[str] = frozenset()
+        self._watches: dict[bool, Resource] = {}
         self._heads: dict[tuple[bool, bool], Resource] = {}
         for kind in ((proxy, reads_all) for proxy in (True, False) for reads_all in (True, False)):
             head = outbound.route_configuration(*kind)
@@ -139,6 +141,8 @@ class Sidecars:
             self._filters.clear()
         if lanes.carriers or lanes.applications:
             self._inbound_routes.clear()
+        if lanes.carriers:
+            self._watches.clear()
         at = self._by_address.any_of(moved)
         concerned = at | self._by_tag.any_of(lanes.tags) | self._by_application.any_of(lanes.applications)
         for view in self._views if lanes.carriers else concerned:
@@ -146,6 +150,13 @@ class Sidecars:
         before, self._upstreams = self._upstreams, upstreams
         for view in at if before is upstreams else self._views:
             self._put_own(view)
+
+    def watch(self, applications: frozenset[str]) -> None:
+        """Have the sidecars of these applications report every request, and no others."""
+        before, self._watched = self._watched, applications
+        for application in before ^ applications:
+            for view in self._by_application.any_of([application]):
+                self._put_watch(view)
 
     def view(self, node: SidecarNode, incremental: bool) -> SidecarView:
         """The view of a sidecar that connects. `incremental`: it speaks the delta variant."""
@@ -227,6 +238,7 @@ class Sidecars:
         by_trace = self._lanes.by_trace(application)
         view.filters.put(self._filter("inbound", None, by_trace))
         view.filters.put(self._filter("outbound", default, by_trace))
+        self._put_watch(view)
         if view.incremental:
             reads_all = by_trace or default is not None
             view.routes.put(self._heads[view.sidecar.place.proxy, reads_all])
@@ -237,6 +249,16 @@ class Sidecars:
                 found = sidecar.inbound_routes(name, cluster, self._lanes.carriers, lanes, by_trace)
                 routes = self._inbound_routes[name, lanes, by_trace] = resource(name, found)
             view.routes.put(routes)
+
+    def _put_watch(self, view: SidecarView) -> None:
+        if not view.sidecar.place.reports:
+            return
+        watched = view.application in self._watched
+        built = self._watches.get(watched)
+        if built is None:
+            config = reports.sidecar_watch(watched, self._lanes.carriers)
+            built = self._watches[watched] = resource(config.name, config)
+        view.filters.put(built)
 
     def _put_own(self, view: SidecarView) -> None:
         application, _ = view.place()

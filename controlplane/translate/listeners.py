@@ -68,6 +68,7 @@ from controlplane.translate.names import (
     REFUSED,
     edge_routes,
 )
+from controlplane.translate.reports import reporting, watch_filter
 from controlplane.translate.retries import numbered
 from controlplane.translate.route_actions import cors_filters
 
@@ -133,8 +134,15 @@ def _chain(manager: Hcm) -> listener_components_pb2.FilterChain:
     )
 
 
-def edge_listeners(plan: GatewayPlan) -> Iterator[listener_pb2.Listener]:
-    """The listeners of a gateway, one for each of its addresses and ports.
+def _watch(manager: Hcm, reports: str, side: str, lane_header: str = "") -> None:
+    """Have `manager` report the requests that are watched to the cluster `reports`, if the proxy has one."""
+    if reports:
+        manager.http_filters.append(watch_filter())
+        manager.access_log.append(reporting(reports, side, lane_header))
+
+
+def edge_listeners(plan: GatewayPlan, reports: str = "") -> Iterator[listener_pb2.Listener]:
+    """The listeners of a gateway, one for each of its addresses and ports. `reports`: see `reports.reporting`.
 
     A listener on `::` accepts IPv4 as well, unless the gateway has an IPv4 address on the same port.
     """
@@ -143,13 +151,13 @@ def edge_listeners(plan: GatewayPlan) -> Iterator[listener_pb2.Listener]:
     for address, one in bound:
         every = ":" in address and ip_address(address).is_unspecified and one.port not in ports_of_version_4
         for quic in (False, True) if one.http3 is not None else (False,):
-            listener = edge_listener(plan, address, one, quic)
+            listener = edge_listener(plan, address, one, quic, reports)
             listener.address.socket_address.ipv4_compat = every
             yield listener
 
 
 def edge_listener(
-    plan: GatewayPlan, address: str, wanted: Listener, quic: bool = False
+    plan: GatewayPlan, address: str, wanted: Listener, quic: bool = False, reports: str = ""
 ) -> listener_pb2.Listener:
     """The listener of a gateway for one address. It trusts nothing that a client sends: all clients count as
     external. `quic`: over UDP, for HTTP/3.
@@ -179,6 +187,7 @@ def edge_listener(
         front.redirecting(manager, wanted.redirect_to_https)
         manager.http_filters.append(router(trusted_mark=False))
     else:
+        _watch(manager, reports, "edge", plan.carriers.header.lower())
         _route(manager, plan)
     listener = listener_pb2.Listener(
         name=f"edge/{address}:{wanted.port}{'/quic' if quic else ''}",
@@ -209,7 +218,7 @@ def _route(manager: Hcm, plan: GatewayPlan) -> None:
     manager.http_filters.append(router(trusted_mark=True, numbered=numbered(plan)))
 
 
-def outbound_manager(route_configuration: str, proxy: bool) -> Hcm:
+def outbound_manager(route_configuration: str, proxy: bool, reports: str = "") -> Hcm:
     """The HTTP connection manager for what an application calls. `proxy`: for proxy capture, else for
     redirect capture.
     """
@@ -227,6 +236,7 @@ def outbound_manager(route_configuration: str, proxy: bool) -> Hcm:
     manager.early_header_mutation_extensions.append(
         extension("marks", header_mutation_pb2.HeaderMutation(mutations=early))
     )
+    _watch(manager, reports, "outbound")
     manager.http_filters.append(discovered(OUTBOUND_REQUEST))
     if proxy:
         manager.local_reply_config.mappers.append(_unreadable())
@@ -268,21 +278,23 @@ def forward_proxy_cache():
     )
 
 
-def egress_proxy_listener(address: str, port: int, route_configuration: str) -> listener_pb2.Listener:
+def egress_proxy_listener(
+    address: str, port: int, route_configuration: str, reports: str = ""
+) -> listener_pb2.Listener:
     """Proxy capture: applications call others through this listener, which they find by HTTP_PROXY."""
     return listener_pb2.Listener(
         name="outbound",
         traffic_direction=base_pb2.OUTBOUND,
         address=socket_address(address, port),
         per_connection_buffer_limit_bytes=BUFFER,
-        filter_chains=[_egress_chain(route_configuration)],
+        filter_chains=[_egress_chain(route_configuration, reports)],
     )
 
 
-@functools.cache
-def _egress_chain(route_configuration: str) -> listener_components_pb2.FilterChain:
+@functools.lru_cache(maxsize=64)
+def _egress_chain(route_configuration: str, reports: str) -> listener_components_pb2.FilterChain:
     """The same for every sidecar, and most of what its listeners cost. A listener copies it."""
-    return _chain(outbound_manager(route_configuration, proxy=True))
+    return _chain(outbound_manager(route_configuration, proxy=True, reports=reports))
 
 
 def _listener_filters() -> list[listener_components_pb2.ListenerFilter]:
@@ -333,12 +345,15 @@ def _captured(
     return listener
 
 
-def redirect_outbound_listener(port: int, every: bool, route_configuration: str) -> listener_pb2.Listener:
+def redirect_outbound_listener(
+    port: int, every: bool, route_configuration: str, reports: str = ""
+) -> listener_pb2.Listener:
     """Redirect capture: iptables redirects the connections that an application makes to `port`."""
-    return _captured("outbound", port, every, _chain(outbound_manager(route_configuration, proxy=False)))
+    manager = outbound_manager(route_configuration, proxy=False, reports=reports)
+    return _captured("outbound", port, every, _chain(manager))
 
 
-def inbound_manager(route_configuration: str) -> Hcm:
+def inbound_manager(route_configuration: str, reports: str = "") -> Hcm:
     """The HTTP connection manager for requests to the application of a sidecar."""
     manager = _manager("inbound")
     manager.http2_protocol_options.initial_stream_window_size.value = INBOUND_WINDOW
@@ -348,19 +363,20 @@ def inbound_manager(route_configuration: str) -> Hcm:
     manager.local_reply_config.CopyFrom(
         hcm_pb2.LocalReplyConfig(mappers=[unreached(REFUSED, ["UF"]), unreached("terminated", ["UC"])])
     )
+    _watch(manager, reports, "inbound")
     manager.http_filters.append(discovered(INBOUND_REQUEST))
     manager.http_filters.append(router(trusted_mark=False))
     return manager
 
 
-def inbound_listener(address: str, port: int, routes: str) -> listener_pb2.Listener:
+def inbound_listener(address: str, port: int, routes: str, reports: str = "") -> listener_pb2.Listener:
     """Proxy capture: listens at the address and port that the registry has for the instance."""
     return listener_pb2.Listener(
         name=f"inbound/{port}",
         traffic_direction=base_pb2.INBOUND,
         address=socket_address(address, port),
         per_connection_buffer_limit_bytes=BUFFER,
-        filter_chains=[_chain(inbound_manager(routes))],
+        filter_chains=[_chain(inbound_manager(routes, reports))],
     )
 
 
@@ -369,15 +385,19 @@ def redirect_inbound_listener(
     every: bool,
     routes: str,
     moved: Mapping[int, str],
+    reports: str = "",
 ) -> listener_pb2.Listener:
     """Redirect capture: iptables redirects the connections to an application to `port`.
 
     `moved`: the ports whose application listens at another one, each with the name of its cluster and of its
     routes.
     """
-    listener = _captured("inbound", port, every, _chain(inbound_manager(routes)))
+    listener = _captured("inbound", port, every, _chain(inbound_manager(routes, reports)))
     for registered, cluster in moved.items():
-        for chain in (_in_clear_text(_chain(inbound_manager(cluster))), _passing("inbound", cluster)):
+        for chain in (
+            _in_clear_text(_chain(inbound_manager(cluster, reports))),
+            _passing("inbound", cluster),
+        ):
             chain.filter_chain_match.destination_port.value = registered
             listener.filter_chains.append(chain)
     return listener

@@ -52,13 +52,17 @@ class OwnService:
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """A sidecar's place, from its node metadata."""
+    """A sidecar's place, from its node metadata.
+
+    `reports` is the cluster of its bootstrap that leads to the control plane; "" where it names none.
+    """
 
     address: str
     app_address: str
     egress_address: str
     proxy: bool
     services: tuple[OwnService, ...]
+    reports: str = ""
 
     def by_cluster(self) -> list[OwnService]:
         """Own services that need a cluster: in redirect capture only those that listen elsewhere."""
@@ -180,9 +184,9 @@ def listeners(sidecar: Sidecar) -> Iterator[listener_pb2.Listener]:
     own = {s.port: inbound_cluster(s.port) for s in sidecar.by_cluster()}
     if sidecar.proxy:
         for port, inbound in own.items():
-            yield inbound_listener(sidecar.address, port, inbound)
-        yield egress_proxy_listener(sidecar.egress_address, EGRESS_PORT, routes)
+            yield inbound_listener(sidecar.address, port, inbound, sidecar.reports)
+        yield egress_proxy_listener(sidecar.egress_address, EGRESS_PORT, routes, sidecar.reports)
     else:
         every = ":" in sidecar.address  # where there is no version six, it cannot be bound
-        yield redirect_inbound_listener(INBOUND_PORT, every, INBOUND, own)
-        yield redirect_outbound_listener(OUTBOUND_PORT, every, routes)
+        yield redirect_inbound_listener(INBOUND_PORT, every, INBOUND, own, sidecar.reports)
+        yield redirect_outbound_listener(OUTBOUND_PORT, every, routes, sidecar.reports)

@@ -18,13 +18,15 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import grpc
 import structlog
 
 from controlplane.net.lines import Lines, host_of
-from controlplane.rpc.transport import Call, CallEnd, MakeTransport
+from controlplane.rpc.transport import Call, CallEnd, Handler, MakeTransport, Methods
 
 from .access import Access
 from .bounds import LONGEST_ID, Bounds, TokenBucket, TokenBuckets, shown
@@ -70,6 +72,7 @@ class XdsServer:
     trial_retry: seconds until a held change is tried again when clients that rejected it have left.
     debounce_quiet, debounce_max, removal_wait, warming_wait: seconds (see Debounce and StreamState).
     bounds: what one client may cost.
+    more: further methods on the same port, for clients that are admitted as those of discovery are.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class XdsServer:
         removal_wait: float = 2.0,
         warming_wait: float = 0.5,
         bounds: Bounds = Bounds(),  # noqa: B008
+        more: Methods = MappingProxyType({}),
     ) -> None:
         self._classify = classify
         self._clock = clock
@@ -94,7 +98,8 @@ class XdsServer:
         self._warming_wait = warming_wait
         self._bounds = bounds
         self._client_status = ClientStatus(self._client_streams, bounds.status_bytes)
-        served = {**methods(self._serve), **self._client_status.methods()}
+        further = {path: partial(self._further, serve) for path, serve in more.items()}
+        served = {**methods(self._serve), **self._client_status.methods(), **further}
         self._transport = transport(self.access.guard(served))
         self._bucket = TokenBucket(bounds.stream_rate, bounds.stream_burst)
         self._buckets = TokenBuckets(bounds.stream_rate_per_client, bounds.stream_burst_per_client)
@@ -104,6 +109,8 @@ class XdsServer:
         self._awake: dict[DiscoveryStream, None] = {}
         self._per_node: Counter[str] = Counter()
         self._per_client: Counter[str] = Counter()
+        self._speakers: Counter[tuple[str, str, str]] = Counter()
+        self._clusters: dict[tuple[str, str], str] = {}
         self._ready = False
         self._stopping = False
         #: Sums since the start; "streams" alone is the number of open streams.
@@ -178,6 +185,10 @@ class XdsServer:
         """
         return await self._streams.acknowledged(where, timeout)
 
+    def cluster_of(self, call: Call, node: str) -> str | None:
+        """The cluster of a node that has a stream open from the same client as `call`; else None."""
+        return self._clusters.get((node, self.access.client(call)))
+
     # One stream.
 
     def _serve(self, call: Call, variant: type[Any], only: str | None) -> DiscoveryStream:
@@ -188,6 +199,14 @@ class XdsServer:
             self._log_end(call, end)
             raise
         return DiscoveryStream(call, self.access.client(call), variant, only, self, loop, self._bounds)
+
+    def _further(self, serve: Callable[[Call], Handler], call: Call) -> Handler:
+        try:
+            self._admit(call, asyncio.get_running_loop().time())
+        except CallEnd as end:
+            self._log_end(call, end)
+            raise
+        return serve(call)
 
     def _admit(self, call: Call, now: float) -> None:
         if self._stopping:
@@ -239,6 +258,8 @@ class XdsServer:
             request.ClearField("node")  # which is large; and what is left, others say too
             self._per_node[stream.node.id] += 1
             self._per_client[stream.client] += 1
+            self._speakers[node.id, stream.client, node.cluster] += 1
+            self._clusters[node.id, stream.client] = node.cluster
             self._begin(stream, request)
         except InvalidNode as error:
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
@@ -319,6 +340,10 @@ class XdsServer:
         self._per_node[node.id] -= 1
         if not self._per_node[node.id]:
             del self._per_node[node.id]
+        self._speakers[node.id, stream.client, node.cluster] -= 1
+        if not self._speakers[node.id, stream.client, node.cluster]:
+            del self._speakers[node.id, stream.client, node.cluster]
+            self._clusters.pop((node.id, stream.client), None)
         self._per_client[stream.client] -= 1
         if not self._per_client[stream.client]:
             del self._per_client[stream.client]

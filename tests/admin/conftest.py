@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,8 @@ from controlplane.plan.warnings import Warnings, warnings
 from controlplane.registry.names import resolve
 from controlplane.registry.types import Instance, Refused, Service, SourceStatus
 from controlplane.store.memory import MemoryStore
+from controlplane.tracing.propagation import Finding, Observed
+from controlplane.tracing.watches import Watch, Watches
 
 SERVICES = {
     "nacos/public/DEFAULT_GROUP/sc-A": Service(
@@ -71,6 +74,7 @@ PROXY = {
 }
 
 
+FINDING = Finding("a", "sc-B", "loses", 10, 20, 2 / 3, "id", "the calls have the request's id")
 DRIFT = {
     "type": "route",
     "name": "edge",
@@ -87,6 +91,8 @@ class SmallControl:
     store: MemoryStore
     waiting: list[str] = field(default_factory=list)
     source: SourceStatus = SOURCE
+    watches: Watches = field(default_factory=Watches)
+    observed: Observed = field(default_factory=Observed)
 
     def store_status(self) -> StoreStatus:
         return StoreStatus(self.store.problem, self.store.read_only)
@@ -123,6 +129,24 @@ class SmallControl:
 
     def conflicts(self, service_id: str) -> list[str]:
         return []
+
+    async def begin_trace(self, gateway: str, seconds: float) -> Watch:
+        return self.watches.begin(gateway, ("spring-cloud-a",), time.monotonic(), seconds, one=True)
+
+    def watch(self, identity: str) -> Watch | None:
+        return self.watches.get(identity, time.monotonic())
+
+    def end_watch(self, watch: Watch) -> None:
+        self.watches.end(watch, time.monotonic())
+
+    async def observe(self, seconds: float, group: str | None) -> None:
+        self.observed = Observed(running=True, seconds=seconds)
+
+    def end_observation(self) -> None:
+        self.observed = Observed(False, "2026-01-01T00:00:00+00:00", 1.0, 9, 0, {"a": 30}, (FINDING,))
+
+    def propagation(self) -> Observed:
+        return self.observed
 
     def ready(self) -> list[str]:
         return self.waiting

@@ -26,7 +26,11 @@ def test_edge():
     config = yaml.safe_load(
         laneway("bootstrap", "edge", "--gateway", "shop", "--node-id", "n1", "--admin-port", "15001")
     )
-    assert config["node"] == {"id": "n1", "cluster": "shop", "metadata": {"role": "edge"}}
+    assert config["node"] == {
+        "id": "n1",
+        "cluster": "shop",
+        "metadata": {"role": "edge", "reports": "laneway-xds"},
+    }
     assert config["admin"]["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 15001}
     ads = config["dynamic_resources"]["ads_config"]
     assert ads["api_type"] == "DELTA_GRPC"
@@ -49,6 +53,7 @@ def test_sidecar_says_all_that_the_control_plane_reads():
         "calls": ["sc-B"],
         "app_address": "127.0.0.1",
         "egress_address": "127.0.0.9",
+        "reports": "laneway-xds",
     }
 
 

@@ -7,15 +7,19 @@ One process may be several applications. It knows nothing of lanes: it hands on 
 is told to, as a framework or an agent would. A request header `x-delay: C=0.2` makes the named application
 answer late, `x-hand-on: B=b3,sw8` has it hand on these headers alone, `x-fail: C=503 name:value` makes it
 answer this status with this header. An application closes connections that are idle for `keep_alive` seconds,
-if it has such a time, and answers how often it has seen a request's `x-id`.
+if it has such a time, and answers how often it has seen a request's `x-id`. `how` is how it calls: `pool`
+from a thread of a pool, which knows no headers, `queue` after its answer, from a worker that knows none.
+`polls` are the seconds between calls of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
@@ -83,6 +87,11 @@ class Application:
         self.entry = entry
         self.name: str = entry["name"]
         self.carriers: list[str] = entry.get("carriers", ["x-lane", "baggage"])
+        self.handed_on: list[str] = entry.get("handed_on") or list(HANDED_ON)
+        self.how: str = entry.get("how", "")
+        self.pool = ThreadPoolExecutor(4)
+        self.queued: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+        self.tasks: list[asyncio.Task[None]] = []
         self.keep_alive: float | None = entry.get("keep_alive")
         self.seen: Counter[str] = Counter()
         self.caller = Caller(tuple(entry["proxy"]), entry["next"]) if entry.get("next") else None
@@ -117,11 +126,18 @@ class Application:
                 mine["times"] = self.seen[value]
         if self.caller is None:
             return 200, json.dumps({**mine, "chain": [self.name]}).encode()
-        kept = [(n, v) for n, v in headers if n in (*self.carriers, *HANDED_ON)]
+        if self.how == "queue":
+            self.queued.put_nowait((method, body))
+            return 202, json.dumps({**mine, "chain": [self.name]}).encode()
+        kept = [(n, v) for n, v in headers if n in (*self.carriers, *self.handed_on)]
         for name, value in headers:
             if name == "x-hand-on" and value.startswith(f"{self.name}="):
                 kept = [(n, v) for n, v in headers if n in value.partition("=")[2].split(",")]
-        status, text = await self.caller.call(method, kept, body)
+        if self.how == "pool":
+            loop = asyncio.get_running_loop()
+            status, text = await loop.run_in_executor(self.pool, self.from_thread, method, body)
+        else:
+            status, text = await self.caller.call(method, kept, body)
         try:
             downstream = json.loads(text)
         except ValueError:
@@ -129,11 +145,41 @@ class Application:
         chain = [self.name, *downstream.get("chain", [f"{status}"])]
         return status, json.dumps({**mine, "chain": chain, "next": downstream}).encode()
 
+    def from_thread(self, method: str, body: bytes) -> tuple[int, bytes]:
+        assert self.caller is not None
+        connection = http.client.HTTPConnection(*self.caller.proxy, timeout=20)
+        connection.request(method, self.caller.url, body, {"host": self.caller.host})
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, text
+
+    def begin(self) -> None:
+        """Start what it does by itself."""
+        if self.how == "queue":
+            self.tasks.append(asyncio.create_task(self.work()))
+        if self.entry.get("polls"):
+            self.tasks.append(asyncio.create_task(self.poll(self.entry["polls"])))
+
+    async def work(self) -> None:
+        while True:
+            method, body = await self.queued.get()
+            await asyncio.sleep(0.02)
+            assert self.caller is not None
+            await self.caller.call(method, [], body)
+
+    async def poll(self, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            assert self.caller is not None
+            await self.caller.call("GET", [], b"")
+
 
 async def main(entries: list[dict[str, Any]]) -> None:
     servers = []
     for entry in entries:
         application = Application(entry)
+        application.begin()
         servers.append(
             await asyncio.start_server(application.serve, entry["address"], entry["port"], backlog=512)
         )

@@ -69,6 +69,7 @@ class Pod:
     metadata: dict[str, Any] = field(default_factory=dict)
     listed: str = ""  # its address as the registry has it, where that is written in another way
     keep_alive: float | None = None  # seconds after which its application closes an idle connection
+    behaviour: dict[str, Any] = field(default_factory=dict)  # more of its application's, see app.py
     app: Child | None = None
     envoy: Child | None = None
 
@@ -93,6 +94,7 @@ class Pod:
             "proxy": [self.address, 15001],
             "carriers": list(self.carriers),
             "keep_alive": self.keep_alive,
+            **self.behaviour,
         }
 
 

@@ -2,7 +2,8 @@
 
 Keys of a case: `definitions` (documents), `services`, `nodes`; further `slots` (gateway/route to ranges),
 `rollout: {coloured: [...]}` (the lanes that edges may choose; absent: every enabled one), `sent_at_once` (of
-the Publisher), `show` (patterns of Kind/name that the output has; absent: everything).
+the Publisher), `watch: {tokens: {GATEWAY: [...]}, applications: [...]}`, `show` (patterns of Kind/name that
+the output has; absent: everything).
 """
 
 from __future__ import annotations
@@ -58,6 +59,9 @@ def published(case: dict[str, Any]) -> Publisher:
     publisher = Publisher(case.get("sent_at_once", SENT_AT_ONCE))
     names = ServiceNames(services)
     publisher.publish(definitions, Deployed(known, frozenset(coloured)), services, names.resolve)
+    watch = case.get("watch", {"tokens": {}, "applications": []})
+    tokens = {gateway: frozenset(given) for gateway, given in watch["tokens"].items()}
+    publisher.watch(tokens, frozenset(watch["applications"]))
     return publisher
 
 

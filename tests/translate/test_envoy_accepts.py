@@ -23,7 +23,7 @@ from tests.translate import cases
 
 ENVOY = Path(sys.executable).with_name("envoy")
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "documents.md"
-EDGE = {"id": "edge", "cluster": "edge", "metadata": {"role": "edge"}}
+EDGE = {"id": "edge", "cluster": "edge", "metadata": edge_metadata()}
 SERVICES = [{"name": "sc-A", "instances": [{"address": "127.0.1.1", "port": 20001, "application": "a"}]}]
 GROUP = {"kind": "LaneGroup", "name": "order-flow", "gateway": "edge", "applications": ["a"]}
 GATEWAY = {"kind": "Gateway", "name": "edge", "listeners": [{"port": 8080, "address": "127.0.0.1"}]}

@@ -1,0 +1,10 @@
+"""What proxies and the control plane agree on about reports."""
+
+TOKEN_HEADER = "laneway-trace"
+"""Carries the token by which an operator has the way of one request reported."""
+LOG_PREFIX = "laneway/"
+"""What the names of logs begin with; the side of the proxy follows."""
+NOTES = "laneway"
+"""The namespace of what filters note of a request (dynamic metadata)."""
+WATCHED = "watched"
+"""The note on requests that a proxy reports."""

@@ -1,0 +1,123 @@
+"""Reports of single requests to the control plane, over its access log service (ALS).
+
+Every connection manager has the log, and a filter that is first in its chain and arrives as an extension
+configuration (ECDS). The log is written for requests of which that filter noted WATCHED, so a watch begins
+and ends without a change of any listener, and no request is reported while nobody watches.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.core.v3 import base_pb2, config_source_pb2, extension_pb2, grpc_service_pb2
+from envoy.extensions.access_loggers.grpc.v3 import als_pb2
+from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metadata_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.type.matcher.v3 import regex_pb2
+from envoy.type.metadata.v3 import metadata_pb2
+from envoy.type.tracing.v3 import custom_tag_pb2
+from google.protobuf import wrappers_pb2
+
+from controlplane.tracing.names import LOG_PREFIX, NOTES, TOKEN_HEADER, WATCHED
+from controlplane.translate.answers import noted
+from controlplane.translate.messages import ADS, duration, extension, pack
+
+WATCH = "watch"
+CONFIG = header_to_metadata_pb2.Config
+TRACE_HEADERS = ("traceparent", "b3", "x-b3-traceid", "sw8", "uber-trace-id")
+"""Headers by which tracing agents pass on the id of a trace. None of them is a secret."""
+HOST_NOTES = ("tag", "service", "application")
+FLUSH = 0.2
+"""Seconds after which reports leave a proxy."""
+BUFFER = 16 << 10
+"""Bytes of reports that are sent together."""
+
+
+def watch_filter() -> hcm_pb2.HttpFilter:
+    """The filter that notes which requests are reported."""
+    kind = f"type.googleapis.com/{CONFIG.DESCRIPTOR.full_name}"
+    return hcm_pb2.HttpFilter(
+        name=WATCH,
+        config_discovery=config_source_pb2.ExtensionConfigSource(config_source=ADS, type_urls=[kind]),
+    )
+
+
+def _note(key: str, value: str = "") -> header_to_metadata_pb2.Config.KeyValuePair:
+    return CONFIG.KeyValuePair(metadata_namespace=NOTES, key=key, value=value)
+
+
+def _matched(key: str, regex: str, group: str) -> header_to_metadata_pb2.Config.KeyValuePair:
+    """The first group of `regex`, which must match the whole value; an empty one is not noted."""
+    pair = _note(key)
+    pair.regex_value_rewrite.pattern.CopyFrom(regex_pb2.RegexMatcher(regex=regex))
+    pair.regex_value_rewrite.substitution = group
+    return pair
+
+
+def edge_watch(tokens: Collection[str]) -> extension_pb2.TypedExtensionConfig:
+    """Requests that bring one of `tokens` are reported. The header with the token goes no further."""
+    config = CONFIG()
+    if tokens:
+        listed = "|".join(map(re.escape, sorted(tokens)))
+        taken = _matched(WATCHED, f"^(?:({listed})|(?s:.*))$", r"\1")
+        config.request_rules.append(CONFIG.Rule(header=TOKEN_HEADER, on_header_present=taken, remove=True))
+    return extension(WATCH, config)
+
+
+def sidecar_watch(watched: bool, carriers: Iterable[tuple[str, str]]) -> extension_pb2.TypedExtensionConfig:
+    """While `watched`, every request is reported, with the lane that each carrier has as it comes.
+
+    `carriers` are (header, baggage member) of every gateway.
+    """
+    config = CONFIG()
+    if watched:
+        config.request_rules.append(CONFIG.Rule(header=":method", on_header_present=_note(WATCHED, "all")))
+        members: list[str] = []
+        for header, member in carriers:
+            config.request_rules.append(CONFIG.Rule(header=header, on_header_present=_note("header")))
+            members.append(re.escape(member))
+        lane = rf"^(?:(?:.*,)?\s*(?:{'|'.join(members)})\s*=\s*([^,;\s]+).*|(?s:.*))$"
+        for name, value in (("baggage", lane), ("tracestate", lane.replace("|".join(members), "laneway"))):
+            pair = _matched(name, value, r"\1")
+            config.request_rules.append(CONFIG.Rule(header=name, on_header_present=pair))
+    return extension(WATCH, config)
+
+
+def _of_instance(key: str) -> custom_tag_pb2.CustomTag:
+    kind = metadata_pb2.MetadataKind(host=metadata_pb2.MetadataKind.Host())
+    place = metadata_pb2.MetadataKey(key="lane", path=[metadata_pb2.MetadataKey.PathSegment(key=key)])
+    return custom_tag_pb2.CustomTag(
+        tag=key, metadata=custom_tag_pb2.CustomTag.Metadata(kind=kind, metadata_key=place)
+    )
+
+
+def reporting(cluster: str, side: str, lane_header: str = "") -> accesslog_pb2.AccessLog:
+    """The log of the requests that are watched, sent to the bootstrap's `cluster`.
+
+    `side` is edge, inbound or outbound. `lane_header`: where it stands which lane an edge chose.
+    """
+    service = grpc_service_pb2.GrpcService(
+        envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=cluster)
+    )
+    headers = (*TRACE_HEADERS, lane_header) if lane_header else TRACE_HEADERS
+    config = als_pb2.HttpGrpcAccessLogConfig(
+        common_config=als_pb2.CommonGrpcAccessLogConfig(
+            log_name=f"{LOG_PREFIX}{side}",
+            grpc_service=service,
+            transport_api_version="V3",
+            buffer_flush_interval=duration(FLUSH),
+            buffer_size_bytes=wrappers_pb2.UInt32Value(value=BUFFER),
+            custom_tags=[
+                *(_of_instance(key) for key in HOST_NOTES),
+                # The cluster of the route: where it falls back, the instance's own is another one.
+                custom_tag_pb2.CustomTag(tag="routed", value="%UPSTREAM_CLUSTER%"),
+            ],
+        ),
+        additional_request_headers_to_log=headers,
+    )
+    return accesslog_pb2.AccessLog(name="watch", filter=noted(WATCHED), typed_config=pack(config))
+
+
+assert base_pb2  # the generated modules register their types when imported
