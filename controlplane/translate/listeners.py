@@ -142,7 +142,9 @@ def _watch(manager: Hcm, reports: str, side: str, lane_header: str = "") -> None
 
 
 def edge_listeners(plan: GatewayPlan, reports: str = "") -> Iterator[listener_pb2.Listener]:
-    """The listeners of a gateway, one for each of its addresses and ports. `reports`: see `reports.reporting`.
+    """The listeners of a gateway, one for each of its addresses and ports.
+
+    `reports`: the cluster over which edges report requests, see `reports.reporting`.
 
     A listener on `::` accepts IPv4 as well, unless the gateway has an IPv4 address on the same port.
     """
