@@ -156,6 +156,23 @@ def java(agent: str, version: str = "") -> Program:
     return Program(name, command, forgets=bool(version))
 
 
+def spring(address: tuple[str, int], proxy: tuple[str, int], **properties: str) -> list[str]:
+    """A command: a Spring Boot service that calls through `proxy`; `properties` with `_` in place of dots."""
+    _need("java", "java", "javac", "mvn")
+
+    def make(root: Path) -> None:
+        _run("mvn", "-q", "-B", "-f", HERE / "spring" / "pom.xml", COPY, f"-DoutputDirectory={root / 'lib'}")
+        source = HERE / "spring" / "Passing.java"
+        _run("javac", "-parameters", "-cp", f"{root / 'lib'}/*", "-d", root / "classes", source)
+
+    root = _cached("spring", "", make)
+    given = {"server.address": address[0], "server.port": str(address[1]), "http.proxyHost": proxy[0]}
+    given |= {"http.proxyPort": str(proxy[1])} | {k.replace("_", "."): v for k, v in properties.items()}
+    light = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx192m"]
+    options = [f"-D{name}={value}" for name, value in given.items()]
+    return ["java", *light, *options, "-cp", f"{root}/lib/*:{root}/classes", "laneway.Passing"]
+
+
 def node() -> Program:
     _need("node", "node", "npm")
 
