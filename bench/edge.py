@@ -76,6 +76,23 @@ def cases_of(lanes: int, edge: Proxy, sidecar: Proxy) -> list[Case]:
     ]
 
 
+TRACE = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e{}-00f067aa0ba902b7-01"
+
+
+def cases_by_trace(lanes: int, sidecar: Proxy) -> list[Case]:
+    """The same at a sidecar that remembers traces: each lane and base has one, each request its own id."""
+    lane = [f"x-lane: lane-{lanes - 1}", f"baggage: lane=lane-{lanes - 1}", TRACE.format("4736")]
+    base = [TRACE.format("0001")]
+    out, into = sidecar.ports["outbound"], sidecar.ports["inbound"]
+    return [
+        Case("inbound, lane, by trace", lanes, sidecar, into, "sc-B", lane, "base"),
+        Case("inbound, base, by trace", lanes, sidecar, into, "sc-B", base, "base"),
+        Case("outbound, lane, by trace", lanes, sidecar, out, "sc-A", lane, "lane"),
+        Case("outbound, base, by trace", lanes, sidecar, out, "sc-A", base, "base"),
+        Case("outbound, lost lane, by trace", lanes, sidecar, out, "sc-A", [lane[2]], "lane"),
+    ]
+
+
 def table(cases: list[Case]) -> str:
     reference = cases[0]
     lines = [
@@ -114,6 +131,7 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=20)
     parser.add_argument("--count", type=int, default=4000, help="requests of a burst")
     parser.add_argument("--limit", type=float, default=1.1, help="the highest growth from few to many lanes")
+    parser.add_argument("--by-trace", action="store_true", help="also sidecars that colour by trace")
     parser.add_argument("--dump", type=Path, help="write each proxy's configuration into this directory")
     arguments = parser.parse_args()
     go = shutil.which("go")
@@ -134,13 +152,18 @@ def main() -> None:
         for number in map(int, arguments.lanes.split(",")):
             proxies = stack.enter_context(control_plane(number, (base, lane), directory / str(number)))
             cases += cases_of(number, *proxies)
+        if arguments.by_trace:
+            number = int(arguments.lanes.split(",")[0])
+            made = control_plane(number, (base, lane), directory / "by-trace", by_trace=True)
+            cases += cases_by_trace(number, stack.enter_context(made)[1])
         if arguments.dump:
             arguments.dump.mkdir(exist_ok=True)
             for proxy in {case.proxy.name: case.proxy for case in cases}.values():
                 (arguments.dump / f"{proxy.name}.json").write_text(proxy.dump())
         for number in range(arguments.passes + 1):
             order = cases[:]
-            random.Random(number).shuffle(order)
+            if number:  # in the first pass a trace comes in before it goes out
+                random.Random(number).shuffle(order)
             for case in order:
                 found = case.burst(client, arguments.count)
                 if number:  # the first pass warms up

@@ -124,7 +124,7 @@ def plain(directory: Path, upstream: int) -> Iterator[Proxy]:
         yield Proxy("plain", pid, "127.0.0.1", {"plain": port}, admin)
 
 
-def _documents(lanes: int, port: int) -> list[dict[str, Any]]:
+def _documents(lanes: int, port: int, by_trace: bool) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"kind": "Gateway", "name": "edge", "listeners": [{"port": port, "address": "127.0.0.1"}]},
         {
@@ -139,6 +139,7 @@ def _documents(lanes: int, port: int) -> list[dict[str, Any]]:
             "name": "bench",
             "gateway": "edge",
             "applications": ["spring-cloud-a", "spring-cloud-b"],
+            "colour_by_trace": by_trace,
         },
     ]
     for number in range(lanes):
@@ -189,15 +190,18 @@ def _egress_address() -> str:
 
 
 @contextmanager
-def control_plane(lanes: int, upstream: tuple[int, int], directory: Path) -> Iterator[tuple[Proxy, Proxy]]:
+def control_plane(
+    lanes: int, upstream: tuple[int, int], directory: Path, by_trace: bool = False
+) -> Iterator[tuple[Proxy, Proxy]]:
     """A control plane with that many lanes; the edge and the sidecar that have its configuration."""
     directory.mkdir()
+    kind = "-by-trace" if by_trace else ""
     port, inbound, xds, admin, edge_admin, sidecar_admin = (free_port() for _ in range(6))
     address = _egress_address()
     # JSON is YAML too.
     services = _services(lanes, upstream, (address, inbound))
     (directory / "services.yaml").write_text(json.dumps(services))
-    text = "\n---\n".join(json.dumps(document) for document in _documents(lanes, port))
+    text = "\n---\n".join(json.dumps(document) for document in _documents(lanes, port, by_trace))
     (directory / "definitions.yaml").write_text(text)
     edge_file, sidecar_file = directory / "edge.yaml", directory / "sidecar.yaml"
     make = [str(BIN / "laneway"), "bootstrap"]
@@ -222,8 +226,8 @@ def control_plane(lanes: int, upstream: tuple[int, int], directory: Path) -> Ite
         _wait(f"http://{address}:{EGRESS_PORT}/a", directory, "sc-A")
         ports = {"outbound": EGRESS_PORT, "inbound": inbound}
         yield (
-            Proxy(f"edge-{lanes}", edge_pid, "127.0.0.1", {"edge": port}, edge_admin),
-            Proxy(f"sidecar-{lanes}", sidecar_pid, address, ports, sidecar_admin),
+            Proxy(f"edge-{lanes}{kind}", edge_pid, "127.0.0.1", {"edge": port}, edge_admin),
+            Proxy(f"sidecar-{lanes}{kind}", sidecar_pid, address, ports, sidecar_admin),
         )
 
 
