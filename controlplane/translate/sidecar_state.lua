@@ -68,7 +68,10 @@ function envoy_on_request(handle)
   local headers = handle:headers()
   if not named(headers) and not in_baggage(headers) then
     local header, lane = found(handle, headers)
-    if lane then headers:replace(header, lane) end
+    if lane then
+      headers:replace(header, lane)
+      handle:stats():counter("laneway_lanes_by_trace"):inc()
+    end
   end
   read_carriers(handle)
   local header, lane = named(headers)

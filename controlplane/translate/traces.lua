@@ -78,12 +78,14 @@ local function place(key, time)
   return oldest, false
 end
 
+-- How many others had to be forgotten before their time.
 local function put(keys, lane)
-  local time = now()
+  local time, forgotten = now(), 0
   local size = #lane <= LONGEST_LANE and #lane or nil
   for _, key in ipairs(keys) do
     local at, known = place(key, time)
     if not known then
+      if at.state ~= EMPTY and time - at.seen <= KEPT then forgotten = forgotten + 1 end
       at.state, at.key_size, at.lane_size = EMPTY, #key, size or 0
       ffi.copy(at.key, key, #key)
       ffi.copy(at.lane, lane, at.lane_size)
@@ -93,6 +95,7 @@ local function put(keys, lane)
     end
     at.seen = time
   end
+  return forgotten
 end
 
 local function get(keys)
@@ -157,7 +160,8 @@ end
 
 -- `lane` is "" for a request without one. A trace that is seen with two is remembered as neither.
 local function remember(handle, headers, lane)
-  if ready(handle) then locked(put, identifiers(headers), lane) end
+  local forgotten = ready(handle) and locked(put, identifiers(headers), lane) or 0
+  if forgotten > 0 then handle:stats():counter("laneway_traces_forgotten"):add(forgotten) end
 end
 
 -- The lane of the trace; nil where there is none, or its identifiers disagree.

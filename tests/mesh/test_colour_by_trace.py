@@ -130,6 +130,7 @@ def test_tracestate_carries_the_lane_beside_traceparent(mesh: Mesh) -> None:
     assert call(mesh, "B", ("traceparent", parent(new_trace())), state, ("x-lane", "gray")) == ["Cgray"]
     assert call(mesh, "B", ("traceparent", parent(new_trace())), state, ("baggage", "lane=gray")) == ["Cgray"]
     assert call(mesh, "B", state) == ["C"]
+    until(lambda: mesh.stats((mesh.pods["B"].address, 15000), "laneway_lanes_by_trace") > 0, 10, "the count")
     got = arrive(mesh, "C", ("traceparent", parent(new_trace())), state)
     assert dict(got)["x-lane"] == "red"
     assert dict(got)["tracestate"] == "laneway=red,b=2,a=1"

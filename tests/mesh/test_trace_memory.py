@@ -63,7 +63,11 @@ class Proxy:
         }
         assert all(f"KEPT = {seconds} " in text for text in code.values())
         ways = [("inbound", self.inbound), ("outbound", self.outbound)]
-        config = {"static_resources": {"listeners": [listener(way, at, code[way]) for way, at in ways]}}
+        self.admin = (host, 15000)
+        config = {
+            "static_resources": {"listeners": [listener(way, at, code[way]) for way, at in ways]},
+            "admin": {"address": {"socket_address": {"address": host, "port_value": 15000}}},
+        }
         path = directory / "envoy.json"
         path.write_text(json.dumps(config))
         command = [str(ENVOY), "-c", str(path), "--disable-hot-restart", "--concurrency", "3", "-l", "error"]
@@ -86,6 +90,10 @@ class Proxy:
                 while not answer.endswith(b"\r\n\r\n"):
                     answer += connection.recv(4096)
                 assert answer.startswith(b"HTTP/1.1 200"), answer
+
+    def counted(self, name: str) -> int:
+        lines = fetch(self.admin, f"/stats?filter={name}").body.decode().splitlines()
+        return sum(int(line.rpartition(": ")[2]) for line in lines)
 
     def resident(self) -> float:
         """In MiB."""
@@ -120,6 +128,8 @@ def test_it_is_bounded_by_its_places(supervisor: Supervisor, tmp_path: Path) -> 
     last = [proxy.lane(trace) for trace in named(109_500, 500)]
     assert last.count("gray") == 500
     assert proxy.lane(next(named(2_000, 1))) is None
+    assert proxy.counted("laneway_traces_forgotten") > 100_000
+    assert proxy.counted("laneway_lanes_by_trace") == 501
 
 
 def test_it_forgets_and_a_later_lane_counts(supervisor: Supervisor, tmp_path: Path) -> None:
