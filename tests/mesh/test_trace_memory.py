@@ -55,12 +55,14 @@ def source(direction: str) -> str:
 class Proxy:
     """An Envoy of three workers with the two filters of a sidecar; `seconds` is how long it remembers."""
 
-    def __init__(self, supervisor: Supervisor, directory: Path, seconds: int) -> None:
+    def __init__(self, supervisor: Supervisor, directory: Path, seconds: int = 60, **changes: str) -> None:
         host = f"{network()}.1"
         self.inbound, self.outbound = (host, 20001), (host, 15001)
         code = {
             way: source(way).replace("KEPT = 60 ", f"KEPT = {seconds} ") for way in ("inbound", "outbound")
         }
+        for name, value in changes.items():
+            code = {way: text.replace(f"C.{name}(REGION, 0)", value) for way, text in code.items()}
         assert all(f"KEPT = {seconds} " in text for text in code.values())
         ways = [("inbound", self.inbound), ("outbound", self.outbound)]
         self.admin = (host, 15000)
@@ -142,3 +144,15 @@ def test_it_forgets_and_a_later_lane_counts(supervisor: Supervisor, tmp_path: Pa
     assert proxy.lane(trace) == "gray"
     proxy.arrive("red", named(1, 1))
     assert proxy.lane(trace) is None
+
+
+def test_an_envoy_that_cannot_have_it_does_everything_else(supervisor: Supervisor, tmp_path: Path) -> None:
+    proxy = Proxy(supervisor, tmp_path, memfd_create="-1")  # what a sandbox makes of it
+    trace = next(named(1, 1))
+    proxy.arrive("red", named(1, 1))
+    assert proxy.lane(trace) is None
+    with_lane = fetch(
+        proxy.outbound, "/", ("baggage", "lane=gray"), ("traceparent", f"00-{trace * 2}-{trace}-01")
+    )
+    assert with_lane.header("x-lane") == "gray"
+    assert "cannot remember the lanes of traces" in proxy.child.tail(20)
