@@ -86,7 +86,7 @@ def mesh(
     new_mesh: Callable[..., Mesh], host: netns.Namespace, pods: dict[str, netns.Namespace]
 ) -> Iterator[Mesh]:
     made = new_mesh(own_network="10.9.0")
-    made.environment["LANEWAY_ADMIN_ALLOW_ANONYMOUS"] = "true"
+    made.environment |= {"LANEWAY_ADMIN_ALLOW_ANONYMOUS": "true", "LANEWAY_XDS_ALLOW_PLAINTEXT": "true"}
     app(made, "B", "sc-B")
     app(made, "B2", "sc-B")
     app(made, "Bgray", "sc-B", tag="gray")
@@ -290,6 +290,27 @@ def test_a_lane_without_fallback(mesh: Mesh, pods: dict) -> None:
     assert (answer.status, answer.header("x-laneway-reason")) == (503, "lane-unavailable")
     text = call_grpc(pods, FOUR, f"{mesh.pods['G'].address}:{PORT}", "x-lane=strict")
     assert text.startswith("UNAVAILABLE lane-unavailable Lane strict has no instance"), text
+
+
+def test_calls_that_lost_their_lane_take_that_of_their_trace(mesh: Mesh, pods: dict) -> None:
+    """HTTP/1.1 and gRPC; what came in was captured, too."""
+    known = "0123456789abcdef-0123456789abcdef"
+    address, at = mesh.pods["B"].address, f"{mesh.pods['G'].address}:{PORT}"
+    mesh.apply(group("traces", "front", colour_by_trace=True), lane("traced", "traces"))
+    try:
+
+        def found() -> bool:
+            with Client((POD, PORT)) as client:
+                assert client.get("/", GRAY, ("b3", known)).chain == ["F"]
+            return ask(pods, address, ("b3", known)).chain == ["Bgray"]
+
+        until(found, 10, "the trace to be remembered")
+        assert ask(pods, address, ("b3", f"f{known[1:]}")).chain[0] in ("B", "B2")
+        assert ask(pods, address, ("b3", known), ("x-lane", "red")).chain == ["Bred"]
+        assert call_grpc(pods, FOUR, at, f"b3={known}") == "Ggray gray lane=gray"
+    finally:
+        mesh.rest.done("DELETE", "/v1/lane-groups/traces")
+        until(lambda: ask(pods, address, ("b3", known)).chain != ["Bgray"], 10, "no memory")
 
 
 def test_a_server_that_speaks_first(mesh: Mesh, pods: dict, host: netns.Namespace) -> None:
