@@ -12,6 +12,7 @@ from google.protobuf import any_pb2, wrappers_pb2
 from controlplane.translate.gates import SERVED
 from controlplane.translate.messages import header, pack
 from controlplane.translate.names import SERVED_HEADER, SERVED_LANE_HEADER, UNREACHED_HEADER
+from controlplane.translate.traffic import drawing
 
 # `stats_scope: {prefix: laneway}` (field 6; prefix is field 5 of envoy.type.v3.Scope): the generated messages
 # know only `stat_prefix`, which Envoy 1.40 warns of as deprecated.
@@ -42,6 +43,17 @@ def saying_why() -> hcm_pb2.LocalReplyConfig:
 
 def served_filter() -> hcm_pb2.HttpFilter:
     """A filter that keeps what routes of lanes note about who served, for the counter of fallbacks."""
+    return hcm_pb2.HttpFilter(name=SERVED, typed_config=pack(_served()))
+
+
+def served_by_draw() -> any_pb2.Any:
+    """The configuration of that filter on routes that draw a lane: it notes this, too, see `traffic`."""
+    found = _served()
+    found.request_rules.append(drawing())
+    return pack(found)
+
+
+def _served() -> header_to_metadata_pb2.Config:
     config = header_to_metadata_pb2.Config
 
     def taken(header: str, key: str) -> header_to_metadata_pb2.Config.Rule:
@@ -49,7 +61,7 @@ def served_filter() -> hcm_pb2.HttpFilter:
         return config.Rule(header=header, on_header_present=pair, remove=True)
 
     rules = [taken(SERVED_HEADER, "fallback"), taken(SERVED_LANE_HEADER, "lane")]
-    return hcm_pb2.HttpFilter(name=SERVED, typed_config=pack(config(response_rules=rules)))
+    return config(response_rules=rules)
 
 
 def counting_fallbacks() -> accesslog_pb2.AccessLog:

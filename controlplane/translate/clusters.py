@@ -23,6 +23,7 @@ from controlplane.translate import upstream
 from controlplane.translate.hardening import CONNECTION_BUFFER, SIDECAR_BUFFER, window_limits
 from controlplane.translate.messages import ADS, duration, pack, socket_address, struct
 from controlplane.translate.names import REFUSED, UNREACHED_HEADER, base_cluster, lane_cluster, member_cluster
+from controlplane.translate.traffic import SERVED_KEY, served
 
 CONNECT_TIMEOUT = 0.5
 # At 1 % a member fails open only when (of up to a hundred) not one instance is healthy.
@@ -204,6 +205,7 @@ def _endpoint(plan: ServicePlan, instance: Instance) -> endpoint_components_pb2.
         "tag": instance.tag or "base",
         "service": plan.id,
         "application": instance.application or plan.name,
+        SERVED_KEY: served(instance.tag, instance.application or plan.name),
     }
     if instance.tag is None:
         lane["base"] = (

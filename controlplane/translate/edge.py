@@ -17,6 +17,7 @@ from controlplane.plan.conditions import CLIENT_HEADER, PATH_HEADER, lifted_head
 from controlplane.plan.gateways import TOTAL_SLOTS, GatewayPlan, RoutePlan
 from controlplane.plan.services import ServicePlan, Target
 from controlplane.translate import matching, paths
+from controlplane.translate.answers import served_by_draw
 from controlplane.translate.gates import (
     EDGE_REQUEST,
     RECEIVE,
@@ -215,6 +216,7 @@ class _RouteBuilder:
             else:
                 policy.connection_properties.source_ip = True
         route.route.weighted_clusters.CopyFrom(weighted)
+        route.typed_per_filter_config[SERVED].CopyFrom(served_by_draw())
 
     def action(self) -> OnMatch:
         """What to do once the path has matched."""

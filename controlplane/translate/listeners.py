@@ -29,7 +29,7 @@ from google.protobuf import wrappers_pb2
 from controlplane.ip import ip_address
 from controlplane.model.documents import Listener
 from controlplane.plan.gateways import GatewayPlan
-from controlplane.translate import front
+from controlplane.translate import front, traffic
 from controlplane.translate.answers import (
     counting,
     counting_fallbacks,
@@ -209,6 +209,7 @@ def _route(manager: Hcm, plan: GatewayPlan) -> None:
     """Give an edge's manager the routes and filters of its gateway."""
     manager.rds.CopyFrom(hcm_pb2.Rds(config_source=ADS, route_config_name=edge_routes(plan.name)))
     manager.local_reply_config.CopyFrom(saying_why())
+    manager.access_log.extend(traffic.counted_by_edge(plan.carriers.header))
     manager.access_log.append(counting_fallbacks())
     manager.access_log.append(counting("baggage_cut", noted("cut")))
     manager.http_filters.append(discovered(EDGE_REQUEST))
@@ -230,6 +231,7 @@ def outbound_manager(route_configuration: str, proxy: bool, reports: str = "") -
     manager.server_header_transformation = Hcm.PASS_THROUGH
     manager.rds.CopyFrom(hcm_pb2.Rds(config_source=ADS, route_config_name=route_configuration))
     manager.local_reply_config.CopyFrom(saying_why())
+    manager.access_log.append(traffic.counted_outbound())
     manager.access_log.append(counting_fallbacks())
     early = [removed(prefixed(MARK_PREFIX))]
     if not proxy:
@@ -366,6 +368,7 @@ def inbound_manager(route_configuration: str, reports: str = "") -> Hcm:
         hcm_pb2.LocalReplyConfig(mappers=[unreached(REFUSED, ["UF"]), unreached("terminated", ["UC"])])
     )
     _watch(manager, reports, "inbound")
+    manager.access_log.append(traffic.counted_inbound())
     manager.http_filters.append(discovered(INBOUND_REQUEST))
     manager.http_filters.append(router(trusted_mark=False))
     return manager

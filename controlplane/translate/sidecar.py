@@ -27,6 +27,7 @@ from controlplane.translate.listeners import (
     redirect_inbound_listener,
     redirect_outbound_listener,
 )
+from controlplane.translate.matching import Matcher, OnMatch
 from controlplane.translate.messages import duration, everything, header, pack, socket_address
 from controlplane.translate.names import FORWARD_PROXY, PASS_THROUGH, inbound_cluster
 from controlplane.translate.outbound import outbound_routes
@@ -148,34 +149,48 @@ def inbound_routes(
 ) -> route_pb2.RouteConfiguration:
     """Everything to the application; without Lua if both carriers name one of `lanes` or neither is there.
 
-    `reads_all`: Lua reads every request.
+    The names of the routes say the lane, `inbound/gray`, by which requests are counted. `reads_all`: Lua reads
+    every request.
     """
-    route = route_components_pb2.Route(name="inbound", match=everything())
-    route.route.cluster = cluster
-    route.route.timeout.seconds = 0
-    host = route_components_pb2.VirtualHost(name=name, domains=["*"])
-    configuration = route_pb2.RouteConfiguration(name=name)
-    if reads_all:
-        host.routes.append(route)
-        configuration.virtual_hosts.append(host)
-        return configuration
-    unread, coloured = route_components_pb2.Route(), route_components_pb2.Route()
-    unread.CopyFrom(route)
-    turn_off(unread, INBOUND_REQUEST)
-    coloured.CopyFrom(unread)
+    lanes = tuple(lanes)
     lane_in, member = carriers[0]
-    coloured.request_headers_to_add.append(header("baggage", f"{member}=%REQ({lane_in})%", "ADD_IF_ABSENT"))
-    steps = [matching.in_order([(uncoloured(carriers), act(unread))])]
-    known = {
-        lane: matching.nested(matching.in_order([(matching.any_of(agree), act(coloured))]))
-        for lane in lanes
-        if (agree := agreed(carriers, lane))
-    }
-    if known:
-        steps.insert(0, matching.exact_tree(lane_in, known))
-    host.matcher.CopyFrom(matching.chain(steps, act(route)).matcher)
-    configuration.virtual_hosts.append(host)
-    return configuration
+
+    def to(lane: str) -> route_components_pb2.Route:
+        route = route_components_pb2.Route(name=f"inbound/{lane}" if lane else "inbound", match=everything())
+        route.route.cluster = cluster
+        route.route.timeout.seconds = 0
+        return route
+
+    def of(lane: str) -> OnMatch:
+        agree = agreed(carriers, lane)
+        if reads_all or not agree:
+            return act(to(lane))
+        coloured = to(lane)
+        turn_off(coloured, INBOUND_REQUEST)
+        coloured.request_headers_to_add.append(
+            header("baggage", f"{member}=%REQ({lane_in})%", "ADD_IF_ABSENT")
+        )
+        found = matching.in_order([(matching.any_of(agree), act(coloured))])
+        found.on_no_match.CopyFrom(act(to(lane)))
+        return matching.nested(found)
+
+    steps: list[Matcher] = []
+    if lanes:
+        steps += [matching.exact_tree(name, {lane: of(lane) for lane in lanes}) for name, _ in carriers]
+    if not reads_all:
+        unread = to("")
+        turn_off(unread, INBOUND_REQUEST)
+        steps.append(matching.in_order([(uncoloured(carriers), act(unread))]))
+    if lanes and len(carriers) == 1:
+        alone = matching.exact_tree("baggage", {f"{member}={lane}": act(to(lane)) for lane in lanes})
+        absent = matching.negated(matching.present(lane_in))
+        steps.append(matching.in_order([(absent, matching.nested(alone))]))
+    host = route_components_pb2.VirtualHost(name=name, domains=["*"])
+    if steps:
+        host.matcher.CopyFrom(matching.chain(steps, act(to(""))).matcher)
+    else:
+        host.routes.append(to(""))
+    return route_pb2.RouteConfiguration(name=name, virtual_hosts=[host])
 
 
 def listeners(sidecar: Sidecar) -> Iterator[listener_pb2.Listener]:
