@@ -15,6 +15,7 @@ HERE = Path(__file__).resolve().parent.parent
 FILES = {
     "protos/nacos.proto": "controlplane/nacos/generated",
     "protos/discovery.proto": "controlplane/xds/generated",
+    "protos/otlp.proto": "controlplane/traffic/generated",
     "tests/xds/harness.proto": "tests/xds/generated",
 }
 

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
-from controlplane.admin import definitions, docs, openapi, operations, ways
+from controlplane.admin import definitions, docs, openapi, operations, traffic, ways
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.hosts import Hosts
 from controlplane.admin.logins import Logins
@@ -61,6 +61,7 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
     definitions.add_routes(app.router, control)
     operations.add_routes(app.router, control, settings.metrics)
     ways.add_routes(app.router, control)
+    traffic.add_routes(app.router, control)
     openapi.add_route(app, settings.tokens is not None)
     _handle_errors(app)
     app.add_middleware(ReadOnlyHeader, status=control.store_status)

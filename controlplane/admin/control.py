@@ -20,6 +20,7 @@ from controlplane.registry.types import Service, SourceStatus
 from controlplane.store.interface import DefinitionStore
 from controlplane.tracing.propagation import Observed
 from controlplane.tracing.watches import Watch
+from controlplane.traffic.figures import Traffic
 
 METHOD = "^[A-Za-z]{1,32}$"
 
@@ -77,6 +78,15 @@ class ControlPlane(Protocol):
 
     def store_status(self) -> StoreStatus:
         """The state of the store of definitions, also while it is not loaded."""
+        ...
+
+    @property
+    def traffic(self) -> Traffic:
+        """What the proxies of this control plane have counted."""
+        ...
+
+    def reporters(self) -> int:
+        """Connected edges and sidecars: those that report traffic."""
         ...
 
     def services(self) -> Mapping[str, Service]:

@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from controlplane.admin import answers
+from controlplane.admin import answers, traffic_answers
 from controlplane.admin.answers import STATUSES, Status
 from controlplane.admin.bodies import JSON, YAML
 from controlplane.admin.control import ExplainRequest
@@ -79,6 +79,11 @@ def failures(*statuses: int) -> dict[int | str, Schema]:
         **named,
         "default": {"description": "Problem", "content": {MEDIA_TYPE: {"schema": reference("Problem")}}},
     }
+
+
+def path_parameter(name: str) -> Schema:
+    """A parameter of the path that any text may be."""
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 
 
 WHY = {
@@ -166,7 +171,8 @@ def describe(app: FastAPI, tokens: bool) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
         components = made.setdefault("components", {})
-        components["schemas"] = {**_schemas([*ANSWERS, *WAYS], "serialization"), **_document_schemas()}
+        every = [*ANSWERS, *WAYS, *traffic_answers.ANSWERS]
+        components["schemas"] = {**_schemas(every, "serialization"), **_document_schemas()}
         if tokens:
             components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             made["security"] = [{"token": []}]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -202,7 +202,7 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
         operation_id="getService",
         tags=["observed"],
         summary="One service, by its canonical id or an unambiguous suffix",
-        openapi_extra={"parameters": [_path_parameter("service")]},
+        openapi_extra={"parameters": [openapi.path_parameter("service")]},
         responses={
             200: openapi.answer(openapi.reference("Service"), "Its instances"),
             **openapi.failures(404, 409, 503),
@@ -241,7 +241,7 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
         operation_id="getProxy",
         tags=["observed"],
         summary="The streams of one node id, with what it does not have as the snapshot has it",
-        openapi_extra={"parameters": [_path_parameter("node")]},
+        openapi_extra={"parameters": [openapi.path_parameter("node")]},
         responses={
             200: openapi.answer(openapi.reference("Proxies"), "One item a stream"),
             **openapi.failures(404),
@@ -254,10 +254,6 @@ def _observed(routes: APIRouter, control: ControlPlane) -> None:
             wrong = Problem("node", "is not the id of a connected proxy", node, "see /v1/proxies")
             raise ApiError(404, f"No proxy with the node id {node[:200]} is connected.", wrong)
         return await bodies.in_thread(request, lambda: answers.Proxies(items=found).response())
-
-
-def _path_parameter(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 
 
 def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry) -> None:

@@ -15,6 +15,7 @@ import structlog
 from controlplane.admin.answers import Proxy
 from controlplane.admin.control import ExplainRequest, StoreStatus
 from controlplane.app import proxies
+from controlplane.app.traffic import Counting, TrafficBounds
 from controlplane.app.watching import Watching
 from controlplane.model.definitions import Definitions
 from controlplane.model.parsing import parse_documents
@@ -35,6 +36,7 @@ from controlplane.store.interface import DefinitionStore, Stored, StoreUnavailab
 from controlplane.tracing.propagation import Observed
 from controlplane.tracing.service import AccessLogService
 from controlplane.tracing.watches import Watch
+from controlplane.traffic.figures import Traffic
 from controlplane.xds.bounds import Bounds
 from controlplane.xds.identities import Identities
 from controlplane.xds.server import XdsServer
@@ -62,6 +64,7 @@ class Laneway:
         bounds: Bounds = Bounds(),  # noqa: B008
         base_tags: Collection[str] = (),
         identities: Identities | None = None,
+        traffic: TrafficBounds = TrafficBounds(),  # noqa: B008
     ) -> None:
         self._store = store
         self.catalog = catalog
@@ -70,6 +73,8 @@ class Laneway:
         self.access_logs = AccessLogService(
             self.watching.watches, lambda call, node: self.xds.cluster_of(call, node)
         )
+        self._names = ServiceNames()
+        self.counting = Counting(lambda call, node: self.xds.view_of(call, node), self._names.resolve, traffic)
         self.xds = XdsServer(
             self.publisher.classify,
             self.publisher.clock,
@@ -78,9 +83,9 @@ class Laneway:
             trial_wait=trial_wait,
             bounds=bounds,
             more=self.access_logs.methods(),
+            frequent=self.counting.receiver.methods(),
         )
         self._rollout = Rollout(self._publish, self.xds.acknowledged, lane_drain)
-        self._names = ServiceNames()
         self._loaded = False
         self._warned: tuple[Definitions, Services, Warnings] | None = None
         self._defined: tuple[Definitions, Services, Plan] | None = None
@@ -136,6 +141,7 @@ class Laneway:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.catalog.run(), name="sources")
             group.create_task(self._begin(), name="first configuration")
+            group.create_task(self.counting.run(), name="traffic")
 
     async def _begin(self) -> None:
         await self.catalog.wait_synced()
@@ -168,8 +174,16 @@ class Laneway:
             self.publisher.publish(
                 self.store.current.definitions, deployed, self.catalog.services, self._names.resolve
             )
+        self.counting.published(self.publisher.plan, self.store.current.definitions, self.catalog.services)
 
     # What the admin API asks.
+
+    @property
+    def traffic(self) -> Traffic:
+        return self.counting.traffic
+
+    def reporters(self) -> int:
+        return self.xds.counters["streams"]
 
     def services(self) -> Mapping[str, Service]:
         return self.catalog.services

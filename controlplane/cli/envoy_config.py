@@ -12,6 +12,15 @@ from typing import Any
 
 XDS_CLUSTER = "laneway-xds"
 
+FLUSH_INTERVAL = 5
+"""Seconds between two reports of what an Envoy has counted."""
+MOST_POINTS = 1_000
+"""Counters and histograms in one message of a report."""
+BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 350, 500, 1000, 2000, 5000, 10000)
+"""Upper bounds of the durations of requests, in milliseconds: those of `controlplane.traffic.series`."""
+NODE_HEADER = "x-laneway-node"
+"""The gRPC metadata of a report that says whose it is: a node id."""
+
 _TIMERS = "envoy.config.overload.v3.ScaleTimersOverloadActionConfig"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -161,7 +170,10 @@ def _bootstrap(
             "lds_config": {"resource_api_version": "V3", "ads": {}, "initial_fetch_timeout": "0s"},
         },
         "static_resources": {"clusters": [_xds_cluster(*xds)]},
+        "stats_flush_interval": f"{FLUSH_INTERVAL}s",
+        "stats_sinks": [_traffic(node_id)],
         "stats_config": {
+            "histogram_bucket_settings": [{"match": {"prefix": "laneway."}, "buckets": list(BUCKETS)}],
             "use_all_default_tags": True,
             "stats_tags": [{"tag_name": name, "regex": regex} for name, regex in STATS_TAGS],
             "stats_matcher": {"exclusion_list": {"patterns": [{"contains": part} for part in UNUSED_STATS]}},
@@ -173,6 +185,37 @@ def _bootstrap(
                 {"name": "laneway", "static_layer": {"re2": {"max_program_size": {"error_level": 10000}}}},
                 {"name": "admin", "admin_layer": {}},
             ]
+        },
+    }
+
+
+def _traffic(node_id: str) -> dict[str, Any]:
+    """Reports what the proxy has counted of traffic, and nothing else, to the control plane (OTLP)."""
+    sink = "type.googleapis.com/envoy.extensions.stat_sinks.open_telemetry.v3.SinkConfig"
+    full_name = "envoy.extensions.matching.common_inputs.stats.v3.StatFullNameMatchInput"
+
+    def kept(name: str) -> dict[str, Any]:
+        named = {"name": "name", "typed_config": {"@type": f"type.googleapis.com/{full_name}"}}
+        one_metric = {"@type": f"{sink}.ConversionAction", "metric_name": name}
+        return {
+            "predicate": {"single_predicate": {"input": named, "value_match": {"prefix": f"{name}."}}},
+            "on_match": {"action": {"name": "keep", "typed_config": one_metric}},
+        }
+
+    return {
+        "name": "envoy.stat_sinks.open_telemetry",
+        "typed_config": {
+            "@type": sink,
+            "grpc_service": {
+                "envoy_grpc": {"cluster_name": XDS_CLUSTER},
+                "timeout": f"{FLUSH_INTERVAL}s",
+                "initial_metadata": [{"key": NODE_HEADER, "value": node_id}],
+            },
+            "max_data_points_per_request": MOST_POINTS,
+            "custom_metric_conversions": {
+                "matcher_list": {"matchers": [kept("laneway.requests"), kept("laneway.duration")]},
+                "on_no_match": {"action": {"name": "drop", "typed_config": {"@type": f"{sink}.DropAction"}}},
+            },
         },
     }
 

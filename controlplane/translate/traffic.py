@@ -1,8 +1,8 @@
 """What proxies count of each request, and how such a count is read again.
 
-Every proxy has counters and histograms with one label, `laneway.of`, that says everything about a request: one
-label costs half of what seven do. Its parts have a space between them. Nothing in it comes from a client, so
-clients cannot make a proxy keep more counters. docs/decisions/0022-traffic-statistics.md has the reasons.
+Every proxy has counters and histograms with one label, `laneway.of`, that says everything about a request:
+one label costs half of what seven do. Its parts have a space between them. Nothing in it comes from a client,
+so clients cannot make a proxy keep more counters. docs/decisions/0022-traffic-statistics.md has the reasons.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def _counting(
     whole = config(
         counters=[
             config.Counter(
-                stat=stat(REQUESTS, f"{chosen} {served} {_END}"), value_fixed=wrappers_pb2.UInt64Value(value=1)
+                stat=stat(REQUESTS, f"{chosen} {served} {_END}"),
+                value_fixed=wrappers_pb2.UInt64Value(value=1),
             )
         ],
         histograms=[

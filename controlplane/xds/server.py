@@ -73,6 +73,7 @@ class XdsServer:
     debounce_quiet, debounce_max, removal_wait, warming_wait: seconds (see Debounce and StreamState).
     bounds: what one client may cost.
     more: further methods on the same port, for clients that are admitted as those of discovery are.
+    frequent: the same, called so often that a call does not count as a stream that is opened.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class XdsServer:
         warming_wait: float = 0.5,
         bounds: Bounds = Bounds(),  # noqa: B008
         more: Methods = MappingProxyType({}),
+        frequent: Methods = MappingProxyType({}),
     ) -> None:
         self._classify = classify
         self._clock = clock
@@ -99,7 +101,7 @@ class XdsServer:
         self._bounds = bounds
         self._client_status = ClientStatus(self._client_streams, bounds.status_bytes)
         further = {path: partial(self._further, serve) for path, serve in more.items()}
-        served = {**methods(self._serve), **self._client_status.methods(), **further}
+        served = {**methods(self._serve), **self._client_status.methods(), **further, **frequent}
         self._transport = transport(self.access.guard(served))
         self._bucket = TokenBucket(bounds.stream_rate, bounds.stream_burst)
         self._buckets = TokenBuckets(bounds.stream_rate_per_client, bounds.stream_burst_per_client)
@@ -159,6 +161,10 @@ class XdsServer:
             for stream in self._streams.open
             if node in (None, stream.node.id)
         ]
+
+    def view_of(self, call: Call, node: str) -> View | None:
+        """The view of a node that has a stream open from the same client as `call`; else None."""
+        return None if self.cluster_of(call, node) is None else self._streams.view_of(node)
 
     def at_once(self) -> AbstractContextManager[None]:
         """A context: changes made within it go to all clients at once, without a trial."""

@@ -1,0 +1,1 @@
+"""Code made from protos/ by grpcio-tools; see protos/README.md. Not edited by hand."""
