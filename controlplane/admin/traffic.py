@@ -212,7 +212,7 @@ def _stream(routes: APIRouter, control: ControlPlane) -> None:
         summary="The same every second, as server-sent events named summary",
         response_class=Response,
         responses={
-            200: openapi.answer({"type": "string"}, "Events without end", "text/event-stream"),
+            200: openapi.answer({}, "Events without end, each a TrafficSummary", "text/event-stream"),
             **openapi.failures(503),
         },
     )

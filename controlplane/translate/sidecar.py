@@ -149,8 +149,8 @@ def inbound_routes(
 ) -> route_pb2.RouteConfiguration:
     """Everything to the application; without Lua if both carriers name one of `lanes` or neither is there.
 
-    The names of the routes say the lane, `inbound/gray`, by which requests are counted. `reads_all`: Lua reads
-    every request.
+    The names of the routes say the lane, `inbound/gray`, by which requests are counted. `reads_all`: Lua
+    reads every request.
     """
     lanes = tuple(lanes)
     lane_in, member = carriers[0]

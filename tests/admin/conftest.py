@@ -23,6 +23,9 @@ from controlplane.registry.types import Instance, Refused, Service, SourceStatus
 from controlplane.store.memory import MemoryStore
 from controlplane.tracing.propagation import Finding, Observed
 from controlplane.tracing.watches import Watch, Watches
+from controlplane.traffic.figures import Traffic
+from controlplane.traffic.meter import Meter
+from controlplane.traffic.table import Table
 
 SERVICES = {
     "nacos/public/DEFAULT_GROUP/sc-A": Service(
@@ -96,6 +99,15 @@ class SmallControl:
 
     def store_status(self) -> StoreStatus:
         return StoreStatus(self.store.problem, self.store.read_only)
+
+    @property
+    def traffic(self) -> Traffic:
+        table = Table()
+        meter = Meter(table, lambda who, label, counter: None, ("r", "d", "of"), time.time)
+        return Traffic(table, meter)
+
+    def reporters(self) -> int:
+        return 1
 
     def services(self) -> Mapping[str, Service]:
         return SERVICES

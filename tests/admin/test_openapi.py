@@ -96,6 +96,13 @@ def test_schemathesis_finds_nothing(case: Any) -> None:
 
 LANE_PATH = "/v1/lane-groups/{group}/lanes/{lane}"
 OPERATIONS = {
+    "/v1/metrics/applications/{application}": "GET",
+    "/v1/metrics/services/{service}": "GET",
+    "/v1/metrics/lanes/{lane}": "GET",
+    "/v1/metrics/gateways/{gateway}": "GET",
+    "/v1/metrics/gateways/{gateway}/routes/{route}": "GET",
+    "/v1/metrics/summary": "GET",
+    "/v1/metrics/stream": "GET",
     "/v1/gateways": "GET",
     "/v1/gateways/{gateway}": "GET PUT DELETE",
     "/v1/gateways/{gateway}/routes": "GET",

@@ -12,6 +12,34 @@ from tests.mesh.documents import group, lane, route
 from tests.mesh.harness import APPLICATIONS, Mesh, abc, until
 
 GRAY = ("canary", "gray")
+FULL = ("Agray", "B", "Cgray")
+BASE = ("A", "B", "C")
+FAILS = ("x-fail", "C=503 a:b")
+STRICT = ("canary", "strict")
+
+
+class Sent:
+    """Requests of the test, by lane, chain of applications and status."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+        self.seen: Counter[tuple[str, tuple[str, ...], int]] = Counter()
+
+    def send(self, lane: str, *headers: Any) -> tuple[str, ...]:
+        answer = self.mesh.edge.get("/a", *headers)
+        chain = tuple(answer.chain) if answer.status == 200 else ()
+        self.seen[lane, chain, answer.status] += 1
+        return chain
+
+    def where(self, lane: str | None = None, last: str | None = None, failed: bool | None = None) -> int:
+        """How many requests were in that lane, ended at that instance of C, failed."""
+        return sum(
+            count
+            for (one, chain, status), count in self.seen.items()
+            if lane in (None, one)
+            and (last is None or (chain and chain[-1] == last))
+            and failed in (None, status >= 500)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -22,30 +50,65 @@ def mesh(new_mesh: Callable[..., Mesh]) -> Iterator[Mesh]:
         route("a", "sc-A"),
         group("order-flow", *APPLICATIONS),
         lane("gray"),
-        lane("strict", tag="nobody", fallback="none"),
+        lane("strict", tag="nobody", fallback={"spring-cloud-a": "none"}),
     )
-    mesh.wait_chain(["Agray", "B", "Cgray"], GRAY)
     return mesh
 
 
-def counts(mesh: Mesh, what: str) -> Any:
+def asked(mesh: Mesh, what: str) -> Any:
     return mesh.rest.get(f"/v1/metrics/{what}?window=10m&step=1m")
 
 
-def test_numbers(mesh: Mesh) -> None:
-    sent = Counter()
-    for number in range(60):
-        headers: list[Any] = [GRAY] if number % 3 == 0 else []
-        if number % 10 == 0:
-            headers.append(("x-fail", "C=503 a:b"))
-        answer = mesh.edge.get("/a", *headers)
-        sent[("gray" if number % 3 == 0 else "", answer.status)] += 1
-    import json, time
-    time.sleep(16)
-    print(sent)
-    print(json.dumps(counts(mesh, "lanes/gray"), indent=1)[:6000])
-    print(json.dumps(counts(mesh, "applications/spring-cloud-c"), indent=1)[:3000])
-    print(json.dumps(counts(mesh, "summary"), indent=1)[:3000]) if False else None
-    print(mesh.rest.get("/v1/metrics/summary"))
-    print(mesh.rest.get("/v1/metrics/gateways/edge"))
-    assert 0
+def by(items: list[dict[str, Any]], name: str) -> dict[str, dict[str, Any]]:
+    return {item[name]: item for item in items}
+
+
+def test_counts_are_what_client_and_applications_saw(mesh: Mesh) -> None:
+    sent = Sent(mesh)
+    until(lambda: sent.send("gray", GRAY) == FULL, 10, "the lane")
+    for number in range(120):
+        sent.send("gray" if number % 3 else "", *([GRAY] if number % 3 else []))
+    for _ in range(5):
+        sent.send("gray", GRAY, FAILS, ("x-fail", "Cgray=503 a:b"))
+        sent.send("", FAILS)
+        sent.send("strict", STRICT)
+    assert sent.where("strict", failed=True) == 5
+    whole = Counter(sent.seen)
+    mesh.kill(mesh.pods["Cgray"].app)
+    for _ in range(20):
+        assert sent.send("gray", GRAY) == ("Agray", "B", "C")
+    fell_back = sum((sent.seen - whole).values())
+
+    until(lambda: asked(mesh, "gateways/edge")["total"]["requests"] == sent.where(), 20, "the edge's report")
+    until(lambda: asked(mesh, "applications/spring-cloud-c")["total"]["requests"] == sent.where() - 5, 20, "B's")
+
+    edge = asked(mesh, "gateways/edge")
+    lanes = by(edge["lanes"], "lane")
+    assert {name: one["requests"] for name, one in lanes.items()} == {
+        name: sent.where(name) for name in ("", "gray", "strict")
+    }
+    assert edge["total"]["exceptions"] == sent.where(failed=True)
+    assert edge["total"]["latency"]["p99"] > 0
+    assert lanes["strict"]["refusals"] == 5
+    assert by(edge["routes"], "route")["a"]["requests"] == sent.where()
+    assert asked(mesh, "gateways/edge/routes/a")["total"]["requests"] == sent.where()
+
+    c = asked(mesh, "applications/spring-cloud-c")
+    tags = by(c["tags"], "tag")
+    failed = sent.where("gray", failed=True)
+    assert tags["gray"]["requests"] == c["gray"]["requests"] == sent.where(last="Cgray") + failed
+    assert tags["base"]["requests"] == sent.where(last="C") + sent.where("", failed=True)
+    assert c["total"]["exceptions"] == sent.where(failed=True) - 5
+    assert by(c["lanes"], "lane")["gray"]["fallbacks"] == fell_back
+
+    found = asked(mesh, "lanes/gray")
+    services = by(found["services"], "service")
+    assert found["edge"]["requests"] == sent.where("gray")
+    assert found["share"] == round(sent.where("gray") / sent.where(), 6)
+    assert services["file///sc-A"]["lane"]["fallbacks"] == 0
+    assert services["file///sc-B"]["lane"]["fallbacks"] == sent.where("gray")
+    assert services["file///sc-C"]["base"]["requests"] == sent.where("")
+    received = asked(mesh, "services/sc-B")["received"]["requests"]
+    assert received == sent.where() - 5
+    assert found["gaps"] == []
+    assert found["proxies"] == {"connected": 6, "reporting": 6}
