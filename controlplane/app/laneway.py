@@ -74,7 +74,9 @@ class Laneway:
             self.watching.watches, lambda call, node: self.xds.cluster_of(call, node)
         )
         self._names = ServiceNames()
-        self.counting = Counting(lambda call, node: self.xds.view_of(call, node), self._names.resolve, traffic)
+        self.counting = Counting(
+            lambda call, node: self.xds.view_of(call, node), self._names.resolve, traffic
+        )
         self.xds = XdsServer(
             self.publisher.classify,
             self.publisher.clock,

@@ -80,7 +80,9 @@ def test_counts_are_what_client_and_applications_saw(mesh: Mesh) -> None:
     fell_back = sum((sent.seen - whole).values())
 
     until(lambda: asked(mesh, "gateways/edge")["total"]["requests"] == sent.where(), 20, "the edge's report")
-    until(lambda: asked(mesh, "applications/spring-cloud-c")["total"]["requests"] == sent.where() - 5, 20, "B's")
+    until(
+        lambda: asked(mesh, "applications/spring-cloud-c")["total"]["requests"] == sent.where() - 5, 20, "B's"
+    )
 
     edge = asked(mesh, "gateways/edge")
     lanes = by(edge["lanes"], "lane")
