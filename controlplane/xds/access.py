@@ -35,11 +35,11 @@ SERVICES: Mapping[str, frozenset[Kind]] = {
     "envoy.service.endpoint.v3.EndpointDiscoveryService": PROXIES,
     "envoy.service.extension.v3.ExtensionConfigDiscoveryService": PROXIES,
     "envoy.service.listener.v3.ListenerDiscoveryService": PROXIES,
-    "envoy.service.metrics.v3.MetricsService": PROXIES,
     "envoy.service.route.v3.RouteDiscoveryService": PROXIES,
     "envoy.service.route.v3.VirtualHostDiscoveryService": PROXIES,
     "envoy.service.runtime.v3.RuntimeDiscoveryService": PROXIES,
     "envoy.service.secret.v3.SecretDiscoveryService": PROXIES,
+    "opentelemetry.proto.collector.metrics.v1.MetricsService": PROXIES,
     # Whose status is told to whom: see `Access.sees`.
     "envoy.service.status.v3.ClientStatusDiscoveryService": EVERYONE,
 }
