@@ -284,8 +284,17 @@ class Load:
                 await writer.wait_closed()
 
 
-def until(met: Callable[[], Any], timeout: float, what: str) -> Any:
-    """The first true value of `met`, asked again and again; fails after `timeout` seconds."""
+PATIENCE = 30.0
+"""Seconds that a busy machine gets at least for what takes a moment on an idle one."""
+
+
+def until(met: Callable[[], Any], timeout: float, what: str, *, exact: bool = False) -> Any:
+    """The first true value of `met`, asked again and again; fails after `timeout` seconds.
+
+    exact: the time is what is tested. Otherwise it is only a guard, and PATIENCE at least.
+    """
+    if not exact:
+        timeout = max(timeout, PATIENCE)
     deadline = time.monotonic() + timeout
     pause = 0.005
     while True:

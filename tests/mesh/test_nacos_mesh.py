@@ -161,7 +161,7 @@ def test_the_network_stalls(relay: Relay, mesh: Mesh) -> None:
 def test_the_connection_is_cut(relay: Relay, mesh: Mesh) -> None:
     with steady(mesh, "cut"):
         relay.cut()
-        until(lambda: held(mesh), 1.5, "everything to be held at once")
+        until(lambda: held(mesh), 1.5, "everything to be held at once", exact=True)
         until(lambda: as_registered(mesh), 30, "all to be back")
 
 

@@ -38,15 +38,15 @@ def share(mesh: Mesh, count: int, path: str = "/a", rate: float = 400.0) -> Coun
 def test_thirty_of_a_hundred(chain: Mesh) -> None:
     counted = share(chain, 100)
     assert set(counted) == {LANE, BASE}
-    assert 15 <= counted[LANE] <= 45
+    assert 10 < counted[LANE] < 50, "more than four standard deviations off"
 
 
 @pytest.mark.mesh
 @pytest.mark.timeout(300)
-def test_thirty_percent_of_5000_whole_chains(chain: Mesh) -> None:
-    counted = share(chain, 5000)
+def test_thirty_percent_of_10000_whole_chains(chain: Mesh) -> None:
+    counted = share(chain, 10_000)
     assert set(counted) == {LANE, BASE}, "a request was in two lanes"
-    assert abs(counted[LANE] / 5000 - 0.30) <= 0.02, counted
+    assert abs(counted[LANE] / 10_000 - 0.30) <= 0.02, counted
 
 
 STICKY: list[tuple[str, Any]] = [("header", "x-user"), ("cookie", "laneway-sticky"), ("client_address", True)]

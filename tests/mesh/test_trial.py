@@ -141,7 +141,7 @@ def test_what_two_reject_is_held_and_a_lane_is_switched_off(mesh: Mesh, picky: l
     assert mesh.edge.get("/c").status == 404
     assert mesh.edge.get("/b", GRAY).lane == "gray"
     mesh.rest.done("POST", "/v1/lane-groups/order-flow/lanes/gray/disable")
-    until(lambda: mesh.edge.get("/a", GRAY).lane is None, 1.5, "the lane is off")
+    until(lambda: mesh.edge.get("/a", GRAY).lane is None, 10, "the lane is off")
     nacks = {node for node, one in proxies(mesh).items() if one["types"]["route"]["nack"]}
     assert nacks == {"picky-1", "picky-2"}
 
