@@ -134,7 +134,7 @@ def test_changes_during_changes(mesh: Mesh) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     pick = random.Random(seed)
     changes: list[Callable[[], Any]] = [
-        lambda: mesh.apply(lane("gray", tag="gray")),
+        lambda: mesh.apply(lane("gray", tag="gray", enabled=True)),
         lambda: mesh.apply(lane("gray", tag="blue")),
         lambda: mesh.apply(lane("gray", enabled=False)),
         lambda: mesh.apply(lane("gray", rule=rule(header("canary", "other")))),
@@ -150,7 +150,7 @@ def test_changes_during_changes(mesh: Mesh) -> None:
             if number > 60:
                 break
         for tag in ("gray", "blue"):
-            mesh.apply(lane("gray", tag=tag))
+            mesh.apply(lane("gray", tag=tag, enabled=True))
             mesh.wait_chain([f"{x}{tag}" for x in "ABC"], GRAY)
         mesh.apply(lane("gray"))
         mesh.wait_chain(["Agray", "Bgray", "Cgray"], GRAY)
