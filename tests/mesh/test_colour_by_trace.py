@@ -232,6 +232,22 @@ def test_no_client_colours_by_a_trace_that_it_repeats(mesh: Mesh) -> None:
         assert mesh.edge.get("/a", *lost("traceparent", trace, "")).chain == CHAINS[""]
 
 
+def test_new_code_of_the_filters_finds_what_the_old_one_remembered(mesh: Mesh) -> None:
+    """Another gateway's carriers are constants of the filters: Envoy makes new Lua states for them."""
+    trace = new_trace()
+    arrive(mesh, "B", ("x-lane", "gray"), ("b3", FORMS["b3"](trace)))
+    other = mesh.gateway("other", carriers={"header": "x-stage", "baggage": "stage"})
+    other["listeners"] = [{"port": 8081, "address": mesh.edge_address[0]}]
+    mesh.apply(other)
+    try:
+        until(lambda: call(mesh, "B", ("x-stage", "red")) == ["Cred"], 10, "the other gateway's carriers")
+        assert call(mesh, "B", ("b3", FORMS["b3"](trace))) == ["Cgray"]
+    finally:
+        mesh.rest.done("DELETE", "/v1/gateways/other")
+        until(lambda: call(mesh, "B", ("x-stage", "red")) == ["C"], 10, "the usual carriers alone")
+    assert call(mesh, "B", ("b3", FORMS["b3"](trace))) == ["Cgray"]
+
+
 def test_it_is_off_unless_a_group_asks_for_it(mesh: Mesh) -> None:
     forged: list[Header] = [("traceparent", parent(new_trace())), ("tracestate", "laneway=red")]
     mesh.apply(*definitions(False))
