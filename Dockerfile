@@ -47,7 +47,7 @@ RUN install -d -o 65534 -g 0 -m 775 /bootstrap
 ENTRYPOINT ["laneway-init"]
 
 FROM runtime AS control-plane
-RUN useradd --uid 10001 --no-create-home --home-dir /data laneway && install -d -o laneway -g laneway /data
+RUN useradd --uid 10001 --no-create-home --home-dir /data laneway && install -d -o laneway -g laneway /data /ca /certs
 USER 10001:10001
 WORKDIR /data
 VOLUME /data

@@ -4,6 +4,8 @@
 #   ROLE                    sidecar (default) or edge
 #   NAME                    the bootstrap is written to /bootstrap/NAME.yaml
 #   XDS                     host:port of the control plane
+#   CERTS                   directory of ca.pem and of the proxy's certificate, gateway-NAME.pem or
+#                           application-NAME.pem, as Envoy sees it; empty: plain text
 #   GATEWAY                 edge: name of the gateway
 #   APPLICATION, SERVICE    sidecar: application, and NAME:PORT[:APP_PORT] of its service
 #   TAG                     sidecar: tag of the instance; empty for base
@@ -36,18 +38,25 @@ redirect() {
     "inbound of ports ${INBOUND_PORTS:-all} to $inbound"
 }
 
+certificates() { # of whom
+  [ -z "${CERTS:-}" ] || echo "--xds-ca $CERTS/ca.pem --xds-certificate $CERTS/$1.pem --xds-key $CERTS/$1-key.pem"
+}
+
+# Replaced whole: the last run may have been another user, and an Envoy may read it. Everybody may read it.
+umask 022
 file=/bootstrap/$NAME.yaml
 if [ "${ROLE:-sidecar}" = edge ]; then
-  laneway bootstrap edge --gateway "$GATEWAY" --node-id "$NAME" --xds "$XDS" --file "$file.new"
+  # shellcheck disable=SC2046  # several words
+  laneway bootstrap edge --gateway "$GATEWAY" --node-id "$NAME" --xds "$XDS" --file "$file" \
+    $(certificates "gateway-$GATEWAY")
 else
   address=$(hostname -i | tr " " "\n" | grep -m 1 -F .)
   [ "${CAPTURE:-redirect}" = proxy ] || redirect
   set -- --application "$APPLICATION" --service "$SERVICE" --capture "${CAPTURE:-redirect}" --address "$address"
   [ -z "${TAG:-}" ] || set -- "$@" --tag "$TAG"
   [ -z "${APP_ADDRESS:-}" ] || set -- "$@" --app-address "$APP_ADDRESS"
-  laneway bootstrap sidecar "$@" --node-id "$NAME" --xds "$XDS" --file "$file.new"
+  # shellcheck disable=SC2046
+  laneway bootstrap sidecar "$@" --node-id "$NAME" --xds "$XDS" --file "$file" \
+    $(certificates "application-$APPLICATION")
 fi
-chmod 644 "$file.new"
-# Renamed, not rewritten: the last run may have been another user.
-mv -f "$file.new" "$file"
 echo "wrote $file"

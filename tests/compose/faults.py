@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from tests.compose.load import CANARY, Load
@@ -135,6 +136,39 @@ def nacos(stack: Stack, table: Table) -> None:
         )
 
 
+def serials(stack: Stack) -> set[str]:
+    """The certificates that the edge and the sidecars show to the control plane."""
+    asks = (
+        "exec 3<>/dev/tcp/127.0.0.1/15000 && "
+        "printf 'GET /certs HTTP/1.1\\r\\nHost: envoy\\r\\nConnection: close\\r\\n\\r\\n' >&3 && cat <&3"
+    )
+    proxies = ("edge", "a-sidecar", "b-sidecar", "c-sidecar", "a-gray-sidecar", "c-gray-sidecar")
+    said = (stack.compose("exec", "-T", proxy, "bash", "-c", asks) for proxy in proxies)
+    return {
+        serial
+        for text in said
+        for chain in re.findall(r'"cert_chain": \[(.*?)\]\n', text, re.DOTALL)
+        for serial in re.findall(r'"serial_number": "(\w+)"', chain)
+    }
+
+
+def rotation(stack: Stack, table: Table) -> None:
+    """New certificates for everybody under load; then all connect anew, with them."""
+    with table.guarded("certificates are rotated"):
+        before = serials(stack)
+        with Load(stack.url) as load:
+            time.sleep(2)
+            stack.docker("restart", "certs")
+            took = eventually(
+                lambda: (now := serials(stack)) and now.isdisjoint(before), 60, "all proxies have new ones"
+            )
+            stack.docker("restart", "control-plane")
+            eventually(lambda: stack.healthy("control-plane"), 60, "the control plane is healthy")
+            back_in_lane(stack)
+            time.sleep(5)
+        table.row("certificates are rotated", not load.failed(), f"{load.story()}; new ones in {took:.0f} s")
+
+
 def pause(stack: Stack, table: Table) -> None:
     """The canary of C accepts and stays silent: only the registry finds that."""
     with table.guarded("docker pause of a canary"):
@@ -167,6 +201,7 @@ def check(stack: Stack, table: Table) -> None:
     restart(stack, table, "c-gray-sidecar", "c-gray")
     restart(stack, table, "a-gray", "a-gray-sidecar")
     rolling(stack, table)
+    rotation(stack, table)
     control_plane(stack, table)
     nacos(stack, table)
     pause(stack, table)

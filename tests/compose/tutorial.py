@@ -54,6 +54,7 @@ def check(stack: Stack, table: Table, source: Path = TUTORIAL) -> None:
         "localhost:8080": f"localhost:{stack.port}",
         "8081": str(free_port()),
         "laneway_default": f"{stack.name}_default",
+        "laneway_certs": f"{stack.name}_certs",
         "--name mine": f"--name {stack.name}-mine",
         "--force mine": f"--force {stack.name}-mine",
         "compose/traffic.py": f"compose/traffic.py --url http://localhost:{stack.port}/a",
