@@ -13,6 +13,7 @@ import contextlib
 import cProfile
 import logging
 import signal
+from pathlib import Path
 from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,6 +25,8 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 
 from controlplane.app import heap
 from controlplane.rpc.choice import transport
+from controlplane.rpc.tls import Tls, TlsFiles
+from controlplane.xds.identities import Identities
 from controlplane.xds.resource import CLUSTER, ENDPOINT, Resource
 from controlplane.xds.resources import Clock, Collection
 from controlplane.xds.server import XdsServer
@@ -86,7 +89,12 @@ async def serve(arguments: argparse.Namespace) -> None:
         clock, ENDPOINT, (endpoints(index, members, 0) for index in range(arguments.clusters))
     )
     view = View(clock, {CLUSTER: [clusters], ENDPOINT: [assigned]})
-    server = XdsServer(lambda node: view, clock, transport=transport(arguments.transport))
+    tls = identities = None
+    if arguments.certificate is not None:
+        files = TlsFiles(certificate=arguments.certificate, key=arguments.key, client_ca=arguments.client_ca)
+        tls, identities = Tls(files), Identities()
+    made = transport(arguments.transport, tls=tls)
+    server = XdsServer(lambda node: view, clock, transport=made, identities=identities)
     await server.start(arguments.xds)
     server.set_ready()
     host, _, port = arguments.control.rpartition(":")
@@ -113,6 +121,8 @@ def main() -> None:
     parser.add_argument("-clusters", "--clusters", type=int, default=1000)
     parser.add_argument("--endpoints", type=int, default=10)
     parser.add_argument("--profile", default="/dev/null")
+    for option in ("--certificate", "--key", "--client-ca"):
+        parser.add_argument(option, type=Path)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     heap.tune()
     with contextlib.suppress(KeyboardInterrupt):
