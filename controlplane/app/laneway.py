@@ -31,6 +31,7 @@ from controlplane.registry.types import Service, Services, SourceStatus
 from controlplane.rpc.transport import MakeTransport
 from controlplane.snapshot.publisher import Publisher
 from controlplane.snapshot.rollout import Rollout
+from controlplane.snapshot.view import NodeView
 from controlplane.store.history import changes_between
 from controlplane.store.interface import DefinitionStore, Stored, StoreUnavailable
 from controlplane.tracing.propagation import Observed
@@ -89,6 +90,8 @@ class Laneway:
         )
         self._rollout = Rollout(self._publish, self.xds.acknowledged, lane_drain)
         self._loaded = False
+        self.changes = 0
+        """Changes of definitions since the start."""
         self._warned: tuple[Definitions, Services, Warnings] | None = None
         self._defined: tuple[Definitions, Services, Plan] | None = None
 
@@ -155,6 +158,7 @@ class Laneway:
     # Changes.
 
     def _definitions_changed(self, old: Stored, new: Stored) -> None:
+        self.changes += 1
         changes = changes_between(old.definitions, new.definitions)
         log.info("definitions changed", revision=new.revision, what=[change.what for change in changes])
         self._rollout.wanted(new.definitions)
@@ -185,7 +189,7 @@ class Laneway:
         return self.counting.traffic
 
     def reporters(self) -> int:
-        return self.xds.counters["streams"]
+        return sum(isinstance(view, NodeView) and view.node.role != "grpc" for view in self.xds.views())
 
     def services(self) -> Mapping[str, Service]:
         return self.catalog.services

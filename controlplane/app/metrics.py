@@ -4,15 +4,23 @@ twice.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
+from controlplane.app.traffic_metrics import TrafficCollector
 from controlplane.model.kinds import KINDS
+from controlplane.snapshot.view import NodeView
 from controlplane.store.interface import StoreUnavailable
 from controlplane.xds.standing import STATES
 
@@ -74,6 +82,18 @@ class LanewayCollector(Collector):
         for standing in STATES:
             clients.add_metric([standing], standings[standing])
         yield clients
+        times = self._laneway.xds.ack_times
+        yield HistogramMetricFamily(
+            "laneway_xds_ack_seconds",
+            "From when a response was composed until its client accepted it",
+            buckets=times.cumulative(),
+            sum_value=times.sum,
+        )
+        roles = Counter(view.node.role for view in self._laneway.xds.views() if isinstance(view, NodeView))
+        connected = GaugeMetricFamily("laneway_proxies", "Connected xDS clients by role", labels=["role"])
+        for role in ("edge", "sidecar", "grpc"):
+            connected.add_metric([role], roles[role])
+        yield connected
         held = len(self._laneway.xds.held())
         yield GaugeMetricFamily("laneway_xds_held_changes", "Changes held back, see GET /v1/proxies", held)
         ended = CounterMetricFamily(
@@ -130,12 +150,17 @@ class LanewayCollector(Collector):
         rejected: Counter[str] = Counter()
         for service in self._laneway.catalog.services.values():
             rejected[service.source] += len(service.refused)
+        age = GaugeMetricFamily(
+            "laneway_source_age_seconds", "Time since the last report of a registry", labels=["source"]
+        )
         for status in self._laneway.catalog.status():
+            if status.updated:
+                age.add_metric([status.name], max(0.0, time.time() - status.updated))
             problem.add_metric([status.name], float(bool(status.error)))
             refused.add_metric([status.name], rejected[status.name])
             for field, family in families.items():
                 family.add_metric([status.name], float(getattr(status, field)))
-        yield from (*families.values(), problem, refused)
+        yield from (*families.values(), problem, refused, age)
 
     def _definitions(self) -> Iterable[Metric]:
         status = self._laneway.store_status()
@@ -165,6 +190,9 @@ class LanewayCollector(Collector):
         yield family
         enabled = sum(lane.enabled for lane in definitions.lanes.values())
         yield GaugeMetricFamily("laneway_lanes_enabled", "Lanes that are switched on", enabled)
+        yield CounterMetricFamily(
+            "laneway_store_changes", "Changes of definitions since the start", self._laneway.changes
+        )
         yield GaugeMetricFamily(
             "laneway_revision", "Number of the last change of definitions", stored.revision
         )
@@ -192,12 +220,13 @@ class TlsCollector(Collector):
         yield reloads
 
 
-def registry_of(laneway: Laneway, tls: Tls | None = None) -> CollectorRegistry:
+def registry_of(laneway: Laneway, tls: Tls | None = None, traffic: int = 2_000) -> CollectorRegistry:
     """The metrics of `laneway`, of the certificate of its xDS server, and of its process."""
     registry = CollectorRegistry()
     if tls is not None:
         registry.register(TlsCollector(tls))
     registry.register(LanewayCollector(laneway))
+    registry.register(TrafficCollector(laneway.counting, traffic))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)

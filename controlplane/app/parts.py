@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from controlplane.app.settings import Settings
+from controlplane.app.traffic import TrafficBounds
 from controlplane.registry.file import FileSource
 from controlplane.registry.last_known import LastKnown
 from controlplane.registry.metadata import DEFAULT_TAG_KEYS, Conventions
@@ -106,6 +107,15 @@ def bounds_of(settings: Settings) -> Bounds:
         streams_per_node=settings.xds_streams_per_node,
         names=settings.xds_names_per_stream,
         status_bytes=settings.xds_status_bytes,
+    )
+
+
+def traffic_of(settings: Settings) -> TrafficBounds:
+    """What the traffic of all proxies may cost."""
+    return TrafficBounds(
+        series=settings.traffic_series,
+        message_bytes=settings.traffic_message_bytes,
+        waiting_bytes=settings.traffic_waiting_bytes,
     )
 
 

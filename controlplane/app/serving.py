@@ -62,6 +62,7 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
         parts.bounds_of(settings),
         settings.base_tags,
         parts.identities_of(settings),
+        traffic=parts.traffic_of(settings),
     )
     tokens = _tokens(settings)
     admin = _admin(settings, laneway, tls, tokens, share.admin)
@@ -146,7 +147,7 @@ def _admin(
     settings: Settings, laneway: Laneway, tls: Tls | None, tokens: Tokens | None, connections: int
 ) -> AdminServer:
     host, port = endpoint(settings.admin)
-    registry = metrics.registry_of(laneway, tls)
+    registry = metrics.registry_of(laneway, tls, settings.traffic_metrics)
     limits = Limits(
         connections=connections,
         connections_per_address=settings.admin_connections_per_address,

@@ -75,6 +75,18 @@ class Settings(BaseSettings):
         ge=1 << 20,
         description="bytes of responses that xDS clients have not read yet, before streams wait for others",
     )
+    traffic_series: int = Field(
+        4_000, ge=16, le=200_000, description="most series of traffic in memory, some 24 KiB each"
+    )
+    traffic_metrics: int = Field(
+        2_000, ge=16, le=200_000, description="most sets of labels of traffic that /metrics shows"
+    )
+    traffic_message_bytes: int = Field(
+        1 << 20, ge=1 << 12, description="largest message of a proxy's report of traffic"
+    )
+    traffic_waiting_bytes: int = Field(
+        64 << 20, ge=1 << 20, description="bytes of reports of traffic that wait to be read, of all proxies"
+    )
     xds_streams: int = Field(20_000, ge=1, description="most open xDS streams, all clients together")
     xds_streams_per_client: int = Field(
         10_000,

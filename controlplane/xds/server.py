@@ -34,6 +34,7 @@ from .client_status import ConnectedProxy, TypeState, describe
 from .csds import ClientStatus
 from .delta import DeltaSubscription
 from .discovery import DiscoveryStream, methods
+from .durations import Durations
 from .held import Held
 from .identities import Identities
 from .messages import Message
@@ -115,6 +116,8 @@ class XdsServer:
         self._clusters: dict[tuple[str, str], str] = {}
         self._ready = False
         self._stopping = False
+        #: From when a response was composed until its client accepted it.
+        self.ack_times = Durations()
         #: Sums since the start; "streams" alone is the number of open streams.
         self.counters: Counter[str] = Counter()
         self._streams = Streams(clock, self.counters, trial_wait, trial_retry, debounce_quiet, debounce_max)
@@ -165,6 +168,10 @@ class XdsServer:
     def view_of(self, call: Call, node: str) -> View | None:
         """The view of a node that has a stream open from the same client as `call`; else None."""
         return None if self.cluster_of(call, node) is None else self._streams.view_of(node)
+
+    def views(self) -> list[View]:
+        """The views of all open streams."""
+        return [stream.view for stream in self._streams.open]
 
     def at_once(self) -> AbstractContextManager[None]:
         """A context: changes made within it go to all clients at once, without a trial."""
@@ -390,6 +397,8 @@ class XdsServer:
             )
         else:
             self.counters["acks"] += 1
+        if nack is None:
+            self.ack_times.add(self._streams.now() - reply.at)
         self._streams.trials.answered(stream, request.type_url, reply, nack)
         self._streams.answered(stream)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.mesh.documents import group, lane, route
 from tests.mesh.harness import APPLICATIONS, Mesh, abc, until
@@ -112,5 +114,30 @@ def test_counts_are_what_client_and_applications_saw(mesh: Mesh) -> None:
     assert services["file///sc-C"]["base"]["requests"] == sent.where("")
     received = asked(mesh, "services/sc-B")["received"]["requests"]
     assert received == sent.where() - 5
+    check_metrics(mesh, sent, fell_back)
     assert found["gaps"] == []
     assert found["proxies"] == {"connected": 6, "reporting": 6}
+
+
+def check_metrics(mesh: Mesh, sent: Sent, fell_back: int) -> None:
+    """/metrics is what Prometheus reads, by its conventions, with the same numbers."""
+    families = list(text_string_to_metric_families(mesh.rest.call("GET", "/metrics").body.decode()))
+    assert len({one.name for one in families}) == len(families)
+    found: Counter[tuple[str, ...]] = Counter()
+    for family in families:
+        if family.name.startswith("laneway_"):
+            assert family.documentation
+            assert re.fullmatch("[a-z][a-z_]*[a-z]", family.name)
+        for sample in family.samples:
+            if family.type == "counter":
+                assert sample.name.endswith("_total")
+            found[sample.name, sample.labels.get("service", ""), sample.labels.get("lane", "")] += int(
+                sample.value if sample.labels.get("le", "+Inf") == "+Inf" else 0
+            )
+    of_edge = sum(v for k, v in found.items() if k[:2] == ("laneway_requests_total", "file///sc-A"))
+    assert of_edge == sent.where()
+    assert found["laneway_fallbacks_total", "file///sc-C", "gray"] == fell_back
+    assert found["laneway_fallbacks_total", "file///sc-B", "gray"] == sent.where("gray")
+    c = sum(v for k, v in found.items() if k[:2] == ("laneway_request_duration_seconds_count", "file///sc-C"))
+    assert c == sent.where() - 5
+    assert found["laneway_proxies", "", ""] == 6

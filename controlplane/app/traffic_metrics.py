@@ -1,0 +1,168 @@
+"""What /metrics says of traffic: few labels, and a bounded number of series."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from controlplane.app.traffic import Counting
+from controlplane.traffic import series as fields
+from controlplane.traffic.series import BUCKETS, FIELDS, FIRST_BUCKET
+from controlplane.traffic.table import OTHER
+
+LABELS = ["gateway", "application", "service", "lane", "tag"]
+RESULTS = {
+    "client_error": fields.CLIENT_ERRORS,
+    "server_error": fields.SERVER_ERRORS,
+    "reset": fields.RESETS,
+    "cancelled": fields.CANCELLED,
+}
+
+
+class _Of(NamedTuple):
+    """The labels of a series. received: it was counted by the sidecar of the receiver."""
+
+    received: bool
+    gateway: str
+    application: str
+    service: str
+    lane: str
+    tag: str
+
+
+class TrafficCollector(Collector):
+    """most: sets of labels. Those that come first have series of their own for as long as they are counted;
+    the rest is summed as the application and service `other`.
+    """
+
+    def __init__(self, counting: Counting, most: int) -> None:
+        self._counting = counting
+        self._most = most
+        self._own: set[_Of] = set()
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing, so that registering the collector does not collect."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        sums, durations, summed = self._sums()
+        yield from _requests(
+            "laneway_requests", "Requests to a service, counted by their callers", sums, False
+        )
+        yield from _requests(
+            "laneway_received_requests", "Requests that sidecars handed to their application", sums, True
+        )
+        duration = HistogramMetricFamily(
+            "laneway_request_duration_seconds",
+            "Duration of requests, counted by their callers",
+            labels=LABELS,
+        )
+        for of, counts in sums.items():
+            if not of.received:
+                duration.add_metric(of[1:], _cumulative(counts), durations[of] / 1000)
+        yield duration
+        for name, text, field in (
+            ("laneway_fallbacks", "Requests of a lane that base answered in its place", fields.FALLBACKS),
+            ("laneway_refusals", "Requests for which there was no instance", fields.REFUSALS),
+            ("laneway_retries", "Tries of requests after the first", fields.RETRIES),
+        ):
+            family = CounterMetricFamily(name, text, labels=LABELS)
+            for of, counts in sums.items():
+                if counts[field] and not of.received:
+                    family.add_metric(of[1:], counts[field])
+            yield family
+        yield from self._itself(summed)
+
+    def _sums(self) -> tuple[dict[_Of, list[int]], Counter[_Of], int]:
+        """Counts and durations (milliseconds) by labels; and how many sets of labels are summed as others."""
+        found: dict[_Of, list[int]] = {}
+        durations: Counter[_Of] = Counter()
+        named: set[_Of] = set()
+        summed: set[_Of] = set()
+        for one in self._counting.table:
+            key = one.key
+            of = _Of(key.hop == "inbound", key.gateway, key.application, key.service, key.lane, key.tag)
+            named.add(of)
+            if of not in self._own:
+                if len(self._own) < self._most:
+                    self._own.add(of)
+                else:
+                    summed.add(of)
+                    of = _Of(of.received, of.gateway, OTHER, OTHER, "", "")
+            counts = found.setdefault(of, [0] * FIELDS)
+            for field, count in enumerate(one.totals):
+                counts[field] += count
+            durations[of] += one.duration  # type: ignore[assignment]
+        self._own &= named
+        return found, durations, len(summed)
+
+    def _itself(self, summed: int) -> Iterable[Metric]:
+        table, meter, receiver = self._counting.table, self._counting.meter, self._counting.receiver
+        for name, text, value in (
+            ("laneway_traffic_series", "Series of traffic in memory", len(table)),
+            ("laneway_traffic_series_limit", "The most series of traffic that are kept", table.most),
+            ("laneway_traffic_series_left_out", "Kinds of requests that are summed as other", table.left_out),
+            ("laneway_traffic_metrics_left_out", "Sets of labels that /metrics sums as other", summed),
+            ("laneway_traffic_bytes", "About what the series of traffic take", table.bytes),
+            ("laneway_traffic_readings", "Counters of proxies that are followed", meter.readings),
+            ("laneway_traffic_waiting_bytes", "Reports that wait to be read", receiver.waiting),
+            (
+                "laneway_traffic_proxies",
+                "Proxies that have reported in the last 12 seconds",
+                meter.reporting(),
+            ),
+            (
+                "laneway_traffic_gaps",
+                "Times of the last hour in which counts may be missing",
+                len(meter.gaps),
+            ),
+        ):
+            yield GaugeMetricFamily(name, text, value)
+        counters = receiver.counters
+        for name, text, count in (
+            ("laneway_traffic_messages", "Messages with reports that were taken", counters["messages"]),
+            ("laneway_traffic_message_bytes", "Bytes of these messages", counters["bytes"]),
+            ("laneway_traffic_points_unknown", "Points of reports that mean nothing here", meter.unknown),
+            ("laneway_traffic_restarts", "Restarts of proxies that were seen", meter.restarts),
+            ("laneway_traffic_series_ended", "Series that were given up", table.ended),
+            ("laneway_traffic_reading_seconds", "Time spent on reading reports", receiver.seconds),
+        ):
+            yield CounterMetricFamily(name, text, count)
+        refused = CounterMetricFamily(
+            "laneway_traffic_messages_refused", "Messages that were not taken", labels=["reason"]
+        )
+        for reason in ("size", "unknown", "waiting", "malformed"):
+            refused.add_metric([reason], counters[f"refused_{reason}"])
+        yield refused
+
+
+def _requests(name: str, text: str, sums: dict[_Of, list[int]], received: bool) -> Iterable[Metric]:
+    family = CounterMetricFamily(name, text, labels=[*LABELS, "result"])
+    for of, counts in sums.items():
+        if of.received is not received:
+            continue
+        failed = 0
+        for result, field in RESULTS.items():
+            failed += counts[field]
+            if counts[field]:
+                family.add_metric([*of[1:], result], counts[field])
+        family.add_metric([*of[1:], "ok"], counts[fields.REQUESTS] - failed)
+    yield family
+
+
+def _cumulative(counts: list[int]) -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    total = 0
+    for bound, count in zip((*BUCKETS, None), counts[FIRST_BUCKET:], strict=True):
+        total += count
+        found.append(("+Inf" if bound is None else str(bound / 1000), float(total)))
+    return found
