@@ -16,6 +16,7 @@ from controlplane.cli import (
     serve,
     store,
     trace,
+    traffic,
 )
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-lane = typer.Typer(help="Switch lanes on and off.", no_args_is_help=True)
+lane = typer.Typer(help="Switch lanes on and off, and see how they do.", no_args_is_help=True)
 doctors = typer.Typer(
     help="Check what Laneway depends on: registries, and applications that hand on the lane.",
     no_args_is_help=True,
@@ -49,6 +50,8 @@ app.command("delete")(change.delete)
 app.add_typer(lane, name="lane")
 lane.command("enable")(change.enable)
 lane.command("disable")(change.disable)
+lane.command("status")(traffic.lane_status)
+app.command("top")(traffic.top)
 app.command("matches")(inspection.matches)
 app.command("explain")(inspection.explain)
 app.command("trace")(trace.trace)
