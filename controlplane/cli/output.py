@@ -22,12 +22,25 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
+_UNBOUNDED = 1 << 20
+
+
 def console(stderr: bool = False) -> Console:
-    """A console on standard output or error. Colours only on a terminal, and not with NO_COLOR."""
+    """A console on standard output or error. Colours only on a terminal, and not with NO_COLOR.
+
+    What goes to a pipe or a file is neither wrapped nor cut: programs read it.
+    """
     from rich.console import Console
 
-    wrap = not sys.stdout.isatty()
-    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=wrap)
+    piped = not sys.stdout.isatty()
+    made = Console(
+        stderr=stderr,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=piped,
+        width=_UNBOUNDED if piped else None,
+    )
     made.push_render_hook(_net())
     return made
 

@@ -219,43 +219,26 @@ def _print_status(result: dict[str, Any]) -> None:
         silent = proxies["connected"] - proxies["reporting"]
         notice(
             f"{silent} of {proxies['connected']} proxies do not report; the figures lack theirs. Write their "
-            "bootstraps anew with `laneway bootstrap`"
+            "bootstraps anew with `laneway bootstrap`."
         )
     for gap in traffic["gaps"]:
         until = gap["end"] or "now"
         notice(f"requests of {gap['node']} may be missing from {gap['start']} to {until}: {gap['why']}")
     state = ("enabled", "green") if lane["enabled"] else ("disabled", "yellow")
-    out.print(line("lane ", (lane["name"], "bold"), f" of group {lane['group']}, tag {lane['tag']}, ", state))
-    out.print(line(f"share  asked {_asked(lane)}, seen {share(traffic['share'])}"))
-    columns = (
-        "",
-        "requests",
-        "qps",
-        "errors",
-        "4xx",
-        "p50",
-        "p99",
-        "fallbacks",
-        "refusals",
-        "retries",
-        "qps before",
-    )
     out.print(
-        table(
-            columns,
-            [
-                (kind, *_sums(traffic[kind]), sparkline(traffic[kind]["steps"]["qps"]))
-                for kind in ("lane", "base")
-            ],
-        )
+        line("lane   ", (lane["name"], "bold"), f" of group {lane['group']}, tag {lane['tag']}, ", state)
     )
-    rows = []
+    out.print(line(f"share  asked {_asked(lane)}, seen {share(traffic['share'])}"))
+    for kind in ("lane", "base"):
+        part = traffic[kind]
+        out.print(line(f"{kind}   {sparkline(part['steps']['qps'])} {rate(part['qps'])} qps"))
+    rows = [("all", "lane", *_sums(traffic["lane"])), ("", "base", *_sums(traffic["base"]))]
     for one in traffic["services"]:
-        rows.append((one["application"], one["service"], "lane", *_sums(one["lane"])))
-        rows.append(("", "", "base", *_sums(one["base"])))
-    if rows:
-        out.print()
-        out.print(table(("application", "service", *columns[:-1]), rows))
+        rows.append((f"{one['application']} {one['service']}", "lane", *_sums(one["lane"])))
+        rows.append(("", "base", *_sums(one["base"])))
+    columns = ("service", "in", "requests", "errors", "4xx", "p50", "p99", "fallbacks", "refusals", "retries")
+    out.print()
+    out.print(table(columns, rows))
     for text, style in _remarks(result):
         out.print(line((text, style)))
 
@@ -264,7 +247,6 @@ def _sums(sums: dict[str, Any]) -> tuple[str, ...]:
     latency = sums["latency"]
     return (
         str(sums["requests"]),
-        rate(sums["qps"]),
         share(sums["error_rate"]),
         str(sums["client_errors"]),
         span(latency["p50"]),
@@ -285,27 +267,34 @@ def _asked(lane: dict[str, Any]) -> str:
 
 def _remarks(result: dict[str, Any]) -> list[tuple[str, str]]:
     """What is not as it should be: instances that cannot answer, and applications that lose the lane."""
-    found: list[tuple[str, str]] = []
-    for application in result["matches"]["applications"]:
-        for one in application["services"]:
-            gone = one.get("unhealthy", ())
-            if gone:
-                found.append((f"{one['service']}: {', '.join(gone)} cannot be reached", "yellow"))
-            if one["fallback"]:
-                found.append((f"{one['service']}: no instance of the lane answers; base does", "yellow"))
-            elif one.get("refused"):
-                found.append(
-                    (f"{one['service']}: nobody answers in the lane, and fallback is none: 503", "bold red")
-                )
+    counted = {one["service"]: one["lane"] for one in result["traffic"]["services"]}
+    found = [
+        remark
+        for application in result["matches"]["applications"]
+        for one in application["services"]
+        for remark in _of_service(one, counted.get(one["service"]))
+    ]
     for one in result["propagation"]["items"]:
         if one["verdict"] == "loses":
-            found.append(
-                (
-                    f"{one['application']} loses the lane: {one['share']:.0f} % of calls to {one['to']}",
-                    "bold red",
-                )
-            )
-    return found or [("nothing is wrong with its instances", "green")]
+            text = f"{one['application']} loses the lane: {one['share']:.0f} % of calls to {one['to']}"
+            found.append((text, "bold red"))
+    return found or [("its instances answer", "green")]
+
+
+def _of_service(one: dict[str, Any], sums: dict[str, Any] | None) -> list[tuple[str, str]]:
+    service, tagged = one["service"], ", ".join(one["tagged"])
+    found: list[tuple[str, str]] = []
+    if gone := one.get("unhealthy", ()):
+        found.append((f"{service}: {', '.join(gone)} is registered as unhealthy", "yellow"))
+    if one["fallback"]:
+        found.append((f"{service}: the lane has no instance; base answers", "yellow"))
+    elif one.get("refused"):
+        found.append((f"{service}: the lane has no instance, and its fallback is none: 503", "bold red"))
+    elif sums and sums["fallbacks"]:
+        part = f"{sums['fallbacks']} of {sums['requests']} requests"
+        text = f"{service}: base answered {part}, although the lane has {tagged}: proxies could not reach it"
+        found.append((text, "bold red"))
+    return found
 
 
 def rate(value: float) -> str:

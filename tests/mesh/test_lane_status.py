@@ -1,0 +1,58 @@
+"""`laneway lane status` and `laneway top` on a real mesh, also when an application of the lane dies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.run import laneway
+from tests.mesh.documents import group, lane, route
+from tests.mesh.harness import APPLICATIONS, Mesh, abc, until
+
+GRAY = ("canary", "gray")
+
+
+@pytest.fixture(scope="module")
+def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
+    mesh = new_mesh()
+    abc(mesh, "Agray", "Cgray")
+    mesh.start(route("a", "sc-A"), group("order-flow", *APPLICATIONS), lane("gray"))
+    return mesh
+
+
+def server(mesh: Mesh) -> str:
+    return "http://{}:{}".format(*mesh.admin)
+
+
+def test_a_dead_canary_shows(mesh: Mesh) -> None:
+    def status() -> str:
+        return laneway("lane", "status", "gray", "--server", server(mesh))
+
+    mesh.wait_chain(["Agray", "B", "Cgray"], GRAY)
+    for _ in range(10):
+        mesh.chain("/a", GRAY)
+        mesh.chain("/a")
+    until(lambda: "seen -" not in status(), 30, "a share")
+    said = status()
+    assert "sc-B: the lane has no instance; base answers" in said
+    assert "sc-C: base answered" not in said
+    mesh.kill(mesh.pods["Cgray"].app)
+    mesh.wait_chain(["Agray", "B", "C"], GRAY)
+    dead = f"although the lane has {mesh.pods['Cgray'].address}:{mesh.pods['Cgray'].port}"
+    until(lambda: dead in status(), 30, "the dead canary")
+
+
+def test_top_has_lanes_and_applications(mesh: Mesh) -> None:
+    mesh.chain("/a", GRAY)
+    until(lambda: json.loads(top(mesh, "-o", "json"))["lanes"][0]["qps"] > 0, 30, "traffic")
+    said = top(mesh)
+    assert "LANE" in said
+    for name in ("gray", "edge", *APPLICATIONS):
+        assert name in said
+
+
+def top(mesh: Mesh, *options: str) -> str:
+    mesh.chain("/a", GRAY)
+    return laneway("top", "--once", *options, "--server", server(mesh))
