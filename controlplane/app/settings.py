@@ -97,7 +97,9 @@ class Settings(BaseSettings):
     xds_stream_rate_per_client: float = Field(
         1_000.0, ge=0, description="most new xDS streams a second of such a client; 0 for no limit"
     )
-    xds_streams_per_node: int = Field(200, ge=1, description="most open xDS streams of one node id")
+    xds_streams_per_node: int = Field(
+        200, ge=1, description="most open xDS streams of one node id of such a client"
+    )
     xds_names_per_stream: int = Field(
         50_000, ge=1, description="most resource names that one xDS stream may subscribe to"
     )

@@ -18,7 +18,7 @@ class Bounds:
     streams: int = 20_000
     """Open streams of all nodes."""
     streams_per_node: int = 200
-    """Open streams of one node id; an Envoy has one, or one for each service that it asks."""
+    """Open streams of one node id of one client; an Envoy has one, or one for each service that it asks."""
     streams_per_client: int = 10_000
     """Open streams of one gateway or application, or of one address where no certificate says who it is."""
     stream_rate: float = 2_000.0

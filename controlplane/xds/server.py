@@ -110,7 +110,7 @@ class XdsServer:
         self._waiting: dict[DiscoveryStream, Message] = {}
         self._waiting_bytes = 0
         self._awake: dict[DiscoveryStream, None] = {}
-        self._per_node: Counter[str] = Counter()
+        self._per_node: Counter[tuple[str, str]] = Counter()  # by client and node id
         self._per_client: Counter[str] = Counter()
         self._speakers: Counter[tuple[str, str, str]] = Counter()
         self._clusters: dict[tuple[str, str], str] = {}
@@ -167,7 +167,7 @@ class XdsServer:
 
     def view_of(self, call: Call, node: str) -> View | None:
         """The view of a node that has a stream open from the same client as `call`; else None."""
-        return None if self.cluster_of(call, node) is None else self._streams.view_of(node)
+        return self._streams.view_of(self.access.client(call), node)
 
     def views(self) -> list[View]:
         """The views of all open streams."""
@@ -269,7 +269,7 @@ class XdsServer:
             self._check_node(node, stream.client)
             stream.node = node
             request.ClearField("node")  # which is large; and what is left, others say too
-            self._per_node[stream.node.id] += 1
+            self._per_node[stream.client, node.id] += 1
             self._per_client[stream.client] += 1
             self._speakers[node.id, stream.client, node.cluster] += 1
             self._clusters[node.id, stream.client] = node.cluster
@@ -286,7 +286,7 @@ class XdsServer:
         if len(node.id) > LONGEST_ID or len(node.cluster) > LONGEST_ID:
             text = f"node.id or node.cluster has more than {LONGEST_ID} characters"
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, text)
-        if self._per_node[node.id] >= bounds.streams_per_node:
+        if self._per_node[client, node.id] >= bounds.streams_per_node:
             text = f"node {node.id} has {bounds.streams_per_node} open streams, the most that a node may have"
             raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         if self._per_client[client] >= bounds.streams_per_client:
@@ -350,9 +350,9 @@ class XdsServer:
         if stream.node is NOBODY:
             return
         node = stream.node
-        self._per_node[node.id] -= 1
-        if not self._per_node[node.id]:
-            del self._per_node[node.id]
+        self._per_node[stream.client, node.id] -= 1
+        if not self._per_node[stream.client, node.id]:
+            del self._per_node[stream.client, node.id]
         self._speakers[node.id, stream.client, node.cluster] -= 1
         if not self._speakers[node.id, stream.client, node.cluster]:
             del self._speakers[node.id, stream.client, node.cluster]

@@ -140,6 +140,44 @@ async def test_a_registry_that_disagrees_denies(worlds: Worlds, authority: Autho
     assert await stream.status() == (DENIED, "10.0.0.1:80 is an instance of another application")
 
 
+async def test_a_node_id_of_others_is_not_used_up(worlds: Worlds, authority: Authority) -> None:
+    """Whoever says that it is node n of another application takes none of the streams of that one's n."""
+    bounds = {"streams_per_node": 2, "streams_per_client": 3}
+    tls = Tls(authority.server())
+    world = await worlds(tls=tls, identities=Identities(), **bounds).start()
+    rogue = authority.client("application/rogue")
+    for node in ("n", "n", "m"):
+        stream = connected(world, rogue, node)
+        await ask(stream, "sidecar", "rogue")
+        await stream.expect(CLUSTER, [])
+    for node, says in (("n", "node n has 2 open streams"), ("o", "application rogue has 3 open streams")):
+        stream = connected(world, rogue, node)
+        await ask(stream, "sidecar", "rogue")
+        code, text = await stream.status()
+        assert (code, says in text) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True), text
+    stream = connected(world, authority.client("application/shop"), "n")
+    await ask(stream, "sidecar", "shop")
+    await stream.expect(CLUSTER, [])
+
+
+async def test_new_streams_of_one_client_leave_those_of_others(worlds: Worlds, authority: Authority) -> None:
+    bounds = {"stream_rate_per_client": 0.001, "stream_burst_per_client": 2}
+    tls = Tls(authority.server())
+    world = await worlds(tls=tls, identities=Identities(), **bounds).start()
+    codes: list[grpc.StatusCode] = []
+    for number in range(4):
+        stream = connected(world, authority.client("application/rogue"), f"n{number}")
+        if number < 2:
+            await ask(stream, "sidecar", "rogue")
+            await stream.expect(CLUSTER, [])
+        else:
+            codes.append((await stream.status())[0])
+    assert codes == [grpc.StatusCode.RESOURCE_EXHAUSTED] * 2
+    stream = connected(world, authority.client("application/shop"))
+    await ask(stream, "sidecar", "shop")
+    await stream.expect(CLUSTER, [])
+
+
 async def seen(world: World, client: Identity | None) -> list[str]:
     """The nodes whose status a client is told."""
     call = world.channel(client).unary_unary(
