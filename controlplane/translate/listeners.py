@@ -38,6 +38,7 @@ from controlplane.translate.answers import (
     served_filter,
     unreached,
 )
+from controlplane.translate.dns import forward_proxy_cache
 from controlplane.translate.gates import (
     EDGE_REQUEST,
     ELSEWHERE_FILTER,
@@ -266,20 +267,6 @@ def outbound_manager(route_configuration: str, proxy: bool, reports: str = "") -
     manager.http_filters.append(served_filter())
     manager.http_filters.append(router(trusted_mark=True))
     return manager
-
-
-def forward_proxy_cache():
-    """The DNS cache of hosts that no service has. A filter and a cluster share it, so both must have equal
-    settings.
-    """
-    from envoy.config.cluster.v3 import cluster_pb2
-    from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
-
-    return dns_cache_pb2.DnsCacheConfig(
-        name="laneway",
-        dns_lookup_family=cluster_pb2.Cluster.V4_PREFERRED,
-        max_hosts=wrappers_pb2.UInt32Value(value=4096),
-    )
 
 
 def egress_proxy_listener(

@@ -19,10 +19,10 @@ from controlplane.plan.upstream import KEEP_ALIVE
 from controlplane.registry.types import Protocol
 from controlplane.translate import matching
 from controlplane.translate.clusters import CONNECT_TIMEOUT, HTTP_OPTIONS, http_options
+from controlplane.translate.dns import forward_proxy_cache
 from controlplane.translate.gates import INBOUND_REQUEST, Carriers, agreed, turn_off, uncoloured
 from controlplane.translate.listeners import (
     egress_proxy_listener,
-    forward_proxy_cache,
     inbound_listener,
     redirect_inbound_listener,
     redirect_outbound_listener,
