@@ -16,7 +16,7 @@ from controlplane.model import fields
 from controlplane.model.conditions import Operator, Rule, check_value
 from controlplane.model.document import Document
 from controlplane.model.fields import refuse
-from controlplane.model.gateway_fields import AccessLog, HeaderLimits, Listener
+from controlplane.model.gateway_fields import AccessLog, HeaderLimits, Listener, Tracing
 from controlplane.model.route_actions import (
     Cors,
     Methods,
@@ -47,6 +47,7 @@ class Gateway(Document):
     keep_request_id: Literal[True] | None = None
     header_limits: HeaderLimits | None = None
     access_log: AccessLog | None = None
+    tracing: Tracing | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Gateway:
@@ -90,6 +91,7 @@ class Application(Document):
     timeouts: Timeouts | None = None
     load_balancing: LoadBalancing | None = None
     circuit_breaking: CircuitBreaking | None = None
+    access_log: AccessLog | None = None
 
     @field_validator("services")
     @classmethod

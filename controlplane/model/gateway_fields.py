@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from controlplane.ip import ip_address
 from controlplane.model.addresses import Addresses
 from controlplane.model.document import Document
-from controlplane.model.fields import LABELS, printable, refuse
+from controlplane.model.fields import LABELS, Percent, printable, refuse
 
 HEADER_LINES = 100
 HEADER_KIB = 60
@@ -114,9 +115,42 @@ class Listener(Document):
         return (self.address,) if isinstance(self.address, str) else self.address
 
 
+def _host(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        if re.fullmatch(LABELS, value) is None:
+            refuse("is neither a host name nor an IP address", "write otel-collector.example.com")
+        return value.lower()
+
+
+class Collector(Document):
+    """Where a collector of OpenTelemetry listens for OTLP over gRPC, in clear text."""
+
+    host: Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_host)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 4317
+
+
 class AccessLog(Document):
-    path: File
+    """A line for `percent` of the requests, the same requests at every proxy that they pass."""
+
+    path: File | None = None
     format: Literal["json", "text"] = "json"
+    otlp: Collector | None = None
+    percent: Percent = 100.0
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> AccessLog:
+        if self.path is None and self.otlp is None:
+            refuse("is missing, and so is otlp", "write /dev/stdout, or the host of a collector", "path")
+        return self
+
+
+class Tracing(Document):
+    """Spans of `percent` of the requests that bring no decision of their own (`traceparent`)."""
+
+    collector: Collector
+    percent: Percent = 1.0
 
 
 class HeaderLimits(Document):

@@ -19,8 +19,9 @@ from controlplane.model.documents import (
     Sticky,
 )
 from controlplane.model.fields import seconds
-from controlplane.model.gateway_fields import AccessLog, HeaderLimits
+from controlplane.model.gateway_fields import AccessLog, HeaderLimits, Tracing
 from controlplane.plan.hosts import asked_host, canonical_host
+from controlplane.plan.observing import Observing
 from controlplane.plan.route_actions import HeaderChanges, RouteActions, actions_of, changes_of
 from controlplane.plan.upstream import Upstream
 
@@ -101,8 +102,14 @@ class GatewayPlan:
     keep_request_id: bool = False
     header_limits: HeaderLimits = field(default_factory=HeaderLimits)
     access_log: AccessLog | None = None
+    tracing: Tracing | None = None
     lane_headers: tuple[tuple[str, HeaderChanges], ...] = ()
     """Changes of responses by lane, for lanes that have any."""
+
+    @property
+    def observing(self) -> Observing:
+        """What its edges write down."""
+        return Observing(self.carriers.header.lower(), self.access_log, self.tracing)
 
     def conditions(self) -> Iterator[Condition]:
         """Every condition that the edge looks at, of lanes and of routes."""
@@ -220,6 +227,7 @@ def plan_gateway(
         keep_request_id=bool(gateway.keep_request_id),
         header_limits=gateway.header_limits or HeaderLimits(),
         access_log=gateway.access_log,
+        tracing=gateway.tracing,
         lane_headers=tuple(
             sorted((x.name, changes_of(x.response_headers)) for x in lanes if x.response_headers is not None)
         ),

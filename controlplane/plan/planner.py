@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from controlplane.model.definitions import Definitions
 from controlplane.plan.gateways import GatewayPlan, plan_gateway
 from controlplane.plan.lanes import LaneMeaning, meaning_of
+from controlplane.plan.observing import Observing, observing
 from controlplane.plan.rollout import Deployed
 from controlplane.plan.services import ServicePlan, applications_of, plan_service
 from controlplane.plan.upstream import DEFAULT, Upstream, upstreams
@@ -30,6 +31,8 @@ class Plan:
     gateways: Mapping[str, GatewayPlan] = field(default_factory=dict[str, GatewayPlan])
     lanes: Mapping[str, LaneMeaning] = field(default_factory=dict[str, LaneMeaning])
     upstreams: Mapping[str, Upstream] = field(default_factory=dict[str, Upstream])
+    observing: Mapping[str, Observing] = field(default_factory=dict[str, Observing])
+    """What sidecars write down, by application."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class Planner:
         self._deployed = Deployed()
         self._overrides: dict[str, str] = {}
         self._upstreams: dict[str, Upstream] = {}
+        self._observing: dict[str, Observing] = {}
         self._defined = _Lanes()
         self._known = _Lanes()
         self._members: dict[str, set[str]] = {}  # application -> its services
@@ -107,6 +111,9 @@ class Planner:
             applications |= _differing(self._upstreams, defined)
             applications |= self._defined.update(meaning_of(definitions, name) for name in definitions.lanes)
             self._upstreams = defined
+            now = observing(definitions)
+            if now != self._observing:
+                self._observing = now
         if redefined or renamed:
             decided = overrides(definitions, resolve)
             changed |= _differing(self._overrides, decided) & services.keys()
@@ -120,7 +127,7 @@ class Planner:
         for application in applications:
             changed |= self._members.get(application, set())
         self._update(changed.difference(gone), gone)
-        return Plan(self._plans, self._gateways, deployed.known, self._upstreams)
+        return Plan(self._plans, self._gateways, deployed.known, self._upstreams, self._observing)
 
     def _update(self, changed: Iterable[str], gone: Iterable[str]) -> None:
         plans = dict(self._plans)

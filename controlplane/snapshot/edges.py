@@ -12,7 +12,7 @@ from controlplane.plan.services import ServicePlan
 from controlplane.snapshot.mesh import Change, Mesh, resource
 from controlplane.snapshot.nodes import EdgeNode
 from controlplane.snapshot.view import NodeView
-from controlplane.translate import edge, front, listeners, lua, reports
+from controlplane.translate import edge, front, listeners, lua, observing, reports
 from controlplane.xds.resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, SECRET, Resource
 from controlplane.xds.resources import Clock, Collection
 
@@ -58,7 +58,8 @@ class _Gateway:
         if self._built == inputs:
             return
         self._built = inputs
-        self.clusters.replace(cluster for built in clusters.values() for cluster in built)
+        further = [resource(one.name, one) for one in observing.collectors(plan.observing)]
+        self.clusters.replace([*(cluster for built in clusters.values() for cluster in built), *further])
         code = lua.edge_filter(plan)
         self.extensions.replace([resource(code.name, code), *self._watches()])
         self.secrets.replace(resource(one.name, one) for one in front.secrets(plan))

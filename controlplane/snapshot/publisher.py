@@ -66,7 +66,7 @@ class Publisher:
         moved = self._places.publish(change, services)
         self._endpoints.publish(change)
         self._edges.publish(self.plan, change)
-        self._sidecars.publish(change, lanes, moved, self.plan.upstreams)
+        self._sidecars.publish(change, lanes, moved, self.plan.upstreams, self.plan.observing)
         self._grpc_clients.publish(change, lanes)
 
     def watch(self, tokens: Mapping[str, frozenset[str]], applications: frozenset[str]) -> None:

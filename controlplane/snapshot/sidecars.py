@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from controlplane.plan.lanes import LaneMeaning
+from controlplane.plan.observing import NOTHING, Observing
 from controlplane.plan.upstream import DEFAULT, Upstream
 from controlplane.snapshot.index import Index
 from controlplane.snapshot.lanes import KnownLanes, LanesChange
@@ -14,7 +15,7 @@ from controlplane.snapshot.on_demand import OnDemand
 from controlplane.snapshot.places import Address, Place, Places
 from controlplane.snapshot.scope import Scope, Scopes
 from controlplane.snapshot.view import NodeView
-from controlplane.translate import lua, outbound, reports, sidecar
+from controlplane.translate import lua, observing, outbound, reports, sidecar
 from controlplane.xds.resource import (
     CLUSTER,
     ENDPOINT,
@@ -40,6 +41,7 @@ class SidecarView(NodeView):
         own: Collection,
         filters: Collection,
         routes: Collection,
+        listening: Collection,
         scope: Scope,
         demand: OnDemand | None,
         places: Places,
@@ -53,6 +55,9 @@ class SidecarView(NodeView):
         self.own = own
         self.filters = filters
         self.routes = routes
+        self.listening = listening
+        self.observing: Observing | None = None
+        """What its listeners were made for."""
         self.incremental = VIRTUAL_HOST in collections
         self.application = ""
         """The application under which it is found."""
@@ -118,11 +123,12 @@ class Sidecars:
         self._by_address: Index[Address, SidecarView] = Index()
         self._by_tag: Index[str, SidecarView] = Index()
         self._upstreams: Mapping[str, Upstream] = {}
+        self._observing: Mapping[str, Observing] = {}
         self._by_application: Index[str, SidecarView] = Index()
         self._filters: dict[tuple[str, LaneMeaning | None, bool], Resource] = {}
         self._inbound_routes: dict[tuple[str, tuple[str, ...], bool], Resource] = {}
         self._watched: frozenset[str] = frozenset()
-        self._watches: dict[bool, Resource] = {}
+        self._watches: dict[tuple[bool, bool], Resource] = {}
         self._heads: dict[tuple[bool, bool], Resource] = {}
         for kind in ((proxy, reads_all) for proxy in (True, False) for reads_all in (True, False)):
             head = outbound.route_configuration(*kind)
@@ -134,6 +140,7 @@ class Sidecars:
         lanes: LanesChange,
         moved: Iterable[Address],
         upstreams: Mapping[str, Upstream],
+        written: Mapping[str, Observing],
     ) -> None:
         """Services, lanes, applications and what the registry has at the addresses `moved` have changed."""
         self._scopes.publish(change)
@@ -147,8 +154,9 @@ class Sidecars:
         concerned = at | self._by_tag.any_of(lanes.tags) | self._by_application.any_of(lanes.applications)
         for view in self._views if lanes.carriers else concerned:
             self._put_lanes(view)
-        before, self._upstreams = self._upstreams, upstreams
-        for view in at if before is upstreams else self._views:
+        same = self._upstreams is upstreams and self._observing is written
+        self._upstreams, self._observing = upstreams, written
+        for view in at if same else self._views:
             self._put_own(view)
 
     def watch(self, applications: frozenset[str]) -> None:
@@ -164,12 +172,11 @@ class Sidecars:
         filters = Collection(self._clock, EXTENSION_CONFIG)
         own = Collection(self._clock, CLUSTER)
         routes = Collection(self._clock, ROUTE)
+        listening = Collection(self._clock, LISTENER)
         collections = {
             CLUSTER: [own],
             ENDPOINT: [self._endpoints],
-            LISTENER: [
-                Collection(self._clock, LISTENER, [resource(x.name, x) for x in sidecar.listeners(place)])
-            ],
+            LISTENER: [listening],
             ROUTE: [routes],
             EXTENSION_CONFIG: [filters],
         }
@@ -191,6 +198,7 @@ class Sidecars:
             own=own,
             filters=filters,
             routes=routes,
+            listening=listening,
             scope=scope,
             demand=demand,
             places=self._places,
@@ -254,10 +262,11 @@ class Sidecars:
         if not view.sidecar.place.reports:
             return
         watched = view.application in self._watched
-        built = self._watches.get(watched)
+        logged = view.observing is not None and view.observing.access_log is not None
+        built = self._watches.get((watched, logged))
         if built is None:
-            config = reports.sidecar_watch(watched, self._lanes.carriers)
-            built = self._watches[watched] = resource(config.name, config)
+            config = reports.sidecar_watch(watched, logged, self._lanes.carriers)
+            built = self._watches[watched, logged] = resource(config.name, config)
         view.filters.put(built)
 
     def _put_own(self, view: SidecarView) -> None:
@@ -267,6 +276,21 @@ class Sidecars:
             view.keep_alive = keep_alive
             for cluster in sidecar.clusters(view.sidecar.place, keep_alive):
                 view.own.put(resource(cluster.name, cluster))
+        wanted = self._observing.get(application, NOTHING)
+        if wanted != view.observing:
+            self._observe(view, application, wanted)
+
+    def _observe(self, view: SidecarView, application: str, wanted: Observing) -> None:
+        """Have the sidecar write down what is `wanted`. Collectors come first and go last."""
+        before = view.observing.collectors() if view.observing is not None else []
+        view.observing = wanted
+        for cluster in observing.collectors(wanted):
+            view.own.put(resource(cluster.name, cluster))
+        built = sidecar.listeners(view.sidecar.place, application, wanted)
+        view.listening.replace([resource(one.name, one) for one in built])
+        for collector in set(before).difference(wanted.collectors()):
+            view.own.remove(observing.collector_name(collector))
+        self._put_watch(view)
 
     def _filter(self, direction: str, default: LaneMeaning | None, by_trace: bool) -> Resource:
         found = self._filters.get((direction, default, by_trace))

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
 from envoy.config.core.v3 import (
     base_pb2,
     protocol_pb2,
-    substitution_format_string_pb2,
 )
 from envoy.config.core.v3 import udp_socket_config_pb2 as udp_socket_pb2
 from envoy.config.listener.v3 import listener_components_pb2, quic_config_pb2
 from envoy.config.listener.v3 import udp_listener_config_pb2 as udp_listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
-from envoy.extensions.access_loggers.file.v3 import file_pb2
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2
 from envoy.extensions.filters.listener.proxy_protocol.v3 import proxy_protocol_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
@@ -25,10 +22,11 @@ from envoy.extensions.transport_sockets.quic.v3 import quic_transport_pb2 as qui
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from google.protobuf import wrappers_pb2
 
-from controlplane.model.gateway_fields import AccessLog, Http3, Listener, Tls
+from controlplane.model.gateway_fields import Http3, Listener, Tls
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.translate.hardening import CONNECTION_WINDOW, STREAM_WINDOW, STREAMS
-from controlplane.translate.messages import ADS, everything, header, pack, struct
+from controlplane.translate.messages import ADS, everything, header, pack
+from controlplane.translate.observing import observe
 
 Hcm = hcm_pb2.HttpConnectionManager
 FilterChain = listener_components_pb2.FilterChain
@@ -37,48 +35,12 @@ ALT_SVC_AGE = 86400
 """Seconds for which a client remembers that there is HTTP/3."""
 
 
-def _fields(carrier: str) -> Mapping[str, str]:
-    return {
-        "time": "%START_TIME%",
-        "method": "%REQ(:METHOD)%",
-        "host": "%REQ(:AUTHORITY)%",
-        "path": "%REQ(:PATH)%",
-        "protocol": "%PROTOCOL%",
-        "server_name": "%REQUESTED_SERVER_NAME%",
-        "status": "%RESPONSE_CODE%",
-        "flags": "%RESPONSE_FLAGS%",
-        "duration_ms": "%DURATION%",
-        "bytes_received": "%BYTES_RECEIVED%",
-        "bytes_sent": "%BYTES_SENT%",
-        "client": "%DOWNSTREAM_REMOTE_ADDRESS%",
-        "user_agent": "%REQ(USER-AGENT)%",
-        "request_id": "%REQ(X-REQUEST-ID)%",
-        "lane": f"%REQ({carrier})%",
-        "service": "%UPSTREAM_METADATA(lane:service)%",
-        "tag": "%UPSTREAM_METADATA(lane:tag)%",
-        "upstream": "%UPSTREAM_HOST%",
-    }
-
-
-def access_log(wanted: AccessLog, carrier: str) -> accesslog_pb2.AccessLog:
-    """The log of requests; as text in Envoy's own format."""
-    config = file_pb2.FileAccessLog(path=wanted.path)
-    if wanted.format == "json":
-        config.log_format.CopyFrom(
-            substitution_format_string_pb2.SubstitutionFormatString(
-                json_format=struct(dict(_fields(carrier)))
-            )
-        )
-    return accesslog_pb2.AccessLog(name="file", typed_config=pack(config))
-
-
 def dress(manager: Hcm, plan: GatewayPlan) -> None:
     """Sets the limits, the request ids and the access log of a connection manager as the gateway says."""
     manager.max_request_headers_kb.value = plan.header_limits.kib
     manager.common_http_protocol_options.max_headers_count.value = plan.header_limits.lines
     manager.preserve_external_request_id = plan.keep_request_id
-    if plan.access_log is not None:
-        manager.access_log.append(access_log(plan.access_log, plan.carriers.header))
+    observe(manager, plan.observing, plan.name, sidecar=False)
 
 
 def redirecting(manager: Hcm, port: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
@@ -29,6 +30,7 @@ from google.protobuf import wrappers_pb2
 from controlplane.ip import ip_address
 from controlplane.model.documents import Listener
 from controlplane.plan.gateways import GatewayPlan
+from controlplane.plan.observing import NOTHING, Observing
 from controlplane.translate import front, traffic
 from controlplane.translate.answers import (
     counting,
@@ -69,6 +71,7 @@ from controlplane.translate.names import (
     REFUSED,
     edge_routes,
 )
+from controlplane.translate.observing import observe
 from controlplane.translate.reports import reporting, watch_filter
 from controlplane.translate.retries import numbered
 from controlplane.translate.route_actions import cors_filters
@@ -133,6 +136,23 @@ def _chain(manager: Hcm) -> listener_components_pb2.FilterChain:
     return listener_components_pb2.FilterChain(
         filters=[listener_components_pb2.Filter(name="http", typed_config=pack(manager))]
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a sidecar of `application` writes down, and the cluster over which it reports requests, if any."""
+
+    application: str = ""
+    reports: str = ""
+    observing: Observing = NOTHING
+
+
+UNSEEN = Seen()
+
+
+def _see(manager: Hcm, seen: Seen, side: str) -> None:
+    _watch(manager, seen.reports, side)
+    observe(manager, seen.observing, seen.application, sidecar=True)
 
 
 def _watch(manager: Hcm, reports: str, side: str, lane_header: str = "") -> None:
@@ -222,7 +242,7 @@ def _route(manager: Hcm, plan: GatewayPlan) -> None:
     manager.http_filters.append(router(trusted_mark=True, numbered=numbered(plan)))
 
 
-def outbound_manager(route_configuration: str, proxy: bool, reports: str = "") -> Hcm:
+def outbound_manager(route_configuration: str, proxy: bool, seen: Seen = UNSEEN) -> Hcm:
     """The HTTP connection manager for what an application calls. `proxy`: for proxy capture, else for
     redirect capture.
     """
@@ -241,7 +261,7 @@ def outbound_manager(route_configuration: str, proxy: bool, reports: str = "") -
     manager.early_header_mutation_extensions.append(
         extension("marks", header_mutation_pb2.HeaderMutation(mutations=early))
     )
-    _watch(manager, reports, "outbound")
+    _see(manager, seen, "outbound")
     manager.http_filters.append(discovered(OUTBOUND_REQUEST))
     if proxy:
         manager.local_reply_config.mappers.append(_unreadable())
@@ -270,7 +290,7 @@ def outbound_manager(route_configuration: str, proxy: bool, reports: str = "") -
 
 
 def egress_proxy_listener(
-    address: str, port: int, route_configuration: str, reports: str = ""
+    address: str, port: int, route_configuration: str, seen: Seen = UNSEEN
 ) -> listener_pb2.Listener:
     """Proxy capture: applications call others through this listener, which they find by HTTP_PROXY."""
     return listener_pb2.Listener(
@@ -278,14 +298,14 @@ def egress_proxy_listener(
         traffic_direction=base_pb2.OUTBOUND,
         address=socket_address(address, port),
         per_connection_buffer_limit_bytes=BUFFER,
-        filter_chains=[_egress_chain(route_configuration, reports)],
+        filter_chains=[_egress_chain(route_configuration, seen)],
     )
 
 
-@functools.lru_cache(maxsize=64)
-def _egress_chain(route_configuration: str, reports: str) -> listener_components_pb2.FilterChain:
+@functools.lru_cache(maxsize=256)
+def _egress_chain(route_configuration: str, seen: Seen) -> listener_components_pb2.FilterChain:
     """The same for every sidecar, and most of what its listeners cost. A listener copies it."""
-    return _chain(outbound_manager(route_configuration, proxy=True, reports=reports))
+    return _chain(outbound_manager(route_configuration, proxy=True, seen=seen))
 
 
 def _listener_filters() -> list[listener_components_pb2.ListenerFilter]:
@@ -337,14 +357,14 @@ def _captured(
 
 
 def redirect_outbound_listener(
-    port: int, every: bool, route_configuration: str, reports: str = ""
+    port: int, every: bool, route_configuration: str, seen: Seen = UNSEEN
 ) -> listener_pb2.Listener:
     """Redirect capture: iptables redirects the connections that an application makes to `port`."""
-    manager = outbound_manager(route_configuration, proxy=False, reports=reports)
+    manager = outbound_manager(route_configuration, proxy=False, seen=seen)
     return _captured("outbound", port, every, _chain(manager))
 
 
-def inbound_manager(route_configuration: str, reports: str = "") -> Hcm:
+def inbound_manager(route_configuration: str, seen: Seen = UNSEEN) -> Hcm:
     """The HTTP connection manager for requests to the application of a sidecar."""
     manager = _manager("inbound")
     manager.http2_protocol_options.initial_stream_window_size.value = INBOUND_WINDOW
@@ -354,21 +374,21 @@ def inbound_manager(route_configuration: str, reports: str = "") -> Hcm:
     manager.local_reply_config.CopyFrom(
         hcm_pb2.LocalReplyConfig(mappers=[unreached(REFUSED, ["UF"]), unreached("terminated", ["UC"])])
     )
-    _watch(manager, reports, "inbound")
+    _see(manager, seen, "inbound")
     manager.access_log.append(traffic.counted_inbound())
     manager.http_filters.append(discovered(INBOUND_REQUEST))
     manager.http_filters.append(router(trusted_mark=False))
     return manager
 
 
-def inbound_listener(address: str, port: int, routes: str, reports: str = "") -> listener_pb2.Listener:
+def inbound_listener(address: str, port: int, routes: str, seen: Seen = UNSEEN) -> listener_pb2.Listener:
     """Proxy capture: listens at the address and port that the registry has for the instance."""
     return listener_pb2.Listener(
         name=f"inbound/{port}",
         traffic_direction=base_pb2.INBOUND,
         address=socket_address(address, port),
         per_connection_buffer_limit_bytes=BUFFER,
-        filter_chains=[_chain(inbound_manager(routes, reports))],
+        filter_chains=[_chain(inbound_manager(routes, seen))],
     )
 
 
@@ -377,17 +397,17 @@ def redirect_inbound_listener(
     every: bool,
     routes: str,
     moved: Mapping[int, str],
-    reports: str = "",
+    seen: Seen = UNSEEN,
 ) -> listener_pb2.Listener:
     """Redirect capture: iptables redirects the connections to an application to `port`.
 
     `moved`: the ports whose application listens at another one, each with the name of its cluster and of its
     routes.
     """
-    listener = _captured("inbound", port, every, _chain(inbound_manager(routes, reports)))
+    listener = _captured("inbound", port, every, _chain(inbound_manager(routes, seen)))
     for registered, cluster in moved.items():
         for chain in (
-            _in_clear_text(_chain(inbound_manager(cluster, reports))),
+            _in_clear_text(_chain(inbound_manager(cluster, seen))),
             _passing("inbound", cluster),
         ):
             chain.filter_chain_match.destination_port.value = registered

@@ -66,14 +66,18 @@ def edge_watch(tokens: Collection[str]) -> extension_pb2.TypedExtensionConfig:
     return extension(WATCH, config)
 
 
-def sidecar_watch(watched: bool, carriers: Iterable[tuple[str, str]]) -> extension_pb2.TypedExtensionConfig:
-    """While `watched`, every request is reported, with the lane that each carrier has as it comes.
+def sidecar_watch(
+    watched: bool, logged: bool, carriers: Iterable[tuple[str, str]]
+) -> extension_pb2.TypedExtensionConfig:
+    """While `watched`, every request is reported. Then, and where the access log writes it (`logged`), it
+    is noted which lane each carrier has as it comes.
 
     `carriers` are (header, baggage member) of every gateway.
     """
     config = CONFIG()
     if watched:
         config.request_rules.append(CONFIG.Rule(header=":method", on_header_present=_note(WATCHED, "all")))
+    if watched or logged:
         members: list[str] = []
         for header, member in carriers:
             config.request_rules.append(CONFIG.Rule(header=header, on_header_present=_note("header")))

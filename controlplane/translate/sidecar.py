@@ -15,6 +15,7 @@ from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.clusters.dynamic_forward_proxy.v3 import cluster_pb2 as forward_proxy_pb2
 from google.protobuf import wrappers_pb2
 
+from controlplane.plan.observing import NOTHING, Observing
 from controlplane.plan.upstream import KEEP_ALIVE
 from controlplane.registry.types import Protocol
 from controlplane.translate import matching
@@ -22,6 +23,7 @@ from controlplane.translate.clusters import CONNECT_TIMEOUT, HTTP_OPTIONS, http_
 from controlplane.translate.dns import forward_proxy_cache
 from controlplane.translate.gates import INBOUND_REQUEST, Carriers, agreed, turn_off, uncoloured
 from controlplane.translate.listeners import (
+    Seen,
     egress_proxy_listener,
     inbound_listener,
     redirect_inbound_listener,
@@ -193,15 +195,18 @@ def inbound_routes(
     return route_pb2.RouteConfiguration(name=name, virtual_hosts=[host])
 
 
-def listeners(sidecar: Sidecar) -> Iterator[listener_pb2.Listener]:
+def listeners(
+    sidecar: Sidecar, application: str = "", observing: Observing = NOTHING
+) -> Iterator[listener_pb2.Listener]:
     """Inbound, one per port in proxy capture, and outbound."""
+    seen = Seen(application if observing != NOTHING else "", sidecar.reports, observing)
     routes = outbound_routes(sidecar.proxy)
     own = {s.port: inbound_cluster(s.port) for s in sidecar.by_cluster()}
     if sidecar.proxy:
         for port, inbound in own.items():
-            yield inbound_listener(sidecar.address, port, inbound, sidecar.reports)
-        yield egress_proxy_listener(sidecar.egress_address, EGRESS_PORT, routes, sidecar.reports)
+            yield inbound_listener(sidecar.address, port, inbound, seen)
+        yield egress_proxy_listener(sidecar.egress_address, EGRESS_PORT, routes, seen)
     else:
         every = ":" in sidecar.address  # where there is no version six, it cannot be bound
-        yield redirect_inbound_listener(INBOUND_PORT, every, INBOUND, own, sidecar.reports)
-        yield redirect_outbound_listener(OUTBOUND_PORT, every, routes, sidecar.reports)
+        yield redirect_inbound_listener(INBOUND_PORT, every, INBOUND, own, seen)
+        yield redirect_outbound_listener(OUTBOUND_PORT, every, routes, seen)

@@ -149,8 +149,10 @@ async def test_missing_fields(filled: httpx.AsyncClient, name: str) -> None:
             required = path in ALSO_REQUIRED
         if ("sni" in path and field == "hosts") or field in ("certificate", "key"):
             required, inner = True, False
-        if path == ("access_log", "path"):
-            required, inner = True, False
+        if path == ("access_log", "path"):  # otlp says where, too
+            inner = one_of = False
+        if path[0] in ("access_log", "tracing") and len(path) > 1 and field != "path":
+            required, one_of = field in ("host", "collector"), False
         if path == ("health_check", "path"):
             inner, one_of = False, True
         if path[0] in ("health_check", "load_balancing") and field in ("service", "policy"):

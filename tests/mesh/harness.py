@@ -143,7 +143,8 @@ class Mesh:
         self.write_services()
         self.start_laneway()
         self.start_apps(self.pods.values())
-        self.apply(self.gateway(), *documents)
+        own = any(one["kind"] == "Gateway" and one["name"] == "edge" for one in documents)
+        self.apply(*([] if own else [self.gateway()]), *documents)
         if envoys:
             self.start_edge()
             self.start_sidecars(p for p in self.pods.values() if p.sidecar)

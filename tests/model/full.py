@@ -169,7 +169,13 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
             "trusted_hops": 1,
             "keep_request_id": True,
             "header_limits": {"lines": 50, "kib": 16},
-            "access_log": {"path": "/dev/stdout", "format": "json"},
+            "access_log": {
+                "path": "/dev/stdout",
+                "format": "json",
+                "otlp": {"host": "otel.example.com", "port": 4317},
+                "percent": 12.5,
+            },
+            "tracing": {"collector": {"host": "10.0.0.9", "port": 4317}, "percent": 1},
         },
     ),
     "route by prefix": ("/v1/gateways/edge/routes/a", route(prefix="/a")),
@@ -198,6 +204,7 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
             "services": ["sc-A"],
             "health_check": {"path": "/healthz", "interval": "5s"},
             "keep_alive": "2s",
+            "access_log": {"path": "/dev/stdout", "otlp": {"host": "10.0.0.9"}, "percent": 50},
             "timeouts": {"request": "5s", "idle": "30s"},
             "load_balancing": {"policy": "least_request"},
             "circuit_breaking": {"connections": 5, "pending": 5, "requests": 5, "retries": 5},
@@ -251,6 +258,7 @@ OPTIONAL |= {"http3", "attributes", "domain"}
 OPTIONAL |= {"timeouts", "request", "idle", "load_balancing", "hash_by", "circuit_breaking", "connections"}
 OPTIONAL |= {"pending", "requests", "grpc", "tcp", "path"}
 OPTIONAL |= {"keep_request_id", "header_limits", "access_log", "response_headers"}
+OPTIONAL |= {"otlp", "tracing"}
 """Fields that may be absent altogether, so that null says nothing wrong (`routes` of a lane alone)."""
 
 
