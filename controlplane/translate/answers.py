@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.core.v3 import base_pb2, substitution_format_string_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
 from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metadata_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
@@ -28,6 +31,30 @@ def unreached(value: str, flags: list[str]) -> hcm_pb2.ResponseMapper:
             response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=flags)
         ),
         headers_to_add=[header(UNREACHED_HEADER, value)],
+    )
+
+
+def unreadable() -> hcm_pb2.ResponseMapper:
+    """What an egress proxy says in place of an empty 400 to a request whose URL Envoy does not take."""
+    detail = (
+        "The sidecar's Envoy cannot read this request (%RESPONSE_CODE_DETAILS%). The host of a URL must have "
+        "no underscore: write hyphens in its place (http://stock-service/ calls the service stock_service), "
+        "or call an instance by its IP address and port."
+    )
+    body = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": detail}
+    return hcm_pb2.ResponseMapper(
+        filter=accesslog_pb2.AccessLogFilter(
+            status_code_filter=accesslog_pb2.StatusCodeFilter(
+                comparison=accesslog_pb2.ComparisonFilter(
+                    op=accesslog_pb2.ComparisonFilter.EQ,
+                    value=base_pb2.RuntimeUInt32(default_value=400, runtime_key="laneway.unreadable"),
+                )
+            )
+        ),
+        body_format_override=substitution_format_string_pb2.SubstitutionFormatString(
+            text_format_source=base_pb2.DataSource(inline_string=json.dumps(body) + "\n"),
+            content_type="application/problem+json",
+        ),
     )
 
 

@@ -7,13 +7,10 @@ may change at run time is in routes and extension configurations: a changed list
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
-from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
-from envoy.config.core.v3 import address_pb2, base_pb2, protocol_pb2, substitution_format_string_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, protocol_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.extensions.filters.http.dynamic_forward_proxy.v3 import dynamic_forward_proxy_pb2
 from envoy.extensions.filters.http.on_demand.v3 import on_demand_pb2
@@ -30,7 +27,6 @@ from google.protobuf import wrappers_pb2
 from controlplane.ip import ip_address
 from controlplane.model.documents import Listener
 from controlplane.plan.gateways import GatewayPlan
-from controlplane.plan.observing import NOTHING, Observing
 from controlplane.translate import front, traffic
 from controlplane.translate.answers import (
     counting,
@@ -39,6 +35,7 @@ from controlplane.translate.answers import (
     saying_why,
     served_filter,
     unreached,
+    unreadable,
 )
 from controlplane.translate.dns import forward_proxy_cache
 from controlplane.translate.gates import (
@@ -71,38 +68,13 @@ from controlplane.translate.names import (
     REFUSED,
     edge_routes,
 )
-from controlplane.translate.observing import observe
-from controlplane.translate.reports import reporting, watch_filter
+from controlplane.translate.observing import UNSEEN, Seen, see, watch
 from controlplane.translate.retries import numbered
 from controlplane.translate.route_actions import cors_filters
 
 Hcm = hcm_pb2.HttpConnectionManager
 TRUE = wrappers_pb2.BoolValue(value=True)
 BUFFER = wrappers_pb2.UInt32Value(value=SIDECAR_BUFFER)
-
-
-def _unreadable() -> hcm_pb2.ResponseMapper:
-    """What an egress proxy says in place of an empty 400 to a request whose URL Envoy does not take."""
-    detail = (
-        "The sidecar's Envoy cannot read this request (%RESPONSE_CODE_DETAILS%). The host of a URL must have "
-        "no underscore: write hyphens in its place (http://stock-service/ calls the service stock_service), "
-        "or call an instance by its IP address and port."
-    )
-    body = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": detail}
-    return hcm_pb2.ResponseMapper(
-        filter=accesslog_pb2.AccessLogFilter(
-            status_code_filter=accesslog_pb2.StatusCodeFilter(
-                comparison=accesslog_pb2.ComparisonFilter(
-                    op=accesslog_pb2.ComparisonFilter.EQ,
-                    value=base_pb2.RuntimeUInt32(default_value=400, runtime_key="laneway.unreadable"),
-                )
-            )
-        ),
-        body_format_override=substitution_format_string_pb2.SubstitutionFormatString(
-            text_format_source=base_pb2.DataSource(inline_string=json.dumps(body) + "\n"),
-            content_type="application/problem+json",
-        ),
-    )
 
 
 def _manager(prefix: str) -> Hcm:
@@ -136,30 +108,6 @@ def _chain(manager: Hcm) -> listener_components_pb2.FilterChain:
     return listener_components_pb2.FilterChain(
         filters=[listener_components_pb2.Filter(name="http", typed_config=pack(manager))]
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a sidecar of `application` writes down, and the cluster over which it reports requests, if any."""
-
-    application: str = ""
-    reports: str = ""
-    observing: Observing = NOTHING
-
-
-UNSEEN = Seen()
-
-
-def _see(manager: Hcm, seen: Seen, side: str) -> None:
-    _watch(manager, seen.reports, side)
-    observe(manager, seen.observing, seen.application, sidecar=True)
-
-
-def _watch(manager: Hcm, reports: str, side: str, lane_header: str = "") -> None:
-    """Have `manager` report the requests that are watched to the cluster `reports`, if the proxy has one."""
-    if reports:
-        manager.http_filters.append(watch_filter())
-        manager.access_log.append(reporting(reports, side, lane_header))
 
 
 def edge_listeners(plan: GatewayPlan, reports: str = "") -> Iterator[listener_pb2.Listener]:
@@ -210,7 +158,7 @@ def edge_listener(
         front.redirecting(manager, wanted.redirect_to_https)
         manager.http_filters.append(router(trusted_mark=False))
     else:
-        _watch(manager, reports, "edge", plan.carriers.header.lower())
+        watch(manager, reports, "edge", plan.carriers.header.lower())
         _route(manager, plan)
     listener = listener_pb2.Listener(
         name=f"edge/{address}:{wanted.port}{'/quic' if quic else ''}",
@@ -261,10 +209,10 @@ def outbound_manager(route_configuration: str, proxy: bool, seen: Seen = UNSEEN)
     manager.early_header_mutation_extensions.append(
         extension("marks", header_mutation_pb2.HeaderMutation(mutations=early))
     )
-    _see(manager, seen, "outbound")
+    see(manager, seen, "outbound")
     manager.http_filters.append(discovered(OUTBOUND_REQUEST))
     if proxy:
-        manager.local_reply_config.mappers.append(_unreadable())
+        manager.local_reply_config.mappers.append(unreadable())
         manager.http_filters.append(_on_demand(ON_DEMAND))
         manager.http_filters.append(fixed_filter(ELSEWHERE_FILTER))
         manager.upgrade_configs.append(Hcm.UpgradeConfig(upgrade_type="CONNECT"))
@@ -374,7 +322,7 @@ def inbound_manager(route_configuration: str, seen: Seen = UNSEEN) -> Hcm:
     manager.local_reply_config.CopyFrom(
         hcm_pb2.LocalReplyConfig(mappers=[unreached(REFUSED, ["UF"]), unreached("terminated", ["UC"])])
     )
-    _see(manager, seen, "inbound")
+    see(manager, seen, "inbound")
     manager.access_log.append(traffic.counted_inbound())
     manager.http_filters.append(discovered(INBOUND_REQUEST))
     manager.http_filters.append(router(trusted_mark=False))

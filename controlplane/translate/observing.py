@@ -7,6 +7,7 @@ cookie, a token, or the query string, which may hold one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 from envoy.config.accesslog.v3 import accesslog_pb2
@@ -28,8 +29,9 @@ from envoy.type.v3 import percent_pb2
 from opentelemetry.proto.common.v1 import common_pb2
 
 from controlplane.model.gateway_fields import AccessLog, Collector, Tracing
-from controlplane.plan.observing import Observing
+from controlplane.plan.observing import NOTHING, Observing
 from controlplane.translate.messages import duration, extension, pack, socket_address, struct
+from controlplane.translate.reports import reporting, watch_filter
 
 Hcm = hcm_pb2.HttpConnectionManager
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -210,6 +212,31 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a sidecar of `application` writes down, and the cluster over which it reports requests, if any."""
+
+    application: str = ""
+    reports: str = ""
+    observing: Observing = NOTHING
+
+
+UNSEEN = Seen()
+
+
+def see(manager: Hcm, seen: Seen, side: str) -> None:
+    """Give the `manager` of one side of a sidecar what writes down and reports its requests."""
+    watch(manager, seen.reports, side)
+    observe(manager, seen.observing, seen.application, sidecar=True)
+
+
+def watch(manager: Hcm, reports: str, side: str, lane_header: str = "") -> None:
+    """Have `manager` report the requests that are watched to the cluster `reports`, if the proxy has one."""
+    if reports:
+        manager.http_filters.append(watch_filter())
+        manager.access_log.append(reporting(reports, side, lane_header))
 
 
 assert base_pb2  # the generated modules register their types when imported
