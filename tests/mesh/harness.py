@@ -266,6 +266,13 @@ class Mesh:
         self.rest.close()
         self._supervisor.stop()
         LIVE.remove(self)
+        unknown = [
+            line
+            for log in self.directory.glob("envoy-*.log")
+            for line in log.read_text(errors="replace").splitlines()
+            if "Unknown field" in line  # Envoy warns, and goes on without it
+        ]
+        assert not unknown, unknown[:3]
 
     # Definitions, registry and what proxies hold.
 
