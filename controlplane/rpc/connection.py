@@ -24,6 +24,7 @@ from .turns import Turns
 
 _MOST_UNSENT = 16 << 10  # bytes that the socket has not taken before nothing more is written to it
 _MOST_WAITING = 64 << 10  # bytes that wait for their turn before no more is read
+_SECOND_LOOK = 0.2  # seconds after which a connection that has not begun is looked at once more
 
 
 class Port(Protocol):
@@ -190,10 +191,15 @@ class Connection(asyncio.Protocol):
         if self.cpu < 0:
             self.end("cpu", f"its requests take more than {limits.cpu:.0%} of a core")
         elif not self.http2.greeted and now - self._made > limits.hello:
-            what = "HTTP/2 preface" if self._tls is None or self._tls.ready else "complete TLS handshake"
-            self.end("hello", f"it sent no {what} within {limits.hello:g} s")
+            # Where the server is late, the preface may be here without having been read.
+            self._loop.call_later(_SECOND_LOOK, self._end_without_preface)
         elif self._tls is None or self._tls.ready:
             self._check_reading(now)
+
+    def _end_without_preface(self) -> None:
+        if not self._over and not self.http2.greeted and not self._waits:
+            what = "HTTP/2 preface" if self._tls is None or self._tls.ready else "complete TLS handshake"
+            self.end("hello", f"it sent no {what} within {self._port.limits.hello:g} s")
 
     def _check_reading(self, now: float) -> None:
         limits = self._port.limits
