@@ -36,7 +36,7 @@ from controlplane.store.history import changes_between
 from controlplane.store.interface import DefinitionStore, Stored, StoreUnavailable
 from controlplane.tracing.propagation import Observed
 from controlplane.tracing.service import AccessLogService
-from controlplane.tracing.watches import Watch
+from controlplane.tracing.watches import TooMany, Watch
 from controlplane.traffic.figures import Traffic
 from controlplane.xds.bounds import Bounds
 from controlplane.xds.identities import Identities
@@ -44,6 +44,8 @@ from controlplane.xds.server import XdsServer
 
 log = structlog.get_logger("laneway")
 
+OBSERVED = 5.0
+"""Seconds of an observation that nobody asked for."""
 STORE_RETRY = 1.0
 """Seconds between two tries to load the definitions."""
 
@@ -66,8 +68,10 @@ class Laneway:
         base_tags: Collection[str] = (),
         identities: Identities | None = None,
         traffic: TrafficBounds = TrafficBounds(),  # noqa: B008
+        propagation_every: float = 0.0,
     ) -> None:
         self._store = store
+        self._propagation_every = propagation_every
         self.catalog = catalog
         self.publisher = Publisher(base_tags=base_tags)
         self.watching = Watching(self.publisher, lambda: self.xds)
@@ -147,6 +151,15 @@ class Laneway:
             group.create_task(self.catalog.run(), name="sources")
             group.create_task(self._begin(), name="first configuration")
             group.create_task(self.counting.run(), name="traffic")
+            if self._propagation_every > 0:
+                group.create_task(self._observe_again(), name="propagation")
+
+    async def _observe_again(self) -> None:
+        """Observe for a few seconds from time to time, so that metrics say who loses the lane."""
+        while True:
+            await asyncio.sleep(self._propagation_every)
+            with contextlib.suppress(StoreUnavailable, TooMany):
+                await self.observe(OBSERVED, None)
 
     async def _begin(self) -> None:
         await self.catalog.wait_synced()

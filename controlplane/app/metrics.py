@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from controlplane.app.laneway import Laneway
     from controlplane.rpc.tls import Tls
 
+MOST_FINDINGS = 1_000
+"""Series of who loses the lane; the REST API has the rest."""
 COUNTERS = {
     "streams_opened": "xDS streams that were opened",
     "pushes": "Responses that were sent on xDS streams",
@@ -51,6 +53,19 @@ class LanewayCollector(Collector):
         yield from self._xds()
         yield from self._registry()
         yield from self._definitions()
+        yield from self._propagation()
+
+    def _propagation(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "laneway_propagation_lost_ratio",
+            "Share of the calls of requests in a lane that an application made without it, when it was last "
+            "observed; nothing where that was not enough to say",
+            labels=["application", "to"],
+        )
+        for one in self._laneway.propagation().findings[:MOST_FINDINGS]:
+            if one.share is not None:
+                family.add_metric([one.application, one.to], one.share)
+        yield family
 
     def _xds(self) -> Iterable[Metric]:
         counters = self._laneway.xds.counters

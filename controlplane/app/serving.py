@@ -63,6 +63,7 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
         settings.base_tags,
         parts.identities_of(settings),
         traffic=parts.traffic_of(settings),
+        propagation_every=settings.propagation_every,
     )
     tokens = _tokens(settings)
     admin = _admin(settings, laneway, tls, tokens, share.admin)

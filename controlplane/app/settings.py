@@ -161,6 +161,12 @@ class Settings(BaseSettings):
         description="how long a changed listener or route configuration waits for the answers of the two "
         "proxies that get it first, before others are asked; 0: it goes to all at once",
     )
+    propagation_every: float = Field(
+        0.0,
+        ge=0,
+        description="every so many seconds, sidecars report their requests for 5 s to see which applications "
+        "lose the lane; 0: only when asked",
+    )
     tag_keys: Names = Field(
         (),
         description="metadata keys of the tag, the first one present counts; empty: the built-in keys",

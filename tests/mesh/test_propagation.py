@@ -122,3 +122,19 @@ def test_no_false_alarm_over_ten_thousand_requests(
 ) -> None:
     found = observed(new_mesh, "x-lane", requests=10_000, **behaviour)
     assert verdict(found) == ("keeps", ""), found
+
+
+def test_observations_that_nobody_asked_for(new_mesh: Callable[..., Mesh]) -> None:
+    mesh = new_mesh()
+    mesh.environment["LANEWAY_PROPAGATION_EVERY"] = "0.2"
+    abc(mesh, "Agray", "Cgray")
+    mesh.pods["B"].carriers = ()
+    mesh.start(route("a", "sc-A"), group("order-flow", *APPLICATIONS), lane("gray"))
+
+    def said() -> bool:
+        drive(mesh, 150)
+        text = mesh.rest.call("GET", "/metrics").body.decode()
+        kept = 'laneway_propagation_lost_ratio{application="spring-cloud-a",to="file///sc-B"} 0.0' in text
+        return kept and 'lost_ratio{application="spring-cloud-b",to="file///sc-C"} 1.0' in text
+
+    until(said, 30, "the metric to say who loses the lane")
