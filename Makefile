@@ -9,7 +9,7 @@ WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos attacks fuzz bench bench-edge lint format types imports picture protos \
+.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos attacks fuzz bench bench-edge bench-metrics lint format types imports picture protos \
         golden golden-check bootstraps compose-check constraints check clean
 
 help: ## List the tasks
@@ -67,6 +67,9 @@ bench: setup ## Benchmarks of the control plane, into docs/benchmarks.md (half a
 
 bench-edge: setup ## What a request costs edges and sidecars beside a plain Envoy, with 1, 100 and 1,000 lanes
 	$(BIN)/python -m bench.edge
+
+bench-metrics: setup ## What reports of traffic cost the control plane: 1,000 proxies, 100 services, 10 lanes
+	$(BIN)/python -m bench.metrics
 
 go: setup ## Go in the virtual environment, for h2spec and the Go clients of the tests
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group go

@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         2_000, ge=16, le=200_000, description="most sets of labels of traffic that /metrics shows"
     )
     traffic_message_bytes: int = Field(
-        1 << 20, ge=1 << 12, description="largest message of a proxy's report of traffic"
+        1 << 19, ge=1 << 12, description="largest message of a proxy's report of traffic"
     )
     traffic_waiting_bytes: int = Field(
         64 << 20, ge=1 << 20, description="bytes of reports of traffic that wait to be read, of all proxies"

@@ -38,7 +38,7 @@ class TrafficBounds:
     """series: kept in memory. message_bytes: of one message of a report. waiting_bytes: of all that wait."""
 
     series: int = 4_000
-    message_bytes: int = 1 << 20
+    message_bytes: int = 1 << 19
     waiting_bytes: int = 64 << 20
 
 

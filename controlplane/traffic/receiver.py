@@ -42,7 +42,7 @@ class Receiver:
         self,
         meter: Meter,
         who: Callable[[Call, str], Any],
-        largest: int = 1 << 20,
+        largest: int = 1 << 19,
         waiting: int = 64 << 20,
     ) -> None:
         self._meter = meter
