@@ -5,8 +5,8 @@
 A real control plane runs in a process of its own. Proxies are gRPC clients that open a stream of discovery
 and send reports of the form that Envoy sends; all counters and histograms grow in each. Of every hundred
 proxies one is an edge, which has a series for each service and lane; a sidecar calls `--calls` services, in
-every lane. Printed: CPU of the control plane without and with the reports, bytes, series, memory, and how long
-others wait (GET /healthz).
+every lane. Printed: CPU of the control plane without and with the reports, bytes, series, memory, and how
+long others wait (GET /healthz).
 """
 
 from __future__ import annotations

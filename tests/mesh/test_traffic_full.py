@@ -35,7 +35,7 @@ def mesh(new_mesh: Callable[..., Mesh]) -> Iterator[Mesh]:
 
 
 def asked(mesh: Mesh, what: str) -> Any:
-    return mesh.rest.get(f"/v1/metrics/{what}?window=50m&step=1m")
+    return mesh.rest.get(f"/v1/metrics/{what}?window=14m&step=1m")
 
 
 def by(items: list[dict[str, Any]], name: str) -> dict[str, dict[str, Any]]:
