@@ -68,12 +68,13 @@ class Counting:
 
     def published(self, plan: Plan, definitions: Definitions, services: Services) -> None:
         """This is what proxies get from now on."""
-        before = self._plan.services.keys(), self._definitions
+        before, had = self._plan, self._definitions
         self._plan, self._definitions, self._services = plan, definitions, services
-        if before[1] is definitions and before[0] == plan.services.keys():
+        same = had is definitions and before.lanes.keys() == plan.lanes.keys()
+        if same and before.services.keys() == plan.services.keys():
             return
         self._meanings.clear()
-        if before[1] is not definitions:
+        if not same:  # a lane that was deleted is known to proxies until it has drained
             self.table.keep_lanes(definitions.lanes.keys() | plan.lanes.keys())
         self.meter.resolve_anew()
 
