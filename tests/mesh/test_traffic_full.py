@@ -115,7 +115,8 @@ def test_a_sidecar_that_is_killed_loses_at_most_its_last_interval(mesh: Mesh) ->
 
 
 def test_a_lane_that_is_deleted_takes_its_series_along(mesh: Mesh) -> None:
-    assert "gray" in by(asked(mesh, "gateways/edge")["lanes"], "lane")
+    mesh.edge.get("/b", ("canary", "gray"))
+    until(lambda: "gray" in by(asked(mesh, "gateways/edge")["lanes"], "lane"), 20, "the series")
     mesh.rest.call("DELETE", "/v1/lane-groups/order-flow/lanes/gray")
     until(
         lambda: "gray" not in by(asked(mesh, "gateways/edge")["lanes"], "lane"), 15, "the end of the series"
