@@ -120,6 +120,12 @@ class ControlPlane(Protocol):
         """
         ...
 
+    async def check(self, definitions: Definitions, labelled: bool) -> None:
+        """Try what new or changed definitions ask of Envoy. Raises DefinitionError (422) where that fails;
+        `labelled`: its errors name their document.
+        """
+        ...
+
     def warnings(self, definitions: Definitions | None = None) -> Warnings:
         """Likely mistakes in `definitions` (None: the current ones) and in the services."""
         ...

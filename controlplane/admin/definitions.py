@@ -14,7 +14,7 @@ from controlplane.admin.problems import ApiError
 from controlplane.admin.references import refuse_ambiguous
 from controlplane.model import fields
 from controlplane.model.definitions import AnyKind, Definitions, Key
-from controlplane.model.documents import Lane
+from controlplane.model.documents import Gateway, Lane
 from controlplane.model.export import etag
 from controlplane.model.kinds import KINDS, Kind
 from controlplane.model.mistakes import meant
@@ -104,6 +104,8 @@ class Endpoints:
         refuse_ambiguous(self._control, [parsed.document])
         precondition = bodies.precondition(request)
         existed = False
+        if isinstance(parsed.document, Gateway):
+            await self._control.check(self._control.store.current.definitions.put(*parsed), labelled=False)
 
         def transform(definitions: Definitions) -> Definitions:
             nonlocal existed

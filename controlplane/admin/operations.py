@@ -13,6 +13,7 @@ from controlplane.admin.definitions import change
 from controlplane.admin.problems import MEDIA_TYPE, ApiError, not_ready
 from controlplane.admin.references import refuse_ambiguous
 from controlplane.model.definitions import Applied, Definitions
+from controlplane.model.documents import Gateway
 from controlplane.model.export import export
 from controlplane.model.parsing import validate
 from controlplane.model.problems import DefinitionError, Problem
@@ -61,6 +62,8 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             applied[:] = [definitions.apply(parsed)]
             return applied[0].definitions
 
+        if any(isinstance(one.document, Gateway) for one in parsed):
+            await control.check(transform(control.store.current.definitions), labelled=True)
         if dry_run:
             transform(control.store.current.definitions)
         else:

@@ -15,9 +15,11 @@ import structlog
 from controlplane.admin.answers import Proxy
 from controlplane.admin.control import ExplainRequest, StoreStatus
 from controlplane.app import proxies
+from controlplane.app.patch_check import PatchCheck
 from controlplane.app.traffic import Counting, TrafficBounds
 from controlplane.app.watching import Watching
 from controlplane.model.definitions import Definitions
+from controlplane.model.kinds import Key
 from controlplane.model.parsing import parse_documents
 from controlplane.plan.lanes import enabled_lanes, meaning_of
 from controlplane.plan.planner import Plan, Planner
@@ -69,7 +71,9 @@ class Laneway:
         identities: Identities | None = None,
         traffic: TrafficBounds = TrafficBounds(),  # noqa: B008
         propagation_every: float = 0.0,
+        patch_check: PatchCheck | None = None,
     ) -> None:
+        self._patch_check = patch_check or PatchCheck()
         self._store = store
         self._propagation_every = propagation_every
         self.catalog = catalog
@@ -204,6 +208,11 @@ class Laneway:
     def reporters(self) -> int:
         return sum(isinstance(view, NodeView) and view.node.role != "grpc" for view in self.xds.views())
 
+    async def check(self, definitions: Definitions, labelled: bool) -> None:
+        before = self.store.current.definitions
+        services, resolve = self.catalog.services, self._names.resolve
+        await self._patch_check.check(before, definitions, services, resolve, labelled)
+
     def services(self) -> Mapping[str, Service]:
         return self.catalog.services
 
@@ -246,7 +255,12 @@ class Laneway:
         kept = self._warned
         if kept is None or kept[0] is not now or kept[1] is not services:
             kept = self._warned = (now, services, warnings(now, services, self._names.resolve))
-        return kept[2]
+        failures = self.publisher.patch_failures()
+        if not failures or now is not self.store.current.definitions:
+            return kept[2]
+        of = {Key("Gateway", "", name): texts for name, texts in failures.items()}
+        both = {key: (*kept[2].of(key), *of.get(key, ())) for key in {**kept[2].definitions, **of}}
+        return Warnings(both, kept[2].services)
 
     def proxies(self, node: str | None = None) -> list[Proxy]:
         return [proxies.shown(connected) for connected in self.xds.proxies(node)]

@@ -16,6 +16,7 @@ from controlplane.admin.port_metrics import AdminCollector
 from controlplane.admin.tokens import Tokens
 from controlplane.app import heap, logs, metrics, parts
 from controlplane.app.laneway import Laneway
+from controlplane.app.patch_check import PatchCheck
 from controlplane.app.settings import Settings, endpoint, is_loopback
 from controlplane.model.problems import DefinitionError
 from controlplane.net import descriptors
@@ -64,6 +65,7 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
         parts.identities_of(settings),
         traffic=parts.traffic_of(settings),
         propagation_every=settings.propagation_every,
+        patch_check=PatchCheck(settings.allow_envoy_patches, settings.envoy_binary),
     )
     tokens = _tokens(settings)
     admin = _admin(settings, laneway, tls, tokens, share.admin)

@@ -7,6 +7,7 @@ Every field is also a variable `LANEWAY_<FIELD>`; those about Nacos can also be 
 from __future__ import annotations
 
 import ipaddress
+import os
 import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -147,6 +148,12 @@ class Settings(BaseSettings):
     admin_failed_logins: int = Field(
         10, ge=1, description="most wrong tokens that one address may send in a minute"
     )
+    allow_envoy_patches: bool = Field(
+        False, description="take gateways with envoy_patches, by which whoever may change gateways runs code"
+    )
+    envoy_binary: Path | None = Field(
+        None, description="the Envoy that validates envoy_patches; unset: only the trial finds mistakes"
+    )
     lane_drain: float = Field(
         5.0, ge=0, description="how long sidecars still honour a lane after it was switched off"
     )
@@ -229,6 +236,13 @@ class Settings(BaseSettings):
     @classmethod
     def _patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         Identities(value)
+        return value
+
+    @field_validator("envoy_binary")
+    @classmethod
+    def _executable(cls, value: Path | None) -> Path | None:
+        if value is not None and not (value.is_file() and os.access(value, os.X_OK)):
+            raise ValueError(f"{value} is not a program: give the path of an Envoy")
         return value
 
     @field_validator("store")

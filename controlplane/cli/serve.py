@@ -64,6 +64,13 @@ def serve(
         list[str] | None,
         typer.Option(help="Name by which clients call the admin API, besides localhost; may be repeated."),
     ] = None,
+    allow_envoy_patches: Annotated[
+        bool | None,
+        typer.Option("--allow-envoy-patches", help="Take gateways with envoy_patches."),
+    ] = None,
+    envoy_binary: Annotated[
+        Path | None, typer.Option(help="The Envoy that validates envoy_patches. [default: none]")
+    ] = None,
     lane_drain: Annotated[
         float | None,
         typer.Option(help="Seconds that sidecars honour a lane that was switched off. [default: 5]"),
@@ -118,6 +125,8 @@ def serve(
             "token_file": admin_tokens,
             "admin_allow_anonymous": admin_allow_anonymous,
             "admin_hosts": ",".join(admin_hosts) if admin_hosts else None,
+            "allow_envoy_patches": allow_envoy_patches,
+            "envoy_binary": envoy_binary,
             "lane_drain": lane_drain,
             "trial_wait": trial_wait,
             "empty_hold": empty_hold,

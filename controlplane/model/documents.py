@@ -17,6 +17,7 @@ from controlplane.model.conditions import Operator, Rule, check_value
 from controlplane.model.document import Document
 from controlplane.model.fields import refuse
 from controlplane.model.gateway_fields import AccessLog, HeaderLimits, Listener, Tracing
+from controlplane.model.patches import EnvoyPatches
 from controlplane.model.route_actions import (
     Cors,
     Methods,
@@ -48,6 +49,7 @@ class Gateway(Document):
     header_limits: HeaderLimits | None = None
     access_log: AccessLog | None = None
     tracing: Tracing | None = None
+    envoy_patches: EnvoyPatches | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Gateway:

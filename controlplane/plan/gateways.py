@@ -20,6 +20,7 @@ from controlplane.model.documents import (
 )
 from controlplane.model.fields import seconds
 from controlplane.model.gateway_fields import AccessLog, HeaderLimits, Tracing
+from controlplane.model.patches import EnvoyPatch
 from controlplane.plan.hosts import asked_host, canonical_host
 from controlplane.plan.observing import Observing
 from controlplane.plan.route_actions import HeaderChanges, RouteActions, actions_of, changes_of
@@ -105,6 +106,7 @@ class GatewayPlan:
     tracing: Tracing | None = None
     lane_headers: tuple[tuple[str, HeaderChanges], ...] = ()
     """Changes of responses by lane, for lanes that have any."""
+    patches: tuple[EnvoyPatch, ...] = ()
 
     @property
     def observing(self) -> Observing:
@@ -228,6 +230,7 @@ def plan_gateway(
         header_limits=gateway.header_limits or HeaderLimits(),
         access_log=gateway.access_log,
         tracing=gateway.tracing,
+        patches=gateway.envoy_patches or (),
         lane_headers=tuple(
             sorted((x.name, changes_of(x.response_headers)) for x in lanes if x.response_headers is not None)
         ),

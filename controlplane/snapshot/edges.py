@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from envoy.config.cluster.v3 import cluster_pb2
+from google.protobuf.message import Message
 
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.planner import Plan
@@ -13,8 +16,19 @@ from controlplane.snapshot.mesh import Change, Mesh, resource
 from controlplane.snapshot.nodes import EdgeNode
 from controlplane.snapshot.view import NodeView
 from controlplane.translate import edge, front, listeners, lua, observing, reports
+from controlplane.translate.patches import Failure, patched
 from controlplane.xds.resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, SECRET, Resource
 from controlplane.xds.resources import Clock, Collection
+
+M = TypeVar("M", bound=Message)
+
+
+def said(failure: Failure) -> str:
+    """A sentence for users."""
+    where = f"envoy_patches[{failure.patch}]"
+    if failure.operation is not None:
+        where += f".operations[{failure.operation}]"
+    return f"{where} is not applied: {failure.reason}"
 
 
 class _Gateway:
@@ -33,7 +47,14 @@ class _Gateway:
         self.clusters = Collection(clock, CLUSTER)
         self.extensions = Collection(clock, EXTENSION_CONFIG)
         self.secrets = Collection(clock, SECRET)
+        self._failures: dict[str, list[Failure]] = {}  # by the kind of resource
         self._built: Any = None
+
+    @property
+    def failures(self) -> list[str]:
+        """What is said of patches that are left out, in their order."""
+        found = [one for failures in self._failures.values() for one in failures]
+        return [said(one) for one in sorted(found, key=lambda one: one.patch)]
 
     def clear(self) -> None:
         """Empty the collections: the gateway is no longer defined."""
@@ -41,6 +62,7 @@ class _Gateway:
         for collection in (*shared, *self._listeners.values()):
             collection.replace([])
         self.plan = self._built = None
+        self._failures.clear()
         self.named = frozenset()
 
     def build(self, plan: GatewayPlan, services: Mapping[str, ServicePlan], mesh: Mesh) -> None:
@@ -58,15 +80,30 @@ class _Gateway:
         if self._built == inputs:
             return
         self._built = inputs
+        self._failures.clear()
         further = [resource(one.name, one) for one in observing.collectors(plan.observing)]
-        self.clusters.replace([*(cluster for built in clusters.values() for cluster in built), *further])
+        encoded = [*(cluster for built in clusters.values() for cluster in built), *further]
+        self.clusters.replace(self._patched_clusters(plan, encoded))
         code = lua.edge_filter(plan)
         self.extensions.replace([resource(code.name, code), *self._watches()])
         self.secrets.replace(resource(one.name, one) for one in front.secrets(plan))
         for cluster, collection in self._listeners.items():
             collection.replace(self._listening(plan, cluster))
-        routes = edge.route_configuration(plan, used)
-        self.routes.replace([resource(routes.name, routes)])
+        routes = self._patched("route_configuration", plan, [edge.route_configuration(plan, used)])
+        self.routes.replace(resource(one.name, one) for one in routes)
+
+    def _patched(self, kind: str, plan: GatewayPlan, resources: list[M]) -> list[M]:
+        if not plan.patches:
+            return resources
+        found, self._failures[kind] = patched(kind, resources, plan.patches)
+        return found
+
+    def _patched_clusters(self, plan: GatewayPlan, encoded: list[Resource]) -> list[Resource]:
+        """The clusters of this gateway alone: those of the mesh stay as they are."""
+        if not any(patch.resource == "cluster" for patch in plan.patches):
+            return encoded
+        read = [cluster_pb2.Cluster.FromString(one.body) for one in encoded]
+        return [resource(one.name, one) for one in self._patched("cluster", plan, read)]
 
     def listeners(self, cluster: str) -> Collection:
         """The listeners of edges that report over `cluster`."""
@@ -101,7 +138,8 @@ class _Gateway:
             yield resource(config.name, config)
 
     def _listening(self, plan: GatewayPlan, cluster: str) -> list[Resource]:
-        return [resource(one.name, one) for one in listeners.edge_listeners(plan, cluster)]
+        made = self._patched("listener", plan, list(listeners.edge_listeners(plan, cluster)))
+        return [resource(one.name, one) for one in made]
 
 
 class EdgeView(NodeView):
@@ -134,7 +172,7 @@ class EdgeView(NodeView):
     def warnings(self) -> list[str]:
         if self._gateway.plan is None:
             return [f"gateway {self.name} is not defined; the edge waits with an empty configuration"]
-        return []
+        return self._gateway.failures
 
     def release(self) -> None:
         self._released(self)
@@ -158,6 +196,10 @@ class Edges:
             held = self._gateways.setdefault(name, _Gateway(self._mesh.clock))
             if held.plan is not gateway or not held.named.isdisjoint(change.touched):
                 held.build(gateway, plan.services, self._mesh)
+
+    def patch_failures(self) -> dict[str, tuple[str, ...]]:
+        """By gateway: what is said of patches that are left out."""
+        return {name: tuple(failures) for name, held in self._gateways.items() if (failures := held.failures)}
 
     def view(self, node: EdgeNode) -> EdgeView:
         """The view of an edge that connects."""

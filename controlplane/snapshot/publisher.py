@@ -76,6 +76,10 @@ class Publisher:
         self._edges.watch(tokens)
         self._sidecars.watch(applications)
 
+    def patch_failures(self) -> dict[str, tuple[str, ...]]:
+        """By gateway: what is said of patches that are left out, because what they change is not there."""
+        return self._edges.patch_failures()
+
     def classify(self, node: Node) -> NodeView:
         """The view of a node that connects. Raises InvalidNode or DeniedNode with a text that says what to
         change.

@@ -129,6 +129,9 @@ class SmallControl:
         decision = Decision(None, None, "wanted" if wanted else "no route")
         return Explanation(decision, request.path, request.client_address, (), ())
 
+    async def check(self, definitions: Definitions, labelled: bool) -> None:
+        """Nothing here can try it."""
+
     def warnings(self, definitions: Definitions | None = None) -> Warnings:
         now = definitions or self.store.current.definitions
         return warnings(now, SERVICES, lambda name: resolve(SERVICES, name))

@@ -139,6 +139,13 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
             "trust_client_lane": True,
             "trusted_hops": 1,
             "headers_with_underscores": "keep",
+            "envoy_patches": [
+                {
+                    "resource": "cluster",
+                    "name": "file///sc-A|base",
+                    "operations": [{"op": "replace", "path": "/connect_timeout", "value": "1s"}],
+                },
+            ],
         },
     ),
     "gateway with ports of every kind": (
@@ -255,6 +262,7 @@ OPTIONAL |= {
 OPTIONAL |= {"header", "cookie", "client_address"}
 OPTIONAL |= {"tls", "redirect_to_https", "proxy_protocol", "sni", "certificate", "key"}
 OPTIONAL |= {"http3", "attributes", "domain"}
+OPTIONAL |= {"envoy_patches"}
 OPTIONAL |= {"timeouts", "request", "idle", "load_balancing", "hash_by", "circuit_breaking", "connections"}
 OPTIONAL |= {"pending", "requests", "grpc", "tcp", "path"}
 OPTIONAL |= {"keep_request_id", "header_limits", "access_log", "response_headers"}
