@@ -29,6 +29,8 @@ def _comparable(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+# Its successor is not known to the library that encodes; Envoy 1.40 takes both.
+@pytest.mark.filterwarnings("ignore:OpenTelemetryAccessLogConfig.common_config:DeprecationWarning")
 @pytest.mark.parametrize("name", cases.NAMES)
 def test_another_library_reads_what_the_golden_file_says(name: str) -> None:
     golden = yaml.safe_load((cases.TESTDATA / f"{name}.out.yaml").read_text(encoding="utf-8"))
