@@ -22,6 +22,7 @@ from tests.mesh.harness import Mesh, listening
 SEED = int(os.environ.get("GATES_SEED", "") or random.randrange(1 << 32))
 COUNT = int(os.environ.get("GATES_COUNT", "") or 400)
 """Requests to each kind of proxy."""
+COUNTERS = r"laneway\.(fallback|requests)"
 VARYING = {"date", "x-envoy-upstream-service-time", "x-request-id"}
 
 CARRIED: list[Sequence[Header]] = [
@@ -153,7 +154,7 @@ def compare(mesh: Mesh, kind: str, admin: Address, off: set[str]) -> None:
                 if ours != theirs:
                     differ.append(f"{request}\n  gated {ours}\n  all on {theirs}")
         assert not differ, f"seed {SEED}: {len(differ)} of {COUNT} differ\n" + "\n".join(differ[:5])
-        assert mesh.stats(admins[0], "laneway") == mesh.stats(admins[1], "laneway")
+        assert mesh.stats(admins[0], COUNTERS) == mesh.stats(admins[1], COUNTERS)
     finally:
         for child in children:
             mesh.kill(child)
