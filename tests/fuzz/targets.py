@@ -114,7 +114,7 @@ class Conversation:
             self.written += part
 
     def _accept(self, stream: Stream, head: RequestHead) -> Call:
-        call = Call(stream, head, "ipv4:127.0.0.1:1", LARGEST, self._share)
+        call = Call(stream, head, "ipv4:127.0.0.1:1", None, LARGEST, self._share)
         call.begin({PATH: self._serve}, lambda seconds, what: Never())
         return call
 

@@ -359,7 +359,7 @@ def test_garbage_is_a_fault_of_the_connection_or_nothing(raw: bytes, places: Seq
         written += sum(map(len, parts))
 
     def accept(stream: Stream, head: RequestHead) -> Call:
-        call = Call(stream, head, "peer", 1_000, Room("requests", 10_000, 10_000).share("", print))
+        call = Call(stream, head, "peer", None, 1_000, Room("requests", 10_000, 10_000).share("", print))
         call.begin({"/echo": serve}, lambda seconds, what: _Later())
         return call
 
