@@ -190,7 +190,7 @@ async def test_who_takes_nothing_of_what_waits_is_cut_off() -> None:
         code, text = await ended(client)
         assert (code, "wait" in text) == (CALM, True)
         assert service.listener.ended == {"unread": 1}
-        assert service.listener.backlog.size == 0
+        await until(lambda: service.listener.backlog.size == 0)
 
 
 async def test_nothing_of_a_connection_is_left_to_the_collector_of_circles(service: Service) -> None:

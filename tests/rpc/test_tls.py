@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import warnings
 from collections.abc import AsyncIterator
@@ -95,7 +96,7 @@ async def test_plain_text_is_refused(name: TransportName, tls: Tls) -> None:
         answer = await asyncio.wait_for(reader.read(), PATIENCE)
         assert HELLO[:10] not in answer
         assert b"\0\0\0\x04" not in answer[:9]
-        writer.close()
+        await gone(writer)
         assert not service.calls
 
 
@@ -125,7 +126,14 @@ async def test_versions(
         found = b""
         while b"grpc-status" not in found and b"hello" not in found:
             found += await asyncio.wait_for(reader.read(65_536), PATIENCE)
-        writer.close()
+        await gone(writer)
+
+
+async def gone(writer: asyncio.StreamWriter) -> None:
+    """End the connection, and wait until nothing of it is left."""
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await asyncio.wait_for(writer.wait_closed(), PATIENCE)
 
 
 async def opened(port: int, context: ssl.SSLContext) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
