@@ -9,7 +9,7 @@ local LONGEST_KEY, LONGEST_LANE = 128, 120 -- bytes
 local EMPTY, ONE, DISPUTED = 0, 1, 2
 
 ffi.cdef(string.format([[
-  typedef struct { uint32_t seen; uint8_t state, key_size, lane_size; char key[%d], lane[%d]; } laneway_trace;
+  typedef struct { double seen; uint8_t state, key_size, lane_size; char key[%d], lane[%d]; } laneway_trace;
   typedef struct { uint64_t lock[8]; laneway_trace places[%d]; } laneway_traces;
   typedef struct { long seconds, nanoseconds; } laneway_time;
   int memfd_create(const char *, unsigned int);
@@ -51,7 +51,7 @@ local seed = usable and tonumber(ffi.cast("uintptr_t", traces) / 4096 % 21474836
 
 local function now()
   C.clock_gettime(1, clock) -- since the machine started: nobody sets it
-  return tonumber(clock.seconds)
+  return tonumber(clock.seconds) + tonumber(clock.nanoseconds) / 1e9
 end
 
 local function hash(key)
