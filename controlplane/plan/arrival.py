@@ -73,7 +73,8 @@ def arrived(
     client = _client(joined(lines, "x-forwarded-for"), address, trusted_hops)
     gone = _removed(lines)
     kept = [(name, value) for name, value in lines if name not in gone]
-    kept = [(name, "trailers" if name == "te" and value else value) for name, value in kept]
+    if joined(kept, "te"):
+        _replace(kept, "te", "trailers")
     _replace(kept, "x-forwarded-for", ",".join(filter(None, (joined(kept, "x-forwarded-for"), address))))
     proto = joined(kept, "x-forwarded-proto") if trusted_hops else None
     _replace(kept, "x-forwarded-proto", scheme if proto is None else proto)

@@ -49,6 +49,7 @@ CASES: list[Lines] = [
     [("connection", ":path")],
     [("connection", "host")],
     *([("te", one)] for one in ("trailers", "gzip", "gzip, trailers", "trailers;q=1", "Trailers")),
+    [("te", "gzip, trailers"), ("te", "trailers")],
     [("connection", "te"), ("te", "Trailers, gzip")],
     [("connection", "te"), ("te", "gzip")],
     [("upgrade", "websocket")],
