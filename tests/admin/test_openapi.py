@@ -79,6 +79,7 @@ app = create_app(
 )
 DESCRIPTION = openapi.describe(app, tokens=False)
 schema = schemathesis.openapi.from_asgi("/openapi.json", app, config=CONFIG)
+schema = schema.exclude(path="/v1/metrics/stream")  # it has no end; tests/mesh/test_lane_status.py reads it
 
 
 @schema.parametrize()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.cli.run import laneway
@@ -51,6 +53,18 @@ def test_top_has_lanes_and_applications(mesh: Mesh) -> None:
     assert "LANE" in said
     for name in ("gray", "edge", *APPLICATIONS):
         assert name in said
+
+
+def test_the_stream_says_the_same_every_second(mesh: Mesh) -> None:
+    said: list[dict[str, Any]] = []
+    with httpx.stream("GET", f"{server(mesh)}/v1/metrics/stream", timeout=20, trust_env=False) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        for text in answer.iter_lines():
+            if text.startswith("data: "):
+                said.append(json.loads(text.removeprefix("data: ")))
+            if len(said) == 2:
+                break
+    assert [one["lanes"][0]["lane"] for one in said] == ["gray", "gray"]
 
 
 def top(mesh: Mesh, *options: str) -> str:
