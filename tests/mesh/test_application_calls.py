@@ -61,13 +61,18 @@ def last(mesh: Mesh, path: str, *headers: Any) -> str:
 
 
 def spread(mesh: Mesh, path: str, *headers: Any, by: str = "header") -> dict[str, str]:
-    """The one instance that serves each user."""
-    found: dict[str, str] = {}
-    for user in USERS * 3:
-        key = ("x-user", user) if by == "header" else ("cookie", f"a=1; uid={user}")
-        name = last(mesh, path, key, *headers)
-        assert found.setdefault(user, name) == name, f"{user} was at {found[user]} and at {name}"
-    return found
+    """The one instance that serves each user, once proxies have warmed the clusters of a change."""
+
+    def steady() -> dict[str, str]:
+        found: dict[str, str] = {}
+        for user in USERS * 3:
+            key = ("x-user", user) if by == "header" else ("cookie", f"a=1; uid={user}")
+            name = last(mesh, path, key, *headers)
+            if found.setdefault(user, name) != name:
+                return {}
+        return found
+
+    return until(steady, 20, "each user to stay at one instance")
 
 
 @pytest.mark.parametrize("policy", ["ring_hash", "maglev"])
