@@ -54,7 +54,7 @@ class Window:
         if slots > RECENT - COARSE:
             each = -(-each // COARSE) * COARSE
             last = last // COARSE * COARSE
-        each = min(each, -(-slots // 1))
+        each = min(each, slots)
         return cls(last - -(-slots // each) * each, last, each)
 
 
