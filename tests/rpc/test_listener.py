@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import grpc
 import pytest
@@ -17,7 +16,17 @@ from controlplane.rpc.listener import Listener
 from controlplane.rpc.transport import Limits
 from tests import require
 from tests.rpc.pair import HELLO, Frame
-from tests.rpc.wire import PATIENCE, Echo, Raw, Service, call, message, raw, serving
+from tests.rpc.wire import (
+    PATIENCE,
+    Echo,
+    Raw,
+    Service,
+    call,
+    message,
+    raw,
+    requests_that_are_not_read,
+    serving,
+)
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE.value[0]
 WIDE = frames.settings({frames.INITIAL_WINDOW_SIZE: frames.LARGEST_WINDOW}) + window_update(0, 1 << 30)
@@ -89,23 +98,8 @@ async def test_a_socket_that_takes_nothing_holds_little(service: Service) -> Non
 
 
 async def test_requests_of_one_who_reads_no_answers_are_not_read(service: Service) -> None:
-    asked = 0
     async with raw(service.port, HELLO + WIDE, receives=4_096) as client:
-        client.write(frame(frames.PING, 0, 0, bytes(8)))
-        await client.next(frames.PING)
-        connection = next(iter(service.listener.connections))
-        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
-        while connection.transport.is_reading():
-            assert asked < 100_000
-            numbers = range(2 * asked + 1, 2 * (asked + 100) + 1, 2)
-            client.write(*(call(number) + message(number, bytes(100), end=True) for number in numbers))
-            asked += 100
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0.5):
-                    await client.writer.drain()
-        assert connection.transport.get_write_buffer_size() < 4 << 20
-        for index in range(asked):
-            assert (await client.next(frames.DATA)).stream == 2 * index + 1
+        connection = await requests_that_are_not_read(service, client)
     assert connection.http2.outgoing.clogged is False
 
 

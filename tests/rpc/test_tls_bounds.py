@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import ssl
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from controlplane.rpc.choice import TransportName
 from controlplane.rpc.tls import Tls
 from tests import require
 from tests.rpc.pair import HELLO
-from tests.rpc.wire import PATIENCE, Raw, call, message, raw, serving
+from tests.rpc.wire import PATIENCE, Raw, call, message, raw, requests_that_are_not_read, serving
 from tests.trust import Authority
 
 
@@ -86,22 +85,7 @@ async def test_requests_of_one_who_reads_no_answers_are_not_read(tls: Tls, autho
         serving("laneway", tls) as service,
         raw(service.port, hello, receives=4_096, tls=context) as client,
     ):
-        client.write(frames.frame(frames.PING, 0, 0, bytes(8)))
-        await client.next(frames.PING)
-        (connection,) = service.listener.connections
-        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
-        asked = 0
-        while connection.transport.is_reading():
-            assert asked < 100_000
-            numbers = range(2 * asked + 1, 2 * (asked + 100) + 1, 2)
-            client.write(*(call(number) + message(number, bytes(100), end=True) for number in numbers))
-            asked += 100
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0.5):
-                    await client.writer.drain()
-        assert connection.transport.get_write_buffer_size() < 4 << 20
-        for index in range(asked):
-            assert (await client.next(frames.DATA)).stream == 2 * index + 1
+        await requests_that_are_not_read(service, client)
 
 
 async def test_goodbye_is_said(name: TransportName, tls: Tls, authority: Authority) -> None:

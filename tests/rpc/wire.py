@@ -13,6 +13,7 @@ from hpack import Decoder
 
 from controlplane.rpc import frames
 from controlplane.rpc.choice import TransportName, transport
+from controlplane.rpc.connection import Connection
 from controlplane.rpc.frames import frame
 from controlplane.rpc.headers import block
 from controlplane.rpc.listener import Listener
@@ -180,3 +181,27 @@ def message(number: int, content: bytes, flag: int = 0, end: bool = False) -> by
     """One DATA frame with one message."""
     payload = bytes([flag]) + len(content).to_bytes(4, "big") + content
     return frame(frames.DATA, frames.END_STREAM if end else 0, number, payload)
+
+
+async def requests_that_are_not_read(service: Service, client: Raw) -> Connection:
+    """Ask without reading an answer until the server reads no more requests, then read all answers.
+
+    Returns the connection, the only one of the service.
+    """
+    client.write(frame(frames.PING, 0, 0, bytes(8)))
+    await client.next(frames.PING)
+    (connection,) = service.listener.connections
+    connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+    asked = 0
+    while connection.transport.is_reading():
+        assert asked < 100_000
+        numbers = range(2 * asked + 1, 2 * (asked + 100) + 1, 2)
+        client.write(*(call(number) + message(number, bytes(100), end=True) for number in numbers))
+        asked += 100
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await client.writer.drain()
+    assert connection.transport.get_write_buffer_size() < 4 << 20
+    for index in range(asked):
+        assert (await client.next(frames.DATA)).stream == 2 * index + 1
+    return connection
