@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -57,6 +57,17 @@ __all__ = [
 ]
 
 _log = structlog.get_logger("laneway.xds")
+
+
+@contextmanager
+def _ends_of_nodes() -> Iterator[None]:
+    """What is wrong with a node ends its stream with the status for it."""
+    try:
+        yield
+    except InvalidNode as error:
+        raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
+    except DeniedNode as error:
+        raise CallEnd(grpc.StatusCode.PERMISSION_DENIED, str(error)) from None
 
 
 class XdsServer:
@@ -205,21 +216,20 @@ class XdsServer:
     # One stream.
 
     def _serve(self, call: Call, variant: type[Any], only: str | None) -> DiscoveryStream:
+        self._admit_or_log(call)
         loop = asyncio.get_running_loop()
-        try:
-            self._admit(call, loop.time())
-        except CallEnd as end:
-            self._log_end(call, end)
-            raise
         return DiscoveryStream(call, self.access.client(call), variant, only, self, loop, self._bounds)
 
     def _further(self, serve: Callable[[Call], Handler], call: Call) -> Handler:
+        self._admit_or_log(call)
+        return serve(call)
+
+    def _admit_or_log(self, call: Call) -> None:
         try:
             self._admit(call, asyncio.get_running_loop().time())
         except CallEnd as end:
             self._log_end(call, end)
             raise
-        return serve(call)
 
     def _admit(self, call: Call, now: float) -> None:
         if self._stopping:
@@ -264,7 +274,7 @@ class XdsServer:
         if len(request.node) > self._bounds.node_bytes:  # before it is decoded
             text = f"the node has {len(request.node)} bytes, more than {self._bounds.node_bytes}: "
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, text + "leave out metadata")
-        try:
+        with _ends_of_nodes():
             node = self.access.as_node(stream.call, read(request.node, stream.variant is DeltaSubscription))
             self._check_node(node, stream.client)
             stream.node = node
@@ -274,10 +284,6 @@ class XdsServer:
             self._speakers[node.id, stream.client, node.cluster] += 1
             self._clusters[node.id, stream.client] = node.cluster
             self._begin(stream, request)
-        except InvalidNode as error:
-            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
-        except DeniedNode as error:
-            raise CallEnd(grpc.StatusCode.PERMISSION_DENIED, str(error)) from None
 
     def _check_node(self, node: Node, client: str) -> None:
         bounds = self._bounds
@@ -332,12 +338,8 @@ class XdsServer:
         stream.call.pause()
 
     def _again(self, stream: DiscoveryStream, request: Message) -> None:
-        try:
+        with _ends_of_nodes():
             self._begin(stream, request)
-        except InvalidNode as error:
-            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from None
-        except DeniedNode as error:
-            raise CallEnd(grpc.StatusCode.PERMISSION_DENIED, str(error)) from None
 
     def closed(self, stream: DiscoveryStream, end: CallEnd | None) -> None:
         """Forget a stream."""
@@ -397,7 +399,6 @@ class XdsServer:
             )
         else:
             self.counters["acks"] += 1
-        if nack is None:
             self.ack_times.add(self._streams.now() - reply.at)
         self._streams.trials.answered(stream, request.type_url, reply, nack)
         self._streams.answered(stream)
