@@ -66,6 +66,14 @@ def send(mesh: Mesh, form: str, size: int, path: str = "/a") -> Uploaded:
     return asyncio.run(upload(mesh.edge_address, form, size, path))
 
 
+def lost(answer: Uploaded) -> bool:
+    """Whether more of a body came than a proxy keeps, before it knew that the instance refuses.
+
+    That is rare (docs/decisions/0017): while a try waits for its connection, all that comes is taken.
+    """
+    return answer.status in (503, 507)
+
+
 def test_an_application_s_own_errors_take_nobody_out(mesh: Mesh) -> None:
     """Neither in a lane, nor in base."""
     ejections = "cluster.*ejections_enforced_total$"
@@ -80,11 +88,17 @@ def test_an_application_s_own_errors_take_nobody_out(mesh: Mesh) -> None:
 
 @pytest.mark.parametrize("what", ["application", "sidecar"])
 def test_the_lane_s_only_instance_refuses(mesh: Mesh, what: str) -> None:
+    losses = 0
     with dead(mesh, "Agray", what) as pod:
         for size in (1_000, 900_000, LARGE):
             for form in FORMS:
                 seen_anew(mesh, pod)
-                assert send(mesh, form, size) == Uploaded(200, ("A",), size)
+                answer = send(mesh, form, size)
+                if size == LARGE and lost(answer):
+                    losses += 1
+                    answer = send(mesh, form, size)
+                assert answer == Uploaded(200, ("A",), size)
+    assert losses <= 1
     seen_anew(mesh, pod)
     mesh.wait_chain(["Agray"], GRAY)
 
@@ -92,9 +106,12 @@ def test_the_lane_s_only_instance_refuses(mesh: Mesh, what: str) -> None:
 @pytest.mark.parametrize("what", ["application", "sidecar"])
 def test_between_sidecars(mesh: Mesh, what: str) -> None:
     with dead(mesh, "Bgray", what) as pod:
+        answers: list[Uploaded] = []
         for _ in range(3):
             seen_anew(mesh, pod)
-            assert send(mesh, "length", LARGE, "/caller") == Uploaded(200, ("Caller", "B"), LARGE)
+            answers.append(send(mesh, "length", LARGE, "/caller"))
+        assert sum(map(lost, answers)) <= 1
+        assert {answer for answer in answers if not lost(answer)} == {Uploaded(200, ("Caller", "B"), LARGE)}
     seen_anew(mesh, pod)
     mesh.wait_chain(["Caller", "Bgray"], GRAY, path="/caller")
 
@@ -120,7 +137,10 @@ def test_an_application_that_accepts_nothing(mesh: Mesh) -> None:
             waiting.connect_ex((pod.address, pod.app_port))
         for form in ("length", "h2"):
             seen_anew(mesh, pod)
-            assert send(mesh, form, LARGE) == Uploaded(200, ("A",), LARGE)
+            answer = send(mesh, form, LARGE)
+            if lost(answer):  # one at most: now the instance is out
+                answer = send(mesh, form, LARGE)
+            assert answer == Uploaded(200, ("A",), LARGE)
     seen_anew(mesh, pod)
     mesh.wait_chain(["Agray"], GRAY)
 
