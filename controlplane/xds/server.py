@@ -39,6 +39,7 @@ from .held import Held
 from .identities import Identities
 from .messages import Message
 from .node import NOBODY, DeniedNode, InvalidNode, Node, NotReady, known, read
+from .node_streams import NodeStreams
 from .resources import Clock
 from .standing import State, standing_of
 from .stream_state import StreamState
@@ -121,10 +122,7 @@ class XdsServer:
         self._waiting: dict[DiscoveryStream, Message] = {}
         self._waiting_bytes = 0
         self._awake: dict[DiscoveryStream, None] = {}
-        self._per_node: Counter[tuple[str, str]] = Counter()  # by client and node id
-        self._per_client: Counter[str] = Counter()
-        self._speakers: Counter[tuple[str, str, str]] = Counter()
-        self._clusters: dict[tuple[str, str], str] = {}
+        self._nodes: NodeStreams[DiscoveryStream] = NodeStreams()
         self._ready = False
         self._stopping = False
         #: From when a response was composed until its client accepted it.
@@ -178,7 +176,13 @@ class XdsServer:
 
     def view_of(self, call: Call, node: str) -> View | None:
         """The view of a node that has a stream open from the same client as `call`; else None."""
-        return self._streams.view_of(self.access.client(call), node)
+        stream = self._nodes.last(self.access.client(call), node, begun=True)
+        return None if stream is None else stream.view
+
+    def cluster_of(self, call: Call, node: str) -> str | None:
+        """The cluster of a node that has a stream open from the same client as `call`; else None."""
+        stream = self._nodes.last(self.access.client(call), node)
+        return None if stream is None else stream.node.cluster
 
     def views(self) -> list[View]:
         """The views of all open streams."""
@@ -208,10 +212,6 @@ class XdsServer:
         Returns the ids of the nodes that were waited for and did not answer within `timeout` seconds.
         """
         return await self._streams.acknowledged(where, timeout)
-
-    def cluster_of(self, call: Call, node: str) -> str | None:
-        """The cluster of a node that has a stream open from the same client as `call`; else None."""
-        return self._clusters.get((node, self.access.client(call)))
 
     # One stream.
 
@@ -279,10 +279,7 @@ class XdsServer:
             self._check_node(node, stream.client)
             stream.node = node
             request.ClearField("node")  # which is large; and what is left, others say too
-            self._per_node[stream.client, node.id] += 1
-            self._per_client[stream.client] += 1
-            self._speakers[node.id, stream.client, node.cluster] += 1
-            self._clusters[node.id, stream.client] = node.cluster
+            self._nodes.add(stream)
             self._begin(stream, request)
 
     def _check_node(self, node: Node, client: str) -> None:
@@ -292,10 +289,10 @@ class XdsServer:
         if len(node.id) > LONGEST_ID or len(node.cluster) > LONGEST_ID:
             text = f"node.id or node.cluster has more than {LONGEST_ID} characters"
             raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, text)
-        if self._per_node[client, node.id] >= bounds.streams_per_node:
+        if self._nodes.of_node(client, node.id) >= bounds.streams_per_node:
             text = f"node {node.id} has {bounds.streams_per_node} open streams, the most that a node may have"
             raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
-        if self._per_client[client] >= bounds.streams_per_client:
+        if self._nodes.of_client(client) >= bounds.streams_per_client:
             text = f"{client} has {bounds.streams_per_client} open streams, the most that one client may have"
             raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         if self.counters["streams"] >= bounds.streams:
@@ -351,17 +348,7 @@ class XdsServer:
         self._awake.pop(stream, None)
         if stream.node is NOBODY:
             return
-        node = stream.node
-        self._per_node[stream.client, node.id] -= 1
-        if not self._per_node[stream.client, node.id]:
-            del self._per_node[stream.client, node.id]
-        self._speakers[node.id, stream.client, node.cluster] -= 1
-        if not self._speakers[node.id, stream.client, node.cluster]:
-            del self._speakers[node.id, stream.client, node.cluster]
-            self._clusters.pop((node.id, stream.client), None)
-        self._per_client[stream.client] -= 1
-        if not self._per_client[stream.client]:
-            del self._per_client[stream.client]
+        self._nodes.remove(stream)
         if stream.begun:
             self._streams.detach(stream)
             stream.view.release()

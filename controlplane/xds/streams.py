@@ -114,13 +114,11 @@ class Streams:
         self._waiters: list[Waiter[DiscoveryStream]] = []
         self._closed = False
         self.open: dict[DiscoveryStream, None] = {}
-        self._views: dict[tuple[str, str], View] = {}  # by client and node id
         self.trials = Trials(trial_wait, trial_retry, self)
 
     def attach(self, stream: DiscoveryStream) -> None:
         """A stream has begun."""
         self.open[stream] = None
-        self._views[stream.client, stream.node.id] = stream.view
         self._counters["streams_opened"] += 1
         self._counters["streams"] += 1
         for collection in _collections(stream.view):
@@ -135,8 +133,6 @@ class Streams:
     def detach(self, stream: DiscoveryStream) -> None:
         """A stream has ended."""
         self.open.pop(stream, None)
-        if self._views.get((stream.client, stream.node.id)) is stream.view:
-            del self._views[stream.client, stream.node.id]
         self._counters["streams"] -= 1
         for collection in _collections(stream.view):
             streams = self._by_collection[collection]
@@ -148,10 +144,6 @@ class Streams:
             self.trials.left(stream)
         for waiter in self._waiters:
             waiter.drop(stream)
-
-    def view_of(self, client: str, node: str) -> View | None:
-        """The view of the client's stream of this node id that began last, if it is open."""
-        return self._views.get((client, node))
 
     def close(self) -> None:
         """Stop pushing changes and trying held ones again."""
