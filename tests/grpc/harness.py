@@ -13,7 +13,8 @@ from typing import Any
 
 from controlplane.cli.grpc_config import grpc_bootstrap
 from tests.mesh.client import until
-from tests.mesh.harness import Mesh, Pod, listening
+from tests.mesh.harness import Mesh, listening
+from tests.mesh.pods import Pod
 
 HERE = Path(__file__).parent
 PYTHON = (sys.executable, str(HERE / "client.py"))

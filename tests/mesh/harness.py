@@ -15,20 +15,19 @@ import socket
 import sys
 import sysconfig
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from controlplane.cli.envoy_config import EdgeLimits, bootstrap, edge_metadata, sidecar_metadata
 from controlplane.cli.processes import Child, Supervisor
 from tests.mesh.client import Address, Answer, Client, Load, Rest, fetch, until
+from tests.mesh.pods import Pod
 
 APP = Path(__file__).with_name("app.py")
 LANEWAY = Path(os.environ.get("MESH_LANEWAY", "") or Path(sys.executable).with_name("laneway"))
 # Access logs are written at once: Envoy else keeps them for ten seconds.
 OPTIONS = ("--disable-hot-restart", "-l", "warning", "--file-flush-interval-msec", "100")
 ENVOY = Path(sysconfig.get_paths()["purelib"]) / "envoy" / "_bin" / "envoy"
-CARRIERS = ("x-lane", "baggage")
 
 LIVE: list[Mesh] = []
 """Meshes that are up: their logs are shown with a failure."""
@@ -47,55 +46,6 @@ def network() -> str:
                 _claims.append(number)
                 break
     return f"127.{_claims[0]}.{next(_numbers)}"
-
-
-@dataclass
-class Pod:
-    """One instance: an application, with a sidecar Envoy in front of it unless `sidecar` is false."""
-
-    name: str
-    service: str
-    application: str
-    address: str
-    tag: str = ""
-    next: str = ""  # the service that it calls
-    carriers: Sequence[str] = CARRIERS
-    sidecar: bool = True
-    port: int = 20001
-    app_port: int = 30001
-    health: str = "healthy"
-    registered: bool = True
-    protocol: str = "http1"  # of its service
-    metadata: dict[str, Any] = field(default_factory=dict)
-    listed: str = ""  # its address as the registry has it, where that is written in another way
-    keep_alive: float | None = None  # seconds after which its application closes an idle connection
-    behaviour: dict[str, Any] = field(default_factory=dict)  # more of its application's, see app.py
-    app: Child | None = None
-    envoy: Child | None = None
-
-    def instance(self) -> dict[str, Any]:
-        metadata = {"app": self.application, **self.metadata}
-        if self.tag:
-            metadata["alicloud.service.tag"] = self.tag
-        return {
-            "address": self.listed or self.address,
-            "port": self.port,
-            "weight": 1,
-            "health": self.health,
-            "metadata": metadata,
-        }
-
-    def entry(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "address": self.address,
-            "port": self.app_port if self.sidecar else self.port,
-            "next": f"http://{self.next}/{self.name.lower()}" if self.next else "",
-            "proxy": [self.address, 15001],
-            "carriers": list(self.carriers),
-            "keep_alive": self.keep_alive,
-            **self.behaviour,
-        }
 
 
 class Mesh:

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.mesh.harness import Mesh, Pod
+from tests.mesh.harness import Mesh
+from tests.mesh.pods import Pod
 from tests.nacos_server import free_port
 
 T = TypeVar("T")

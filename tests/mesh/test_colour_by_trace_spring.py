@@ -12,8 +12,9 @@ from tests import nacos_server
 from tests.agents.agents import spring
 from tests.mesh.client import Client, Header, until
 from tests.mesh.documents import group, lane, route
-from tests.mesh.harness import APPLICATIONS, Mesh, Pod, listening
+from tests.mesh.harness import APPLICATIONS, Mesh, listening
 from tests.mesh.nacos import Registrar, options
+from tests.mesh.pods import Pod
 from tests.nacos_server import NacosServer
 
 pytestmark = [pytest.mark.nacos, pytest.mark.timeout(300)]

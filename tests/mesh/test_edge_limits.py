@@ -14,8 +14,9 @@ import pytest
 from controlplane.cli.envoy_config import EdgeLimits
 from tests.mesh.client import Address, fetch, until
 from tests.mesh.documents import group, lane, route
-from tests.mesh.harness import Mesh, Pod
+from tests.mesh.harness import Mesh
 from tests.mesh.http2 import Http2
+from tests.mesh.pods import Pod
 
 HEADERS_END = 10.0
 BODY_ENDS = 30.0

@@ -11,7 +11,8 @@ import pytest
 
 from tests.mesh.client import until
 from tests.mesh.documents import group, lane, route
-from tests.mesh.harness import Mesh, Pod
+from tests.mesh.harness import Mesh
+from tests.mesh.pods import Pod
 
 CHECK = "/grpc.health.v1.Health/Check"
 SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"

@@ -15,7 +15,8 @@ import pytest
 
 from tests.mesh.client import Client, until
 from tests.mesh.documents import group, lane, route
-from tests.mesh.harness import Mesh, Pod, listening
+from tests.mesh.harness import Mesh, listening
+from tests.mesh.pods import Pod
 
 METHOD = "/shop.v1.Stock/Get"
 GRAY = ("canary", "gray")

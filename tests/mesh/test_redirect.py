@@ -22,7 +22,8 @@ from tests import certificates, require
 from tests.mesh import netns, peers
 from tests.mesh.client import Answer, Client, Header, until
 from tests.mesh.documents import group, lane, route
-from tests.mesh.harness import ENVOY, Mesh, Pod, listening
+from tests.mesh.harness import ENVOY, Mesh, listening
+from tests.mesh.pods import Pod
 
 GRAY: Header = ("x-lane", "gray")
 PORT = 20001

@@ -12,7 +12,8 @@ import pytest
 
 from tests.mesh.client import fetch, until
 from tests.mesh.documents import group, lane, route
-from tests.mesh.harness import APPLICATIONS, Pod, abc
+from tests.mesh.harness import APPLICATIONS, abc
+from tests.mesh.pods import Pod
 from tests.mesh.secure import SecureMesh
 
 GRAY = ("canary", "gray")

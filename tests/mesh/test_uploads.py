@@ -15,7 +15,8 @@ import pytest
 
 from tests.mesh.client import until
 from tests.mesh.documents import group, lane, route
-from tests.mesh.harness import Mesh, Pod, seen_anew
+from tests.mesh.harness import Mesh, seen_anew
+from tests.mesh.pods import Pod
 from tests.mesh.uploads import FORMS, Uploaded, upload
 
 GRAY = ("canary", "gray")
