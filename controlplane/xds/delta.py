@@ -29,6 +29,11 @@ def _type_field(type_url: str) -> bytes:
     return wire.text(wire.DELTA_TYPE_URL, type_url)
 
 
+@lru_cache(maxsize=64)
+def _version_field(version: str) -> bytes:
+    return wire.text(wire.DELTA_VERSION, version)
+
+
 _NAMES_A_REQUEST = 64  # few enough to make a set of them for each request
 
 Lacking = tuple[frozenset[str], frozenset[str]]
@@ -273,7 +278,7 @@ class DeltaSubscription(Subscription):
             [
                 *bodies,
                 _removed(removed) if removed else b"",
-                wire.text(wire.DELTA_VERSION, version),
+                _version_field(version),
                 _type_field(self.type_url),
                 wire.field(wire.DELTA_NONCE, nonce),
             ]

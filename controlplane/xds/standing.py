@@ -86,7 +86,10 @@ class Standing:
 
     def answered(self, now: float, sent: float, subscriptions: Iterable[Subscription]) -> None:
         """It has accepted or rejected a reply that was sent at `sent`."""
-        rejecting = any(one.nack is not None for one in subscriptions)
+        rejecting = False
+        for one in subscriptions:
+            if one.nack is not None:
+                rejecting = True
         if rejecting or self._rejecting:
             self.doubted = True
             self.since = now

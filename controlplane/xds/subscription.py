@@ -162,7 +162,11 @@ class Subscription:
             return False
         if self.pending or self.pending_all or self.owed:
             return True
-        if all(part.changed_at <= self.cursor for part in self.parts):
+        cursor = self.cursor
+        for part in self.parts:
+            if part.changed_at > cursor:
+                break
+        else:
             return False
         if self.changes():
             return True
@@ -196,10 +200,13 @@ class Subscription:
 
     def acknowledge(self, nonce: str, error: str | None) -> Sent | None:
         """Take the answer to a reply. Returns that reply, or None for one that is not awaited."""
-        if not any(reply.nonce == nonce for reply in self.outstanding):
+        outstanding = self.outstanding
+        if not outstanding or (
+            outstanding[0].nonce != nonce and not any(reply.nonce == nonce for reply in outstanding)
+        ):
             return None
         while True:
-            reply = self.outstanding.popleft()
+            reply = outstanding.popleft()
             if reply.nonce == nonce:
                 break
         if error is None:

@@ -76,4 +76,4 @@ class View:
         for part in parts:
             if part.label is not None:
                 return part.label
-        return version_of(sum(part.weight for part in parts))
+        return version_of(parts[0].weight if len(parts) == 1 else sum(part.weight for part in parts))

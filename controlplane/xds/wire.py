@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 _VARINT, _LENGTH_DELIMITED = 0, 2
 _ODD = 16
+_SHORT = [bytes([value]) for value in range(0x80)]
+"""Varints of one byte: nearly all tags and lengths that each stream's own part of a response has."""
 _SIZES = {1: 8, 3: 0, 4: 0, 5: 4}  # bytes of a value by wire type; the fields of a group count
 
 # DiscoveryResponse, field numbers of envoy/service/discovery/v3/discovery.proto.
@@ -49,6 +51,8 @@ ANY_VALUE = 2
 
 def varint(value: int) -> bytes:
     """Encode a non-negative integer as a base 128 varint."""
+    if value < len(_SHORT):
+        return _SHORT[value]
     out = bytearray()
     while value > 0x7F:
         out.append((value & 0x7F) | 0x80)
@@ -69,9 +73,9 @@ def text(number: int, value: str) -> bytes:
 
 def response(fields: Sequence[bytes]) -> Response:
     """A message of encoded fields. Large ones, which many streams are sent, are not copied."""
-    shared = [one for one in fields if len(one) >= _LEAST_SHARED]
-    if not shared:
+    if max(map(len, fields), default=0) < _LEAST_SHARED:
         return (b"".join(fields),)
+    shared = [one for one in fields if len(one) >= _LEAST_SHARED]
     return (*shared, b"".join([one for one in fields if len(one) < _LEAST_SHARED]))
 
 
