@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 XDS_CLUSTER = "laneway-xds"
+_RECONNECT = {"retry_policy": {"retry_back_off": {"base_interval": "0.5s", "max_interval": "5s"}}}
+"""By default an Envoy waits up to 30 s, also when the control plane has long been back.
+api/envoy/config/core/v3/grpc_service.proto, EnvoyGrpc.retry_policy.
+"""
 
 FLUSH_INTERVAL = 5
 """Seconds between two reports of what an Envoy has counted."""
@@ -161,11 +165,10 @@ def _bootstrap(
                 "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
                 "set_node_on_first_message_only": True,
-                "grpc_services": [{"envoy_grpc": {"cluster_name": XDS_CLUSTER}}],
+                "grpc_services": [{"envoy_grpc": {"cluster_name": XDS_CLUSTER, **_RECONNECT}}],
             },
             # No timeout: an Envoy that starts before the control plane must not become ready before it knows
-            # its
-            # routes; with the default of 15 s it would be ready and empty.
+            # its routes; with the default of 15 s it would be ready and empty.
             "cds_config": {"resource_api_version": "V3", "ads": {}, "initial_fetch_timeout": "0s"},
             "lds_config": {"resource_api_version": "V3", "ads": {}, "initial_fetch_timeout": "0s"},
         },

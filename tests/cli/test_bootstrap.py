@@ -33,6 +33,7 @@ def test_edge():
     }
     assert config["admin"]["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 15001}
     ads = config["dynamic_resources"]["ads_config"]
+    assert ads["grpc_services"][0]["envoy_grpc"]["retry_policy"]["retry_back_off"]["max_interval"] == "5s"
     assert ads["api_type"] == "DELTA_GRPC"
 
 

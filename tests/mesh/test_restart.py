@@ -53,7 +53,8 @@ def test_restart(mesh: Mesh) -> None:
         mesh.kill(mesh.serving)
         load.wait_for(100)
         mesh.start_laneway()
-        until(lambda: settled(mesh), 30, "all to be connected again")
+        # Envoys wait for 5 s at most before they connect again (see `laneway bootstrap`); by themselves, for 30.
+        until(lambda: settled(mesh), 20, "all to be connected again", exact=True)
         load.wait_for(100)
     assert load.failed() == []
     assert set(load.chains()) == {("Agray", "B", "Cgray")}
