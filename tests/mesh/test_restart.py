@@ -53,7 +53,7 @@ def test_restart(mesh: Mesh) -> None:
         mesh.kill(mesh.serving)
         load.wait_for(100)
         mesh.start_laneway()
-        # Envoys wait for 5 s at most before they connect again (see `laneway bootstrap`); by themselves, for 30.
+        # Envoys wait for at most 5 s before they connect again (see `laneway bootstrap`), 30 by default.
         until(lambda: settled(mesh), 20, "all to be connected again", exact=True)
         load.wait_for(100)
     assert load.failed() == []
