@@ -133,7 +133,16 @@ class Source(Answer):
     held_instances: Count
 
 
-class Services(Answer):
+class Page(Answer):
+    """A part of a list, or all of it."""
+
+    following: Annotated[
+        str | None,
+        Field(serialization_alias="continue", description="For the next page; absent on the last one"),
+    ] = None
+
+
+class Services(Page):
     items: list[Service]
     sources: list[Source]
 
@@ -202,7 +211,7 @@ class Proxy(Answer):
     drift: Annotated[list[Drift] | None, Field(description="Only where one node is asked for")] = None
 
 
-class Proxies(Answer):
+class Proxies(Page):
     items: list[Proxy]
 
 

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
-from controlplane.admin import definitions, docs, openapi, operations, traffic, ways
+from controlplane.admin import definitions, docs, lists, openapi, operations, traffic, ways
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.hosts import Hosts
 from controlplane.admin.logins import Logins
@@ -58,8 +58,9 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
     )
     app.state.heavy = asyncio.Lock()
     docs.add_routes(app.router)
-    definitions.add_routes(app.router, control)
-    operations.add_routes(app.router, control, settings.metrics)
+    watching = lists.Watching(settings.counters)
+    definitions.add_routes(app.router, control, watching)
+    operations.add_routes(app.router, control, settings.metrics, watching)
     ways.add_routes(app.router, control)
     traffic.add_routes(app.router, control)
     openapi.add_route(app, settings.tokens is not None)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from controlplane.admin import tags
 from controlplane.admin.problems import ApiError
 from controlplane.model.definitions import Definitions, Key
 from controlplane.model.export import etag
@@ -18,19 +19,22 @@ from controlplane.model.problems import DefinitionError, Problem
 T = TypeVar("T")
 JSON = "application/json"
 YAML = "application/yaml"
+MERGE_PATCH = "application/merge-patch+json"
 YAML_TYPES = (YAML, "application/x-yaml", "text/yaml", "text/x-yaml")
 INLINE_LIMIT = 16 << 10  # bytes; larger bodies are read in a thread, so that other requests go on
 
 
-async def read(request: Request, most: int = SIZE_LIMIT) -> tuple[bytes, bool]:
-    """The body of a request, and whether it is YAML. Raises ApiError 413 for more than `most` bytes, 415
-    for other media types.
+async def read(request: Request, most: int = SIZE_LIMIT, patch: bool = False) -> tuple[bytes, bool]:
+    """The body of a request, and whether it is YAML. `patch`: it may be a merge patch. Raises ApiError 413
+    for more than `most` bytes, 415 for other media types.
     """
+    taken = f"{MERGE_PATCH}, {JSON}, {YAML}" if patch else f"{JSON}, {YAML}"
     media, _, parameters = request.headers.get("content-type", "").partition(";")
     media = media.strip().lower()
-    if media != JSON and media not in YAML_TYPES:
-        wrong = Problem("Content-Type", "is not taken", media or None, f"send {JSON} or {YAML}")
-        raise ApiError(415, "The body is neither JSON nor YAML.", wrong, {"Accept": f"{JSON}, {YAML}"})
+    if media != JSON and media not in YAML_TYPES and not (patch and media == MERGE_PATCH):
+        wrong = Problem("Content-Type", "is not taken", media or None, f"send one of {taken}")
+        header = "Accept-Patch" if patch else "Accept"
+        raise ApiError(415, "The body is neither JSON nor YAML.", wrong, {header: taken})
     charset = parameters.lower().partition("charset=")[2].split(";")[0].strip(' "')
     if charset not in ("", "utf-8", "utf8", "us-ascii"):
         wrong = Problem("Content-Type", "has another charset than UTF-8", charset, "send UTF-8")
@@ -41,7 +45,7 @@ async def read(request: Request, most: int = SIZE_LIMIT) -> tuple[bytes, bool]:
             wrong = Problem("", f"is larger than {most >> 10} KiB", None, "send it in parts")
             raise ApiError(413, f"The body {wrong.message}.", wrong, {"Connection": "close"})
         data += part
-    return bytes(data), media != JSON
+    return bytes(data), media in YAML_TYPES
 
 
 async def in_thread(request: Request, work: Callable[[], T]) -> T:
@@ -57,9 +61,9 @@ async def _run(request: Request, work: Callable[[], T], size: int) -> T:
     return work() if size <= INLINE_LIMIT else await in_thread(request, work)
 
 
-async def value(request: Request, most: int = SIZE_LIMIT) -> Any:
-    """The one value of a body. Raises ApiError (413, 415) and DefinitionError (400)."""
-    data, is_yaml = await read(request, most)
+async def value(request: Request, most: int = SIZE_LIMIT, patch: bool = False) -> Any:
+    """The one value of a body, see `read`. Raises ApiError (413, 415) and DefinitionError (400)."""
+    data, is_yaml = await read(request, most, patch)
     if not is_yaml:
         return await _run(request, lambda: load_json(data), len(data))
     values = await _run(request, lambda: load_yaml(data), len(data))
@@ -81,7 +85,7 @@ def precondition(request: Request) -> Callable[[Definitions, Key], None]:
 
     def check(definitions: Definitions, key: Key) -> None:
         document = definitions.get(key)
-        now = None if document is None else etag(definitions, document)
+        now = None if document is None else etag(document)
         if expected is not None and not _listed(expected, now):
             said = f"its ETag is {now}" if now else "it does not exist"
             wrong = Problem("If-Match", f"does not hold: {said}", expected, "GET it, and try again with that")
@@ -103,4 +107,5 @@ def _header(request: Request, name: str) -> str | None:
 
 
 def _listed(header: str, tag: str | None) -> bool:
-    return tag is not None and (header.strip() == "*" or tag in (part.strip() for part in header.split(",")))
+    given = (tags.definition_in(part.strip()) for part in header.split(","))
+    return tag is not None and (header.strip() == "*" or tag in given)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import JSONResponse
 
-from controlplane.admin import bodies, openapi, shapes
+from controlplane.admin import bodies, lists, openapi, shapes, tags
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.problems import ApiError
 from controlplane.admin.references import refuse_ambiguous
@@ -17,8 +16,9 @@ from controlplane.model.definitions import AnyKind, Definitions, Key
 from controlplane.model.documents import Gateway, Lane
 from controlplane.model.export import etag
 from controlplane.model.kinds import KINDS, Kind
+from controlplane.model.merging import patched
 from controlplane.model.mistakes import meant
-from controlplane.model.parsing import parse_document
+from controlplane.model.parsing import Parsed, parse_document
 from controlplane.model.problems import Problem
 from controlplane.store.interface import Stored
 
@@ -26,8 +26,8 @@ from controlplane.store.interface import Stored
 def response(
     control: ControlPlane, definitions: Definitions, document: AnyKind, status: int = 200, location: str = ""
 ) -> Response:
-    """The document with its ETag; with Location if it was created."""
-    headers = {"ETag": etag(definitions, document)}
+    """The document after a change, with its own ETag; with Location if it was created."""
+    headers = {"ETag": etag(document)}
     if location:
         headers["Location"] = location
     value = shapes.definition(definitions, document, control.warnings(definitions))
@@ -40,7 +40,7 @@ def found(definitions: Definitions, key: Key) -> AnyKind:
     if document is None:
         check_parent(definitions, key)
         detail = f"There is no {key}" + (f" in {key.parent}." if key.parent else ".")
-        same = [one.name for one in _collection(definitions, key)]
+        same = [one.name for one in _keys(definitions, key)]
         raise _absent(detail, KINDS[key.kind].parameter, key.name, same)
     return document
 
@@ -61,51 +61,84 @@ def _absent(detail: str, parameter: str, name: str, known: list[str]) -> ApiErro
     return ApiError(404, detail, Problem(parameter, "does not exist", name, remedy))
 
 
-def _collection(definitions: Definitions, key: Key) -> Iterator[AnyKind]:
-    """The documents of the key's kind and parent, by name."""
-    table = definitions.table(key.kind)
-    return (table[one] for one in sorted(table) if one.parent == key.parent)
+def _keys(definitions: Definitions, key: Key) -> list[Key]:
+    """The keys of all documents of the key's kind, and of its parent where it has one."""
+    everywhere = not key.parent
+    return sorted(one for one in definitions.table(key.kind) if everywhere or one.parent == key.parent)
 
 
 class Endpoints:
     """The operations on one kind; names of the document and its parent come from the URL."""
 
-    def __init__(self, control: ControlPlane, kind: Kind) -> None:
+    def __init__(self, control: ControlPlane, kind: Kind, watching: lists.Watching) -> None:
         self._control = control
         self._kind = kind
+        self._watching = watching
+        self._collections: dict[str, lists.Collection] = {}
 
     def _key(self, request: Request) -> Key:
         kind = self._kind
-        parent = request.path_params[KINDS[kind.parent].parameter] if kind.parent else ""
+        parent = request.path_params.get(KINDS[kind.parent].parameter, "") if kind.parent else ""
         return Key(kind.name, parent, request.path_params.get(kind.parameter, ""))
 
-    async def list(self, request: Request) -> Response:
-        definitions = self._control.store.current.definitions
+    async def list(
+        self,
+        request: Request,
+        limit: lists.Limit = None,
+        after: lists.Continue = None,
+        watch: lists.Watch = False,
+    ) -> Response:
         key = self._key(request)
-        check_parent(definitions, key)
+        definitions = self._control.store.current.definitions
+        if key.parent:
+            check_parent(definitions, key)
+        return await self._collection(key).answer(request, limit, after, watch)
 
+    def _collection(self, key: Key) -> lists.Collection:
+        """The documents of a kind, all of them or those of one parent. Only what exists comes here, and what
+        is gone is forgotten once there are many.
+        """
+        if len(self._collections) > MOST_PARENTS:
+            self._collections.clear()
+        if key.parent not in self._collections:
+            control = self._control
+
+            def mark() -> tuple[object, ...]:
+                definitions = control.store.current.definitions
+                return definitions, control.warnings(definitions), control.services()
+
+            self._collections[key.parent] = lists.Collection(
+                self._watching, lambda: self._contents(key), mark
+            )
+        return self._collections[key.parent]
+
+    def _contents(self, key: Key) -> lists.Contents:
+        definitions = self._control.store.current.definitions
         warnings = self._control.warnings(definitions)
-
-        def listed() -> Response:
-            shown = [shapes.definition(definitions, one, warnings) for one in _collection(definitions, key)]
-            return JSONResponse({"items": shown})
-
-        return await bodies.in_thread(request, listed)
+        found = _keys(definitions, key)
+        table = definitions.table(key.kind)
+        several = bool(self._kind.owner) and not key.parent
+        return lists.Contents(
+            (self._kind.owner, "name") if several else ("name",),
+            [(one.parent, one.name) if several else (one.name,) for one in found],
+            lambda index: lists.encoded(shapes.definition(definitions, table[found[index]], warnings)),
+        )
 
     async def get(self, request: Request) -> Response:
         definitions = self._control.store.current.definitions
-        return response(self._control, definitions, found(definitions, self._key(request)))
+        document = found(definitions, self._key(request))
+        value = shapes.definition(definitions, document, self._control.warnings(definitions))
+        body = lists.encoded(value)
+        return tags.answer(request, body, tags.of_definition(etag(document), body))
 
     async def put(self, request: Request) -> Response:
         key = self._key(request)
         check_parent(self._control.store.current.definitions, key)
         given = {"name": key.name} | ({self._kind.owner: key.parent} if key.parent else {})
         parsed = parse_document(await bodies.value(request), key.kind, given)
-        refuse_ambiguous(self._control, [parsed.document])
+        await self._checked(parsed)
         precondition = bodies.precondition(request)
         existed = False
-        if isinstance(parsed.document, Gateway):
-            await self._control.check(self._control.store.current.definitions.put(*parsed), labelled=False)
 
         def transform(definitions: Definitions) -> Definitions:
             nonlocal existed
@@ -119,6 +152,26 @@ class Endpoints:
         document = stored.definitions.get(key)
         assert document is not None, "a change answers with what it stored"
         return response(self._control, stored.definitions, document, 200 if existed else 201, location)
+
+    async def patch(self, request: Request) -> Response:
+        key = self._key(request)
+        patch = await bodies.value(request, patch=True)
+        precondition = bodies.precondition(request)
+        await self._checked(patched(found(self._control.store.current.definitions, key), patch))
+
+        def transform(definitions: Definitions) -> Definitions:
+            document = found(definitions, key)
+            precondition(definitions, key)
+            return definitions.put(*patched(document, patch))
+
+        stored = await change(self._control, request, transform)
+        return response(self._control, stored.definitions, found(stored.definitions, key))
+
+    async def _checked(self, parsed: Parsed) -> None:
+        """Raises DefinitionError 422 for what the rules of definitions do not say."""
+        refuse_ambiguous(self._control, [parsed.document])
+        if isinstance(parsed.document, Gateway):
+            await self._control.check(self._control.store.current.definitions.put(*parsed), labelled=False)
 
     async def delete(self, request: Request) -> Response:
         key = self._key(request)
@@ -139,6 +192,7 @@ async def change(control: ControlPlane, request: Request, transform: Any, note: 
 
 
 def _with_parameters(kind: Kind, member: bool) -> dict[str, Any]:
+    """The names in the path of one document, or of the collection of one parent's documents."""
     names = [KINDS[kind.parent].parameter] if kind.parent else []
     names += [kind.parameter] if member else []
     return {
@@ -160,6 +214,8 @@ def _path(kind: Kind, member: bool) -> str:
     return f"{parent}/{kind.plural}" + (f"/{{{kind.parameter}}}" if member else "")
 
 
+MOST_PARENTS = 10_000
+"""Parents whose collections are remembered."""
 PRECONDITIONS = [
     {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": text}
     for name, text in (
@@ -169,10 +225,10 @@ PRECONDITIONS = [
 ]
 
 
-def add_routes(routes: APIRouter, control: ControlPlane) -> None:
+def add_routes(routes: APIRouter, control: ControlPlane, watching: lists.Watching) -> None:
     """The routes of every kind, and enable, disable and matches of lanes."""
     for kind in KINDS.values():
-        _add(routes, Endpoints(control, kind), kind)
+        _add(routes, Endpoints(control, kind, watching), kind)
     _add_lane_actions(routes, control)
 
 
@@ -180,26 +236,36 @@ def _add(routes: APIRouter, endpoints: Endpoints, kind: Kind) -> None:
     words, name = kind.words, kind.name
     collection, member = _path(kind, False), _path(kind, True)
     one = openapi.reference(name)
-    tags: list[Any] = [kind.plural]
+    labels: list[Any] = [kind.plural]
     parameters = _with_parameters(kind, True)
     guarded = {"parameters": [*parameters["parameters"], *PRECONDITIONS]}
+    listed = {
+        200: openapi.listed(openapi.items(name)),
+        **openapi.UNCHANGED,
+        **openapi.failures(404, 422, 503),
+    }
     routes.add_api_route(
         collection, endpoints.list, methods=["GET"], operation_id=f"list{name}", summary=f"List {words}s",
-        tags=tags, openapi_extra=_with_parameters(kind, False),
-        responses={200: openapi.answer(openapi.items(name), "All of them"), **openapi.failures(404, 503)},
+        tags=labels, openapi_extra=_with_parameters(kind, False), responses=listed,
     )  # fmt: skip
+    if kind.parent:
+        routes.add_api_route(
+            f"/v1/{kind.plural}", endpoints.list, methods=["GET"], operation_id=f"listEvery{name}",
+            summary=f"List {words}s of every {KINDS[kind.parent].words}", tags=labels, responses=listed,
+        )  # fmt: skip
     routes.add_api_route(
         member, endpoints.get, methods=["GET"], operation_id=f"get{name}", summary=f"Get {kind.one}",
-        tags=tags, openapi_extra=parameters,
+        tags=labels, openapi_extra={"parameters": [*parameters["parameters"], *openapi.IF_NONE_MATCH]},
         responses={
-            200: openapi.answer(one, "The definition", ETag="Its entity tag"),
+            200: openapi.answer(one, "The definition", ETag="A weak entity tag, which covers the status too"),
+            **openapi.UNCHANGED,
             **openapi.failures(404, 503),
         },
     )  # fmt: skip
     routes.add_api_route(
         member, endpoints.put, methods=["PUT"], operation_id=f"put{name}",
         summary=f"Create or replace {kind.one}",
-        tags=tags, openapi_extra=guarded | openapi.body(openapi.reference(f"{name}Body"), f"The {words}"),
+        tags=labels, openapi_extra=guarded | openapi.body(openapi.reference(f"{name}Body"), f"The {words}"),
         responses={
             200: openapi.answer(one, "Replaced, or left as it was", ETag="Its entity tag"),
             201: openapi.answer(one, "Created", ETag="Its entity tag", Location="Its path"),
@@ -207,9 +273,18 @@ def _add(routes: APIRouter, endpoints: Endpoints, kind: Kind) -> None:
         },
     )  # fmt: skip
     routes.add_api_route(
+        member, endpoints.patch, methods=["PATCH"], operation_id=f"patch{name}",
+        summary=f"Change fields of {kind.one} by a merge patch (RFC 7396)",
+        tags=labels, openapi_extra=guarded | openapi.patch(kind.model, f"What changes in the {words}"),
+        responses={
+            200: openapi.answer(one, "Changed, or left as it was", ETag="Its entity tag"),
+            **openapi.failures(400, 404, 409, 412, 413, 415, 422, 503),
+        },
+    )  # fmt: skip
+    routes.add_api_route(
         member, endpoints.delete, methods=["DELETE"], operation_id=f"delete{name}",
         summary=f"Delete {kind.one}",
-        tags=tags, openapi_extra=guarded, status_code=204, response_class=Response,
+        tags=labels, openapi_extra=guarded, status_code=204, response_class=Response,
         responses={204: {"description": "Deleted"}, **openapi.failures(404, 409, 412, 503)},
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from controlplane.admin import answers, traffic_answers
 from controlplane.admin.answers import STATUSES, Status
-from controlplane.admin.bodies import JSON, YAML
+from controlplane.admin.bodies import JSON, MERGE_PATCH, YAML
 from controlplane.admin.control import ExplainRequest
 from controlplane.admin.explained import Explained
 from controlplane.admin.problems import MEDIA_TYPE
@@ -25,6 +25,8 @@ Schema = dict[str, Any]
 ASKED = (ExplainRequest, *ASKED_OF_WAYS)
 """What bodies of requests hold besides documents."""
 TEXT: Schema = {"type": "string"}
+EVENTS = "text/event-stream"
+CONTINUE: Schema = {**TEXT, "description": "For the next page; absent on the last one"}
 
 
 ANSWERS: list[type[BaseModel]] = [
@@ -53,7 +55,7 @@ def items(name: str) -> Schema:
     """A collection of documents of the kind `name`."""
     return {
         "type": "object",
-        "properties": {"items": {"type": "array", "items": reference(name)}},
+        "properties": {"items": {"type": "array", "items": reference(name)}, "continue": CONTINUE},
         "required": ["items"],
         "additionalProperties": False,
     }
@@ -79,6 +81,32 @@ def failures(*statuses: int) -> dict[int | str, Schema]:
         **named,
         "default": {"description": "Problem", "content": {MEDIA_TYPE: {"schema": reference("Problem")}}},
     }
+
+
+def listed(schema: Schema) -> Schema:
+    """The response of a collection: one page of it, all of it, or a watch."""
+    found = answer(schema, "All of them, or a page; with `watch` events", ETag="A weak entity tag")
+    return {**found, "content": {**found["content"], EVENTS: {"schema": {}}}}
+
+
+UNCHANGED: dict[int | str, Schema] = {304: {"description": "What If-None-Match names is still what there is"}}
+IF_NONE_MATCH: list[Schema] = [
+    {
+        "name": "If-None-Match",
+        "in": "header",
+        "required": False,
+        "schema": TEXT,
+        "description": "ETag of an earlier answer: 304 if nothing has changed since",
+    }
+]
+
+
+def patch(model: type[BaseModel], description: str) -> Schema:
+    """The body of a merge patch for `openapi_extra`: fields of `model`, null to take one away."""
+    fields: Schema = {name: {} for name in (*model.model_fields, "status")}
+    schema: Schema = {"type": "object", "properties": fields, "additionalProperties": False}
+    content = {media: {"schema": schema} for media in (MERGE_PATCH, JSON, YAML)}
+    return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
 def path_parameter(name: str) -> Schema:
@@ -173,13 +201,18 @@ def describe(app: FastAPI, tokens: bool) -> dict[str, Any]:
         components = made.setdefault("components", {})
         every = [*ANSWERS, *WAYS, *traffic_answers.ANSWERS]
         components["schemas"] = {**_schemas(every, "serialization"), **_document_schemas()}
-        if tokens:
-            components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-            made["security"] = [{"token": []}]
-            for path in ("/healthz", "/readyz"):
-                made["paths"][path]["get"]["security"] = []
+        components["securitySchemes"] = {"token": TOKEN}
+        made["security"] = [{"token": []}] if tokens else [{}, {"token": []}]
+        for path in ("/healthz", "/readyz"):
+            made["paths"][path]["get"]["security"] = []
         app.openapi_schema = made
     return app.openapi_schema
 
 
+TOKEN: Schema = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token of the file that `laneway serve --admin-tokens` names; without that file none is "
+    "asked for",
+}
 NAME_SCHEMA: Schema = {"pattern": NAME}

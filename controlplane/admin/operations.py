@@ -1,4 +1,4 @@
-"""REST over everything else: apply, export, explain, revisions, services, proxies, health and metrics."""
+"""REST over everything else: apply, export, explain, revisions, health and metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from controlplane.admin import answers, bodies, openapi, shapes
+from controlplane.admin import answers, bodies, lists, observed, openapi, shapes
 from controlplane.admin.control import ControlPlane, ExplainRequest
 from controlplane.admin.definitions import change
 from controlplane.admin.problems import MEDIA_TYPE, ApiError, not_ready
@@ -17,17 +17,18 @@ from controlplane.model.documents import Gateway
 from controlplane.model.export import export
 from controlplane.model.parsing import validate
 from controlplane.model.problems import DefinitionError, Problem
-from controlplane.registry.names import AmbiguousService, UnknownService
 
 EXPLAIN_BYTES = 512 << 10  # eight times the headers that an edge takes
 LAST_REVISION = 2**53  # what every JSON reader holds exactly
 
 
-def add_routes(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry) -> None:
+def add_routes(
+    routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry, watching: lists.Watching
+) -> None:
     """All of it for `control`; `metrics` is what /metrics shows."""
     _definitions(routes, control)
     _revisions(routes, control)
-    _observed(routes, control)
+    observed.add_routes(routes, control, watching)
     _health(routes, control, metrics)
 
 
@@ -173,90 +174,6 @@ def _revisions(routes: APIRouter, control: ControlPlane) -> None:
         stored = await control.store.undo(int(text), request.scope["state"]["author"])
         made = [one for one in await control.store.revisions(1000) if one.number == stored.revision]
         return shapes.revision(made[0]).response()
-
-
-def _observed(routes: APIRouter, control: ControlPlane) -> None:
-    @routes.get(
-        "/v1/services",
-        operation_id="listServices",
-        tags=["observed"],
-        summary="What the registries say",
-        responses={
-            200: openapi.answer(openapi.reference("Services"), "By canonical id"),
-            **openapi.failures(503),
-        },
-    )
-    async def services(request: Request) -> Response:
-        decided, sources = shapes.overrides(control), shapes.sources(control)
-        warned = control.warnings().services
-        known = [
-            (one, decided.get(name), control.conflicts(name), warned.get(name, ()))
-            for name, one in sorted(control.services().items())
-        ]
-
-        def listed() -> Response:
-            items = [shapes.service(*one) for one in known]
-            return answers.Services(items=items, sources=sources).response()
-
-        return await bodies.in_thread(request, listed)
-
-    @routes.get(
-        "/v1/services/{service:path}",
-        operation_id="getService",
-        tags=["observed"],
-        summary="One service, by its canonical id or an unambiguous suffix",
-        openapi_extra={"parameters": [openapi.path_parameter("service")]},
-        responses={
-            200: openapi.answer(openapi.reference("Service"), "Its instances"),
-            **openapi.failures(404, 409, 503),
-        },
-    )
-    async def service(request: Request) -> Response:
-        name = request.path_params["service"]
-        try:
-            one = control.resolve_service(name)
-        except AmbiguousService as error:
-            wrong = Problem(
-                "service", "may be any of several", name, f"say which: {', '.join(error.candidates)}"
-            )
-            raise ApiError(409, str(error), wrong) from error
-        except UnknownService as error:
-            remedy = f"did you mean {error.nearest}?" if error.nearest else "see /v1/services"
-            wrong = Problem("service", "is not known to any registry", name, remedy)
-            raise ApiError(404, f"No registry knows the service {name[:200]}.", wrong) from error
-        decided = shapes.overrides(control).get(one.id)
-        warned = control.warnings().services.get(one.id, ())
-        return shapes.service(one, decided, control.conflicts(one.id), warned).response()
-
-    @routes.get(
-        "/v1/proxies",
-        operation_id="listProxies",
-        tags=["observed"],
-        summary="The connected Envoys",
-        responses={200: openapi.answer(openapi.reference("Proxies"), "One item a stream")},
-    )
-    async def proxies(request: Request) -> Response:
-        found = control.proxies()
-        return await bodies.in_thread(request, lambda: answers.Proxies(items=found).response())
-
-    @routes.get(
-        "/v1/proxies/{node:path}",
-        operation_id="getProxy",
-        tags=["observed"],
-        summary="The streams of one node id, with what it does not have as the snapshot has it",
-        openapi_extra={"parameters": [openapi.path_parameter("node")]},
-        responses={
-            200: openapi.answer(openapi.reference("Proxies"), "One item a stream"),
-            **openapi.failures(404),
-        },
-    )
-    async def proxy(request: Request) -> Response:
-        node = request.path_params["node"]
-        found = control.proxies(node)
-        if not found:
-            wrong = Problem("node", "is not the id of a connected proxy", node, "see /v1/proxies")
-            raise ApiError(404, f"No proxy with the node id {node[:200]} is connected.", wrong)
-        return await bodies.in_thread(request, lambda: answers.Proxies(items=found).response())
 
 
 def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry) -> None:

@@ -17,6 +17,7 @@ REFUSED = {
     "origin": "origins_refused",
     "bodies": "bodies_refused",
     "logins": "logins_limited",
+    "watches": "watches_refused",
 }
 TIMED_OUT = ("headers", "body", "answer")
 

@@ -35,7 +35,9 @@ def document_text(definitions: Definitions, document: AnyKind) -> str:
     return text
 
 
-def etag(definitions: Definitions, document: AnyKind) -> str:
-    """A quoted entity tag: a hash of what REST shows, so that it is equal on every replica."""
-    text = json.dumps(shown(definitions, document), sort_keys=True, separators=(",", ":"))
+def etag(document: AnyKind) -> str:
+    """A quoted entity tag: a hash of the document alone, so that it is equal on every replica, and stays when
+    another change moves the document's status.
+    """
+    text = json.dumps(document.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
