@@ -32,7 +32,7 @@ DESCRIPTION = "Lane definitions in, and what became of them out. Errors are RFC 
 class AdminSettings:
     """Settings of the admin API. `tokens`: None if no token is asked for. `metrics`: what /metrics shows.
     `failed_logins`: wrong tokens that an address may send in a minute. `counters`: numbers of refused
-    requests since the start.
+    requests since the start. `stopping`: set when the server stops, so that answers without an end end.
     """
 
     tokens: Tokens | None = None
@@ -40,6 +40,7 @@ class AdminSettings:
     hosts: Hosts = field(default_factory=lambda: Hosts("127.0.0.1"))
     failed_logins: int = 10
     counters: Counter[str] = field(default_factory=Counter)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     version: str = "0.1.0"
 
 
@@ -58,11 +59,11 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
     )
     app.state.heavy = asyncio.Lock()
     docs.add_routes(app.router)
-    watching = lists.Watching(settings.counters)
+    watching = lists.Watching(settings.counters, settings.stopping)
     definitions.add_routes(app.router, control, watching)
     operations.add_routes(app.router, control, settings.metrics, watching)
     ways.add_routes(app.router, control)
-    traffic.add_routes(app.router, control)
+    traffic.add_routes(app.router, control, settings.stopping)
     openapi.add_route(app, settings.tokens is not None)
     _handle_errors(app)
     app.add_middleware(ReadOnlyHeader, status=control.store_status)

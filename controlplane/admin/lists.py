@@ -67,9 +67,12 @@ class Contents:
 
 @dataclass
 class Watching:
-    """All watches of a control plane. `counters`: numbers of refused requests since the start."""
+    """All watches of a control plane. `counters`: numbers of refused requests since the start. `stopping` is
+    set when the server stops, and they end.
+    """
 
     counters: Counter[str]
+    stopping: asyncio.Event
     open: int = 0
 
 
@@ -146,7 +149,7 @@ class Collection:
         seen: dict[Name, bytes] | None = None
         known: object = None
         spoke = loop.time()
-        while True:
+        while not self._watching.stopping.is_set():
             rendered = await self._rendered(request)
             if rendered is not known:
                 known = rendered

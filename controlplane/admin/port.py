@@ -38,10 +38,14 @@ class AdminServer:
         tokens: Tokens | None = None,
         allow_anonymous: bool = False,
         limits: Limits | None = None,
+        stopping: asyncio.Event | None = None,
     ) -> None:
-        """Raises ValueError for an address outside of loopback that everybody could use."""
+        """`stopping` is set by `stop`. Raises ValueError for an address outside of loopback that everybody
+        could use.
+        """
         check_exposure(host, tokens, allow_anonymous)
         self._app = app
+        self._stopping = stopping or asyncio.Event()
         self._host = host.strip("[]")
         self.port = port
         self._server: uvicorn.Server | None = None
@@ -90,6 +94,7 @@ class AdminServer:
 
     async def stop(self) -> None:
         """Accept no more connections, and wait up to GRACE seconds for requests under way."""
+        self._stopping.set()
         if self._sweeping is not None:
             self._sweeping.cancel()
         if self._server is not None and self._task is not None:

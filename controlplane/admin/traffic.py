@@ -38,12 +38,12 @@ Each = Annotated[
 ]
 
 
-def add_routes(routes: APIRouter, control: ControlPlane) -> None:
-    """All of it for `control`."""
+def add_routes(routes: APIRouter, control: ControlPlane, stopping: asyncio.Event) -> None:
+    """All of it for `control`. `stopping`: set when the server stops."""
     _targets(routes, control)
     _lanes(routes, control)
     _gateways(routes, control)
-    _stream(routes, control)
+    _stream(routes, control, stopping)
 
 
 def _window(control: ControlPlane, window: str, step: str) -> Window:
@@ -178,7 +178,7 @@ def _gateways(routes: APIRouter, control: ControlPlane) -> None:
         )
 
 
-def _stream(routes: APIRouter, control: ControlPlane) -> None:
+def _stream(routes: APIRouter, control: ControlPlane, stopping: asyncio.Event) -> None:
     latest: tuple[float, bytes] = (0.0, b"")
     open_streams = 0
 
@@ -229,7 +229,7 @@ def _stream(routes: APIRouter, control: ControlPlane) -> None:
             nonlocal open_streams
             open_streams += 1
             try:
-                while True:
+                while not stopping.is_set():
                     if made := await event():
                         yield b"event: summary\ndata: " + made + b"\n\n"
                     await asyncio.sleep(EVERY)

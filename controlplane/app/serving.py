@@ -168,6 +168,7 @@ def _admin(
             tokens=tokens,
             allow_anonymous=settings.admin_allow_anonymous,
             limits=limits,
+            stopping=of.stopping,
         )
     except ValueError as error:
         raise StartError(str(error)) from error

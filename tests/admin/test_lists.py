@@ -24,7 +24,8 @@ PATCH = {"content-type": "application/merge-patch+json"}
 @pytest.fixture
 async def port(control: SmallControl) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the admin API on a port: a watch has no end, so it needs a connection."""
-    server = AdminServer(create_app(control, AdminSettings(metrics=CollectorRegistry())), "127.0.0.1", 0)
+    settings = AdminSettings(metrics=CollectorRegistry())
+    server = AdminServer(create_app(control, settings), "127.0.0.1", 0, stopping=settings.stopping)
     await server.start()
     async with httpx.AsyncClient(base_url=f"http://{server.address}", timeout=30, trust_env=False) as one:
         await one.put("/v1/gateways/edge", json=GATEWAY)
@@ -66,6 +67,22 @@ async def test_a_watch_tells_what_there_is_and_then_each_change(port: httpx.Asyn
         await port.put("/v1/gateways/edge/routes/d", json=ROUTE)
         name, added = await following()
         assert (name, added) == ("added", (await port.get("/v1/gateways/edge/routes/d")).json())
+
+
+async def test_a_watch_ends_with_the_server(control: SmallControl, caplog: pytest.LogCaptureFixture) -> None:
+    settings = AdminSettings(metrics=CollectorRegistry())
+    server = AdminServer(create_app(control, settings), "127.0.0.1", 0, stopping=settings.stopping)
+    await server.start()
+    async with (
+        httpx.AsyncClient(base_url=f"http://{server.address}", timeout=30, trust_env=False) as one,
+        one.stream("GET", "/v1/routes", params={"watch": "1"}) as answer,
+    ):
+        told = events(answer)
+        assert await anext(told) == ("synced", {"items": 0})
+        stopped = asyncio.create_task(server.stop())
+        assert [event async for event in told] == [], "a whole answer, not one that was cut"
+        await stopped
+    assert not caplog.records
 
 
 async def test_what_registries_and_proxies_do_is_watched(port: httpx.AsyncClient) -> None:
