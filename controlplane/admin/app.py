@@ -13,14 +13,14 @@ from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
-from controlplane.admin import definitions, docs, lists, openapi, operations, traffic, ways
+from controlplane.admin import definitions, docs, lists, openapi, operations, permissions, traffic, ways
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.hosts import Hosts
 from controlplane.admin.logins import Logins
 from controlplane.admin.middleware import Guard
 from controlplane.admin.problems import ApiError, problem
 from controlplane.admin.read_only import ReadOnlyHeader
-from controlplane.admin.tokens import Tokens
+from controlplane.auth.tokens import Authentication
 from controlplane.model.mistakes import meant, said
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.store.interface import OutcomeUnknown, StoreUnavailable
@@ -30,12 +30,13 @@ DESCRIPTION = "Lane definitions in, and what became of them out. Errors are RFC 
 
 @dataclass(frozen=True)
 class AdminSettings:
-    """Settings of the admin API. `tokens`: None if no token is asked for. `metrics`: what /metrics shows.
+    """Settings of the admin API. `tokens`: who finds out who asks; None if nobody has to say it.
+    `metrics`: what /metrics shows.
     `failed_logins`: wrong tokens that an address may send in a minute. `counters`: numbers of refused
     requests since the start. `stopping`: set when the server stops, so that answers without an end end.
     """
 
-    tokens: Tokens | None = None
+    tokens: Authentication | None = None
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     hosts: Hosts = field(default_factory=lambda: Hosts("127.0.0.1"))
     failed_logins: int = 10
@@ -55,7 +56,7 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        dependencies=[Depends(known_parameters)],
+        dependencies=[Depends(permissions.authorised), Depends(known_parameters)],
     )
     app.state.heavy = asyncio.Lock()
     docs.add_routes(app.router)
@@ -65,6 +66,7 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
     ways.add_routes(app.router, control)
     traffic.add_routes(app.router, control, settings.stopping)
     openapi.add_route(app, settings.tokens is not None)
+    permissions.complete(app.routes)
     _handle_errors(app)
     app.add_middleware(ReadOnlyHeader, status=control.store_status)
     app.add_middleware(

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import JSONResponse
 
 from controlplane.admin import bodies, lists, openapi, shapes, tags
+from controlplane.admin.changes import change
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.problems import ApiError
 from controlplane.admin.references import refuse_ambiguous
@@ -20,7 +21,6 @@ from controlplane.model.merging import patched
 from controlplane.model.mistakes import meant
 from controlplane.model.parsing import Parsed, parse_document
 from controlplane.model.problems import Problem
-from controlplane.store.interface import Stored
 
 
 def response(
@@ -184,11 +184,6 @@ class Endpoints:
 
         await change(self._control, request, transform)
         return Response(status_code=204)
-
-
-async def change(control: ControlPlane, request: Request, transform: Any, note: str = "") -> Stored:
-    """Make a change under the name of the caller's token."""
-    return await control.store.change(transform, request.scope["state"]["author"], note)
 
 
 def _with_parameters(kind: Kind, member: bool) -> dict[str, Any]:

@@ -13,21 +13,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controlplane.admin.hosts import Hosts
 from controlplane.admin.logins import Logins
+from controlplane.admin.permissions import READING, is_open
 from controlplane.admin.problems import ApiError, problem
-from controlplane.admin.tokens import Tokens
+from controlplane.auth.rights import ANYBODY, Caller
+from controlplane.auth.tokens import Authentication, Refused
 from controlplane.model.problems import Problem
 
 log = structlog.get_logger(__name__)
 
-# Probes have no token, and a browser cannot send one for the documentation, which is no secret.
 PROBES = frozenset({"/healthz", "/readyz"})
-OPEN_PATHS = PROBES | {"/openapi.json", "/docs"}
 HEADER_COUNT = 100
 HEADER_BYTES = 32 << 10
 """Of a whole request line and headers; nobody who means well comes near."""
 BODIES = 32 << 20
 """Bytes of bodies that are read at one time, over all requests."""
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -38,14 +37,18 @@ SAFE_HEADERS = {
 
 
 class Guard:
-    """ASGI middleware that authenticates requests. `scope["state"]["author"]` is the name of the token, empty
-    if none is asked for.
+    """ASGI middleware that authenticates requests. `scope["state"]["caller"]` is who asks.
 
     `counters`: numbers of refused requests since the start.
     """
 
     def __init__(
-        self, app: ASGIApp, tokens: Tokens | None, hosts: Hosts, logins: Logins, counters: Counter[str]
+        self,
+        app: ASGIApp,
+        tokens: Authentication | None,
+        hosts: Hosts,
+        logins: Logins,
+        counters: Counter[str],
     ) -> None:
         self._app = app
         self._tokens = tokens
@@ -122,31 +125,45 @@ class Guard:
         return problem(421, f"The admin API is not called {host[:200]!r}.", [wrong])
 
     def _unknown(self, scope: Scope, path: str, headers: Headers) -> ASGIApp | None:
-        """The answer to a request without a token, or with a wrong one."""
-        scope.setdefault("state", {})["author"] = ""
-        if self._tokens is None or path in OPEN_PATHS or path.startswith("/docs/"):
+        """The answer to a request without credentials, or with wrong ones."""
+        state = scope.setdefault("state", {})
+        state["caller"] = ANYBODY
+        if self._tokens is None or is_open(scope["method"], path):
             return None
-        authorization = headers.get("authorization", "")
-        if authorization:
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        message = "is missing"
+        if scheme:
             address = (scope.get("client") or ("", 0))[0]
-            name = self._tokens.author_of(authorization)
+            found = self._found(scheme, credentials.strip())
+            name = found.name if isinstance(found, Caller) else None
             wait = self._logins.wait(address, name)
             if wait:
                 remedy = "wait, and give the right token"
                 wrong = Problem("Authorization", "was wrong too often at this address", None, remedy)
                 after = {"Retry-After": str(math.ceil(wait))}
                 return problem(429, "Too many wrong tokens came from this address.", [wrong], after)
-            if name is not None:
-                self._logins.right(address, name)
-                scope["state"]["author"] = name
+            if isinstance(found, Caller):
+                self._logins.right(address, found.name)
+                state["caller"] = found
                 return None
-            self._logins.wrong(address, path)
+            if found.guess:
+                self._logins.wrong(address, path)
+            message = str(found)
         return problem(
             401,
             "A token is needed: send `Authorization: Bearer TOKEN`.",
-            [Problem("Authorization", "is not a known token", None, "send `Bearer TOKEN`")],
+            [Problem("Authorization", message, None, "send `Bearer TOKEN`")],
             headers={"WWW-Authenticate": 'Bearer realm="laneway"'},
         )
+
+    def _found(self, scheme: str, credentials: str) -> Caller | Refused:
+        assert self._tokens is not None
+        if scheme.lower() != "bearer":
+            return Refused("is not of the form `Bearer TOKEN`")
+        try:
+            return self._tokens.caller_of(credentials)
+        except Refused as refused:
+            return refused
 
 
 def _too_large(scope: Scope) -> ASGIApp | None:

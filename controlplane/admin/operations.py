@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from controlplane.admin import answers, bodies, lists, observed, openapi, shapes
+from controlplane.admin.changes import change, check, undo
 from controlplane.admin.control import ControlPlane, ExplainRequest
-from controlplane.admin.definitions import change
 from controlplane.admin.problems import MEDIA_TYPE, ApiError, not_ready
 from controlplane.admin.references import refuse_ambiguous
 from controlplane.model.definitions import Applied, Definitions
@@ -63,11 +63,12 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             applied[:] = [definitions.apply(parsed)]
             return applied[0].definitions
 
+        now = control.store.current.definitions
+        wanted = transform(now)
+        check(request, now, wanted)  # before it is tried: to try patches runs an Envoy
         if any(isinstance(one.document, Gateway) for one in parsed):
-            await control.check(transform(control.store.current.definitions), labelled=True)
-        if dry_run:
-            transform(control.store.current.definitions)
-        else:
+            await control.check(wanted, labelled=True)
+        if not dry_run:
             await change(control, request, transform, "apply")
         done = applied[0]
         warned = shapes.warned(
@@ -166,12 +167,12 @@ def _revisions(routes: APIRouter, control: ControlPlane) -> None:
             **openapi.failures(404, 409, 503),
         },
     )
-    async def undo(request: Request) -> Response:
+    async def undo_revision(request: Request) -> Response:
         text = request.path_params["revision"]
         if not text.isascii() or not text.isdecimal() or len(text) > 16:
             wrong = Problem("revision", "is not the number of a revision", text, "see /v1/revisions")
             raise ApiError(404, "There is no such revision.", wrong)
-        stored = await control.store.undo(int(text), request.scope["state"]["author"])
+        stored = await undo(control, request, int(text))
         made = [one for one in await control.store.revisions(1000) if one.number == stored.revision]
         return shapes.revision(made[0]).response()
 

@@ -13,7 +13,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from controlplane.admin.connection import Connection, Limits, Port
-from controlplane.admin.tokens import Tokens, check_exposure
+from controlplane.admin.exposure import check_exposure
+from controlplane.auth.tokens import Authentication
 
 SEND_BUFFER = 128 << 10  # bytes, which Linux doubles
 GRACE = 3  # seconds that requests under way have at the end
@@ -35,7 +36,7 @@ class AdminServer:
         host: str,
         port: int,
         *,
-        tokens: Tokens | None = None,
+        tokens: Authentication | None = None,
         allow_anonymous: bool = False,
         limits: Limits | None = None,
         stopping: asyncio.Event | None = None,

@@ -13,11 +13,11 @@ from controlplane.admin.connection import Limits
 from controlplane.admin.hosts import Hosts
 from controlplane.admin.port import AdminServer
 from controlplane.admin.port_metrics import AdminCollector
-from controlplane.admin.tokens import Tokens
 from controlplane.app import heap, logs, metrics, parts
 from controlplane.app.laneway import Laneway
 from controlplane.app.patch_check import PatchCheck
 from controlplane.app.settings import Settings, endpoint, is_loopback
+from controlplane.auth.tokens import Tokens
 from controlplane.model.problems import DefinitionError
 from controlplane.net import descriptors
 from controlplane.registry import hold

@@ -9,9 +9,18 @@ from collections.abc import Callable
 
 import structlog
 
+from controlplane.model.definitions import Definitions
 from controlplane.model.problems import DefinitionError
 from controlplane.store.history import changes_between, diff_of, undoing
-from controlplane.store.interface import Revision, Served, Stored, StoreUnavailable, Subscriber, Transform
+from controlplane.store.interface import (
+    Check,
+    Revision,
+    Served,
+    Stored,
+    StoreUnavailable,
+    Subscriber,
+    Transform,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -103,10 +112,16 @@ class BaseStore(ABC):
         old, self._current = self._current, new
         self._subscribers.tell(old, new)
 
-    async def undo(self, revision: int, author: str = "") -> Stored:
-        return await self.change(
-            undoing(await self._revision(revision), revision), author, f"undo of revision {revision}"
-        )
+    async def undo(self, revision: int, author: str = "", check: Check | None = None) -> Stored:
+        undone = undoing(await self._revision(revision), revision)
+
+        def transform(before: Definitions) -> Definitions:
+            after = undone(before)
+            if check is not None:
+                check(before, after)
+            return after
+
+        return await self.change(transform, author, f"undo of revision {revision}")
 
     @abstractmethod
     async def _open(self, served: Served | None) -> None:

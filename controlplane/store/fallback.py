@@ -14,6 +14,7 @@ import structlog
 
 from controlplane.store.base import BaseStore, Subscribers
 from controlplane.store.interface import (
+    Check,
     Revision,
     Served,
     Stored,
@@ -188,9 +189,9 @@ class FallbackStore:
         self._refuse()
         return await self._store.revisions(limit)
 
-    async def undo(self, revision: int, author: str = "") -> Stored:
+    async def undo(self, revision: int, author: str = "", check: Check | None = None) -> Stored:
         self._refuse()
-        return await self._store.undo(revision, author)
+        return await self._store.undo(revision, author, check)
 
     def _refuse(self) -> None:
         if self._served is not None:

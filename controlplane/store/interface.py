@@ -63,6 +63,9 @@ class Served:
         return self.stored.revision if self.stored is not None else 1
 
 
+Check = Callable[[Definitions, Definitions], None]
+"""Called with the definitions before and after a change; raises to refuse it."""
+
 Subscriber = Callable[[Stored, Stored], None]
 """Called in the event loop with the old and the new state when a change is durable. Must not raise."""
 
@@ -154,11 +157,11 @@ class DefinitionStore(Protocol):
         """The last `limit` revisions, the newest first."""
         ...
 
-    async def undo(self, revision: int, author: str = "") -> Stored:
+    async def undo(self, revision: int, author: str = "", check: Check | None = None) -> Stored:
         """Undo the change `revision` by a new change of `author`; returns the new state.
 
-        Raises DefinitionError: 404 if the revision does not exist or is no longer kept, 409 if its documents
-        were changed again since, or the result would break a rule.
+        Raises what `check` raises, and DefinitionError: 404 if the revision does not exist or is no longer
+        kept, 409 if its documents were changed again since, or the result would break a rule.
         """
         ...
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.admin.hosts import Hosts, name_of
-from controlplane.admin.tokens import refuse_shared
+from controlplane.auth.tokens import refuse_shared
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.port import AdminServer
-from controlplane.admin.tokens import Tokens
+from controlplane.auth.tokens import Tokens
 from tests.admin.conftest import SmallControl
 
 TOKEN = "secret-of-ann"

@@ -10,8 +10,10 @@ import httpx
 import pytest
 
 from controlplane.admin.app import AdminSettings, create_app
+from controlplane.admin.exposure import check_exposure
 from controlplane.admin.port import AdminServer
-from controlplane.admin.tokens import Tokens, check_exposure, load_tokens
+from controlplane.auth.rights import Rights
+from controlplane.auth.tokens import Tokens, digest_of, load_tokens
 from controlplane.store.interface import OutcomeUnknown, StoreUnavailable
 from tests.admin.conftest import DRIFT, LANE, PROXY, SOURCE, SmallControl, problem
 
@@ -251,7 +253,9 @@ def test_token_files(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
     path.touch(0o600)
     path.write_text("# people\njoe: secret-of-joe\n\nann:secret-of-ann\n")
-    assert load_tokens(path) == TOKENS
+    found = load_tokens(path)
+    assert {one.name: one.digest for one in found} == {k: digest_of(v) for k, v in TOKENS.items()}
+    assert all(one.rights == Rights(admin=True) and one.plain for one in found)
     for wrong in (
         "joe",
         "joe: short",

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.control import ExplainRequest
 from controlplane.admin.port import AdminServer
-from controlplane.admin.tokens import Tokens
+from controlplane.auth.tokens import Tokens
 from controlplane.model.conditions import Condition
 from controlplane.plan.evaluate import ConditionOutcome, Decision, LaneOutcome
 from controlplane.plan.preview import Explanation, Hop, ServiceMatch

@@ -1,0 +1,41 @@
+"""Changes of definitions by requests: only what the caller may change, and under the caller's name."""
+
+from __future__ import annotations
+
+from fastapi import Request
+
+from controlplane.admin.control import ControlPlane
+from controlplane.admin.permissions import permitted
+from controlplane.auth.rights import Caller
+from controlplane.model.definitions import Definitions
+from controlplane.store.interface import Stored, Transform
+
+
+def caller_of(request: Request) -> Caller:
+    """Who sends the request."""
+    return request.scope["state"]["caller"]
+
+
+def check(request: Request, before: Definitions, after: Definitions) -> None:
+    """Raises ApiError 403 where the caller may not make this change."""
+    permitted(caller_of(request), before, after)
+
+
+async def change(control: ControlPlane, request: Request, transform: Transform, note: str = "") -> Stored:
+    """Make a change. Raises what `transform` raises, and ApiError 403."""
+
+    def checked(definitions: Definitions) -> Definitions:
+        changed = transform(definitions)
+        check(request, definitions, changed)
+        return changed
+
+    return await control.store.change(checked, caller_of(request).name, note)
+
+
+async def undo(control: ControlPlane, request: Request, revision: int) -> Stored:
+    """Undo a change by a new one. Raises DefinitionError (404, 409) and ApiError 403."""
+
+    def checked(before: Definitions, after: Definitions) -> None:
+        check(request, before, after)
+
+    return await control.store.undo(revision, caller_of(request).name, checked)
