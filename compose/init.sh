@@ -9,6 +9,7 @@
 #   GATEWAY                 edge: name of the gateway
 #   APPLICATION, SERVICE    sidecar: application, and NAME:PORT[:APP_PORT] of its service
 #   TAG                     sidecar: tag of the instance; empty for base
+#   METRICS                 host:port at which Prometheus reads the Envoy's statistics; empty: nowhere
 #   CAPTURE                 redirect: iptables lead every TCP connection to the sidecar (needs NET_ADMIN);
 #                           proxy: nothing is changed, the application uses its HTTP_PROXY
 #   OUTBOUND_EXCLUDE_PORTS  redirect: ports that the application calls directly, such as its registry's
@@ -45,18 +46,19 @@ certificates() { # of whom
 # Replaced whole: the last run may have been another user, and an Envoy may read it. Everybody may read it.
 umask 022
 file=/bootstrap/$NAME.yaml
+metrics=${METRICS:+--metrics $METRICS}
 if [ "${ROLE:-sidecar}" = edge ]; then
-  # shellcheck disable=SC2046  # several words
+  # shellcheck disable=SC2046,SC2086  # several words
   laneway bootstrap edge --gateway "$GATEWAY" --node-id "$NAME" --xds "$XDS" --file "$file" \
-    $(certificates "gateway-$GATEWAY")
+    $metrics $(certificates "gateway-$GATEWAY")
 else
   address=$(hostname -i | tr " " "\n" | grep -m 1 -F .)
   [ "${CAPTURE:-redirect}" = proxy ] || redirect
   set -- --application "$APPLICATION" --service "$SERVICE" --capture "${CAPTURE:-redirect}" --address "$address"
   [ -z "${TAG:-}" ] || set -- "$@" --tag "$TAG"
   [ -z "${APP_ADDRESS:-}" ] || set -- "$@" --app-address "$APP_ADDRESS"
-  # shellcheck disable=SC2046
+  # shellcheck disable=SC2046,SC2086
   laneway bootstrap sidecar "$@" --node-id "$NAME" --xds "$XDS" --file "$file" \
-    $(certificates "application-$APPLICATION")
+    $metrics $(certificates "application-$APPLICATION")
 fi
 echo "wrote $file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import sys
 from enum import StrEnum
@@ -36,6 +37,13 @@ Xds = Annotated[
 ]
 AdminPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of Envoy's own admin interface.")]
 AdminAddress = Annotated[str, typer.Option(help="Its address; keep it on loopback.")]
+Metrics = Annotated[
+    str,
+    typer.Option(
+        help="host:port where Prometheus reads the Envoy's statistics, at /metrics and nothing else; without "
+        "it, nowhere but at the admin interface."
+    ),
+]
 NodeId = Annotated[str, typer.Option(help="Node id, different for each Envoy. [default: from name and host]")]
 File = Annotated[Path | None, typer.Option("--file", "-f", help="Write here instead of to standard output.")]
 Form = Annotated[Encoding, typer.Option("--output", "-o", help="yaml or json.")]
@@ -67,6 +75,7 @@ def edge(
     xds_name: XdsName = None,
     admin_port: AdminPort = 15000,
     admin_address: AdminAddress = "127.0.0.1",
+    metrics: Metrics = "",
     max_connections: Annotated[
         int,
         typer.Option(min=1, max=10_000_000, help="Most connections of clients; keep it below `ulimit -Hn`."),
@@ -86,7 +95,9 @@ def edge(
     tls = _tls(xds, xds_ca, xds_certificate, xds_key, xds_name)
     secured = _secrets(tls, file)
     admin = (admin_address, admin_port)
-    config = bootstrap(node, gateway, edge_metadata(), _endpoint(xds), admin, limits, secured)
+    config = bootstrap(
+        node, gateway, edge_metadata(), _endpoint(xds), admin, limits, secured, _metrics(metrics)
+    )
     _write(config, output, file)
 
 
@@ -119,6 +130,7 @@ def sidecar(
     xds_name: XdsName = None,
     admin_port: AdminPort = 15000,
     admin_address: AdminAddress = "127.0.0.1",
+    metrics: Metrics = "",
     output: Form = Encoding.YAML,
     file: File = None,
 ) -> None:
@@ -132,7 +144,7 @@ def sidecar(
     tls = _tls(xds, xds_ca, xds_certificate, xds_key, xds_name)
     secured = _secrets(tls, file)
     admin = (admin_address, admin_port)
-    config = bootstrap(node, application, metadata, _endpoint(xds), admin, None, secured)
+    config = bootstrap(node, application, metadata, _endpoint(xds), admin, None, secured, _metrics(metrics))
     _write(config, output, file)
 
 
@@ -192,11 +204,22 @@ def _service(text: str, capture: Capture) -> tuple[str, int, int | None]:
     return ":".join(parts), numbers[0], numbers[1] if len(numbers) == 2 else None
 
 
-def _endpoint(text: str) -> tuple[str, int]:
+def _endpoint(text: str, option: str = "--xds") -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        fail(f"--xds {text!r} is not of the form host:port", Exit.USAGE)
+        fail(f"{option} {text!r} is not of the form host:port", Exit.USAGE)
     return host.strip("[]"), int(port)
+
+
+def _metrics(text: str) -> tuple[str, int] | None:
+    if not text:
+        return None
+    host, port = _endpoint(text, "--metrics")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        fail(f"--metrics {text!r}: {host} is not an IP address; write 0.0.0.0 for all of them", Exit.USAGE)
+    return host, port
 
 
 def _write(config: dict[str, Any], output: Encoding, file: Path | None) -> None:

@@ -10,6 +10,8 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Any
 
+from controlplane.cli.envoy_metrics import expose
+
 XDS_CLUSTER = "laneway-xds"
 _RECONNECT = {"retry_policy": {"retry_back_off": {"base_interval": "0.5s", "max_interval": "5s"}}}
 """By default an Envoy waits up to 30 s, also when the control plane has long been back.
@@ -37,13 +39,16 @@ _STATS = (
 _END = rf"\.)(?:{_STATS})"
 
 # Cluster names: `<service>|base`, `<service>|<applications>|<tag>` and, for the aggregate over both,
-# `<service>|<applications>|<tag>>base`. Envoy cuts the first group from the statistic's name and takes the
-# second as the label's value. Each expression cuts the whole cluster name: Envoy joins what they cut.
+# `<service>|<applications>|<tag>>base`. A service is a canonical id, which has a slash: the cluster of the
+# application behind a sidecar, `inbound|<port>`, is none of a service and gets no such label. Envoy cuts the
+# first group from the statistic's name and takes the second as the label's value. Each expression cuts the
+# whole cluster name: Envoy joins what they cut.
+_ID = r"[^|/]+/[^|]+"
 STATS_TAGS = (
-    ("laneway.service", rf"^cluster\.(([^|]+)\|.+?{_END}"),
-    ("laneway.application", rf"^cluster\.([^|]+\|([^|]+)\|.+?{_END}"),
-    ("laneway.tag", rf"^cluster\.([^|]+\|(?:[^|]+\|)?([^|>]+?)(?:\|strict)?(?:>(?:base|none))?{_END}"),
-    ("laneway.fallback", rf"^cluster\.([^|]+\|[^|]+\|[^>]+>(base|none){_END}"),
+    ("laneway.service", rf"^cluster\.(({_ID})\|.+?{_END}"),
+    ("laneway.application", rf"^cluster\.({_ID}\|([^|]+)\|.+?{_END}"),
+    ("laneway.tag", rf"^cluster\.({_ID}\|(?:[^|]+\|)?([^|>]+?)(?:\|strict)?(?:>(?:base|none))?{_END}"),
+    ("laneway.fallback", rf"^cluster\.({_ID}\|[^|]+\|[^>]+>(base|none){_END}"),
 )
 
 # With these labels Envoy needs some 25 us for each of a cluster's 150 statistics before it is usable.
@@ -90,12 +95,13 @@ def bootstrap(
     admin: tuple[str, int],
     limits: EdgeLimits | None = None,
     transport_socket: dict[str, Any] | None = None,
+    metrics: tuple[str, int] | None = None,
 ) -> dict[str, Any]:
     """A whole bootstrap in Envoy's proto3 JSON form.
 
     `cluster` is the gateway's name for an edge, the application for a sidecar. `xds` and `admin` are host and
     port; a host name in `xds` is resolved by DNS. `limits` apply to an edge. transport_socket: of the xDS
-    server's cluster, None for plain text.
+    server's cluster, None for plain text. metrics: where Prometheus may read /metrics, None for nowhere.
     """
     written = _bootstrap(node_id, cluster, metadata, xds, admin)
     if transport_socket is not None:
@@ -104,6 +110,8 @@ def bootstrap(
         # The admin interface answers even when clients use every other connection.
         written["admin"]["ignore_global_conn_limit"] = True
         written["overload_manager"] = _overload_manager(limits)
+    if metrics is not None:
+        expose(written, metrics, admin)
     return written
 
 

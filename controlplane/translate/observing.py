@@ -180,6 +180,8 @@ def collectors(wanted: Observing) -> Iterator[cluster_pb2.Cluster]:
         endpoint = endpoint_components_pb2.Endpoint(address=socket_address(collector.host, collector.port))
         cluster = cluster_pb2.Cluster(
             name=name,
+            # Envoy ends the label of a cluster's name at the first dot.
+            alt_stat_name=name.replace(".", "_"),
             type=cluster_pb2.Cluster.STATIC
             if _is_address(collector.host)
             else cluster_pb2.Cluster.STRICT_DNS,

@@ -112,13 +112,20 @@ CLUSTERS = {
 
 
 def test_statistics_are_labelled_by_service_application_and_tag(tmp_path: Path):
-    admin = free_port()
+    """As Prometheus reads them, from a port that answers nothing else."""
+    admin, port = free_port(), free_port()
     config = envoy_config.bootstrap(
-        "n", "edge", envoy_config.edge_metadata(), ("127.0.0.1", free_port()), ("127.0.0.1", admin)
+        "n",
+        "edge",
+        envoy_config.edge_metadata(),
+        ("127.0.0.1", free_port()),
+        ("127.0.0.1", admin),
+        metrics=("127.0.0.1", port),
     )
     del config["dynamic_resources"]
     config["static_resources"]["clusters"] += [
-        {"name": name, "type": "STATIC", "load_assignment": {"cluster_name": name}} for name in CLUSTERS
+        {"name": name, "type": "STATIC", "load_assignment": {"cluster_name": name}}
+        for name in (*CLUSTERS, "inbound|20001")
     ]
     file = tmp_path / "bootstrap.json"
     file.write_text(json.dumps(config))
@@ -129,9 +136,26 @@ def test_statistics_are_labelled_by_service_application_and_tag(tmp_path: Path):
         url = f"http://127.0.0.1:{admin}"
         wait_for(lambda: httpx.get(f"{url}/ready", trust_env=False).status_code == 200, process)
         text = httpx.get(f"{url}/stats/prometheus", trust_env=False).text
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as open_to_all:
+            read = open_to_all.get("/metrics")
+            others = [
+                open_to_all.request(method, path).status_code
+                for method, path in (
+                    ("POST", "/metrics"),
+                    ("POST", "/quitquitquit"),
+                    ("GET", "/metrics/../config_dump"),
+                    ("GET", "/stats"),
+                    ("GET", "//metrics"),
+                    ("GET", "/%6Detrics"),
+                )
+            ]
     finally:
         process.terminate()
         process.wait(10)
+    assert read.status_code == 200
+    assert "envoy_server_uptime" in read.text
+    assert set(others) == {404}
+    assert 'envoy_cluster_membership_total{envoy_cluster_name="inbound|20001"}' in text
     for metric in ("membership_total", "circuit_breakers_default_rq_open", "membership_healthy"):
         found = [
             {key: value for key, value in re.findall(r'(\w+)="([^"]*)"', line) if key != "envoy_cluster_name"}
@@ -141,6 +165,11 @@ def test_statistics_are_labelled_by_service_application_and_tag(tmp_path: Path):
         service = {"laneway_service": SHOP.replace(":", "_")}
         wanted = [service | labels for labels in CLUSTERS.values()]
         assert sorted(map(sorted, map(dict.items, found))) == sorted(map(sorted, map(dict.items, wanted)))
+
+
+@pytest.mark.parametrize("where", ["15090", "localhost:15090", "0.0.0.0:0"])
+def test_metrics_need_an_address_and_a_port(where: str):
+    assert "--metrics" in laneway("bootstrap", "edge", "--metrics", where, code=2)
 
 
 TLS = ("--xds-ca", "ca.pem", "--xds-certificate", "own.pem", "--xds-key", "own-key.pem")

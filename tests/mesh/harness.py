@@ -61,6 +61,7 @@ class Mesh:
         self.drain = drain
         self.limits = EdgeLimits()
         self.workers = 1  # of each Envoy
+        self.metrics_port = 0  # where each Envoy lets Prometheus read; 0: nowhere
         self.store = store
         self.pods: dict[str, Pod] = {}
         self.environment: dict[str, str] = {}
@@ -125,7 +126,13 @@ class Mesh:
 
     def start_edge(self) -> Child:
         config = bootstrap(
-            f"edge~edge~{self.network}", "edge", edge_metadata(), self.xds, self.edge_admin, self.limits
+            f"edge~edge~{self.network}",
+            "edge",
+            edge_metadata(),
+            self.xds,
+            self.edge_admin,
+            self.limits,
+            metrics=self._metrics(self.edge_address[0]),
         )
         self.edge_envoy = self.start_envoy("edge", config)
         return self.edge_envoy
@@ -177,9 +184,17 @@ class Mesh:
                 egress_address=pod.address,
             )
             config = bootstrap(
-                f"sidecar~{pod.name}", pod.application, metadata, self.xds, (pod.address, 15000)
+                f"sidecar~{pod.name}",
+                pod.application,
+                metadata,
+                self.xds,
+                (pod.address, 15000),
+                metrics=self._metrics(pod.address),
             )
             pod.envoy = self.start_envoy(pod.name, config)
+
+    def _metrics(self, address: str) -> Address | None:
+        return (address, self.metrics_port) if self.metrics_port else None
 
     def wait_ready(self, *names: str) -> None:
         """Until every Envoy listens with its configuration and nothing was rejected."""
