@@ -12,7 +12,19 @@ from typing import NoReturn
 import pytest
 
 VARIABLE = "LANEWAY_TEST_REQUIRE"
-NEEDS = ("chromium", "go", "iptables", "ipv6", "java", "mounts", "nacos", "node", "openssl", "root")
+NEEDS = (
+    "chromium",
+    "go",
+    "iptables",
+    "ipv6",
+    "java",
+    "mounts",
+    "nacos",
+    "node",
+    "openssl",
+    "prometheus",
+    "root",
+)
 
 
 def required() -> frozenset[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 MOST_FINDINGS = 1_000
 """Series of who loses the lane; the REST API has the rest."""
+STATUSES = ("invalid_argument", "permission_denied", "resource_exhausted", "unavailable")
+"""With which streams are ended most; they are shown before there are any."""
 COUNTERS = {
     "streams_opened": "xDS streams that were opened",
     "pushes": "Responses that were sent on xDS streams",
@@ -62,10 +65,23 @@ class LanewayCollector(Collector):
             "observed; nothing where that was not enough to say",
             labels=["application", "to"],
         )
-        for one in self._laneway.propagation().findings[:MOST_FINDINGS]:
+        calls = GaugeMetricFamily(
+            "laneway_propagation_observed_calls",
+            "Calls of requests in a lane that this share was found by",
+            labels=["application", "to"],
+        )
+        observed = self._laneway.propagation()
+        for one in observed.findings[:MOST_FINDINGS]:
             if one.share is not None:
                 family.add_metric([one.application, one.to], one.share)
-        yield family
+                calls.add_metric([one.application, one.to], one.kept + one.lost)
+        yield from (family, calls)
+        if observed.at is not None:
+            yield GaugeMetricFamily(
+                "laneway_propagation_observed_timestamp_seconds",
+                "When the last observation of lost lanes ended, in seconds since 1970",
+                datetime.fromisoformat(observed.at).timestamp(),
+            )
 
     def _xds(self) -> Iterable[Metric]:
         counters = self._laneway.xds.counters
@@ -114,9 +130,13 @@ class LanewayCollector(Collector):
         ended = CounterMetricFamily(
             "laneway_xds_streams_refused", "Streams ended by Laneway", labels=["status"]
         )
-        for name, count in sorted(counters.items()):
-            if name.startswith("streams_ended_"):
-                ended.add_metric([name.removeprefix("streams_ended_")], count)
+        by_status = dict.fromkeys(STATUSES, 0) | {
+            name.removeprefix("streams_ended_"): count
+            for name, count in counters.items()
+            if name.startswith("streams_ended_")
+        }
+        for status, count in sorted(by_status.items()):
+            ended.add_metric([status], count)
         yield ended
         yield GaugeMetricFamily(
             "laneway_connections", "Open connections to the xDS server", self._laneway.xds.connections

@@ -78,6 +78,14 @@ class Counting:
             self.table.keep_lanes(definitions.lanes.keys() | plan.lanes.keys())
         self.meter.resolve_anew()
 
+    def instances(self, service: str, lane: str) -> int | None:
+        """The registered instances of a service that a lane that proxies know would use; None where no lane
+        has any in that service.
+        """
+        plan = self._plan.services.get(service)
+        target = plan.lanes.get(lane) if plan is not None else None
+        return None if plan is None or target is None else len(plan.targets[target])
+
     async def run(self) -> None:
         """See every few seconds who is silent, and forget what is old, until cancelled."""
         while True:

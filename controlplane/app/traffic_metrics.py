@@ -26,6 +26,8 @@ RESULTS = {
     "reset": fields.RESETS,
     "cancelled": fields.CANCELLED,
 }
+_FROM_ZERO = frozenset({"server_error", "reset"})
+"""Results that are shown before there are any, so that Prometheus sees the first ones as an increase."""
 
 
 class _Of(NamedTuple):
@@ -70,6 +72,7 @@ class TrafficCollector(Collector):
             if not of.received:
                 duration.add_metric(of[1:], _cumulative(counts), durations[of] / 1000)
         yield duration
+        yield from self._lane_instances(sums)
         for name, text, field in (
             ("laneway_fallbacks", "Requests of a lane that base answered in its place", fields.FALLBACKS),
             ("laneway_refusals", "Requests for which there was no instance", fields.REFUSALS),
@@ -77,10 +80,23 @@ class TrafficCollector(Collector):
         ):
             family = CounterMetricFamily(name, text, labels=LABELS)
             for of, counts in sums.items():
-                if counts[field] and not of.received:
+                # A 0 before the first: else Prometheus takes the first ones for the beginning, not for more.
+                if not of.received and (of.lane or counts[field]):
                     family.add_metric(of[1:], counts[field])
             yield family
         yield from self._itself(summed)
+
+    def _lane_instances(self, sums: Iterable[_Of]) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "laneway_lane_instances",
+            "Registered instances with the tag of a lane, of services that were called in it; without any, "
+            "base answers as it should",
+            labels=["service", "lane"],
+        )
+        for service, lane in dict.fromkeys((one.service, one.lane) for one in sums if not one.received):
+            if (count := self._counting.instances(service, lane)) is not None:
+                family.add_metric([service, lane], count)
+        yield family
 
     def _sums(self) -> tuple[dict[_Of, list[int]], Counter[_Of], int]:
         """Counts and durations (milliseconds) by labels; and how many sets of labels are summed as others."""
@@ -153,7 +169,7 @@ def _requests(name: str, text: str, sums: dict[_Of, list[int]], received: bool) 
         failed = 0
         for result, field in RESULTS.items():
             failed += counts[field]
-            if counts[field]:
+            if counts[field] or result in _FROM_ZERO:
                 family.add_metric([*of[1:], result], counts[field])
         family.add_metric([*of[1:], "ok"], counts[fields.REQUESTS] - failed)
     yield family
