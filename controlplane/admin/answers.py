@@ -54,6 +54,14 @@ class Warned(Answer):
     message: str
 
 
+class Kept(Answer):
+    """A field that stays as it is stored, because the document does not give it."""
+
+    document: str
+    field: str
+    value: Scalar
+
+
 class Applied(Answer):
     """What was changed, or would be, as kind/name."""
 
@@ -61,6 +69,7 @@ class Applied(Answer):
     changed: list[str]
     unchanged: list[str]
     warnings: list[Warned] = []
+    kept: list[Kept] = []
 
 
 class Status(BaseModel):
@@ -69,7 +78,29 @@ class Status(BaseModel):
     warnings: list[str] = []
 
 
+class Times(Answer):
+    """What the times of a lane say at the moment of the answer, whether the lane is enabled or not."""
+
+    open: Annotated[bool, Field(description="Whether they let the lane be used")]
+    reason: Annotated[str, Field(description="What closes it")] = ""
+    opens: Annotated[
+        str | None, Field(description="When it opens next, by itself; absent where it does not")
+    ] = None
+    closes: Annotated[str | None, Field(description="When it closes next, by itself")] = None
+
+
+class Resting(Answer):
+    """An enabled lane that its times close at the moment of the answer."""
+
+    lane: str
+    reason: str
+    opens: str | None = None
+
+
 class LaneStatus(Status):
+    times: Annotated[
+        Times | None, Field(description="Only of a lane with from, until, enabled_until or schedule")
+    ] = None
     slots: Annotated[
         dict[str, list[tuple[Slot, Slot]]],
         Field(description="By base route: ranges [start, end] of 0-9999, end exclusive."),
@@ -239,6 +270,7 @@ class ApplicationMatch(Answer):
 
 class Matches(Answer):
     applications: list[ApplicationMatch]
+    times: Annotated[Times | None, Field(description="Only of a lane that has times")] = None
 
 
 class Revision(Answer):

@@ -76,6 +76,14 @@ class ControlPlane(Protocol):
         """
         ...
 
+    def now(self) -> float:
+        """The time by which lanes open and close, in seconds since the epoch."""
+        ...
+
+    def resting(self) -> frozenset[str]:
+        """The lanes that their times close now, enabled or not."""
+        ...
+
     def store_status(self) -> StoreStatus:
         """The state of the store of definitions, also while it is not loaded."""
         ...

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import JSONResponse
 
-from controlplane.admin import bodies, lists, openapi, shapes, tags
+from controlplane.admin import bodies, lane_times, lists, openapi, shapes, tags
 from controlplane.admin.changes import change
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.problems import ApiError
@@ -21,6 +21,7 @@ from controlplane.model.merging import patched
 from controlplane.model.mistakes import meant
 from controlplane.model.parsing import Parsed, parse_document
 from controlplane.model.problems import Problem
+from controlplane.model.time_fields import Ttl, instant_of
 
 
 def response(
@@ -30,7 +31,7 @@ def response(
     headers = {"ETag": etag(document)}
     if location:
         headers["Location"] = location
-    value = shapes.definition(definitions, document, control.warnings(definitions))
+    value = shapes.definition(definitions, document, control.warnings(definitions), control.now())
     return JSONResponse(value, status, headers)
 
 
@@ -105,7 +106,7 @@ class Endpoints:
 
             def mark() -> tuple[object, ...]:
                 definitions = control.store.current.definitions
-                return definitions, control.warnings(definitions), control.services()
+                return definitions, control.warnings(definitions), control.services(), control.resting()
 
             self._collections[key.parent] = lists.Collection(
                 self._watching, lambda: self._contents(key), mark
@@ -114,20 +115,21 @@ class Endpoints:
 
     def _contents(self, key: Key) -> lists.Contents:
         definitions = self._control.store.current.definitions
-        warnings = self._control.warnings(definitions)
+        warnings, at = self._control.warnings(definitions), self._control.now()
         found = _keys(definitions, key)
         table = definitions.table(key.kind)
         several = bool(self._kind.owner) and not key.parent
         return lists.Contents(
             (self._kind.owner, "name") if several else ("name",),
             [(one.parent, one.name) if several else (one.name,) for one in found],
-            lambda index: lists.encoded(shapes.definition(definitions, table[found[index]], warnings)),
+            lambda index: lists.encoded(shapes.definition(definitions, table[found[index]], warnings, at)),
         )
 
     async def get(self, request: Request) -> Response:
         definitions = self._control.store.current.definitions
         document = found(definitions, self._key(request))
-        value = shapes.definition(definitions, document, self._control.warnings(definitions))
+        warnings = self._control.warnings(definitions)
+        value = shapes.definition(definitions, document, warnings, self._control.now())
         body = lists.encoded(value)
         return tags.answer(request, body, tags.of_definition(etag(document), body))
 
@@ -289,27 +291,37 @@ def _add_lane_actions(routes: APIRouter, control: ControlPlane) -> None:
     path = _path(KINDS["Lane"], True)
     shown_lane = openapi.answer(openapi.reference("Lane"), "The lane", ETag="Its entity tag")
 
-    def switch(enabled: bool) -> Any:
-        async def endpoint(request: Request) -> Response:
-            key = Key("Lane", request.path_params["group"], request.path_params["lane"])
-            precondition = bodies.precondition(request)
+    async def switch(request: Request, enabled: bool, until: str | None) -> Response:
+        key = Key("Lane", request.path_params["group"], request.path_params["lane"])
+        precondition = bodies.precondition(request)
 
-            def transform(definitions: Definitions) -> Definitions:
-                lane = found(definitions, key)
-                precondition(definitions, key)
-                assert isinstance(lane, Lane)
-                if lane.enabled == enabled:
-                    return definitions
-                return definitions.put(lane.model_copy(update={"enabled": enabled}))
+        def transform(definitions: Definitions) -> Definitions:
+            lane = found(definitions, key)
+            precondition(definitions, key)
+            assert isinstance(lane, Lane)
+            if lane.enabled == enabled and lane.enabled_until == until:
+                return definitions
+            return definitions.put(lane.model_copy(update={"enabled": enabled, "enabled_until": until}))
 
-            stored = await change(control, request, transform)
-            return response(control, stored.definitions, found(stored.definitions, key))
+        stored = await change(control, request, transform)
+        return response(control, stored.definitions, found(stored.definitions, key))
 
-        return endpoint
+    async def enable(
+        request: Request,
+        ttl: Annotated[
+            Ttl | None,
+            Query(description="How long it stays enabled, such as 2h; without it, until it is disabled"),
+        ] = None,
+    ) -> Response:
+        until = None if ttl is None else instant_of(control.now() + fields.seconds(ttl))
+        return await switch(request, True, until)
 
-    for word, enabled in (("enable", True), ("disable", False)):
+    async def disable(request: Request) -> Response:
+        return await switch(request, False, None)
+
+    for word, endpoint in (("enable", enable), ("disable", disable)):
         routes.add_api_route(
-            f"{path}/{word}", switch(enabled), methods=["POST"], operation_id=f"{word}Lane",
+            f"{path}/{word}", endpoint, methods=["POST"], operation_id=f"{word}Lane",
             summary=f"{word.capitalize()} a lane", tags=["lanes"],
             openapi_extra={"parameters": [*parameters["parameters"], *PRECONDITIONS]},
             responses={200: shown_lane, **openapi.failures(404, 412, 422, 503)},
@@ -317,8 +329,10 @@ def _add_lane_actions(routes: APIRouter, control: ControlPlane) -> None:
 
     async def matches(request: Request) -> Response:
         key = Key("Lane", request.path_params["group"], request.path_params["lane"])
-        found(control.store.current.definitions, key)
-        return shapes.matches(control.matches(key.name)).response()
+        lane = found(control.store.current.definitions, key)
+        assert isinstance(lane, Lane)
+        times = lane_times.told(lane, control.now())
+        return shapes.matches(control.matches(key.name), times).response()
 
     async def matches_of_tag(request: Request, tag: Annotated[fields.Tag, Query()]) -> Response:
         group = request.path_params["group"]

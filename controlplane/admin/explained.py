@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from controlplane.admin.answers import Answer, Count
+from controlplane.admin.answers import Answer, Count, Resting
 
 
 class ShownCondition(Answer):
@@ -122,6 +122,10 @@ class Explained(Answer):
     ] = 0
     hops: list[Hop]
     candidates: list[Candidate] = []
+    resting: Annotated[
+        list[Resting],
+        Field(description="Enabled lanes of the route that their times close now, by priority"),
+    ] = []
     forwarded: Annotated[
         Forwarded | None, Field(description="Only where the route rewrites the path or the host")
     ] = None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from controlplane.admin import answers, bodies, lists, observed, openapi, shapes
+from controlplane.admin import answers, bodies, lane_times, lists, observed, openapi, shapes
 from controlplane.admin.changes import change, check, undo
 from controlplane.admin.control import ControlPlane, ExplainRequest
 from controlplane.admin.problems import MEDIA_TYPE, ApiError, not_ready
@@ -63,7 +63,7 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             applied[:] = [definitions.apply(parsed)]
             return applied[0].definitions
 
-        now = control.store.current.definitions
+        now = control.store.current.definitions.judged_at(control.now())
         wanted = transform(now)
         check(request, now, wanted)  # before it is tried: to try patches runs an Envoy
         if any(isinstance(one.document, Gateway) for one in parsed):
@@ -78,7 +78,13 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             done.definitions,
         )
         created, changed, unchanged = map(list, (done.created, done.changed, done.unchanged))
-        answer = answers.Applied(created=created, changed=changed, unchanged=unchanged, warnings=warned)
+        answer = answers.Applied(
+            created=created,
+            changed=changed,
+            unchanged=unchanged,
+            warnings=warned,
+            kept=[answers.Kept(**one._asdict()) for one in done.kept],
+        )
         return answer.response()
 
     @routes.get(
@@ -129,7 +135,9 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             raise DefinitionError(422, f"There is no gateway {asked.gateway}", [wrong])
         async with request.app.state.heavy:
             explanation = await control.explain(asked, by == "definitions")
-        return shapes.explained(explanation).response()
+        route = explanation.decision.route
+        resting = lane_times.resting(control, asked.gateway, route.name if route is not None else None)
+        return shapes.explained(explanation, resting).response()
 
 
 def _revisions(routes: APIRouter, control: ControlPlane) -> None:

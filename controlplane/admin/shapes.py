@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.admin import answers
+from controlplane.admin import answers, lane_times
 from controlplane.admin import explained as explain_body
 from controlplane.admin.control import ControlPlane
 from controlplane.ip import authority
 from controlplane.model.conditions import Condition
 from controlplane.model.definitions import AnyKind, Definitions, key_of
+from controlplane.model.documents import Lane
 from controlplane.model.export import shown
 from controlplane.model.upstream_fields import HealthCheck
 from controlplane.plan.evaluate import ConditionOutcome, LaneOutcome
@@ -76,11 +77,14 @@ def _source(one: SourceStatus) -> answers.Source:
     )
 
 
-def definition(definitions: Definitions, document: AnyKind, found: Warnings) -> dict[str, Any]:
-    """A document with its `status`, which includes its warnings."""
+def definition(definitions: Definitions, document: AnyKind, found: Warnings, at: float) -> dict[str, Any]:
+    """A document with its `status`, which includes its warnings, and its times as they are `at` that time."""
     value = shown(definitions, document)
     texts = [*value["status"].get("warnings", ()), *found.of(key_of(document))]
-    return value | {"status": value["status"] | ({"warnings": texts} if texts else {})}
+    more: dict[str, Any] = {"warnings": texts} if texts else {}
+    if isinstance(document, Lane) and (told := lane_times.told(document, at)) is not None:
+        more["times"] = told.model_dump(exclude_defaults=True)
+    return value | {"status": value["status"] | more}
 
 
 def warned(
@@ -151,9 +155,12 @@ def addresses(instances: Iterable[Instance]) -> list[str]:
     return [authority(i.address, i.port) for i in instances]
 
 
-def matches(found: Sequence[tuple[str, Sequence[ServiceMatch]]]) -> answers.Matches:
+def matches(
+    found: Sequence[tuple[str, Sequence[ServiceMatch]]], times: answers.Times | None = None
+) -> answers.Matches:
     """The body of GET .../lanes/{lane}/matches."""
     return answers.Matches(
+        times=times,
         applications=[
             answers.ApplicationMatch(
                 application=application,
@@ -170,11 +177,11 @@ def matches(found: Sequence[tuple[str, Sequence[ServiceMatch]]]) -> answers.Matc
                 ],
             )
             for application, services in found
-        ]
+        ],
     )
 
 
-def explained(found: Explanation) -> explain_body.Explained:
+def explained(found: Explanation, resting: Sequence[answers.Resting]) -> explain_body.Explained:
     """The body of POST /v1/explain."""
     decision = found.decision
     forwarded, answered = found.forwarded, found.answered
@@ -190,6 +197,7 @@ def explained(found: Explanation) -> explain_body.Explained:
         evaluated_left_out=left_out,
         hops=[_hop(one) for one in found.hops],
         candidates=[explain_body.Candidate(lane=lane, share=share) for lane, share in decision.candidates],
+        resting=list(resting),
         forwarded=forwarded and explain_body.Forwarded(path=forwarded.path, host=forwarded.host),
         answered=answered and explain_body.Answered(status=answered.status, location=answered.location),
         request_timeout=found.request_timeout,

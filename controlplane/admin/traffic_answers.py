@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from controlplane.admin.answers import Answer, Count
+from controlplane.admin.answers import Answer, Count, Times
 
 Rate = Annotated[float, Field(ge=0)]
 Milliseconds = Annotated[float | None, Field(description="null without requests")]
@@ -143,6 +143,7 @@ class LaneTraffic(Measured):
     gateway: str
     tag: str
     enabled: bool
+    times: Annotated[Times | None, Field(description="Only of a lane that has times")] = None
     share: float | None
     edge: Sums
     lane: Part

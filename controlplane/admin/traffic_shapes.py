@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from controlplane.admin import lane_times
 from controlplane.admin import traffic_answers as answers
 from controlplane.admin.control import ControlPlane
 from controlplane.model.documents import Lane
@@ -180,6 +181,7 @@ def lane(control: ControlPlane, wanted: Lane, window: Window) -> answers.LaneTra
         gateway=group.gateway,
         tag=wanted.tag,
         enabled=bool(wanted.enabled),
+        times=lane_times.told(wanted, control.now()),
         share=share(inside, traffic.figures(edge, window)),
         edge=sums(inside),
         lane=answers.Part(**_part(traffic, coloured, window)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import structlog
@@ -16,6 +17,7 @@ from controlplane.admin.answers import Proxy
 from controlplane.admin.control import ExplainRequest, StoreStatus
 from controlplane.app import proxies
 from controlplane.app.patch_check import PatchCheck
+from controlplane.app.times import Clock, LaneTimes
 from controlplane.app.traffic import Counting, TrafficBounds
 from controlplane.app.watching import Watching
 from controlplane.model.definitions import Definitions
@@ -72,6 +74,7 @@ class Laneway:
         traffic: TrafficBounds = TrafficBounds(),  # noqa: B008
         propagation_every: float = 0.0,
         patch_check: PatchCheck | None = None,
+        clock: Clock = time.time,
     ) -> None:
         self._patch_check = patch_check or PatchCheck()
         self._store = store
@@ -97,11 +100,12 @@ class Laneway:
             frequent=self.counting.receiver.methods(),
         )
         self._rollout = Rollout(self._publish, self.xds.acknowledged, lane_drain)
+        self.times = LaneTimes(self._times_changed, clock)
         self._loaded = False
         self.changes = 0
         """Changes of definitions since the start."""
         self._warned: tuple[Definitions, Services, Warnings] | None = None
-        self._defined: tuple[Definitions, Services, Plan] | None = None
+        self._defined: tuple[Definitions, Services, frozenset[str], Plan] | None = None
 
     @property
     def store(self) -> DefinitionStore:
@@ -128,7 +132,8 @@ class Laneway:
             await self._patiently(
                 lambda: store.change(lambda empty: empty.apply(documents).definitions, note="at start")
             )
-        self._rollout.start_with(store.current.definitions)
+        self.times.take(store.current.definitions)
+        self._rollout.start_with(store.current.definitions, self.times.resting)
         store.subscribe(self._definitions_changed)
         self._loaded = True
         log.info("definitions are loaded", revision=store.current.revision)
@@ -155,6 +160,7 @@ class Laneway:
             group.create_task(self.catalog.run(), name="sources")
             group.create_task(self._begin(), name="first configuration")
             group.create_task(self.counting.run(), name="traffic")
+            group.create_task(self.times.run(), name="times of lanes")
             if self._propagation_every > 0:
                 group.create_task(self._observe_again(), name="propagation")
 
@@ -178,7 +184,11 @@ class Laneway:
         self.changes += 1
         changes = changes_between(old.definitions, new.definitions)
         log.info("definitions changed", revision=new.revision, what=[change.what for change in changes])
-        self._rollout.wanted(new.definitions)
+        self.times.take(new.definitions)
+        self._rollout.wanted(new.definitions, self.times.resting)
+
+    def _times_changed(self) -> None:
+        self._rollout.wanted(self._store.current.definitions, self.times.resting)
 
     def _services_changed(self, service_ids: frozenset[str]) -> None:
         services = self.catalog.services
@@ -195,11 +205,21 @@ class Laneway:
     def _publish(self, deployed: Deployed, at_once: bool = False) -> None:
         with self.xds.at_once() if at_once else contextlib.nullcontext():
             self.publisher.publish(
-                self.store.current.definitions, deployed, self.catalog.services, self._names.resolve
+                self.store.current.definitions,
+                deployed,
+                self.catalog.services,
+                self._names.resolve,
+                self.times.resting,
             )
         self.counting.published(self.publisher.plan, self.store.current.definitions, self.catalog.services)
 
     # What the admin API asks.
+
+    def resting(self) -> frozenset[str]:
+        return self.times.resting
+
+    def now(self) -> float:
+        return self.times.clock()
 
     @property
     def traffic(self) -> Traffic:
@@ -225,13 +245,14 @@ class Laneway:
     def _wanted(self) -> Plan:
         """The plan of the stored definitions, as if every change had been rolled out."""
         definitions, services = self.store.current.definitions, self.catalog.services
+        resting = self.times.resting
         kept = self._defined
-        if kept is None or kept[0] is not definitions or kept[1] is not services:
-            known = enabled_lanes(definitions)
+        if kept is None or kept[0] is not definitions or kept[1] is not services or kept[2] != resting:
+            known = enabled_lanes(definitions, resting)
             deployed = Deployed(known, frozenset(known))
             plan = Planner().plan(definitions, deployed, services, self._names.resolve)
-            kept = self._defined = (definitions, services, plan)
-        return kept[2]
+            kept = self._defined = (definitions, services, resting, plan)
+        return kept[3]
 
     def _served(self) -> Plan:
         """The plan that was sent to proxies; before the first publication, the wanted plan."""

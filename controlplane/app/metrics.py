@@ -225,6 +225,10 @@ class LanewayCollector(Collector):
         yield family
         enabled = sum(lane.enabled for lane in definitions.lanes.values())
         yield GaugeMetricFamily("laneway_lanes_enabled", "Lanes that are switched on", enabled)
+        resting = sum(definitions.lanes[name].enabled for name in self._laneway.times.resting)
+        yield GaugeMetricFamily(
+            "laneway_lanes_resting", "Lanes that are switched on, and closed by their times", resting
+        )
         yield CounterMetricFamily(
             "laneway_store_changes", "Changes of definitions since the start", self._laneway.changes
         )

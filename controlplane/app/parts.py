@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from controlplane.app.settings import Settings
+from controlplane.app.times import Clock
 from controlplane.app.traffic import TrafficBounds
 from controlplane.registry.file import FileSource
 from controlplane.registry.last_known import LastKnown
@@ -28,11 +30,15 @@ CONNECTION_AGE = 1800.0
 """Seconds after which a connection is asked to reconnect, so that proxies spread over replicas again."""
 
 
-def store_of(settings: Settings) -> DefinitionStore:
+def store_of(settings: Settings, clock: Clock = time.time) -> DefinitionStore:
     """The store that `settings.store` names, not yet open, with its last snapshot."""
     if settings.store == "memory":
-        return MemoryStore()
-    store = NacosStore(nacos_of(settings)) if settings.store == "nacos" else SQLiteStore(sqlite_of(settings))
+        return MemoryStore(clock)
+    store = (
+        NacosStore(nacos_of(settings), clock=clock)
+        if settings.store == "nacos"
+        else SQLiteStore(sqlite_of(settings), clock=clock)
+    )
     snapshots = snapshots_of(settings)
     return FallbackStore(store, snapshots) if snapshots.paths else store
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 
 import structlog
 
@@ -17,6 +18,7 @@ from controlplane.app import heap, logs, metrics, parts
 from controlplane.app.laneway import Laneway
 from controlplane.app.patch_check import PatchCheck
 from controlplane.app.settings import Settings, endpoint, is_loopback
+from controlplane.app.times import Clock
 from controlplane.auth.tokens import Tokens
 from controlplane.model.problems import DefinitionError
 from controlplane.net import descriptors
@@ -34,8 +36,9 @@ class StartError(Exception):
     """The control plane cannot start; the text says what to change."""
 
 
-async def run(settings: Settings, seed: bytes | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. `seed` holds the documents for a store that is empty.
+async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time.time) -> None:
+    """Serve until SIGTERM or SIGINT. `seed` holds the documents for a store that is empty. `clock` is that
+    of the times of lanes, in seconds since the epoch.
 
     Raises StartError if an address, a file or the seed cannot be used.
     """
@@ -45,7 +48,7 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    store = parts.store_of(settings)
+    store = parts.store_of(settings, clock)
     catalog = Catalog(
         parts.sources_of(settings),
         conventions=parts.conventions_of(settings),
@@ -66,6 +69,7 @@ async def run(settings: Settings, seed: bytes | None = None) -> None:
         traffic=parts.traffic_of(settings),
         propagation_every=settings.propagation_every,
         patch_check=PatchCheck(settings.allow_envoy_patches, settings.envoy_binary),
+        clock=clock,
     )
     tokens = _tokens(settings)
     admin = _admin(settings, laneway, tls, tokens, share.admin)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -61,6 +62,9 @@ def apply(
         return
     for one in result.get("warnings", ()):
         notice(f"warning: {one['document']}: {one['message']}")
+    for one in result.get("kept", ()):
+        value = str(one["value"]).lower() if isinstance(one["value"], bool) else one["value"]
+        notice(f"note: {one['document']} keeps {one['field']}: {value}, as the document does not give it")
     rows = [(what, name) for what in ("created", "changed", "unchanged") for name in result.get(what, ())]
     if rows:
         console().print(table(("result", "definition"), rows))
@@ -126,9 +130,17 @@ def _delete_files(client: Client, files: list[str]) -> None:
 LaneArgument = Annotated[str, typer.Argument(help="Name of the lane.")]
 
 
-def enable(lane: LaneArgument, server: Server = DEFAULT_SERVER, token: Token = "") -> None:
+def enable(
+    lane: LaneArgument,
+    ttl: Annotated[
+        str,
+        typer.Option(help="How long it stays on, such as 30m or 2h; without it, until it is switched off."),
+    ] = "",
+    server: Server = DEFAULT_SERVER,
+    token: Token = "",
+) -> None:
     """Switch a lane on: matching requests enter it."""
-    _switch(lane, "enable", server, token)
+    _switch(lane, f"enable?ttl={quote(ttl, safe='')}" if ttl else "enable", server, token)
 
 
 def disable(lane: LaneArgument, server: Server = DEFAULT_SERVER, token: Token = "") -> None:
@@ -140,4 +152,6 @@ def _switch(lane: str, how: str, server: str, token: str) -> None:
     with Client(server, token) as client:
         path = kinds.located(client, kinds.find("lane"), lane)[1]
         result: dict[str, Any] = client.send("POST", f"{path}/{how}")
-    console().print(f"lane {result['name']} is {'enabled' if result['enabled'] else 'disabled'}")
+    times = kinds.times_text((result.get("status") or {}).get("times"))
+    word = "enabled" if result["enabled"] else "disabled"
+    console().print(f"lane {result['name']} is {word}{f'; {times}' if times else ''}")

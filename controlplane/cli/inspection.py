@@ -49,6 +49,8 @@ def matches(
     if output in (Output.JSON, Output.YAML):
         show(result, output)
     else:
+        if times := kinds.times_text(result.get("times")):
+            console().print(f"the lane is {times}")
         console().print(matches_table(result))
 
 
@@ -160,6 +162,9 @@ def _print_explanation(result: dict[str, Any]) -> None:
             out.print(line("      ", met, f": {what} ", (f"(the request has {found})", "dim")))
     if left_out := result.get("evaluated_left_out"):
         out.print(line((f"  {left_out} more lanes were looked at and passed over", "dim")))
+    for one in result.get("resting") or ():
+        closed = kinds.times_text({"open": False, **one})
+        out.print(line(("  -", "dim"), f" lane {one['lane']} ", (f"is {closed}", "yellow")))
     if candidates := result.get("candidates"):
         shares = [(str(one["lane"] or "base"), f"{one['share']:g} %") for one in candidates]
         out.print(table(("by ratio", "share"), shares))

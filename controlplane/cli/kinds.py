@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from controlplane.model import kinds as model_kinds
 
 Item = dict[str, Any]
+TIMES = (("from", "from"), ("until", "until"), ("switched on until", "enabled_until"))
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,36 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f}s"
 
 
+def times_text(times: Item | None) -> str:
+    """What the times of a lane say now: `closed: it is outside of its schedule; it opens at ...`."""
+    if not times:
+        return ""
+    if times["open"]:
+        return f"open until {times['closes']}" if times.get("closes") else "open"
+    again = f"it opens at {times['opens']}" if times.get("opens") else "it does not open again by itself"
+    return f"closed: {times['reason']}; {again}"
+
+
+def enabled_text(lane: Item) -> str:
+    """Whether a lane is switched on, and whether its times let it be used."""
+    if not lane.get("enabled", True):
+        return "disabled"
+    times = (lane.get("status") or {}).get("times") or {"open": True}
+    if times["open"]:
+        return f"yes, until {times['closes']}" if times.get("closes") else "yes"
+    return f"closed until {times['opens']}" if times.get("opens") else "closed"
+
+
+def times_of(lane: Item) -> str:
+    """The times of a lane in one line: `from ..., until ..., mon fri 09:00-17:00 Europe/Berlin`."""
+    parts = [f"{name} {lane[field]}" for name, field in TIMES if lane.get(field)]
+    if schedule := lane.get("schedule"):
+        hours = schedule.get("hours") or ()
+        spans = [hours] if isinstance(hours, str) else hours
+        parts.append(" ".join([*schedule.get("days", ()), *spans, schedule["time_zone"]]))
+    return ", ".join(parts) or "always"
+
+
 def _carriers(item: Item) -> str:
     carriers = item.get("carriers") or {}
     return f"{carriers.get('header', '')}, baggage {carriers.get('baggage', '')}"
@@ -130,7 +161,8 @@ CELLS: dict[tuple[str, str], Callable[[Item], str]] = {
     ("routes", "path"): path_text,
     ("routes", "timeout"): lambda item: str(item.get("timeout") or "none"),
     ("applications", "health_check"): _health_check,
-    ("lanes", "enabled"): lambda item: "yes" if item.get("enabled", True) else "disabled",
+    ("lanes", "enabled"): enabled_text,
+    ("lanes", "times"): times_of,
     ("lanes", "rule"): rule_text,
     ("lanes", "routes"): lambda item: names(item.get("routes"), "all"),
     ("lanes", "fallback"): fallback_text,

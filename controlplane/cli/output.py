@@ -139,6 +139,7 @@ _STYLES = {
     "changed": "yellow",
     "held": "yellow",
     "disabled": "yellow",
+    "closed": "yellow",
     "base": "cyan",
     "waiting": "yellow",
     "incomplete": "red",

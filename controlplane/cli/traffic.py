@@ -228,6 +228,8 @@ def _print_status(result: dict[str, Any]) -> None:
     out.print(
         line("lane   ", (lane["name"], "bold"), f" of group {lane['group']}, tag {lane['tag']}, ", state)
     )
+    if times := kinds.times_text(traffic.get("times")):
+        out.print(line(f"times  {times}"))
     out.print(line(f"share  asked {_asked(lane)}, seen {share(traffic['share'])}"))
     for kind in ("lane", "base"):
         part = traffic[kind]

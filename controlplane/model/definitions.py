@@ -5,11 +5,12 @@ A change is a number of deletes and puts in one step, and its result is checked 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from controlplane.model import rules
 from controlplane.model.documents import Lane
@@ -57,7 +58,13 @@ class Definitions(Tables):
         how many of the 10000 slots change their lane, where some do.
         """
         tables, moved = slots_aligned(self)
-        return (Definitions(self.tables, tables) if tables != self.slots else self), moved
+        return (Definitions(self.tables, tables, self.at) if tables != self.slots else self), moved
+
+    def judged_at(self, at: float) -> Definitions:
+        """The same definitions, whose changes are judged at the time `at`: whether shares count depends on
+        it.
+        """
+        return Definitions(self.tables, self.slots, at)
 
     def put(self, document: AnyKind, slots: GivenSlots | None = None) -> Definitions:
         """The definitions after putting `document`. Raises DefinitionError (409, 422)."""
@@ -78,7 +85,8 @@ class Definitions(Tables):
 
     def apply(self, documents: Iterable[Put]) -> Applied:
         """All of `documents` in any order, or none. Raises DefinitionError (409, 422)."""
-        puts = self._completed(documents)
+        given = list(documents)
+        puts = self._completed(given)
         seen: set[Key] = set()
         twice: list[Problem] = []
         for document, _ in puts:
@@ -96,7 +104,16 @@ class Definitions(Tables):
             old = self.get(key)
             same = old == document and self.status_of(document) == result.status_of(document)
             (created if old is None else unchanged if same else changed).append(str(key))
-        return Applied(result, tuple(created), tuple(changed), tuple(unchanged))
+        kept = tuple(note for document, _ in given for note in self._notes(document))
+        return Applied(result, tuple(created), tuple(changed), tuple(unchanged), kept)
+
+    def _notes(self, document: AnyKind) -> Iterable[Kept]:
+        """What a document leaves as it is stored, where that differs from what a new one would have."""
+        old = self.get(key_of(document))
+        for name in kept_fields(document) if old is not None else ():
+            value = getattr(old, name)
+            if value != KINDS[document.kind].model.model_fields[name].default:
+                yield Kept(str(key_of(document)), name, value)
 
     def change(self, puts: Iterable[Put], deletes: Iterable[Key] = ()) -> Definitions:
         """Deletes, then puts, in one step. The slots of a put restore a lane that has no slots. A field that
@@ -105,7 +122,7 @@ class Definitions(Tables):
         Raises DefinitionError and changes nothing if the result would break a rule.
         """
         given_puts, gone = self._completed(puts), list(deletes)
-        draft = Definitions(MappingProxyType(_tables(self, given_puts, gone)))
+        draft = Definitions(MappingProxyType(_tables(self, given_puts, gone)), at=self.at)
         touched = {key_of(document) for document, _ in given_puts}
         _refuse(409, rules.conflicts(self, draft, touched))
         _refuse(409, rules.dangling(draft, set(gone)))
@@ -117,16 +134,30 @@ class Definitions(Tables):
         )
         given = {one.name: ranges for one, ranges in given_puts if isinstance(one, Lane) and ranges}
         _refuse(422, overlapping_slots(self, draft, shares, given))
-        return Definitions(draft.tables, slots_after(self, shares, given))
+        return Definitions(draft.tables, slots_after(self, shares, given), self.at)
 
     def _completed(self, puts: Iterable[Put]) -> list[Put]:
         """The puts, with the fields that a stored document keeps where the new one does not give them."""
         return [(self._kept(document), slots) for document, slots in puts]
 
     def _kept(self, document: AnyKind) -> AnyKind:
-        kept = set(KINDS[document.kind].kept) - document.model_fields_set
-        old = self.get(key_of(document)) if kept else None
-        return document if old is None else document.model_copy(update={x: getattr(old, x) for x in kept})
+        old = self.get(key_of(document))
+        kept = kept_fields(document) if old is not None else []
+        return document.model_copy(update={x: getattr(old, x) for x in kept}) if kept else document
+
+
+def kept_fields(document: AnyKind) -> list[str]:
+    """The fields that `document` leaves as they are stored."""
+    given = document.model_fields_set
+    return list(itertools.takewhile(lambda name: name not in given, KINDS[document.kind].kept))
+
+
+class Kept(NamedTuple):
+    """A field of a stored document that an applied one does not give, and that stays as it is."""
+
+    document: str
+    field: str
+    value: Any
 
 
 @dataclass(frozen=True)
@@ -137,6 +168,7 @@ class Applied:
     created: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
 
 
 def _tables(

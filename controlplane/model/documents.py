@@ -8,9 +8,9 @@ documents (references, modes of a group, sums of shares) are in `rules`. Validat
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, create_model, field_validator, model_validator
 
 from controlplane.model import fields
 from controlplane.model.conditions import Operator, Rule, check_value
@@ -29,6 +29,7 @@ from controlplane.model.route_actions import (
     RouteHeaders,
 )
 from controlplane.model.sticky import Sticky
+from controlplane.model.time_fields import Instant, Schedule, seconds_of
 from controlplane.model.upstream_fields import CircuitBreaking, HealthCheck, LoadBalancing, Timeouts
 
 
@@ -275,12 +276,26 @@ class Ratio(Document):
         return self.routes.get(route, self.percent)
 
 
-class Lane(Document):
+class _LaneHead(Document):
     kind: Literal["Lane"] = "Lane"
     group: fields.Name
     name: fields.Name
     tag: fields.Tag
     enabled: bool = True
+    enabled_until: Instant | None = None
+
+
+if TYPE_CHECKING:
+    _WithFrom = _LaneHead
+else:  # `from` is a word of Python, so that a class statement cannot have a field of this name.
+    _WithFrom = create_model("_WithFrom", __base__=_LaneHead, **{"from": (Instant | None, None)})
+
+
+class Lane(_WithFrom):
+    """`from`, `until` and `schedule` say when the lane is open, `enabled_until` when its switch goes off."""
+
+    until: Instant | None = None
+    schedule: Schedule | None = None
     priority: fields.Priority = 100
     routes: Annotated[tuple[fields.Name, ...], Field(min_length=1, max_length=10_000)] | None = None
     fallback: Annotated[
@@ -313,6 +328,18 @@ class Lane(Document):
                         route,
                     )
         return self
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Lane:
+        begin = self.begin
+        if begin is not None and self.until is not None and seconds_of(self.until) <= seconds_of(begin):
+            refuse(f"is not after from, {begin}", "give a later time", "until")
+        return self
+
+    @property
+    def begin(self) -> str | None:
+        """The field `from`."""
+        return getattr(self, "from")
 
     @property
     def mode(self) -> Literal["content", "ratio"]:

@@ -55,7 +55,7 @@ class Kind:
     parent: the kind that it belongs to, "" for none. It is deleted with its parent, and its URL begins with
         that of its parent. `owner` is the field that names the parent.
     columns, wide: the fields that a table shows, and further ones of a wide table.
-    kept: fields that a changed document leaves as they are stored, unless it gives them itself.
+    kept: fields that a changed document leaves as they are stored, as far as the first that it gives itself.
     """
 
     model: type[Document]
@@ -134,8 +134,8 @@ KINDS: dict[str, Kind] = _table(
         parent="LaneGroup",
         owner="group",
         columns=("name", "group", "tag", "enabled", "rule", "fallback"),
-        wide=("priority", "routes"),
-        kept=("enabled",),
+        wide=("priority", "routes", "times"),
+        kept=("enabled", "enabled_until"),
     ),
 )
 """By name, in the order in which kinds build on each other, which is the order of an export."""

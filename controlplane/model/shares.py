@@ -14,13 +14,17 @@ from controlplane.model.kinds import Key, key_of
 from controlplane.model.problems import Problem
 from controlplane.model.sticky import USUAL
 from controlplane.model.tables import GivenSlots, Tables
+from controlplane.model.times import counts
 
 ByRoute = Mapping[tuple[str, str], dict[str, slots.Share]]
 """By (gateway, base route): the shares of the ratio lanes that take part there, by name in order."""
 
 
 def by_route(now: Tables) -> ByRoute:
-    """The shares on each base route, of every group of its gateway; routes without any are left out."""
+    """The shares on each base route, of every group of its gateway; routes without any are left out.
+
+    A lane that is disabled, or whose time is over, is not `enabled` there.
+    """
     routes: dict[str, list[str]] = {}
     for gateway, name in sorted(now.routes):
         routes.setdefault(gateway, []).append(name)
@@ -29,10 +33,10 @@ def by_route(now: Tables) -> ByRoute:
         if lane.ratio is None:
             continue
         gateway = now.groups[lane.group].gateway
-        usual = slots.Share(hundredths(lane.ratio.percent), lane.enabled)
+        counted = counts(lane, now.at)
+        usual = slots.Share(hundredths(lane.ratio.percent), counted)
         own = {
-            route: slots.Share(hundredths(percent), lane.enabled)
-            for route, percent in lane.ratio.routes.items()
+            route: slots.Share(hundredths(percent), counted) for route, percent in lane.ratio.routes.items()
         }
         for route in routes.get(gateway, ()) if lane.routes is None else lane.routes:
             found.setdefault((gateway, route), {})[name] = own.get(route, usual)

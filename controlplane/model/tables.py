@@ -29,10 +29,12 @@ class Tables:
 
     tables: the documents by kind and key; a kind without documents has no table.
     slots: by (gateway, base route), sorted by start.
+    at: the time at which changes are judged, in seconds since the epoch. It is no part of the value.
     """
 
     tables: Mapping[str, Table] = field(default_factory=_empty)
     slots: Mapping[tuple[str, str], tuple[SlotRange, ...]] = field(default_factory=_empty)
+    at: float = field(default=0.0, compare=False)
 
     @classmethod
     def of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from controlplane.model.definitions import Definitions
@@ -64,6 +65,10 @@ def meaning_of(definitions: Definitions, name: str) -> LaneMeaning:
     )
 
 
-def enabled_lanes(definitions: Definitions) -> dict[str, LaneMeaning]:
-    """Every enabled lane by name."""
-    return {name: meaning_of(definitions, name) for name, lane in definitions.lanes.items() if lane.enabled}
+def enabled_lanes(definitions: Definitions, resting: Collection[str] = frozenset()) -> dict[str, LaneMeaning]:
+    """Every enabled lane by name, but those in `resting`, whose times do not let them be used now."""
+    return {
+        name: meaning_of(definitions, name)
+        for name, lane in definitions.lanes.items()
+        if lane.enabled and name not in resting
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from controlplane.model.definitions import Definitions
@@ -32,31 +32,40 @@ class KnownLanes:
         self.carriers: tuple[tuple[str, str], ...] = USUAL
         self._known: Mapping[str, LaneMeaning] = {}
         self._definitions: Definitions | None = None
+        self._resting: Collection[str] = frozenset[str]()
         self._by_tag: dict[str, dict[str, LaneMeaning]] = {}
         self._by_application: dict[str, tuple[str, ...]] = {}
         self._by_trace = frozenset[str]()
 
-    def publish(self, definitions: Definitions, known: Mapping[str, LaneMeaning]) -> LanesChange:
-        """Take over the definitions of this publication."""
+    def publish(
+        self,
+        definitions: Definitions,
+        known: Mapping[str, LaneMeaning],
+        resting: Collection[str] = frozenset(),
+    ) -> LanesChange:
+        """Take over the definitions of this publication. `resting`: lanes that their times close."""
         carriers = tuple(sorted({carried_by(g.carriers) for g in definitions.gateways.values()})) or USUAL
         recarried = carriers != self.carriers
         self.carriers = carriers
         tags: frozenset[str] = frozenset()
         applications: frozenset[str] = frozenset()
-        if known is not self._known or definitions is not self._definitions:
+        unchanged = known is self._known and definitions is self._definitions
+        if not unchanged or resting != self._resting:
             before, self._by_tag = self._by_tag, {}
             for name, lane in known.items():
                 self._by_tag.setdefault(lane.tag, {})[name] = lane
             for tag, same in self._by_tag.items():
                 # A lane that ends is known for a while; what is inherited must outlast that, if it can.
                 staying = {
-                    n: x for n, x in same.items() if n in definitions.lanes and definitions.lanes[n].enabled
+                    n: x
+                    for n, x in same.items()
+                    if n in definitions.lanes and definitions.lanes[n].enabled and n not in resting
                 }
                 self._by_tag[tag] = staying or same
             either = before.keys() | self._by_tag.keys()
             tags = frozenset(tag for tag in either if before.get(tag) != self._by_tag.get(tag))
             applications = self._list(known)
-            self._known, self._definitions = known, definitions
+            self._known, self._definitions, self._resting = known, definitions, resting
         return LanesChange(recarried, tags, applications)
 
     def _list(self, known: Mapping[str, LaneMeaning]) -> frozenset[str]:

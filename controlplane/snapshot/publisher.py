@@ -57,11 +57,19 @@ class Publisher:
         self._grpc_clients = GrpcClients(self._mesh, self._lanes)
 
     def publish(
-        self, definitions: Definitions, deployed: Deployed, services: Services, resolve: Resolve
+        self,
+        definitions: Definitions,
+        deployed: Deployed,
+        services: Services,
+        resolve: Resolve,
+        resting: Collection[str] = frozenset(),
     ) -> None:
-        """Bring everything up to the given state. The cost is that of the difference to the former state."""
+        """Bring everything up to the given state. The cost is that of the difference to the former state.
+
+        `resting`: lanes that their times close.
+        """
         self.plan = self._planner.plan(definitions, deployed, services, resolve)
-        lanes = self._lanes.publish(definitions, deployed.known)
+        lanes = self._lanes.publish(definitions, deployed.known, resting)
         change = self._mesh.publish(self.plan.services, resolve, self._lanes.carriers)
         moved = self._places.publish(change, services)
         self._endpoints.publish(change)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
@@ -41,19 +41,20 @@ class Rollout:
         self._acknowledged = acknowledged
         self._lane_drain = lane_drain
         self._definitions = Definitions()
+        self._resting: Collection[str] = frozenset[str]()
         self._changed = asyncio.Event()
         self._stopped_at: dict[str, float] = {}
         self.deployed = Deployed()
 
-    def start_with(self, definitions: Definitions) -> None:
+    def start_with(self, definitions: Definitions, resting: Collection[str] = frozenset()) -> None:
         """Deploy everything at once: at the start no request in flight has a lane."""
-        self._definitions = definitions
-        known = enabled_lanes(definitions)
+        self._definitions, self._resting = definitions, resting
+        known = enabled_lanes(definitions, resting)
         self.deployed = Deployed(known, frozenset(known))
 
-    def wanted(self, definitions: Definitions) -> None:
-        """Definitions changed: roll them out in the background."""
-        self._definitions = definitions
+    def wanted(self, definitions: Definitions, resting: Collection[str] = frozenset()) -> None:
+        """Definitions changed, or the lanes that rest by their times: roll it out in the background."""
+        self._definitions, self._resting = definitions, resting
         self._changed.set()
 
     async def run(self) -> None:
@@ -81,7 +82,7 @@ class Rollout:
 
     async def _converge(self) -> None:
         loop = asyncio.get_running_loop()
-        wanted = enabled_lanes(self._definitions)
+        wanted = enabled_lanes(self._definitions, self._resting)
         drained = {n for n, at in self._stopped_at.items() if loop.time() >= at + self._lane_drain}
         before = self.deployed
         first = first_step(before, wanted, drained)

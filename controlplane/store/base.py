@@ -163,8 +163,8 @@ class LocalStore(BaseStore):
     async def _change(self, transform: Transform, author: str, note: str) -> Stored:
         async with self._lock:
             old = self._current
-            definitions = transform(old.definitions)
-            if definitions is old.definitions or definitions == old.definitions:
+            definitions = transform(old.definitions.judged_at(self._clock()))
+            if definitions == old.definitions:
                 return old
             changes = changes_between(old.definitions, definitions)
             new = Stored(definitions, old.revision + 1)

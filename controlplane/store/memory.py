@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable
 
 from controlplane.store.base import LocalStore
 from controlplane.store.history import REVISIONS_KEPT
@@ -12,8 +14,8 @@ from controlplane.store.interface import Revision, Served, Stored
 class MemoryStore(LocalStore):
     """A DefinitionStore in memory."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(clock)
         self._revisions: deque[Revision] = deque(maxlen=REVISIONS_KEPT)
 
     async def _open(self, served: Served | None) -> None:

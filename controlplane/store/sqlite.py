@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import shlex
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,11 +39,17 @@ class SQLiteStore(LocalStore):
     """A DefinitionStore in the file `path`, which is made if there never was one.
 
     A file that can be read but not written, on a full disk for instance, is served and `read_only`: a change
-    is tried and refused, and accepted when there is room again. `busy_wait` is in seconds.
+    is tried and refused, and accepted when there is room again. `busy_wait` is in seconds, `clock` gives
+    seconds since the epoch.
     """
 
-    def __init__(self, path: Path | str, busy_wait: float = BUSY_WAIT) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        path: Path | str,
+        busy_wait: float = BUSY_WAIT,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(clock)
         self._path = Path(path)
         self._busy_wait = busy_wait
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="definitions")

@@ -15,6 +15,7 @@ from controlplane.admin.answers import Proxy
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.control import ExplainRequest, StoreStatus
 from controlplane.model.definitions import Definitions
+from controlplane.model.times import phase
 from controlplane.plan.evaluate import Decision
 from controlplane.plan.preview import Explanation, ServiceMatch, matches_of_tag
 from controlplane.plan.warnings import Warnings, warnings
@@ -94,8 +95,16 @@ class SmallControl:
     store: MemoryStore
     waiting: list[str] = field(default_factory=list)
     source: SourceStatus = SOURCE
+    at: float = 0.0
     watches: Watches = field(default_factory=Watches)
     observed: Observed = field(default_factory=Observed)
+
+    def now(self) -> float:
+        return self.at or time.time()
+
+    def resting(self) -> frozenset[str]:
+        lanes = self.store.current.definitions.lanes
+        return frozenset(name for name, lane in lanes.items() if not phase(lane, self.now()).open)
 
     def store_status(self) -> StoreStatus:
         return StoreStatus(self.store.problem, self.store.read_only)

@@ -17,7 +17,7 @@ YAML = {"content-type": "application/yaml"}
 ANY_TEXT = {"service", "services", "value", "regex", "set", "add", "body", "content_type"}
 
 REQUIRED = {"listeners", "port", "service", "applications", "tag", "rule", "ratio", "percent", "conditions"}
-REQUIRED |= {"source", "operator", "value"}
+REQUIRED |= {"source", "operator", "value", "time_zone"}
 ALSO_REQUIRED = {("cors", "allow_origins"), ("respond", "status"), ("redirect",), ("respond",)}
 ALSO_REQUIRED |= {("rewrite", "regex"), ("rewrite", "substitution")}
 DEFAULTED = {("retries", "conditions")}

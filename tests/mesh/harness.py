@@ -65,6 +65,7 @@ class Mesh:
         self.store = store
         self.pods: dict[str, Pod] = {}
         self.environment: dict[str, str] = {}
+        self.laneway: Sequence[str] = (str(LANEWAY),)
         self.source: Sequence[str] = ("--services", str(directory / "services.yaml"))
         self._supervisor = Supervisor(directory)
         self._addresses = itertools.count(1)
@@ -103,7 +104,7 @@ class Mesh:
         return self
 
     def start_laneway(self, ready: bool = True) -> None:
-        command = [str(LANEWAY), "serve", *self.source]
+        command = [*self.laneway, "serve", *self.source]
         command += [
             "--store",
             self.store,

@@ -62,6 +62,10 @@ CONTENT_LANE = {
     "name": "gray",
     "tag": "Gray",
     "enabled": False,
+    "enabled_until": "2026-12-01T08:00:00Z",
+    "from": "2026-11-01T09:00:00+01:00",
+    "until": "2026-12-24T09:00:00.5-08:00",
+    "schedule": {"days": ["mon", "fri"], "hours": ["09:00-17:00"], "time_zone": "Europe/Berlin"},
     "priority": -1,
     "routes": ["a"],
     "fallback": {"spring-cloud-a": "none"},
@@ -267,6 +271,7 @@ OPTIONAL |= {"timeouts", "request", "idle", "load_balancing", "hash_by", "circui
 OPTIONAL |= {"pending", "requests", "grpc", "tcp", "path"}
 OPTIONAL |= {"keep_request_id", "header_limits", "access_log", "response_headers"}
 OPTIONAL |= {"otlp", "tracing"}
+OPTIONAL |= {"enabled_until", "from", "until", "schedule", "days", "hours"}
 """Fields that may be absent altogether, so that null says nothing wrong (`routes` of a lane alone)."""
 
 

@@ -47,8 +47,8 @@ def run(
     outcomes: list[Stored | Exception] = []
     for pending in batch:
         try:
-            definitions = pending.transform(stored.definitions)
-            if definitions is not stored.definitions and definitions != stored.definitions:
+            definitions = pending.transform(stored.definitions.judged_at(clock()))
+            if definitions != stored.definitions:
                 changes = changes_between(stored.definitions, definitions)
                 stored = Stored(definitions, stored.revision + 1)
                 revisions.append(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import secrets
 import time
@@ -235,7 +236,7 @@ class NacosStore(BaseStore):
                     "restored from a backup, restart the control planes"
                 )
             found = await self._load(session, index)
-            definitions = Definitions().change(found.values())
+            definitions = Definitions(at=math.inf).change(found.values())  # as in `store.rows`
         except Unreadable as error:
             raise StoreUnavailable(f"definitions in Nacos: {error}; restore it from its history") from error
         except DefinitionError as error:
