@@ -9,7 +9,7 @@ WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos attacks fuzz bench bench-edge bench-metrics lint format types imports picture protos \
+.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos test-kubernetes kube-apiserver attacks fuzz bench bench-edge bench-metrics lint format types imports picture protos \
         golden golden-check bootstraps dashboards compose-check constraints check clean
 
 help: ## List the tasks
@@ -44,13 +44,19 @@ wheel-check: setup ## The wheel, installed into a fresh environment, runs the de
 	  cd "$$folder" && venv/bin/laneway demo --check $(DEMO)
 
 test: setup ## The whole suite with real Envoys, but for the long runs
-	$(BIN)/pytest -n $(WORKERS) -m 'not mesh and not nacos'
+	$(BIN)/pytest -n $(WORKERS) -m 'not mesh and not nacos and not kubernetes'
 
 test-mesh: setup ## Long runs on real Envoys, under load and with real tracing agents (needs a JDK, Maven, Node, Go)
 	$(BIN)/pytest -n 0 -m mesh
 
 test-nacos: setup ## Tests with a real Nacos server (needs a JDK and Maven)
 	$(BIN)/pytest -n 0 -m nacos
+
+test-kubernetes: setup ## Tests with a real Kubernetes API server (needs `make kube-apiserver` once)
+	$(BIN)/pytest -n 0 -m kubernetes
+
+kube-apiserver: setup ## Build the API server of these tests into the user's cache (needs Go; ten minutes or more)
+	@$(BIN)/python -m tests.kubernetes.server
 
 attacks: setup ## Attacks of one client on the xDS port beside an equal harmless load: a table (half an hour)
 	$(BIN)/python -m tests.attacks

@@ -17,14 +17,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with a Nacos server kill it, and connections to it, at any moment.
+    """Tests with a Nacos or Kubernetes server kill it, and connections to it, at any moment.
 
     A connection that is being made then may be left to the collector by a library, as a socket or as
     asyncio's transport of it. That was seen twice in some thousands of these tests; everywhere else it is an
     error.
     """
     for item in items:
-        if item.get_closest_marker("nacos"):
+        if item.get_closest_marker("nacos") or item.get_closest_marker("kubernetes"):
             for left in (".*<socket.socket", ".*_SelectorTransport.__del__"):
                 ignored = f"ignore:{left}:pytest.PytestUnraisableExceptionWarning"
                 item.add_marker(pytest.mark.filterwarnings(ignored))

@@ -194,7 +194,7 @@ class Laneway:
         services = self.catalog.services
         for service_id in service_ids:
             if service_id in services:
-                self._names.add(service_id)
+                self._names.add(service_id, services[service_id].aliases)
             else:
                 self._names.discard(service_id)
         if self.xds.ready:

@@ -67,13 +67,36 @@ def snapshots_of(settings: Settings) -> Snapshots:
 def sources_of(settings: Settings) -> list[Source]:
     """Every registry source that is configured. Without any, only the node metadata of sidecars names
     services.
+
+    Raises ValueError where the access to one is not configured.
     """
     sources: list[Source] = []
     if settings.services is not None:
         sources.append(FileSource(settings.services))
     if settings.nacos:
         sources.append(NacosSource(nacos_of(settings)))
+    if settings.reads_kubernetes:
+        sources.append(_kubernetes_of(settings))
     return sources
+
+
+def _kubernetes_of(settings: Settings) -> Source:
+    """The source that reads Kubernetes, imported only now. Raises ValueError."""
+    from controlplane.kubernetes.errors import ConfigurationError
+    from controlplane.registry.kubernetes import KubernetesConfig, KubernetesSource
+
+    config = KubernetesConfig(
+        kubeconfig=settings.kubernetes_config,
+        context=settings.kubernetes_context,
+        namespaces=settings.kubernetes_namespaces,
+        selector=settings.kubernetes_namespace_selector,
+        conventions=conventions_of(settings),
+    )
+    try:
+        config.access()
+    except ConfigurationError as error:
+        raise ValueError(f"Kubernetes: {error}") from error
+    return KubernetesSource(config)
 
 
 def tls_of(settings: Settings) -> Tls | None:
@@ -128,7 +151,10 @@ def traffic_of(settings: Settings) -> TrafficBounds:
 def conventions_of(settings: Settings) -> Conventions:
     """How the metadata of instances are read, whatever the source."""
     return Conventions(
-        settings.tag_keys or DEFAULT_TAG_KEYS, frozenset(settings.base_tags), settings.grpc_port_keys
+        settings.tag_keys or DEFAULT_TAG_KEYS,
+        frozenset(settings.base_tags),
+        settings.grpc_port_keys,
+        settings.application_keys,
     )
 
 

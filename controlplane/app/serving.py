@@ -49,8 +49,12 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     store = parts.store_of(settings, clock)
+    try:
+        sources = parts.sources_of(settings)
+    except ValueError as error:
+        raise StartError(str(error)) from error
     catalog = Catalog(
-        parts.sources_of(settings),
+        sources,
         conventions=parts.conventions_of(settings),
         times=hold.Times(empty_hold=settings.empty_hold),
         last_known=parts.last_known_of(settings),

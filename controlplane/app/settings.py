@@ -22,7 +22,7 @@ from pydantic_settings import (
 )
 
 from controlplane.admin.hosts import name_of
-from controlplane.registry.metadata import GRPC_PORT_KEYS
+from controlplane.registry.metadata import APPLICATION_KEYS, GRPC_PORT_KEYS
 from controlplane.rpc.choice import TransportName
 from controlplane.xds.identities import DEFAULT_PATTERNS, Identities
 
@@ -179,6 +179,10 @@ class Settings(BaseSettings):
         description="metadata keys of the tag, the first one present counts; empty: the built-in keys",
     )
     base_tags: Names = Field((), description="values of these keys that mean base, such as base or 1.0")
+    application_keys: Names = Field(
+        APPLICATION_KEYS,
+        description="metadata keys of the application, the first one with a value counts",
+    )
     grpc_port_keys: Names = Field(
         GRPC_PORT_KEYS,
         description="metadata keys that hold the port of a gRPC server beside the registered port",
@@ -186,6 +190,18 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field("console", description="format of log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="lowest level of log lines that are written"
+    )
+
+    kubernetes: bool = Field(
+        False, description="read Services, EndpointSlices and pods of the cluster that this process runs in"
+    )
+    kubernetes_config: Path | None = Field(
+        None, description="kubeconfig of the cluster to read, in place of the one that this process runs in"
+    )
+    kubernetes_context: str = Field("", description="context of the kubeconfig; empty: its current one")
+    kubernetes_namespaces: Names = Field((), description="namespaces that are read; if empty, all")
+    kubernetes_namespace_selector: str = Field(
+        "", description="label selector of the namespaces that are read, such as lanes=on"
     )
 
     nacos: Names = Field(
@@ -207,7 +223,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "nacos", "nacos_groups", "nacos_services", "tag_keys", "base_tags", "grpc_port_keys", "admin_hosts",
-        "xds_identities", mode="before",
+        "xds_identities", "application_keys", "kubernetes_namespaces", mode="before",
     )  # fmt: skip
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -285,9 +301,26 @@ class Settings(BaseSettings):
             )
         if not self.nacos_tls and any(one.startswith("https://") for one in self.nacos):
             raise ValueError("an address of Nacos begins with https://, but TLS is off: set NACOS_TLS=true")
+        if self.kubernetes_namespaces and self.kubernetes_namespace_selector:
+            raise ValueError(
+                "kubernetes_namespaces and kubernetes_namespace_selector exclude each other: give one"
+            )
+        if (
+            self.kubernetes_context or self.kubernetes_namespaces or self.kubernetes_namespace_selector
+        ) and not self.reads_kubernetes:
+            raise ValueError(
+                "settings of Kubernetes have no effect: give --kubernetes, or --kubernetes-config FILE"
+            )
+        if self.kubernetes_context and self.kubernetes_config is None:
+            raise ValueError("kubernetes_context is one of a kubeconfig: give --kubernetes-config FILE, too")
         if self.store == "nacos" and not self.nacos:
             raise ValueError("store nacos needs the address of a Nacos server (--nacos)")
         return self
+
+    @property
+    def reads_kubernetes(self) -> bool:
+        """Whether Kubernetes is a source of services."""
+        return self.kubernetes or self.kubernetes_config is not None
 
 
 def endpoint(text: str) -> tuple[str, int]:

@@ -85,6 +85,22 @@ def serve(
     empty_hold: Annotated[
         float | None, typer.Option(help="Seconds that a lost base set is still served. [default: 300]")
     ] = None,
+    kubernetes: Annotated[
+        bool | None,
+        typer.Option("--kubernetes", help="Read the services of the cluster that this process runs in."),
+    ] = None,
+    kubernetes_config: Annotated[
+        Path | None, typer.Option(help="Read those of the cluster that this kubeconfig names.")
+    ] = None,
+    kubernetes_context: Annotated[
+        Text, typer.Option(help="Context of the kubeconfig. [default: its current one]")
+    ] = None,
+    kubernetes_namespace: Annotated[
+        list[str] | None, typer.Option(help="Namespace; may be repeated. [default: all]")
+    ] = None,
+    kubernetes_namespace_selector: Annotated[
+        Text, typer.Option(help="Label selector of the namespaces, such as lanes=on. [default: all]")
+    ] = None,
     nacos: Annotated[
         list[str] | None, typer.Option(help="host:port of a Nacos server; may be repeated.")
     ] = None,
@@ -130,6 +146,11 @@ def serve(
             "lane_drain": lane_drain,
             "trial_wait": trial_wait,
             "empty_hold": empty_hold,
+            "kubernetes": kubernetes,
+            "kubernetes_config": kubernetes_config,
+            "kubernetes_context": kubernetes_context,
+            "kubernetes_namespaces": kubernetes_namespace or None,
+            "kubernetes_namespace_selector": kubernetes_namespace_selector,
             "nacos": nacos or None,
             "nacos_namespace": nacos_namespace,
             "nacos_groups": nacos_group or None,

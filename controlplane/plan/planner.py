@@ -101,7 +101,10 @@ class Planner:
         before, self._services = self._services, services
         gone = [service for service in before if service not in services]
         changed = {id_ for id_, service in services.items() if before.get(id_) is not service}
-        renamed = bool(gone) or any(service not in before for service in changed)
+        renamed = bool(gone) or any(
+            service not in before or before[service].aliases != services[service].aliases
+            for service in changed
+        )
         redefined = definitions is not self._definitions
         applications: set[str] = set()
         if deployed.known is not self._deployed.known:

@@ -21,6 +21,7 @@ from controlplane.registry.addresses import AddressIndex, Conflict
 from controlplane.registry.grpc_ports import grpc_service, grpc_service_id
 from controlplane.registry.last_known import LastKnown
 from controlplane.registry.metadata import Conventions, Reading, read_service
+from controlplane.registry.shared import Shared
 from controlplane.registry.sink import SourceSink
 from controlplane.registry.source import RawService, Source
 from controlplane.registry.timers import Deadlines
@@ -45,7 +46,7 @@ class _Entry:
     """
 
     source: SourceSink
-    name: str
+    raw: RawService
     reading: Reading
     memory: hold.Memory = field(default_factory=hold.Memory)
     updated: float = 0.0
@@ -88,6 +89,7 @@ class Catalog:
         self._entries: dict[str, _Entry] = {}
         self._registered: set[str] = set()  # services that the registries themselves have
         self._index = AddressIndex()
+        self._shared = Shared(conventions) if len(self._sources) > 1 else None
         self._deadlines = Deadlines(clock, self._wake)
         self._debounce: Debounce[str] = Debounce(self._flush, quiet=quiet, longest=at_most)
         self._callbacks: list[Callback] = []
@@ -201,6 +203,10 @@ class Catalog:
     def restored(self, sink: SourceSink, service_id: str, raw: RawService, at: float) -> None:
         self._take(sink, service_id, raw, at)
 
+    def pod_changed(self, address: str, metadata: Mapping[str, str] | None) -> None:
+        if self._shared is not None:
+            self._read_again(self._shared.set_pod(address, metadata))
+
     def reachability_changed(self, sink: SourceSink) -> None:
         self._touch(id_ for id_, entry in self._entries.items() if entry.source is sink)
 
@@ -213,18 +219,40 @@ class Catalog:
 
     def _take(self, sink: SourceSink, service_id: str, raw: RawService | None, at: float) -> None:
         entry = self._entries.get(service_id)
+        if raw is None and (entry is None or entry.gone):
+            return
+        concerned = self._shared.set(sink.name, service_id, raw) if self._shared is not None else ()
         if raw is None:
-            if entry is None or entry.gone:
-                return
+            assert entry is not None
             entry.reading, entry.gone = Reading(), True
         else:
-            reading = read_service(raw, self._conventions)
+            reading = self._reading(sink, raw)
             if entry is None:
-                entry = self._entries[service_id] = _Entry(sink, raw.name, reading)
-            elif entry.reading == reading and not entry.gone:
-                return
-            entry.name, entry.reading, entry.gone = raw.name, reading, False
+                entry = self._entries[service_id] = _Entry(sink, raw, reading)
+            elif entry.reading == reading and not entry.gone and _same_names(entry.raw, raw):
+                entry.raw = raw
+                return self._read_again(concerned)
+            entry.raw, entry.reading, entry.gone = raw, reading, False
         entry.updated = at
+        self._read(service_id, entry)
+        self._read_again(concerned)
+
+    def _reading(self, sink: SourceSink, raw: RawService) -> Reading:
+        whole = self._shared.whole(sink.name, raw) if self._shared is not None else raw
+        return read_service(whole, self._conventions)
+
+    def _read_again(self, service_ids: Iterable[str]) -> None:
+        """Others say something else of instances of these services."""
+        for service_id in service_ids:
+            entry = self._entries.get(service_id)
+            if entry is not None and not entry.gone:
+                reading = self._reading(entry.source, entry.raw)
+                if reading != entry.reading:
+                    entry.reading = reading
+                    self._read(service_id, entry)
+
+    def _read(self, service_id: str, entry: _Entry) -> None:
+        """Take a new reading of a service into account."""
         touched = self._index.set(service_id, entry.reading.instances)
         self._touch(touched)
         self._touch((service_id,))
@@ -289,7 +317,7 @@ class Catalog:
         return Service(
             id=service_id,
             source=entry.source.name,
-            name=entry.name,
+            name=entry.raw.name,
             instances=outcome.instances,
             refused=reading.refused,
             former=outcome.former,
@@ -297,4 +325,10 @@ class Catalog:
             updated=entry.updated,
             warnings=reading.warnings,
             protocol=reading.protocol,
+            aliases=entry.raw.aliases,
+            hosts=entry.raw.hosts,
         )
+
+
+def _same_names(one: RawService, other: RawService) -> bool:
+    return (one.name, one.aliases, one.hosts) == (other.name, other.aliases, other.hosts)

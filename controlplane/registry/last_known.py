@@ -83,6 +83,8 @@ def _written(service: Service) -> dict[str, Any]:
         "name": service.name,
         "updated": service.updated,
         "protocol": service.protocol.value,
+        "aliases": service.aliases,
+        "hosts": service.hosts,
         "instances": [_written_instance(one) for one in service.instances],
     }
 
@@ -95,6 +97,7 @@ def _written_instance(one: Instance) -> dict[str, Any]:
         "healthy": one.health is Health.HEALTHY,
         "metadata": dict(one.metadata),
         "protocol": one.protocol.value,
+        "zone": one.zone,
     }
 
 
@@ -107,7 +110,14 @@ def _read(service: dict[str, Any]) -> RawService:
             healthy=one["healthy"],
             metadata=MappingProxyType({str(k): str(v) for k, v in one["metadata"].items()}),
             protocol=one["protocol"],
+            zone=one.get("zone", ""),
         )
         for one in service["instances"]
     )
-    return RawService(service["name"], instances, service["protocol"])
+    return RawService(
+        service["name"],
+        instances,
+        service["protocol"],
+        tuple(service.get("aliases", ())),
+        tuple(service.get("hosts", ())),
+    )

@@ -48,12 +48,27 @@ class Conventions:
 
     `tag_keys` are the keys that may hold a tag, in order, and `base_tags` their values that mean base.
     `grpc_port_keys` are the keys that may hold the port of a gRPC server beside the registered port, in
-    order.
+    order. `application_keys` are the keys of the application, in order.
     """
 
     tag_keys: tuple[str, ...] = DEFAULT_TAG_KEYS
     base_tags: frozenset[str] = frozenset()
     grpc_port_keys: tuple[str, ...] = GRPC_PORT_KEYS
+    application_keys: tuple[str, ...] = APPLICATION_KEYS
+
+    def tells_tag(self, key: str) -> bool:
+        """Whether a metadata key may hold a tag."""
+        return any(
+            key.startswith(one.removesuffix(_PLACEHOLDER).rstrip("-"))
+            if one.endswith(_PLACEHOLDER)
+            else key == one
+            for one in self.tag_keys
+        )
+
+    def tells(self, key: str) -> bool:
+        """Whether a metadata key may hold a tag, an application, a protocol or a port."""
+        known = (*self.application_keys, *self.grpc_port_keys, PROTOCOL_KEY)
+        return key in known or self.tells_tag(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +214,11 @@ def read_grpc_port(metadata: Mapping[str, str], keys: Sequence[str]) -> tuple[in
     return None, ""
 
 
-def read_application(metadata: Mapping[str, str], service: str) -> str:
-    """The application of an instance of `service`: the first of APPLICATION_KEYS with a value, else
-    the service.
-    """
-    for key in APPLICATION_KEYS:
+def read_application(
+    metadata: Mapping[str, str], service: str, keys: Sequence[str] = APPLICATION_KEYS
+) -> str:
+    """The application of an instance of `service`: the first of `keys` with a value, else the service."""
+    for key in keys:
         if metadata.get(key):
             return metadata[key]
     return service
@@ -215,6 +230,8 @@ def read_instance(raw: RawInstance, service: str, conventions: Conventions) -> t
     Raises MetadataError where it is refused.
     """
     address = read_address(raw.address)
+    if raw.refused:
+        raise MetadataError(raw.refused)
     if not 1 <= raw.port <= 65535:
         raise MetadataError(f"port {raw.port} is not between 1 and 65535")
     if not math.isfinite(raw.weight) or raw.weight < 0:
@@ -233,11 +250,12 @@ def read_instance(raw: RawInstance, service: str, conventions: Conventions) -> t
             address=address,
             port=raw.port,
             tag=tag,
-            application=read_application(raw.metadata, service),
+            application=read_application(raw.metadata, service, conventions.application_keys),
             weight=raw.weight,
             health=Health.HEALTHY if raw.healthy else Health.UNHEALTHY,
             protocol=protocol,
             metadata=MappingProxyType(dict(raw.metadata)),
+            zone=raw.zone,
         ),
         [warning for warning in (tag_warning, protocol_warning, port_warning) if warning],
     )
@@ -247,9 +265,11 @@ def read_service(raw: RawService, conventions: Conventions = Conventions()) -> R
     """The service that `raw` describes, each instance used or refused.
 
     Disabled instances and those of weight 0 are left out and are not mentioned. Of several instances with the
-    same ip:port, one is used if all have the same tag, else none: which tag is right cannot be known.
+    same ip:port, one is used if all have the same tag, else none: which tag is right cannot be known. A last
+    resort is left out where another instance of its application and tag is there.
     """
     taken: dict[tuple[str, int], Instance] = {}
+    last_resorts: list[tuple[str, int]] = []
     refused: list[Refused] = []
     warnings: set[str] = set()
     clashing: dict[tuple[str, int], set[str]] = {}
@@ -266,6 +286,8 @@ def read_service(raw: RawService, conventions: Conventions = Conventions()) -> R
         key = (instance.address, instance.port)
         first = taken.setdefault(key, instance)
         if first is instance:
+            if one.last_resort:
+                last_resorts.append(key)
             continue
         if first.tag == instance.tag:
             refused.append(Refused(*key, "registered more than once; one of the registrations is used"))
@@ -275,6 +297,7 @@ def read_service(raw: RawService, conventions: Conventions = Conventions()) -> R
         del taken[key]
         reason = f"registered more than once, with different tags: {', '.join(sorted(tags))}"
         refused.append(Refused(*key, reason))
+    _leave_last_resorts(taken, last_resorts)
     protocol, warning = read_protocol(raw.protocol)
     if warning:
         warnings.add(warning)
@@ -284,3 +307,16 @@ def read_service(raw: RawService, conventions: Conventions = Conventions()) -> R
         warnings=tuple(sorted(warnings)),
         protocol=protocol,
     )
+
+
+def _leave_last_resorts(
+    taken: dict[tuple[str, int], Instance], last_resorts: Iterable[tuple[str, int]]
+) -> None:
+    """Take away the last resorts of each application and tag of which another instance is left."""
+    last = [key for key in last_resorts if key in taken]
+    if not last:
+        return
+    others = {(i.application, i.tag) for key, i in taken.items() if key not in set(last)}
+    for key in last:
+        if (taken[key].application, taken[key].tag) in others:
+            del taken[key]

@@ -58,6 +58,7 @@ class ServiceNames:
     def __init__(self, service_ids: Iterable[str] = ()) -> None:
         self._ids: set[str] = set()
         self._by_last: dict[str, set[str]] = {}
+        self._aliases: dict[str, tuple[str, ...]] = {}
         for service_id in service_ids:
             self.add(service_id)
 
@@ -70,27 +71,47 @@ class ServiceNames:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, service_id: str) -> None:
-        """Find this service, too, from now on."""
+    def add(self, service_id: str, aliases: Iterable[str] = ()) -> None:
+        """Find this service, too, from now on. `aliases` are other spellings of the last part of its id."""
+        self.discard(service_id)
         self._ids.add(service_id)
-        self._by_last.setdefault(last_part(service_id), set()).add(service_id)
+        self._aliases[service_id] = tuple(aliases)
+        for last in self._lasts(service_id):
+            self._by_last.setdefault(last, set()).add(service_id)
 
     def discard(self, service_id: str) -> None:
         """Do not find this service any more."""
+        if service_id not in self._ids:
+            return
         self._ids.discard(service_id)
-        same = self._by_last.get(last_part(service_id), set())
-        same.discard(service_id)
-        if not same:
-            self._by_last.pop(last_part(service_id), None)
+        for last in self._lasts(service_id):
+            same = self._by_last.get(last, set())
+            same.discard(service_id)
+            if not same:
+                self._by_last.pop(last, None)
+        del self._aliases[service_id]
+
+    def _lasts(self, service_id: str) -> Iterator[str]:
+        yield last_part(service_id)
+        yield from self._aliases[service_id]
 
     def candidates(self, name: str) -> tuple[str, ...]:
-        """The ids that `name` may mean, sorted. A whole id means itself only."""
+        """The ids that `name` may mean, sorted. A whole id means itself only.
+
+        Where a registry has no groups, the empty part may be left out: `default/sc-a`.
+        """
         if not name or name.startswith("/"):
             return ()
         if name in self._ids:
             return (name,)
-        ending = "/" + name
-        return tuple(sorted(i for i in self._by_last.get(last_part(name), ()) if i.endswith(ending)))
+        ending, last = "/" + name, last_part(name)
+        found = {
+            id_
+            for id_ in self._by_last.get(last, ())
+            if (whole := f"{id_.removesuffix(last_part(id_))}{last}").endswith(ending)
+            or whole.replace("//", "/").endswith(ending)
+        }
+        return tuple(sorted(found))
 
     def resolve(self, name: str) -> str:
         """The id that `name` means. Raises AmbiguousService or UnknownService."""

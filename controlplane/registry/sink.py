@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Protocol
 
 import structlog
@@ -36,6 +37,10 @@ class Reports(Protocol):
 
     def restored(self, sink: SourceSink, service_id: str, raw: RawService, at: float) -> None:
         """Take what was saved of a service. at: seconds since the epoch, when its registry reported it."""
+        ...
+
+    def pod_changed(self, address: str, metadata: Mapping[str, str] | None) -> None:
+        """The pod at an IP address has this metadata; None: there is none."""
         ...
 
     def reachability_changed(self, sink: SourceSink) -> None:
@@ -142,6 +147,9 @@ class SourceSink:
         if text and text != self._problem:
             log.error("the registry reports something that cannot be used", source=self.name, problem=text)
         self._problem = text
+
+    def pod(self, address: str, metadata: Mapping[str, str] | None) -> None:
+        self._reports.pod_changed(address, metadata)
 
     def version(self, text: str) -> None:
         self._version = text

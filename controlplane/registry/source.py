@@ -18,6 +18,8 @@ class RawInstance:
     """One instance as a registry reports it, not yet checked.
 
     `protocol` is "" where the registry does not state one; the tag and the application are in `metadata`.
+    `zone` is where it runs, "" if that is not known. An instance that is a `last_resort` is used only if no
+    other of its application and tag is left. `refused` says why it cannot be used, "" if it can.
     """
 
     address: str
@@ -27,18 +29,24 @@ class RawInstance:
     enabled: bool = True
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     protocol: str = ""
+    zone: str = ""
+    last_resort: bool = False
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RawService:
     """All instances of one service as a registry reports them.
 
-    `protocol` is that of the whole service, "" where the registry does not state one.
+    `protocol` is that of the whole service, "" where the registry does not state one. `aliases` are other
+    spellings of the last part of its id, for definitions. `hosts` are further hosts by which callers mean it.
     """
 
     name: str
     instances: tuple[RawInstance, ...] = ()
     protocol: str = ""
+    aliases: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
 
 class Sink(Protocol):
@@ -71,6 +79,13 @@ class Sink(Protocol):
 
     def problem(self, text: str) -> None:
         """Something that the registry reports cannot be used; `text` is shown in the status, "" ends that."""
+        ...
+
+    def pod(self, address: str, metadata: Mapping[str, str] | None) -> None:
+        """Whatever runs at this IP address is in a pod with this metadata; None: no pod has the address.
+
+        It counts for the instances of all sources.
+        """
         ...
 
     def version(self, text: str) -> None:

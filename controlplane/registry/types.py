@@ -31,7 +31,8 @@ class Instance:
 
     `tag` is None for base. `application` is that of the metadata, else the name of the service; a definition
     of kind Application overrides it in the plan. `held` is set where the last good state is served in place
-    of what the registry reports (see `hold.py`); a held instance counts as healthy.
+    of what the registry reports (see `hold.py`); a held instance counts as healthy. `zone` is where it runs,
+    "" if that is not known.
     """
 
     address: str
@@ -43,6 +44,7 @@ class Instance:
     protocol: Protocol = Protocol.UNKNOWN
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     held: bool = False
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class Service:
 
     `former` has (address, port) of instances that left less than 120 s ago: redirect capture still recognises
     the service by them. `held` tells whether any instance is held. `updated` is the time of the last change
-    in seconds since the epoch. `warnings` are shown to users.
+    in seconds since the epoch. `warnings` are shown to users. `aliases` are other spellings of the last part
+    of the id, `hosts` further hosts by which callers mean the service.
     """
 
     id: str
@@ -73,6 +76,8 @@ class Service:
     updated: float = field(default=0.0, compare=False)
     warnings: tuple[str, ...] = ()
     protocol: Protocol = Protocol.UNKNOWN
+    aliases: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
 
 
 Services = Mapping[str, Service]

@@ -224,19 +224,25 @@ def assignment(
 ) -> endpoint_pb2.ClusterLoadAssignment:
     """The endpoints `instances` of the cluster `name` of a service.
 
-    They are sorted by address and port, so the order in which a registry lists them changes nothing.
+    They are sorted by zone, address and port, so the order in which a registry lists them changes nothing.
+    The sum of weights of a zone stays below 2**32, which Envoy demands.
     """
-    ordered = sorted(instances, key=lambda i: (i.address, i.port))
+    by_zone: dict[str, list[Instance]] = {}
+    for instance in sorted(instances, key=lambda i: (i.zone, i.address, i.port)):
+        by_zone.setdefault(instance.zone, []).append(instance)
     return endpoint_pb2.ClusterLoadAssignment(
         cluster_name=name,
         endpoints=[
             endpoint_components_pb2.LocalityLbEndpoints(
-                lb_endpoints=[_endpoint(plan, instance) for instance in ordered],
-                load_balancing_weight=wrappers_pb2.UInt32Value(value=1),
+                locality=base_pb2.Locality(zone=zone) if zone else None,
+                lb_endpoints=[_endpoint(plan, instance) for instance in found],
+                # gRPC clients spread requests by it; Envoy, which spreads them over all endpoints, does not.
+                load_balancing_weight=wrappers_pb2.UInt32Value(
+                    value=sum(map(endpoint_weight, found)) if len(by_zone) > 1 else 1
+                ),
             )
-        ]
-        if ordered
-        else [],
+            for zone, found in by_zone.items()
+        ],
         policy=endpoint_pb2.ClusterLoadAssignment.Policy(
             overprovisioning_factor=wrappers_pb2.UInt32Value(value=OVERPROVISIONING)
         ),

@@ -1,0 +1,44 @@
+"""Fixtures with a real API server."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from controlplane.registry.kubernetes import KubernetesConfig
+from tests.kubernetes.server import KubeServer, for_test
+from tests.kubernetes.tools import NODE, Admin
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeServer]:
+    """A server that no test harms."""
+    with for_test(tmp_path_factory.mktemp("kubernetes")) as server:
+        server.call("POST", "/api/v1/nodes", {"metadata": {"name": NODE}})
+        yield server
+
+
+@pytest.fixture
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeServer]:
+    """A server that a test may kill."""
+    with for_test(tmp_path_factory.mktemp("kubernetes")) as server:
+        server.call("POST", "/api/v1/nodes", {"metadata": {"name": NODE}})
+        yield server
+
+
+@pytest.fixture
+async def admin(shared: KubeServer) -> AsyncIterator[Admin]:
+    """Somebody who writes into a namespace of the test's own."""
+    namespace = f"ns-{next(_NUMBERS)}"
+    shared.call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
+    yield Admin(shared, namespace)
+
+
+@pytest.fixture
+def config(shared: KubeServer, admin: Admin) -> KubernetesConfig:
+    """What reads that namespace."""
+    return KubernetesConfig(kubeconfig=shared.kubeconfig, namespaces=(admin.namespace,))
