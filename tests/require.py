@@ -18,18 +18,12 @@ NEEDS = (
     "iptables",
     "ipv6",
     "java",
-<<<<<<< HEAD
-=======
     "kubernetes",
->>>>>>> c01c463 (Kubernetes as a source of services: Services, EndpointSlices and pods are listed and watched; tests with a real API server)
     "mounts",
     "nacos",
     "node",
     "openssl",
-<<<<<<< HEAD
     "prometheus",
-=======
->>>>>>> c01c463 (Kubernetes as a source of services: Services, EndpointSlices and pods are listed and watched; tests with a real API server)
     "root",
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -31,11 +31,11 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeServer]:
 
 
 @pytest.fixture
-async def admin(shared: KubeServer) -> AsyncIterator[Admin]:
+async def admin(shared: KubeServer) -> Admin:
     """Somebody who writes into a namespace of the test's own."""
     namespace = f"ns-{next(_NUMBERS)}"
     shared.call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
-    yield Admin(shared, namespace)
+    return Admin(shared, namespace)
 
 
 @pytest.fixture

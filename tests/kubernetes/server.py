@@ -1,7 +1,7 @@
-"""A real Kubernetes API server for tests: etcd, kube-apiserver and the endpointslice controller in one program.
+"""A real Kubernetes API server for tests, with etcd and the endpointslice controller in one program.
 
-It is built from `apiserver/` once, which takes ten minutes or more, by `make kube-apiserver`, and kept below a
-cache directory. LANEWAY_KUBE_APISERVER names another program. Tests never build it. There is no kubelet:
+It is built from `apiserver/` once, which takes ten minutes or more, by `make kube-apiserver`, and kept below
+a cache directory. LANEWAY_KUBE_APISERVER names another program. Tests never build it. There is no kubelet:
 tests set the status of pods.
 """
 
@@ -20,7 +20,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,9 +194,6 @@ def for_test(home: Path) -> Iterator[KubeServer]:
     finally:
         server.kill()
 
-
-Write = Callable[..., Any]
-"""(method, path, body, kind) -> the answer; raises ApiError."""
 
 if __name__ == "__main__":
     print(build())

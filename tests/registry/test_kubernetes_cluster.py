@@ -16,7 +16,8 @@ from controlplane.registry.kubernetes.objects import (
     read_service,
     read_slice,
 )
-from controlplane.registry.metadata import Conventions, read_service as instances_of
+from controlplane.registry.metadata import Conventions
+from controlplane.registry.metadata import read_service as instances_of
 
 KEY = ("default", "sc-a")
 ID = "kubernetes/default//sc-a"

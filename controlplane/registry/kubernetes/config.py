@@ -15,18 +15,18 @@ from controlplane.registry.metadata import Conventions
 class KubernetesConfig:
     """Settings of Kubernetes as a registry. Durations are seconds.
 
-    `kubeconfig` is None in a pod, whose service account is used then. `namespaces` are those that are read; or
-    those whose labels match `selector`; without either, all. `conventions` tell which annotations
-    of pods may hold a tag. The API server is asked for something every `heartbeat` and must answer `within`
-    that time. After a failure it is connected again after `retry`, later after up to `retry_most`. Collections
-    are listed anew every `resync`. A watch ends after `watch_for`, and the next one goes on.
+    `kubeconfig` is None in a pod, whose service account is used then. `namespaces` are those that are read,
+    or those whose labels match `selector`; without either, all. `conventions` tell which annotations of pods
+    may hold a tag. The API server is asked for something every `heartbeat` and must answer `within` that time.
+    After a failure it is connected again after `retry`, later after up to `retry_most`. Collections are
+    listed anew every `resync`. A watch ends after `watch_for`, and the next one goes on.
     """
 
     kubeconfig: Path | None = None
     context: str = ""
     namespaces: tuple[str, ...] = ()
     selector: str = ""
-    conventions: Conventions = Conventions()
+    conventions: Conventions = Conventions()  # noqa: RUF009
     heartbeat: float = 5.0
     within: float = 5.0
     retry: float = 0.2

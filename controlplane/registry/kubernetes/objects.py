@@ -45,8 +45,8 @@ class PodRef:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address of a slice. `ready` and `serving` as discovery.k8s.io/v1 defines them; `serving` is that of a
-    terminating pod that still passes its readiness probe.
+    """An address of a slice. `ready` and `serving` are as discovery.k8s.io/v1 defines them: a terminating pod
+    that still passes its readiness probe is serving and not ready.
     """
 
     address: str

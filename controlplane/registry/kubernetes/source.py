@@ -1,8 +1,8 @@
 """The source that reads Kubernetes: it follows Services, EndpointSlices and pods, and reports what they mean.
 
-What is known outlives a connection. A connection has one client, one watch for each collection, and a request
-every few seconds that tells whether the server still answers. If any of them fails, all are made anew, with the
-credentials and the CA as they are then.
+What is known outlives a connection. A connection has one client, one watch for each collection, and a
+request every few seconds that tells whether the server still answers. If any of them fails, all are made anew,
+with the credentials and the CA as they are then.
 """
 
 from __future__ import annotations
