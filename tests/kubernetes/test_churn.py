@@ -1,4 +1,4 @@
-"""Random changes, with breaks and restarts of the API server between: the source ends up with what is there."""
+"""Random changes, breaks and restarts of the API server: the source ends up with what is there."""
 
 from __future__ import annotations
 

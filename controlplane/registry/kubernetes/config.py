@@ -17,7 +17,7 @@ class KubernetesConfig:
 
     `kubeconfig` is None in a pod, whose service account is used then. `namespaces` are those that are read,
     or those whose labels match `selector`; without either, all. `conventions` tell which annotations of pods
-    may hold a tag. The API server is asked for something every `heartbeat` and must answer `within` that time.
+    may hold a tag. The API server is asked for something every `heartbeat` and must answer `within` it.
     After a failure it is connected again after `retry`, later after up to `retry_most`. Collections are
     listed anew every `resync`. A watch ends after `watch_for`, and the next one goes on.
     """

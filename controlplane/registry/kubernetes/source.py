@@ -1,7 +1,7 @@
 """The source that reads Kubernetes: it follows Services, EndpointSlices and pods, and reports what they mean.
 
 What is known outlives a connection. A connection has one client, one watch for each collection, and a
-request every few seconds that tells whether the server still answers. If any of them fails, all are made anew,
+request every few seconds that tells whether the server still answers. If one fails, all are made anew,
 with the credentials and the CA as they are then.
 """
 
