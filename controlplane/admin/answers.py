@@ -310,3 +310,4 @@ class NotReady(Problem):
 
 class Alive(Answer):
     status: Literal["ok"]
+    version: Annotated[str, Field(description="The version of Laneway")]

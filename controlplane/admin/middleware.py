@@ -149,10 +149,13 @@ class Guard:
             if found.guess:
                 self._logins.wrong(address, path)
             message = str(found)
+        detail = (
+            f"This token {message}." if scheme else "A token is needed: send `Authorization: Bearer TOKEN`."
+        )
         return problem(
             401,
-            "A token is needed: send `Authorization: Bearer TOKEN`.",
-            [Problem("Authorization", message, None, "send `Bearer TOKEN`")],
+            detail,
+            [Problem("Authorization", message, None, "send `Bearer TOKEN` with a token of the token file")],
             headers={"WWW-Authenticate": 'Bearer realm="laneway"'},
         )
 

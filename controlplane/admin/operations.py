@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -178,7 +179,9 @@ def _revisions(routes: APIRouter, control: ControlPlane) -> None:
     async def undo_revision(request: Request) -> Response:
         text = request.path_params["revision"]
         if not text.isascii() or not text.isdecimal() or len(text) > 16:
-            wrong = Problem("revision", "is not the number of a revision", text, "see /v1/revisions")
+            wrong = Problem(
+                "revision", "is not the number of a revision", text, "see `laneway history`, or /v1/revisions"
+            )
             raise ApiError(404, "There is no such revision.", wrong)
         stored = await undo(control, request, int(text))
         made = [one for one in await control.store.revisions(1000) if one.number == stored.revision]
@@ -197,7 +200,7 @@ def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry
         responses={200: openapi.answer(openapi.reference("Alive"), "Alive")},
     )
     async def healthz() -> Response:
-        return answers.Alive(status="ok").response()
+        return answers.Alive(status="ok", version=version("laneway")).response()
 
     @routes.get(
         "/readyz",

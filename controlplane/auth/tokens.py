@@ -223,7 +223,7 @@ class Tokens:
             if hmac.compare_digest(token.digest, digest):
                 found = token
         if found is None:
-            raise Refused("is not a known token")
+            raise Refused("is not known")
         if found.expires is not None and self._clock() >= found.expires:
             raise Refused(f"is the token of {found.name}, which expired at {at(found.expires)}", guess=False)
         return Caller(found.name, found.rights)

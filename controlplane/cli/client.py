@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
+import typer
+
 from controlplane.cli.options import Exit
-from controlplane.cli.output import console, fail, line, notice
+from controlplane.cli.output import fail, line, notice, problem_lines, say
 
 if TYPE_CHECKING:
     import httpx
@@ -58,10 +61,21 @@ class Client:
         """The body at `path`, unparsed."""
         return self.checked(self.request("GET", path)).text
 
-    def send(self, method: str, path: str, body: Any = None, content: bytes | None = None) -> Any:
-        """Send a change; returns the JSON of the answer, or None if it is empty. `content` is YAML."""
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content: bytes | None = None,
+        places: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Send a change; returns the JSON of the answer, or None if it is empty. `content` is YAML; `places`
+        says where its documents stand, for errors.
+        """
         headers = {"content-type": YAML} if content is not None else None
-        response = self.checked(self.request(method, path, json=body, content=content, headers=headers))
+        response = self.request(method, path, json=body, content=content, headers=headers)
+        if response.status_code >= 400:
+            refuse(response, places)
         return response.json() if response.content else None
 
     def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
@@ -89,29 +103,35 @@ class Client:
         return response
 
 
-def refuse(response: httpx.Response) -> NoReturn:
-    """End the command and print the problem in `response`, field by field, with the remedies."""
+def refuse(response: httpx.Response, places: Mapping[str, str] | None = None) -> NoReturn:
+    """End the command and print the problem in `response`: mistakes in documents one by one, with where each
+    document stands by `places`; else what is wrong, and the remedy.
+    """
     try:
         problem = response.json()
     except ValueError:
         problem = None
     if not isinstance(problem, dict):
         fail(f"HTTP {response.status_code}: {response.text.strip() or response.reason_phrase}")
-    title = str(problem.get("title") or response.reason_phrase)
-    detail = str(problem.get("detail") or "")
-    errors = problem.get("errors") or []
-    out = console(stderr=True)
-    heading = title if not detail or detail == title else f"{title}: {detail}"
-    out.print(line(("error:", "bold red"), f" {heading} ", (f"(HTTP {response.status_code})", "dim")))
-    for error in errors:
-        field, message = str(error.get("field") or "-"), str(error.get("message", ""))
-        out.print(line("  ", (field, "bold"), f": {message}"))
-        if error.get("value") is not None:
-            out.print(line(("    value:", "dim"), f" {str(error['value'])[:200]}"))
-        if error.get("remedy"):
-            out.print(line(("    remedy:", "green"), f" {error['remedy']}"))
+    errors: list[dict[str, Any]] = problem.get("errors") or []
+    named = [one for one in errors if one.get("document")]
+    if errors and (len(named) == len(errors) or response.status_code in (400, 422)):
+        for one in errors:
+            say(problem_lines(_where(one, places or {}), one))
+    else:
+        detail = str(problem.get("detail") or problem.get("title") or response.reason_phrase)
+        say([line(("error:", "bold red"), f" {detail}")])
+        for remedy in dict.fromkeys(str(one["remedy"]) for one in errors if one.get("remedy")):
+            say([line("  ", ("remedy:", "green"), f" {remedy}")])
     if response.status_code == 401:
-        out.print("  Give a token with --token or LANEWAY_TOKEN.")
-    import typer
-
+        say([line("  Give a token with --token or LANEWAY_TOKEN.")])
     raise typer.Exit(Exit.FAILED)
+
+
+def _where(error: Mapping[str, Any], places: Mapping[str, str]) -> str:
+    """`lanes.yaml, document 2 (Lane/gray)`, as far as it is known."""
+    document = str(error.get("document") or "")
+    place = places.get(document, "")
+    if not place or not document or document.startswith("documents["):
+        return place or document
+    return f"{place} ({document})"

@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import typer
 
-from controlplane.cli import kinds
+from controlplane.cli import completion, kinds
 from controlplane.cli.client import Client
 from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Server, Token
-from controlplane.cli.output import console, fail, line, show, table
+from controlplane.cli.output import console, emit, fail, line, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,9 +25,16 @@ class By(StrEnum):
 
 
 def matches(
-    lane: Annotated[str | None, typer.Argument(help="Name of the lane.")] = None,
+    lane: Annotated[
+        str | None, typer.Argument(help="Name of the lane.", autocompletion=completion.lane)
+    ] = None,
     group: Annotated[
-        str | None, typer.Option("--group", help="Group of a lane that does not exist yet; with --tag.")
+        str | None,
+        typer.Option(
+            "--group",
+            help="Group of a lane that does not exist yet; with --tag.",
+            autocompletion=completion.group,
+        ),
     ] = None,
     tag: Annotated[
         str | None, typer.Option("--tag", help="Its tag, to see who would serve it before it is made.")
@@ -46,12 +53,13 @@ def matches(
         else:
             path = kinds.located(client, kinds.find("lane-group"), group or "")[1]
             result = client.get(f"{path}/matches?tag={quote(tag or '', safe='')}")
-    if output in (Output.JSON, Output.YAML):
-        show(result, output)
-    else:
+
+    def draw() -> None:
         if times := kinds.times_text(result.get("times")):
             console().print(f"the lane is {times}")
         console().print(matches_table(result))
+
+    emit(result, output, draw)
 
 
 def matches_table(result: dict[str, Any]) -> RenderableType:
@@ -60,11 +68,11 @@ def matches_table(result: dict[str, Any]) -> RenderableType:
     for application in result["applications"]:
         for one in application["services"] or [{"service": "-", "tagged": [], "base": 0, "fallback": False}]:
             tagged, unhealthy = one["tagged"], one.get("unhealthy", ())
-            goes = "lane" if tagged else "nobody"
+            goes = "lane" if tagged else "no instances"
             if one["fallback"]:
                 goes = "base (fallback)"
             elif one.get("refused"):
-                goes = "no instance: 503, fallback is none"
+                goes = "no instances: 503, because fallback is none"
             rows.append(
                 (
                     application["application"],
@@ -78,7 +86,9 @@ def matches_table(result: dict[str, Any]) -> RenderableType:
 
 
 def explain(
-    gateway: Annotated[str, typer.Option("--gateway", help="Name of the gateway.")],
+    gateway: Annotated[
+        str, typer.Option("--gateway", help="Name of the gateway.", autocompletion=completion.gateway)
+    ],
     path: Annotated[str, typer.Option("--path", help="Path with its query, for example /a?city=hz.")] = "/",
     method: Annotated[str, typer.Option("--method", "-X", help="HTTP method.")] = "GET",
     host: Annotated[str, typer.Option("--host", help="Host header of the request.")] = "",
@@ -115,10 +125,7 @@ def explain(
         question["client_address"] = client_address
     with Client(server, token) as client:
         result = client.send("POST", f"/v1/explain?as={by.value}", question)
-    if output in (Output.JSON, Output.YAML):
-        show(result, output)
-    else:
-        _print_explanation(result)
+    emit(result, output, lambda: _print_explanation(result))
 
 
 def _print_explanation(result: dict[str, Any]) -> None:
@@ -156,9 +163,9 @@ def _print_explanation(result: dict[str, Any]) -> None:
             if isinstance(what, dict):
                 what = kinds.rule_text({"rule": {"conditions": [what]}})
             seen = condition.get("value")
-            found = "absent" if seen is None else repr(seen)
+            found = "none" if seen is None else repr(seen)
             if "length" in condition:
-                found += f", {condition['length']} bytes in all"
+                found += f", {condition['length']} bytes long"
             out.print(line("      ", met, f": {what} ", (f"(the request has {found})", "dim")))
     if left_out := result.get("evaluated_left_out"):
         out.print(line((f"  {left_out} more lanes were looked at and passed over", "dim")))

@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from controlplane.cli import completion
 from controlplane.cli.client import Client, segment
 from controlplane.cli.options import Exit
 from controlplane.cli.output import fail
@@ -18,6 +21,17 @@ if TYPE_CHECKING:
 
 Item = dict[str, Any]
 TIMES = (("from", "from"), ("until", "until"), ("switched on until", "enabled_until"))
+NameArgument = Annotated[
+    str | None,
+    typer.Argument(help="Which one; routes and lanes also as PARENT/NAME.", autocompletion=completion.name),
+]
+GatewayOption = Annotated[
+    str | None,
+    typer.Option("--gateway", help="Only routes of this gateway.", autocompletion=completion.gateway),
+]
+GroupOption = Annotated[
+    str | None, typer.Option("--group", help="Only lanes of this group.", autocompletion=completion.group)
+]
 
 
 @dataclass(frozen=True)
@@ -120,7 +134,7 @@ def times_text(times: Item | None) -> str:
 def enabled_text(lane: Item) -> str:
     """Whether a lane is switched on, and whether its times let it be used."""
     if not lane.get("enabled", True):
-        return "disabled"
+        return "no"
     times = (lane.get("status") or {}).get("times") or {"open": True}
     if times["open"]:
         return f"yes, until {times['closes']}" if times.get("closes") else "yes"
@@ -234,7 +248,8 @@ def source_cells(item: Item) -> dict[str, str]:
     }
 
 
-def _proxy(item: Item) -> dict[str, str]:
+def proxy_state(item: Item) -> str:
+    """What a proxy has done with what it was sent: `acked`, or what it rejects or has not answered."""
     types = item.get("types") or {}
     refused = sorted(name for name, state in types.items() if state.get("nack"))
     waiting = sorted(name for name, state in types.items() if state.get("sent") != state.get("acked"))
@@ -247,6 +262,10 @@ def _proxy(item: Item) -> dict[str, str]:
         state = f"waits for {', '.join(waiting)}" if waiting else "acked"
     if item.get("standing") in ("outvoted", "slow", "silent"):
         state += f" ({item['standing']})"
+    return state
+
+
+def _proxy(item: Item) -> dict[str, str]:
     return {
         "node": item["node"],
         "cluster": item.get("cluster", ""),
@@ -254,7 +273,7 @@ def _proxy(item: Item) -> dict[str, str]:
         "envoy": item.get("envoy", ""),
         "variant": str(item.get("variant", "")),
         "connected": age(item.get("connected")),
-        "state": state,
+        "state": proxy_state(item),
         "warnings": str(len(item.get("warnings") or ())),
     }
 
@@ -288,18 +307,28 @@ def every() -> list[Kind]:
     return [*(_defined(kind, KINDS.get(kind.parent)) for kind in KINDS.values()), *OBSERVED]
 
 
-def complete(incomplete: str) -> list[str]:
-    """Shell completion of a kind."""
-    return [kind.plural for kind in every() if kind.plural.startswith(incomplete)]
+def split(word: str, name: str | None) -> tuple[str, str | None]:
+    """Kind and name from `KIND NAME` or `KIND/NAME`."""
+    kind, slash, rest = word.partition("/")
+    return (kind, rest) if slash and name is None else (word, name)
 
 
-def find(word: str) -> Kind:
-    """The kind that `word` names, singular, plural or short. Ends the command if there is none."""
+def known(word: str) -> Kind | None:
+    """The kind that `word` names, singular, plural or short; None if there is none."""
     lowered = word.lower()
     for kind in every():
         if lowered == kind.plural or lowered in kind.aliases or lowered == (kind.document or "").lower():
             return kind
-    fail(f"unknown kind {word!r}; known are {', '.join(kind.plural for kind in every())}", Exit.USAGE)
+    return None
+
+
+def find(word: str) -> Kind:
+    """As `known`. Ends the command if there is none."""
+    kind = known(word)
+    if kind is None:
+        plurals = ", ".join(kind.plural for kind in every())
+        fail(f"unknown kind {word!r}; known are {plurals} and all", Exit.USAGE)
+    return kind
 
 
 def collection(kind: Kind, parent: str | None = None) -> str:
@@ -320,13 +349,7 @@ def member(kind: Kind, name: str, parent: str | None = None) -> str:
 
 def listed(client: Client, kind: Kind, parent: str | None = None) -> list[Item]:
     """All things of a kind; without a parent, those of every parent."""
-    if kind.parent is None or parent:
-        return client.items(collection(kind, parent))
-    return [
-        item
-        for one in client.items(f"/v1/{kind.parent}")
-        for item in client.items(collection(kind, one["name"]))
-    ]
+    return client.items(collection(kind, parent) if parent else f"/v1/{kind.plural}")
 
 
 def located(client: Client, kind: Kind, name: str, parent: str | None = None) -> tuple[Item, str]:

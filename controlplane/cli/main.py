@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from controlplane.cli import (
@@ -14,6 +16,7 @@ from controlplane.cli import (
     read,
     revisions,
     serve,
+    status,
     store,
     trace,
     traffic,
@@ -25,6 +28,7 @@ app = typer.Typer(
         "Laneway: an Envoy control plane for traffic lanes.\n\n"
         "Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 the control plane cannot be reached."
     ),
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
@@ -51,6 +55,7 @@ app.add_typer(lane, name="lane")
 lane.command("enable")(change.enable)
 lane.command("disable")(change.disable)
 lane.command("status")(traffic.lane_status)
+app.command("status")(status.status)
 app.command("top")(traffic.top)
 app.command("matches")(inspection.matches)
 app.command("explain")(inspection.explain)
@@ -73,6 +78,18 @@ authorities.command("show")(certs.show)
 app.command("demo")(demo.demo)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"laneway {version('laneway')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
-    """Make `laneway` a group of commands even if it had only one."""
+def _root(
+    _: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of `laneway` itself."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -85,6 +85,27 @@ def fail(message: str, code: Exit = Exit.FAILED) -> NoReturn:
     raise typer.Exit(code)
 
 
+def problem_lines(where: str, error: Mapping[str, Any]) -> list[Text]:
+    """A mistake as the control plane tells it, with the place of its document: what is wrong, and the remedy,
+    each once.
+    """
+    field, message = str(error.get("field") or ""), str(error.get("message") or "")
+    value = error.get("value")
+    shown = "" if value is None else f" (it is {str(value)[:200]})"
+    place = "".join(f" {part}:" for part in (where, field) if part)
+    lines = [line(("error:", "bold red"), f"{place} {message}{shown}")]
+    if error.get("remedy"):
+        lines.append(line("  ", ("remedy:", "green"), f" {error['remedy']}"))
+    return lines
+
+
+def say(lines: Iterable[Text]) -> None:
+    """Lines for people on standard error."""
+    out = console(stderr=True)
+    for one in lines:
+        out.print(one)
+
+
 def notice(message: str) -> None:
     """A line for people on standard error, so that machine output on standard output stays clean."""
     console(stderr=True).print(line(message))
@@ -99,7 +120,7 @@ def dump(value: Any, output: Output) -> str:
     """`value` as JSON or YAML text, keys in the given order. Characters that are not printable are escaped in
     the way of the format, so that a parser reads the same value.
     """
-    if output is Output.JSON:
+    if output == Output.JSON:
         text = json.dumps(value, indent=2, ensure_ascii=False)
         return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
     import yaml
@@ -111,8 +132,52 @@ def dump(value: Any, output: Output) -> str:
 
 
 def show(value: Any, output: Output) -> None:
-    """Print `value` for a machine."""
-    sys.stdout.write(dump(value, output) + "\n")
+    """Print `value` for a program."""
+    if output.expression:
+        from controlplane.cli import jsonpath
+
+        text = jsonpath.render(output.expression, value)
+        sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
+    elif output == Output.NAME:
+        for name in identities(value):
+            sys.stdout.write(printable(name) + "\n")
+    else:
+        sys.stdout.write(dump(value, output) + "\n")
+
+
+def emit(value: Any, output: Output, draw: Callable[[], object]) -> None:
+    """Print `value` in the form that was asked for. `draw` prints it for people."""
+    if output.drawn:
+        draw()
+    else:
+        show(value, output)
+
+
+def identities(value: Any) -> list[str]:
+    """`kind/name` of everything in an answer, as `get`, `describe` and `delete` take it; with the parent
+    where there is one: `lane/order-flow/gray`.
+    """
+    if not isinstance(value, dict):
+        return []
+    if isinstance(value.get("items"), list):
+        undefined = [one for one in value.get("live", ()) if not one["defined"]]
+        return [name for item in (*value["items"], *undefined) for name in identities(item)]
+    if "kind" in value and "name" in value:
+        from controlplane.model.kinds import KINDS
+
+        kind = KINDS.get(value["kind"])
+        word = kind.words.replace(" ", "-") if kind else str(value["kind"]).lower()
+        owner = f"{value[kind.owner]}/" if kind and kind.owner else ""
+        return [f"{word}/{owner}{value['name']}"]
+    if "application" in value and "defined" in value:
+        return [f"application/{value['application']}"]
+    for field, word in (("service", "service"), ("node", "proxy"), ("revision", "revision")):
+        if field in value:
+            return [f"{word}/{value[field]}"]
+    done = [name for what in ("created", "changed", "deleted", "unchanged") for name in value.get(what, ())]
+    if not done:
+        fail("there is nothing with a name in this: use another form than `-o name`", Exit.USAGE)
+    return done
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> Table:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from controlplane.cli import kinds
+from controlplane.cli import applications, completion, kinds
 from controlplane.cli.client import Client
-from controlplane.cli.options import DEFAULT_SERVER, Format, Output, Server, Token
-from controlplane.cli.output import Harmless, console, dump, show, table, write
+from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Server, Token
+from controlplane.cli.output import Harmless, console, dump, emit, fail, line, table, write
 from controlplane.ip import authority
 
 if TYPE_CHECKING:
@@ -23,78 +23,116 @@ WATCH_INTERVAL_S = 1.0
 KindArgument = Annotated[
     str,
     typer.Argument(
-        help="gateways, routes, applications, lane-groups, lanes, services or proxies.",
-        autocompletion=kinds.complete,
+        help="gateways, routes, applications, lane-groups, lanes, services, proxies or all; several with "
+        "commas between; or KIND/NAME.",
+        autocompletion=completion.kind,
     ),
 ]
-NameArgument = Annotated[
-    str | None, typer.Argument(help="One of them; routes and lanes also as PARENT/NAME.")
-]
-GatewayOption = Annotated[str | None, typer.Option("--gateway", help="Only routes of this gateway.")]
-GroupOption = Annotated[str | None, typer.Option("--group", help="Only lanes of this group.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Stay, and show every change, until Ctrl-C.")]
 
 
 def get(
     kind: KindArgument,
-    name: NameArgument = None,
-    gateway: GatewayOption = None,
-    group: GroupOption = None,
+    name: kinds.NameArgument = None,
+    gateway: kinds.GatewayOption = None,
+    group: kinds.GroupOption = None,
     watch: Watch = False,
     output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
 ) -> None:
     """List what is defined, what the registries say, or which proxies are connected."""
-    of = kinds.find(kind)
-    parent = {"gateway": gateway, "group": group}.get(of.owner or "")
+    word, name = kinds.split(kind, name)
+    wanted = kinds.every() if word == "all" else [kinds.find(one) for one in word.split(",")]
+    if len(wanted) > 1 and name is not None:
+        fail("a name needs one kind", Exit.USAGE)
+    parents = {"gateway": gateway, "group": group}
     with Client(server, token) as client:
 
         def fetch() -> Any:
-            if name is None and of.plural == "services":
-                return client.get(kinds.collection(of))
-            if name is None:
-                return {"items": kinds.listed(client, of, parent)}
-            return kinds.located(client, of, name, parent)[0]
+            found = [_fetched(client, of, name, parents.get(of.owner or "")) for of in wanted]
+            if len(found) == 1:
+                return found[0]
+            return {"items": [item for one in found for item in one["items"]], "of": found}
 
         def render(value: Any) -> RenderableType:
-            things = _table(of, value, wide=output is Output.WIDE)
-            return _with_sources(things, value["sources"]) if "sources" in value else things
+            from rich.console import Group
+
+            parts = value.get("of") or [value]
+            tables = [_things(of, one, output) for of, one in zip(wanted, parts, strict=True)]
+            if len(tables) == 1:
+                return tables[0]
+            texts = [(of.plural.upper(), one) for of, one in zip(wanted, tables, strict=True)]
+            return Group(*(part for title, one in texts for part in (line((title, "bold")), one, "")))
+
+        def printed(value: Any) -> None:
+            emit(_machine(value), output, lambda: console().print(render(value)))
 
         if watch:
-            _watch(fetch, render, output)
-        elif output in (Output.JSON, Output.YAML):
-            show(fetch(), output)
+            _watch(fetch, render, printed, output)
         else:
-            console().print(render(fetch()))
+            printed(fetch())
+
+
+def _fetched(client: Client, of: kinds.Kind, name: str | None, parent: str | None) -> Any:
+    if of.plural == "applications":
+        return applications.fetched(client, of, name)
+    if name is not None:
+        return kinds.located(client, of, name, parent)[0]
+    if of.plural == "services":
+        return client.get(kinds.collection(of))
+    return {"items": kinds.listed(client, of, parent)}
+
+
+def _machine(value: Any) -> Any:
+    """What programs get: without the parts that `get` keeps for its tables."""
+    return {key: part for key, part in value.items() if key != "of"}
+
+
+def _things(of: kinds.Kind, value: Any, output: Output) -> RenderableType:
+    wide = output == Output.WIDE
+    if of.plural == "applications":
+        return applications.table_of(value, wide)
+    things = _table(of, value, wide)
+    return _with_sources(things, value["sources"]) if "sources" in value else things
 
 
 def describe(
     kind: KindArgument,
-    name: Annotated[str, typer.Argument(help="Which one; routes and lanes also as PARENT/NAME.")],
-    gateway: GatewayOption = None,
-    group: GroupOption = None,
+    name: kinds.NameArgument = None,
+    gateway: kinds.GatewayOption = None,
+    group: kinds.GroupOption = None,
+    output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
 ) -> None:
     """Show one thing with everything that is known about it."""
     from controlplane.cli.inspection import matches_table
 
-    of = kinds.find(kind)
+    word, name = kinds.split(kind, name)
+    of = kinds.find(word)
+    if name is None:
+        fail(f"say which: laneway describe {of.plural} NAME", Exit.USAGE)
     parent = {"gateway": gateway, "group": group}.get(of.owner or "")
     with Client(server, token) as client:
+        if of.plural == "applications":
+            item = applications.fetched(client, of, name)
+            emit(item, output, lambda: console().print(_document(item)))
+            return
         item, path = kinds.located(client, of, name, parent)
-        out = console()
-        if of.plural == "services":
-            _describe_service(item)
-            return
-        if of.plural == "proxies":
-            for stream in item["items"]:
-                _describe_proxy(stream)
-            return
-        out.print(_document(item))
-        if of.plural == "lanes":
-            out.print(matches_table(client.get(f"{path}/matches")))
+
+        def draw() -> None:
+            if of.plural == "services":
+                _describe_service(item)
+            elif of.plural == "proxies":
+                for stream in item["items"]:
+                    _describe_proxy(stream)
+            else:
+                console().print(_document(item))
+                if of.plural == "lanes":
+                    console().print(matches_table(client.get(f"{path}/matches")))
+
+        emit(item, output, draw)
 
 
 def export(server: Server = DEFAULT_SERVER, token: Token = "") -> None:
@@ -104,15 +142,17 @@ def export(server: Server = DEFAULT_SERVER, token: Token = "") -> None:
 
 
 def proxies(
-    node: Annotated[str | None, typer.Argument(help="Node id of one proxy.")] = None,
+    node: Annotated[
+        str | None, typer.Argument(help="Node id of one proxy.", autocompletion=completion.proxy)
+    ] = None,
     watch: Watch = False,
     output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
 ) -> None:
     """List the connected Envoys: what each was sent and what it acknowledged. With a node id, one in full."""
-    if node is not None and output is Output.TABLE and not watch:
-        describe("proxies", node, None, None, server, token)
+    if node is not None and output == Output.TABLE and not watch:
+        describe("proxies", node, None, None, output, server, token)
     else:
         get("proxies", node, None, None, watch, output, server, token)
 
@@ -179,22 +219,27 @@ def _describe_proxy(stream: dict[str, Any]) -> None:
 
 def _lasting(value: Any) -> Any:
     """`value` without the ages of sources, which change all the time."""
-    if not isinstance(value, dict) or "sources" not in value:
+    if not isinstance(value, dict):
+        return value
+    if "of" in value:
+        return [_lasting(one) for one in value["of"]]
+    if "sources" not in value:
         return value
     sources = [{key: part for key, part in one.items() if key != "age"} for one in value["sources"]]
     return {**value, "sources": sources}
 
 
-def _watch(fetch: Callable[[], Any], render: Callable[[Any], RenderableType], output: Output) -> None:
+def _watch(
+    fetch: Callable[[], Any],
+    render: Callable[[Any], RenderableType],
+    printed: Callable[[Any], None],
+    output: Output,
+) -> None:
     """Poll and show each change: a terminal gets a table that is redrawn, a file one more document."""
     from rich.live import Live
 
     out = console()
-    live = (
-        Live(console=out, auto_refresh=False)
-        if output in (Output.TABLE, Output.WIDE) and out.is_terminal
-        else None
-    )
+    live = Live(console=out, auto_refresh=False) if output.drawn and out.is_terminal else None
     last: Any = None
     try:
         if live:
@@ -204,11 +249,8 @@ def _watch(fetch: Callable[[], Any], render: Callable[[Any], RenderableType], ou
             if live:
                 live.update(Harmless(render(value)), refresh=True)
             elif _lasting(value) != _lasting(last):
-                if output in (Output.JSON, Output.YAML):
-                    sys.stdout.write("---\n" if output is Output.YAML else "")
-                    show(value, output)
-                else:
-                    out.print(render(value))
+                sys.stdout.write("---\n" if output == Output.YAML else "")
+                printed(value)
                 sys.stdout.flush()
             last = value
             time.sleep(WATCH_INTERVAL_S)

@@ -6,31 +6,37 @@ from typing import Annotated, Any
 
 import typer
 
+from controlplane.cli import completion
 from controlplane.cli.client import Client, segment
 from controlplane.cli.options import DEFAULT_SERVER, Format, Output, Server, Token
-from controlplane.cli.output import console, show, table
+from controlplane.cli.output import console, emit, table
 
 
 def history(output: Format = Output.TABLE, server: Server = DEFAULT_SERVER, token: Token = "") -> None:
     """List the changes of definitions, the newest first: when, who and what."""
     with Client(server, token) as client:
         items = client.items("/v1/revisions")
-    if output in (Output.JSON, Output.YAML):
-        show({"items": items}, output)
-        return
     rows = [(str(one["revision"]), str(one["at"]), one.get("who") or "-", _what(one)) for one in items]
-    console().print(table(("revision", "time", "who", "what"), rows))
+    columns = ("revision", "time", "who", "what")
+    emit({"items": items}, output, lambda: console().print(table(columns, rows)))
 
 
 def undo(
-    revision: Annotated[str, typer.Argument(help="Number of the revision, as `laneway history` shows it.")],
+    revision: Annotated[
+        str,
+        typer.Argument(
+            help="Number of the revision, as `laneway history` shows it.",
+            autocompletion=completion.revision,
+        ),
+    ],
+    output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
 ) -> None:
     """Undo one change; the undo is a new change."""
     with Client(server, token) as client:
-        client.send("POST", f"/v1/revisions/{segment(revision)}/undo")
-    console().print(f"revision {revision} is undone")
+        made = client.send("POST", f"/v1/revisions/{segment(revision)}/undo")
+    emit(made, output, lambda: console().print(f"revision {revision} is undone"))
 
 
 def _what(revision: dict[str, Any]) -> str:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from controlplane.cli.options import Exit
-from controlplane.cli.output import console, fail, line
+from controlplane.cli.output import fail, problem_lines, say
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from controlplane.app.settings import Settings
 
 Text = str | None
@@ -172,14 +174,40 @@ def load_or_fail(config: Path | None, overrides: dict[str, Any]) -> Settings:
     try:
         return load(config, overrides)
     except ValidationError as error:
-        out = console(stderr=True)
-        out.print(line(("error:", "bold red"), " the settings are wrong"))
-        for one in error.errors():
-            where = ".".join(map(str, one["loc"])) or "settings"
-            out.print(line("  ", (where, "bold"), f": {one['msg'].removeprefix('Value error, ')}"))
+        say(line for one in _wrong_settings(error, config) for line in problem_lines(*one))
         raise typer.Exit(Exit.USAGE) from None
     except (OSError, yaml.YAMLError) as error:
         fail(f"cannot read {config}: {error}", Exit.USAGE)
+
+
+def _wrong_settings(error: ValidationError, config: Path | None) -> list[tuple[str, dict[str, Any]]]:
+    """Each wrong setting: where it was given, and what is wrong."""
+    import os
+
+    import yaml
+
+    from controlplane.app.settings import Settings
+    from controlplane.model.mistakes import meant, said
+
+    in_file: Any = yaml.safe_load(config.read_bytes()) if config is not None else {}
+    found: list[tuple[str, dict[str, Any]]] = []
+    for one in error.errors():
+        name = ".".join(map(str, one["loc"]))
+        variable = f"LANEWAY_{name.upper()}"
+        given = isinstance(in_file, dict) and name.partition(".")[0] in in_file
+        where = str(config) if given else variable if variable in os.environ else ""
+        message, remedy = said(one["type"], one.get("ctx", {}))
+        if one["type"] == "extra_forbidden":
+            message, remedy = "is not a setting", meant(name, list(Settings.model_fields), "known settings:")
+        elif one["type"] == "value_error":
+            message, remedy = one["msg"].removeprefix("Value error, "), ""
+        elif one["type"] == "literal_error":
+            message = f"must be {one.get('ctx', {})['expected'].replace(chr(39), '')}"
+            remedy = "give one of them"
+        wrong = one.get("input")
+        value = wrong if isinstance(wrong, str | int | float) else None
+        found.append((where, {"field": name, "message": message, "remedy": remedy, "value": value}))
+    return found
 
 
 def run(settings: Settings) -> None:
@@ -188,9 +216,9 @@ def run(settings: Settings) -> None:
 
     from controlplane.app.serving import StartError
     from controlplane.app.serving import run as serve_until_stopped
-    from controlplane.cli.change import read_documents
+    from controlplane.cli.files import read
 
-    seed = read_documents([str(settings.definitions)]) if settings.definitions is not None else None
+    seed = read([str(settings.definitions)], some=False).text if settings.definitions is not None else None
     try:
         uvloop.run(serve_until_stopped(settings, seed))
     except StartError as error:

@@ -10,7 +10,7 @@ import typer
 
 from controlplane.cli.client import Client, segment
 from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Server, Token
-from controlplane.cli.output import console, fail, line, notice, show, table
+from controlplane.cli.output import console, emit, fail, line, notice, table
 
 SETTLED = 0.6
 """Seconds without another report after which a way counts as whole: proxies send what they have after 0.2."""
@@ -51,10 +51,7 @@ def trace(
         finally:
             client.send("DELETE", path)
     way["status"] = status
-    if output in (Output.JSON, Output.YAML):
-        show(way, output)
-    else:
-        _print(way, status)
+    emit(way, output, lambda: _print(way, status))
     if way["lost"] or not way["seen"]:
         raise typer.Exit(Exit.FAILED)
 
@@ -201,10 +198,7 @@ def propagation(
         while found["running"]:
             time.sleep(0.5)
             found = client.get("/v1/propagation")
-    if output in (Output.JSON, Output.YAML):
-        show(found, output)
-    else:
-        _print_propagation(found)
+    emit(found, output, lambda: _print_propagation(found))
     if any(one["verdict"] == "loses" for one in found["items"]):
         raise typer.Exit(Exit.FAILED)
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from controlplane.cli import kinds
+from controlplane.cli import completion, kinds
 from controlplane.cli.client import Client, segment
 from controlplane.cli.options import DEFAULT_SERVER, Format, Output, Server, Token
-from controlplane.cli.output import Harmless, console, line, notice, show, table
+from controlplane.cli.output import Harmless, console, emit, line, notice, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -42,7 +42,7 @@ def top(
     seen = ""
     live = (
         Live(console=out, auto_refresh=False, screen=True)
-        if output in (Output.TABLE, Output.WIDE) and out.is_terminal and not once
+        if output.drawn and out.is_terminal and not once
         else None
     )
     try:
@@ -57,14 +57,12 @@ def top(
                     past.add(summary)
                 if live:
                     live.update(Harmless(top_table(summary, past)), refresh=True)
-                elif new and output is Output.JSON and not once:
+                elif new and output == Output.JSON and not once:
                     print(json.dumps(summary), flush=True)  # a line each, for programs
-                elif new and output in (Output.JSON, Output.YAML):
-                    if output is Output.YAML and not once:
-                        print("---")
-                    show(summary, output)
                 elif new:
-                    out.print(top_table(summary, past))
+                    if output == Output.YAML and not once:
+                        print("---")
+                    emit(summary, output, lambda now=summary: out.print(top_table(now, past)))
                 if once:
                     return
                 time.sleep(INTERVAL_S)
@@ -188,7 +186,9 @@ def top_table(summary: dict[str, Any], past: Past) -> RenderableType:
 
 
 def lane_status(
-    name: Annotated[str, typer.Argument(help="Name of the lane, or GROUP/NAME.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the lane, or GROUP/NAME.", autocompletion=completion.lane)
+    ],
     window: Window = "5m",
     output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
@@ -205,10 +205,7 @@ def lane_status(
             "matches": client.get(f"{path}/matches"),
             "propagation": client.get("/v1/propagation"),
         }
-    if output in (Output.JSON, Output.YAML):
-        show(result, output)
-    else:
-        _print_status(result)
+    emit(result, output, lambda: _print_status(result))
 
 
 def _print_status(result: dict[str, Any]) -> None:

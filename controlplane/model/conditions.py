@@ -84,14 +84,14 @@ def check_value(operator: str, value: Value) -> None:
         _check_percentage(value)
     elif operator == "in":
         if not isinstance(value, tuple) or not value:
-            refuse("is not a list of texts", "in takes a list: [hz, bj]", "value")
+            refuse("must be a list of strings", "write a list: [hz, bj]", "value")
         if len(value) > LIST_LIMIT:
-            refuse(f"has more than {LIST_LIMIT} texts", "use a regex or a percentage", "value")
+            refuse(f"has more than {LIST_LIMIT} strings", "use a regex or a percentage", "value")
         for index, one in enumerate(value):
             _check_text(one, "value", index)
     else:
         if not isinstance(value, str):
-            refuse("is not text", f'{operator} takes one text, quoted if need be: "30"', "value")
+            refuse("must be a string", 'write one string, quoted if it looks like a number: "30"', "value")
         _check_text(value, "value")
         if operator == "regex":
             fields.regex(value, "value")

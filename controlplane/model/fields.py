@@ -324,7 +324,7 @@ def _condition_value(value: Any) -> Any:
         items = tuple(cast("Iterable[Any]", value))
         for index, item in enumerate(items):
             if not isinstance(item, str):
-                refuse("must be text", 'quote the items of the list: ["1", "2"]', index)
+                refuse("must be a string", 'quote the items of the list: ["1", "2"]', index)
         return items
     return value
 

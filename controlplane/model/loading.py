@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from controlplane import strict_yaml
+from controlplane.model.plain import is_list, is_object
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.strict_yaml import DEPTH_LIMIT, FLATTER, TOO_DEEP, AnyNode, Fields, Items
 
@@ -89,6 +90,21 @@ def load_yaml(data: bytes) -> list[Any]:
     for document in documents:
         check_tree(document)
     return documents
+
+
+def flattened(values: Iterable[Any]) -> list[Any]:
+    """`values` with lists in the place of their members, and so the answers of lists, `{items: [...]}`: what
+    `laneway get -o yaml` prints can be applied.
+    """
+    found: list[Any] = []
+    for value in values:
+        if is_object(value) and "kind" not in value and is_list(value.get("items")):
+            found += value["items"]
+        elif is_list(value):
+            found += value
+        else:
+            found.append(value)
+    return found
 
 
 def _value(node: AnyNode) -> Any:

@@ -17,7 +17,7 @@ PROBLEM_LIMIT = 100
 
 # Message and remedy by pydantic's type of error; {} are filled from its context.
 SAID: dict[str, tuple[str, str]] = {
-    "string_type": ("must be text", "write text"),
+    "string_type": ("must be a string", "write a string"),
     "int_type": ("must be a whole number", "write a whole number, not quoted"),
     "int_from_float": ("must be a whole number", "leave the decimals out"),
     "int_parsing_size": ("is too large a number", "give a smaller number"),
@@ -32,6 +32,11 @@ SAID: dict[str, tuple[str, str]] = {
     "string_too_short": ("must not be empty", "write some text"),
     "string_too_long": ("is longer than {max_length} characters", "shorten it"),
     "greater_than_equal": ("is less than {ge:.10g}", "give at least {ge:.10g}"),
+    "greater_than": ("must be more than {gt:.10g}", "give more than {gt:.10g}"),
+    "less_than": ("must be less than {lt:.10g}", "give less than {lt:.10g}"),
+    "float_parsing": ("must be a number", "write a number"),
+    "path_type": ("must be a path", "write the path of a file"),
+    "string_pattern_mismatch": ("is not of the form that is asked for", "write it as {pattern}"),
     "less_than_equal": ("is more than {le:.10g}", "give at most {le:.10g}"),
 }
 
@@ -77,7 +82,7 @@ def meant(name: str, known: Sequence[str], otherwise: str) -> str:
 
 def said(kind: str, context: Mapping[str, Any]) -> tuple[str, str]:
     """Message and remedy of a pydantic error, from its type and context alone."""
-    message, remedy = SAID.get(kind, (kind.replace("_", " "), "see the reference"))
+    message, remedy = SAID.get(kind, ("is not valid", "see docs/reference"))
     return message.format(**context), remedy.format(**context)
 
 
@@ -89,7 +94,7 @@ def _said(
     if kind == "extra_forbidden":
         return "is not a known field", meant(str(path[-1]), _fields_at(model, path[:-1]), "known fields:")
     if kind == "missing":
-        return "is missing", f"give {_text(path)}"
+        return "is missing", f"add {_text(path)}"
     if kind in ("model_type", "model_attributes_type"):
         return "must be an object", f"write an object of {', '.join(_fields_at(model, path))}"
     if kind == "literal_error":
@@ -100,7 +105,7 @@ def _said(
         least = context["min_length"]
         return ("must not be empty" if least == 1 else f"must have {least} items"), f"give at least {least}"
     if kind == "string_type" and isinstance(value, bool | int | float):
-        return "must be text", f'quote it: "{str(value)[:100]}"'
+        return "must be a string", f'quote it: "{str(value)[:100]}"'
     return said(kind, context)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from controlplane.model.definitions import AnyKind, GivenSlots
 from controlplane.model.kinds import KINDS
-from controlplane.model.loading import load_json, load_yaml
+from controlplane.model.loading import flattened, load_json, load_yaml
 from controlplane.model.mistakes import PROBLEM_LIMIT, meant, told
 from controlplane.model.plain import is_list, is_object
 from controlplane.model.problems import DefinitionError, Problem
@@ -25,15 +25,12 @@ class Parsed(NamedTuple):
 
 
 def parse_documents(data: bytes, *, yaml: bool = True) -> list[Parsed]:
-    """The documents of a body of `apply`: a YAML stream, or a JSON object or array of objects.
+    """The documents of a body of `apply`: a YAML stream, or a JSON object or array of objects; the answer of
+    a list, `{items: [...]}`, counts as its items.
 
     Raises DefinitionError: 400 for syntax, 413 for size, 422 with the mistakes of all documents.
     """
-    values = load_yaml(data) if yaml else load_json(data)
-    if not is_list(values):
-        values = [values]
-    elif yaml and len(values) == 1 and is_list(values[0]):
-        values = values[0]
+    values = flattened(load_yaml(data) if yaml else [load_json(data)])
     parsed: list[Parsed] = []
     problems: list[Problem] = []
     for index, value in enumerate(values):

@@ -125,9 +125,9 @@ def modes(now: Tables, touched: set[Key]) -> Iterable[Problem]:
                 given, wanted = ("rule", "ratio") if lane.mode == "content" else ("ratio", "rule")
                 yield Problem(
                     given,
-                    f"makes it a {lane.mode} lane, but group {group} is in {model.mode} mode, as its lane "
-                    f"{model.name} is",
-                    lane.mode,
+                    f"is not possible here: group {group} takes only {model.mode} lanes (set by lane "
+                    f"{model.name})",
+                    None,
                     f"give it a {wanted}, or put it into another group",
                     str(key_of(lane)),
                 )

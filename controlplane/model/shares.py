@@ -60,7 +60,7 @@ def wrong_shares(now: Tables, shares_by_route: ByRoute, touched: set[Key]) -> It
                 f"ratio.routes.{route}" if route in blamed.ratio.routes else "ratio.percent",
                 f"brings the shares on route {route} of gateway {gateway} to {total / 100:g} %: {said}",
                 blamed.ratio.share(route),
-                f"lower them by {(total - slots.TOTAL) / 100:g} in all, or disable one of the lanes",
+                f"reduce their total by {(total - slots.TOTAL) / 100:g} %, or disable one of the lanes",
                 str(key_of(blamed)),
             )
         sticky = {name: stickies[name] for name in enabled if stickies[name]}

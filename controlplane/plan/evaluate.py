@@ -194,8 +194,9 @@ def _by_ratio(
     route: RoutePlan, ratio: RatioPlan, key: int | None, evaluated: tuple[LaneOutcome, ...]
 ) -> Decision:
     if key is None:
-        what = "no sticky key in the request" if ratio.sticky is not None else "by chance"
-        return Decision(route, None, f"a share of the requests, {what}", evaluated, shares(ratio))
+        why = "the request has no sticky key, so its lane is" if ratio.sticky is not None else "its lane is"
+        drawn = ", ".join(f"{lane or 'base'} {share:g} %" for lane, share in shares(ratio))
+        return Decision(route, None, f"{why} drawn per request: {drawn}", evaluated, shares(ratio))
     slot = key % TOTAL_SLOTS
     lane = slot_owner(ratio, slot)
     return Decision(route, lane, f"the sticky key's slot {slot} belongs to {lane or 'base'}", evaluated)

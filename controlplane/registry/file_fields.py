@@ -65,7 +65,7 @@ class Value:
 
     def _scalar(self) -> Scalar:
         if not isinstance(self._node, Scalar):
-            raise self.error("must be text")
+            raise self.error("must be a string")
         return self._node
 
     def text(self) -> str:

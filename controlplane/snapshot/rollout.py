@@ -91,14 +91,14 @@ class Rollout:
         for name in drained:
             self._stopped_at.pop(name, None)
         if first.coloured != before.coloured:
-            await self._wait(EDGES, "stop colouring", sorted(before.coloured - first.coloured))
+            await self._wait(EDGES, "stop routing lanes", sorted(before.coloured - first.coloured))
         if first.known != before.known:
-            await self._wait(ROUTERS, "know", sorted(first.known.keys() - before.known.keys()))
+            await self._wait(ROUTERS, "learn lanes", sorted(first.known.keys() - before.known.keys()))
         second = second_step(first, wanted)
         if second != first:
             self.deployed = second
             self._publish(second, False)
-            log.info("edges colour", lanes=sorted(second.coloured))
+            log.info("edges now route lanes", lanes=sorted(second.coloured))
         retiring = ending(self.deployed, wanted)
         for name in self._stopped_at.keys() - retiring:
             del self._stopped_at[name]
@@ -112,6 +112,6 @@ class Rollout:
         late = await self._acknowledged(concerned, ACKNOWLEDGE_WAIT)
         said = {"roles": sorted(roles), "step": what}
         if late:
-            log.warning("proxies did not acknowledge in time; going on", **said, nodes=late)
+            log.warning("proxies are not in sync in time; going on without them", **said, nodes=late)
         else:
-            log.info("proxies acknowledged", **said, lanes=lanes)
+            log.info("proxies are in sync", **said, lanes=lanes)

@@ -90,7 +90,12 @@ def undoing(revision: Revision | None, number: int) -> Transform:
     The change itself raises DefinitionError 409 where later revisions prevent it.
     """
     if revision is None:
-        wrong = Problem("revision", "does not exist or is no longer kept", number, "see /v1/revisions")
+        wrong = Problem(
+            "revision",
+            "does not exist or is no longer kept",
+            number,
+            "see `laneway history`, or /v1/revisions",
+        )
         raise DefinitionError(404, f"Revision {number} {wrong.message}", [wrong])
 
     def transform(definitions: Definitions) -> Definitions:
