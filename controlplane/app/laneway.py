@@ -17,6 +17,7 @@ from controlplane.admin.answers import Proxy
 from controlplane.admin.control import ExplainRequest, StoreStatus
 from controlplane.app import proxies
 from controlplane.app.patch_check import PatchCheck
+from controlplane.app.secrets import check_secrets, follow, secret_warnings
 from controlplane.app.times import Clock, LaneTimes
 from controlplane.app.traffic import Counting, TrafficBounds
 from controlplane.app.watching import Watching
@@ -33,6 +34,7 @@ from controlplane.registry.catalog import Catalog
 from controlplane.registry.names import ServiceNames
 from controlplane.registry.types import Service, Services, SourceStatus
 from controlplane.rpc.transport import MakeTransport
+from controlplane.secrets.directory import Secrets
 from controlplane.snapshot.publisher import Publisher
 from controlplane.snapshot.rollout import Rollout
 from controlplane.snapshot.view import NodeView
@@ -75,12 +77,14 @@ class Laneway:
         propagation_every: float = 0.0,
         patch_check: PatchCheck | None = None,
         clock: Clock = time.time,
+        secrets: Secrets | None = None,
     ) -> None:
+        self.secrets = secrets or Secrets()
         self._patch_check = patch_check or PatchCheck()
         self._store = store
         self._propagation_every = propagation_every
         self.catalog = catalog
-        self.publisher = Publisher(base_tags=base_tags)
+        self.publisher = Publisher(base_tags=base_tags, secret=self.secrets.get)
         self.watching = Watching(self.publisher, lambda: self.xds)
         self.access_logs = AccessLogService(
             self.watching.watches, lambda call, node: self.xds.cluster_of(call, node)
@@ -161,6 +165,10 @@ class Laneway:
             group.create_task(self._begin(), name="first configuration")
             group.create_task(self.counting.run(), name="traffic")
             group.create_task(self.times.run(), name="times of lanes")
+            group.create_task(
+                follow(self.secrets, lambda: self.store.current.definitions, self.publisher.renew_secrets),
+                name="secrets",
+            )
             if self._propagation_every > 0:
                 group.create_task(self._observe_again(), name="propagation")
 
@@ -231,6 +239,7 @@ class Laneway:
     async def check(self, definitions: Definitions, labelled: bool) -> None:
         before = self.store.current.definitions
         services, resolve = self.catalog.services, self._names.resolve
+        await check_secrets(self.secrets, before, definitions, labelled)
         await self._patch_check.check(before, definitions, services, resolve, labelled)
 
     def services(self) -> Mapping[str, Service]:
@@ -276,10 +285,14 @@ class Laneway:
         kept = self._warned
         if kept is None or kept[0] is not now or kept[1] is not services:
             kept = self._warned = (now, services, warnings(now, services, self._names.resolve))
-        failures = self.publisher.patch_failures()
-        if not failures or now is not self.store.current.definitions:
+        if now is not self.store.current.definitions:
             return kept[2]
-        of = {Key("Gateway", "", name): texts for name, texts in failures.items()}
+        of = {Key("Gateway", "", name): texts for name, texts in self.publisher.patch_failures().items()}
+        for name, gateway in now.gateways.items() if self._loaded else ():
+            if texts := secret_warnings(self.secrets, gateway):
+                of[Key("Gateway", "", name)] = (*of.get(Key("Gateway", "", name), ()), *texts)
+        if not of:
+            return kept[2]
         both = {key: (*kept[2].of(key), *of.get(key, ())) for key in {**kept[2].definitions, **of}}
         return Warnings(both, kept[2].services)
 

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from controlplane.app.traffic_metrics import TrafficCollector
 from controlplane.model.kinds import KINDS
+from controlplane.secrets.directory import Secrets
 from controlplane.snapshot.view import NodeView
 from controlplane.store.interface import StoreUnavailable
 from controlplane.xds.standing import STATES
@@ -237,6 +238,34 @@ class LanewayCollector(Collector):
         )
 
 
+class SecretsCollector(Collector):
+    """The certificates that the control plane holds for listeners of gateways."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+
+    def collect(self) -> Iterable[Metric]:
+        expires = GaugeMetricFamily(
+            "laneway_secret_expires_seconds",
+            "When the certificate of a secret that edges are sent ends to be valid, in seconds since 1970",
+            labels=["secret"],
+        )
+        for name, pair in sorted(self._secrets.held().items()):
+            expires.add_metric([name], pair.expires)
+        yield expires
+        yield GaugeMetricFamily(
+            "laneway_secrets_failing",
+            "Secrets named by gateways whose files cannot be used: see status.warnings of the gateways",
+            self._secrets.failing(),
+        )
+        reloads = CounterMetricFamily(
+            "laneway_secret_reloads", "Times that the files of a secret had changed", labels=["result"]
+        )
+        for result in ("reloaded", "failed"):
+            reloads.add_metric([result], self._secrets.reloads[result])
+        yield reloads
+
+
 class TlsCollector(Collector):
     """The certificate of the xDS server."""
 
@@ -265,6 +294,7 @@ def registry_of(laneway: Laneway, tls: Tls | None = None, traffic: int = 2_000) 
     if tls is not None:
         registry.register(TlsCollector(tls))
     registry.register(LanewayCollector(laneway))
+    registry.register(SecretsCollector(laneway.secrets))
     registry.register(TrafficCollector(laneway.counting, traffic))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

@@ -16,6 +16,7 @@ from controlplane.registry.source import Source
 from controlplane.rpc.choice import transport
 from controlplane.rpc.tls import Tls, TlsFiles
 from controlplane.rpc.transport import Limits, MakeTransport
+from controlplane.secrets.directory import Secrets
 from controlplane.store.fallback import FallbackStore
 from controlplane.store.interface import DefinitionStore
 from controlplane.store.memory import MemoryStore
@@ -111,6 +112,11 @@ def tls_of(settings: Settings) -> Tls | None:
 def identities_of(settings: Settings) -> Identities | None:
     """How certificates of xDS clients are read; None where they show none."""
     return Identities(settings.xds_identities) if settings.xds_client_ca is not None else None
+
+
+def secrets_of(settings: Settings) -> Secrets:
+    """The certificates for listeners of gateways."""
+    return Secrets(settings.secrets, mutual=settings.xds_client_ca is not None)
 
 
 def transport_of(settings: Settings, connections: int, tls: Tls | None = None) -> MakeTransport:

@@ -74,6 +74,7 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
         propagation_every=settings.propagation_every,
         patch_check=PatchCheck(settings.allow_envoy_patches, settings.envoy_binary),
         clock=clock,
+        secrets=parts.secrets_of(settings),
     )
     tokens = _tokens(settings)
     admin = _admin(settings, laneway, tls, tokens, share.admin)

@@ -109,6 +109,11 @@ class Settings(BaseSettings):
         16 << 20, ge=1 << 10, description="largest answer of the client status service (CSDS)"
     )
     admin: str = Field("127.0.0.1:18080", description="address:port of the admin API")
+    secrets: Path | None = Field(
+        None,
+        description="directory of certificates for listeners of gateways: NAME/tls.crt and NAME/tls.key; "
+        "sent only over mTLS",
+    )
     services: Path | None = Field(None, description="file or directory of the file source")
     definitions: Path | None = Field(None, description="applied at start if the store is empty")
     store: str = Field("sqlite:laneway.db", description="sqlite:PATH, memory or nacos")
@@ -259,6 +264,13 @@ class Settings(BaseSettings):
     def _executable(cls, value: Path | None) -> Path | None:
         if value is not None and not (value.is_file() and os.access(value, os.X_OK)):
             raise ValueError(f"{value} is not a program: give the path of an Envoy")
+        return value
+
+    @field_validator("secrets")
+    @classmethod
+    def _directory(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError(f"{value} is not a directory: make it, with NAME/tls.crt and NAME/tls.key in it")
         return value
 
     @field_validator("store")

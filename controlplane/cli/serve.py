@@ -25,6 +25,10 @@ def serve(
     services: Annotated[
         Path | None, typer.Option(help="File or directory of services and their instances; watched.")
     ] = None,
+    secrets: Annotated[
+        Path | None,
+        typer.Option(help="Directory of certificates for gateways: NAME/tls.crt and NAME/tls.key; watched."),
+    ] = None,
     definitions: Annotated[
         Path | None, typer.Option(help="Definitions that are applied at start if the store is empty.")
     ] = None,
@@ -129,6 +133,7 @@ def serve(
         config,
         {
             "services": services,
+            "secrets": secrets,
             "definitions": definitions,
             "store": store,
             "state_dir": state_dir,

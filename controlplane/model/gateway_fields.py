@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from controlplane.ip import ip_address
 from controlplane.model.addresses import Addresses
 from controlplane.model.document import Document
-from controlplane.model.fields import LABELS, Percent, printable, refuse
+from controlplane.model.fields import LABELS, Name, Percent, printable, refuse
 
 HEADER_LINES = 100
 HEADER_KIB = 60
@@ -41,24 +41,42 @@ def _together(certificate: str, key: str) -> None:
         refuse("is not in the certificate's directory", remedy, "key")
 
 
+def _given(one: Certified) -> bool:
+    """Whether there is a certificate: by paths on the edge's machine, or by the name of a secret that the
+    control plane holds and sends to this gateway's edges alone.
+    """
+    if one.secret is not None and (one.certificate is not None or one.key is not None):
+        message = "cannot be combined with certificate and key, which are files on the edge's machine"
+        refuse(message, "give the one or the other", "secret")
+    if (one.certificate is None) != (one.key is None):
+        missing = "certificate" if one.certificate is None else "key"
+        refuse("is missing", "give certificate and key together", missing)
+    if one.certificate is not None and one.key is not None:
+        _together(one.certificate, one.key)
+    return one.certificate is not None or one.secret is not None
+
+
 class ServerNames(Document):
     """A certificate for the clients that ask for one of `hosts` (SNI)."""
 
     hosts: Annotated[tuple[ServerName, ...], Field(min_length=1, max_length=256)]
-    certificate: File
-    key: File
+    certificate: File | None = None
+    key: File | None = None
+    secret: Name | None = None
 
     @model_validator(mode="after")
-    def _one_directory(self) -> ServerNames:
-        _together(self.certificate, self.key)
+    def _has_one(self) -> ServerNames:
+        if not _given(self):
+            refuse("is missing", "give certificate and key, or secret", "certificate")
         return self
 
 
 class Tls(Document):
-    """Files on the edge's machine. Without `certificate` only the names in `sni` are served."""
+    """Without a certificate of its own only the names in `sni` are served."""
 
     certificate: File | None = None
     key: File | None = None
+    secret: Name | None = None
     sni: Annotated[tuple[ServerNames, ...], Field(min_length=1, max_length=64)] | None = None
 
     @field_validator("sni")
@@ -74,14 +92,12 @@ class Tls(Document):
 
     @model_validator(mode="after")
     def _whole(self) -> Tls:
-        if (self.certificate is None) != (self.key is None):
-            missing = "certificate" if self.certificate is None else "key"
-            refuse("is missing", "give certificate and key together", missing)
-        if self.certificate is None and self.sni is None:
-            refuse("has no certificate", "give certificate and key, or sni")
-        if self.certificate is not None and self.key is not None:
-            _together(self.certificate, self.key)
+        if not _given(self) and self.sni is None:
+            refuse("has no certificate", "give certificate and key, or secret, or sni")
         return self
+
+
+Certified = ServerNames | Tls
 
 
 class Http3(Document):
@@ -113,6 +129,15 @@ class Listener(Document):
     def addresses(self) -> tuple[str, ...]:
         """Every address that it listens on."""
         return (self.address,) if isinstance(self.address, str) else self.address
+
+    @property
+    def secrets(self) -> tuple[tuple[str, str], ...]:
+        """Where in the listener secrets are named, and which."""
+        if self.tls is None:
+            return ()
+        places = {"tls.secret": self.tls.secret}
+        places |= {f"tls.sni[{at}].secret": one.secret for at, one in enumerate(self.tls.sni or ())}
+        return tuple((place, name) for place, name in places.items() if name is not None)
 
 
 def _host(value: str) -> str:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, TypeVar
 
+import structlog
 from envoy.config.cluster.v3 import cluster_pb2
 from google.protobuf.message import Message
 
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.planner import Plan
 from controlplane.plan.services import ServicePlan
+from controlplane.secrets.pair import Pair
 from controlplane.snapshot.mesh import Change, Mesh, resource
 from controlplane.snapshot.nodes import EdgeNode
 from controlplane.snapshot.view import NodeView
 from controlplane.translate import edge, front, listeners, lua, observing, reports
 from controlplane.translate.patches import Failure, patched
+from controlplane.xds.bounds import shown
 from controlplane.xds.resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE, SECRET, Resource
 from controlplane.xds.resources import Clock, Collection
+
+log = structlog.get_logger(__name__)
 
 M = TypeVar("M", bound=Message)
 
@@ -31,22 +36,39 @@ def said(failure: Failure) -> str:
     return f"{where} is not applied: {failure.reason}"
 
 
+Secret = Callable[[str], Pair | None]
+"""The certificate that the control plane holds under a name, if it can be used."""
+Variant = tuple[str, bool]
+"""Edges with the same listeners: the cluster over which they report, and whether a certificate says that they
+are of the gateway, so that they are sent secrets.
+"""
+
+
+def _held(name: str, pair: Pair) -> Resource:
+    """The resource; its version derives from what is public."""
+    message = front.held_secret(name, pair)
+    return Resource(message.name, message.SerializeToString(deterministic=True), pair.version)
+
+
 class _Gateway:
     """The resources of one gateway. `plan` is None while it is not defined; `users` are its edges."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.users: Counter[str] = Counter()  # by the cluster over which they report
+    def __init__(self, clock: Clock, secret: Secret) -> None:
+        self.users: Counter[Variant] = Counter()
         self.plan: GatewayPlan | None = None
         self.named: frozenset[str] = frozenset()
         """The services that its routes name."""
         self.tokens: frozenset[str] = frozenset()
         """Edges report the requests that bring one of these."""
         self._clock = clock
-        self._listeners: dict[str, Collection] = {}  # by the cluster over which edges report
+        self._secret = secret
+        self._listeners: dict[Variant, Collection] = {}
         self.routes = Collection(clock, ROUTE)
         self.clusters = Collection(clock, CLUSTER)
         self.extensions = Collection(clock, EXTENSION_CONFIG)
         self.secrets = Collection(clock, SECRET)
+        self.held = Collection(clock, SECRET)
+        """Certificates with their keys: only for edges whose certificate is of this gateway."""
         self._failures: dict[str, list[Failure]] = {}  # by the kind of resource
         self._built: Any = None
 
@@ -58,7 +80,7 @@ class _Gateway:
 
     def clear(self) -> None:
         """Empty the collections: the gateway is no longer defined."""
-        shared = (self.routes, self.clusters, self.extensions, self.secrets)
+        shared = (self.routes, self.clusters, self.extensions, self.secrets, self.held)
         for collection in (*shared, *self._listeners.values()):
             collection.replace([])
         self.plan = self._built = None
@@ -87,10 +109,23 @@ class _Gateway:
         code = lua.edge_filter(plan)
         self.extensions.replace([resource(code.name, code), *self._watches()])
         self.secrets.replace(resource(one.name, one) for one in front.secrets(plan))
-        for cluster, collection in self._listeners.items():
-            collection.replace(self._listening(plan, cluster))
+        self.renew()
+        for variant, collection in self._listeners.items():
+            collection.replace(self._listening(plan, variant))
         routes = self._patched("route_configuration", plan, [edge.route_configuration(plan, used)])
         self.routes.replace(resource(one.name, one) for one in routes)
+
+    def names(self) -> set[str]:
+        """The secrets that the gateway names."""
+        every = self.plan.listeners if self.plan is not None else ()
+        return {name for listener in every for _, name in listener.secrets}
+
+    def renew(self) -> None:
+        """Take over the certificates that the control plane holds now. One that cannot be read is not there:
+        edges keep what they have.
+        """
+        pairs = {name: pair for name in sorted(self.names()) if (pair := self._secret(name)) is not None}
+        self.held.replace(_held(name, pair) for name, pair in pairs.items())
 
     def _patched(self, kind: str, plan: GatewayPlan, resources: list[M]) -> list[M]:
         if not plan.patches:
@@ -105,19 +140,19 @@ class _Gateway:
         read = [cluster_pb2.Cluster.FromString(one.body) for one in encoded]
         return [resource(one.name, one) for one in self._patched("cluster", plan, read)]
 
-    def listeners(self, cluster: str) -> Collection:
-        """The listeners of edges that report over `cluster`."""
-        found = self._listeners.get(cluster)
+    def listeners(self, variant: Variant) -> Collection:
+        """The listeners of the edges of a variant."""
+        found = self._listeners.get(variant)
         if found is None:
-            found = self._listeners[cluster] = Collection(self._clock, LISTENER)
+            found = self._listeners[variant] = Collection(self._clock, LISTENER)
             if self.plan is not None:
-                found.replace(self._listening(self.plan, cluster))
+                found.replace(self._listening(self.plan, variant))
                 self._put_watches()
         return found
 
-    def forget(self, cluster: str) -> None:
-        """No edge reports over `cluster`."""
-        self._listeners.pop(cluster, None)
+    def forget(self, variant: Variant) -> None:
+        """There is no edge of the variant."""
+        self._listeners.pop(variant, None)
 
     def watch(self, tokens: frozenset[str]) -> None:
         """Have the edges report the requests that bring one of `tokens`."""
@@ -133,12 +168,12 @@ class _Gateway:
 
     def _watches(self) -> Iterator[Resource]:
         """What is watched, if any edge can report it."""
-        if any(self._listeners):
+        if any(cluster for cluster, _ in self._listeners):
             config = reports.edge_watch(self.tokens)
             yield resource(config.name, config)
 
-    def _listening(self, plan: GatewayPlan, cluster: str) -> list[Resource]:
-        made = self._patched("listener", plan, list(listeners.edge_listeners(plan, cluster)))
+    def _listening(self, plan: GatewayPlan, variant: Variant) -> list[Resource]:
+        made = self._patched("listener", plan, list(listeners.edge_listeners(plan, *variant)))
         return [resource(one.name, one) for one in made]
 
 
@@ -151,28 +186,57 @@ class EdgeView(NodeView):
         gateway: _Gateway,
         endpoints: Collection,
         released: Callable[[EdgeView], None],
+        known: bool,
     ) -> None:
+        """known: its certificate says that it is of the gateway."""
+        self.variant = node.reports, known
         super().__init__(
             node,
             endpoints.clock,
             {
                 CLUSTER: [gateway.clusters],
                 ENDPOINT: [endpoints],
-                LISTENER: [gateway.listeners(node.reports)],
+                LISTENER: [gateway.listeners(self.variant)],
                 ROUTE: [gateway.routes],
                 EXTENSION_CONFIG: [gateway.extensions],
-                SECRET: [gateway.secrets],
+                SECRET: [gateway.secrets, gateway.held] if known else [gateway.secrets],
             },
         )
         self.name = node.gateway
-        self.reports = node.reports
+        self._known = known
+        self._strange: frozenset[str] = frozenset()
         self._gateway = gateway
         self._released = released
 
     def warnings(self) -> list[str]:
         if self._gateway.plan is None:
             return [f"gateway {self.name} is not defined; the edge waits with an empty configuration"]
-        return self._gateway.failures
+        found = self._gateway.failures
+        named = self._gateway.names()
+        if named and not self._known:
+            found.append(
+                f"listeners with the secrets {', '.join(sorted(named))} are left out: secrets are sent only "
+                "over mTLS, and the edge shows no certificate"
+            )
+        if strange := self._strange - {front.held_name(name) for name in named}:
+            asked = ", ".join(map(shown, sorted(strange)[:5]))
+            found.append(f"the edge asks for {asked}, which its gateway does not name")
+        return found
+
+    def admit(self, type_url: str, names: Set[str]) -> None:
+        if not self._known:
+            super().admit(type_url, names)
+            return
+        # An edge that comes back asks for what its listeners named before: that must not end its stream.
+        named = {front.held_name(name) for name in self._gateway.names()}
+        strange = frozenset(name for name in names if name.startswith(front.HELD) and name not in named)
+        if strange - self._strange:
+            log.warning(
+                "an edge asks for secrets that its gateway does not name, and is told that there are none",
+                gateway=self.name,
+                secrets=[shown(name) for name in sorted(strange)[:5]],
+            )
+        self._strange = strange
 
     def release(self) -> None:
         self._released(self)
@@ -181,7 +245,8 @@ class EdgeView(NodeView):
 class Edges:
     """Collections by gateway; a gateway that is not defined has empty ones."""
 
-    def __init__(self, mesh: Mesh, endpoints: Collection) -> None:
+    def __init__(self, mesh: Mesh, endpoints: Collection, secret: Secret) -> None:
+        self._secret = secret
         self._mesh = mesh
         self._endpoints = endpoints
         self._gateways: dict[str, _Gateway] = {}
@@ -193,7 +258,7 @@ class Edges:
             if not self._gateways[name].users:
                 del self._gateways[name]
         for name, gateway in plan.gateways.items():
-            held = self._gateways.setdefault(name, _Gateway(self._mesh.clock))
+            held = self._gateways.setdefault(name, _Gateway(self._mesh.clock, self._secret))
             if held.plan is not gateway or not held.named.isdisjoint(change.touched):
                 held.build(gateway, plan.services, self._mesh)
 
@@ -201,18 +266,23 @@ class Edges:
         """By gateway: what is said of patches that are left out."""
         return {name: tuple(failures) for name, held in self._gateways.items() if (failures := held.failures)}
 
-    def view(self, node: EdgeNode) -> EdgeView:
-        """The view of an edge that connects."""
-        held = self._gateways.setdefault(node.gateway, _Gateway(self._mesh.clock))
-        held.users[node.reports] += 1
-        return EdgeView(node, held, self._endpoints, self._release)
+    def view(self, node: EdgeNode, known: bool) -> EdgeView:
+        """The view of an edge that connects. known: its certificate says that it is of the gateway."""
+        held = self._gateways.setdefault(node.gateway, _Gateway(self._mesh.clock, self._secret))
+        held.users[node.reports, known] += 1
+        return EdgeView(node, held, self._endpoints, self._release, known)
+
+    def renew(self) -> None:
+        """The secrets of gateways may have other content than before."""
+        for held in self._gateways.values():
+            held.renew()
 
     def _release(self, view: EdgeView) -> None:
         held = self._gateways[view.name]
-        held.users[view.reports] -= 1
-        if not held.users[view.reports]:
-            del held.users[view.reports]
-            held.forget(view.reports)
+        held.users[view.variant] -= 1
+        if not held.users[view.variant]:
+            del held.users[view.variant]
+            held.forget(view.variant)
         if not held.users and held.plan is None:
             del self._gateways[view.name]
 

@@ -12,7 +12,7 @@ from controlplane.plan.planner import Plan, Planner, Resolve
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Services
 from controlplane.snapshot import agreement
-from controlplane.snapshot.edges import Edges
+from controlplane.snapshot.edges import Edges, Secret
 from controlplane.snapshot.endpoints import Endpoints
 from controlplane.snapshot.grpc_clients import GrpcClients
 from controlplane.snapshot.lanes import KnownLanes
@@ -39,10 +39,15 @@ SENT_AT_ONCE = 2_000
 class Publisher:
     """Brings every collection up to the plan. `plan` is the plan that is served, `clock` that of all views.
 
-    `base_tags` are values of a node's tag that mean base.
+    `base_tags` are values of a node's tag that mean base. `secret`: the certificate under a name.
     """
 
-    def __init__(self, sent_at_once: int = SENT_AT_ONCE, base_tags: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        sent_at_once: int = SENT_AT_ONCE,
+        base_tags: Collection[str] = (),
+        secret: Secret = lambda _: None,
+    ) -> None:
         self._base_tags = base_tags
         self.plan = Plan()
         self.clock = Clock()
@@ -52,7 +57,7 @@ class Publisher:
         self._places = Places()
         self._endpoints = Endpoints(self.clock)
         endpoints = self._endpoints.collection
-        self._edges = Edges(self._mesh, endpoints)
+        self._edges = Edges(self._mesh, endpoints, secret)
         self._sidecars = Sidecars(self._mesh, endpoints, self._places, self._lanes, sent_at_once)
         self._grpc_clients = GrpcClients(self._mesh, self._lanes)
 
@@ -84,6 +89,10 @@ class Publisher:
         self._edges.watch(tokens)
         self._sidecars.watch(applications)
 
+    def renew_secrets(self) -> None:
+        """What `secret` returns may have changed."""
+        self._edges.renew()
+
     def patch_failures(self) -> dict[str, tuple[str, ...]]:
         """By gateway: what is said of patches that are left out, because what they change is not there."""
         return self._edges.patch_failures()
@@ -99,12 +108,14 @@ class Publisher:
             raise InvalidNode(str(error)) from None
         if isinstance(parsed, SidecarNode):
             agreement.check(node, parsed, self._places, self._mesh)
-        return self.view(parsed, node.incremental)
+        return self.view(parsed, node.incremental, node.identity is not None)
 
-    def view(self, node: AnyNode, incremental: bool = True) -> NodeView:
-        """The view of a node, to be released. `incremental`: its stream speaks the delta variant."""
+    def view(self, node: AnyNode, incremental: bool = True, known: bool = False) -> NodeView:
+        """The view of a node, to be released. `incremental`: its stream speaks the delta variant. known: a
+        certificate says who it is.
+        """
         if isinstance(node, EdgeNode):
-            return self._edges.view(node)
+            return self._edges.view(node, known)
         if isinstance(node, GrpcNode):
             return self._grpc_clients.view(node)
         return self._sidecars.view(node, incremental)

@@ -22,8 +22,9 @@ from envoy.extensions.transport_sockets.quic.v3 import quic_transport_pb2 as qui
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from google.protobuf import wrappers_pb2
 
-from controlplane.model.gateway_fields import Http3, Listener, Tls
+from controlplane.model.gateway_fields import Certified, Http3, Listener, Tls
 from controlplane.plan.gateways import GatewayPlan
+from controlplane.secrets.pair import Pair
 from controlplane.translate.hardening import CONNECTION_WINDOW, STREAM_WINDOW, STREAMS
 from controlplane.translate.messages import ADS, everything, header, pack
 from controlplane.translate.observing import observe
@@ -68,20 +69,26 @@ def listener_filters(listener: Listener) -> Iterator[listener_components_pb2.Lis
         yield named(name="tls_inspector", typed_config=pack(tls_inspector_pb2.TlsInspector()))
 
 
-def filter_chains(listener: Listener, chain: FilterChain, quic: bool = False) -> Iterator[FilterChain]:
-    """`chain` in clear text, or once for each certificate of the listener."""
+def filter_chains(
+    listener: Listener, chain: FilterChain, quic: bool = False, private: bool = True
+) -> Iterator[FilterChain]:
+    """`chain` in clear text, or once for each certificate of the listener. `private`: also for those that
+    the control plane holds.
+    """
     tls = listener.tls
     if tls is None:
         yield chain
         return
     for number, one in enumerate(tls.sni or ()):
+        if (name := _named(one, private)) is None:
+            continue
         copy = FilterChain(name=f"sni-{number}", filters=chain.filters)
         copy.filter_chain_match.server_names.extend(one.hosts)
-        copy.transport_socket.CopyFrom(_transport(one.certificate, one.key, quic))
+        copy.transport_socket.CopyFrom(_transport(name, quic))
         yield copy
-    if tls.certificate is not None and tls.key is not None:
+    if (name := _named(tls, private)) is not None:
         copy = FilterChain(name="tls", filters=chain.filters)
-        copy.transport_socket.CopyFrom(_transport(tls.certificate, tls.key, quic))
+        copy.transport_socket.CopyFrom(_transport(name, quic))
         yield copy
 
 
@@ -90,8 +97,23 @@ def secret_name(certificate: str, key: str) -> str:
     return f"tls:{certificate}:{key}"
 
 
-def _transport(certificate: str, key: str, quic: bool) -> base_pb2.TransportSocket:
-    name = secret_name(certificate, key)
+HELD = "secret:"
+"""How the names begin of the secrets that the control plane holds."""
+
+
+def held_name(secret: str) -> str:
+    """The name under which an edge asks for a secret that the control plane holds."""
+    return f"{HELD}{secret}"
+
+
+def _named(one: Certified, private: bool) -> str | None:
+    """The name of the secret with a certificate; None where there is none, or none to tell of."""
+    if one.secret is not None:
+        return held_name(one.secret) if private else None
+    return None if one.certificate is None or one.key is None else secret_name(one.certificate, one.key)
+
+
+def _transport(name: str, quic: bool) -> base_pb2.TransportSocket:
     context = tls_pb2.DownstreamTlsContext(
         common_tls_context=tls_pb2.CommonTlsContext(
             alpn_protocols=["h3"] if quic else ["h2", "http/1.1"],
@@ -132,14 +154,13 @@ def quic_socket() -> udp_listener_pb2.UdpListenerConfig:
 
 
 def _pairs(tls: Tls) -> Iterator[tuple[str, str]]:
-    if tls.certificate is not None and tls.key is not None:
-        yield tls.certificate, tls.key
-    for one in tls.sni or ():
-        yield one.certificate, one.key
+    for one in (tls, *(tls.sni or ())):
+        if one.certificate is not None and one.key is not None:
+            yield one.certificate, one.key
 
 
 def secrets(plan: GatewayPlan) -> Iterator[secret_pb2.Secret]:
-    """The certificates of a gateway as secrets (SDS). They name files at the edge and never hold keys.
+    """The certificates that are files at the edge, as secrets (SDS). They name files and never hold keys.
 
     Only certificates from SDS are read again while Envoy runs: when something is moved into
     `watched_directory`.
@@ -154,3 +175,14 @@ def secrets(plan: GatewayPlan) -> Iterator[secret_pb2.Secret]:
                 watched_directory=base_pb2.WatchedDirectory(path=posixpath.dirname(certificate) or "/"),
             ),
         )
+
+
+def held_secret(name: str, pair: Pair) -> secret_pb2.Secret:
+    """A certificate that the control plane holds, with its key. For nobody but the gateway that names it."""
+    return secret_pb2.Secret(
+        name=held_name(name),
+        tls_certificate=common_pb2.TlsCertificate(
+            certificate_chain=base_pb2.DataSource(inline_bytes=pair.chain),
+            private_key=base_pb2.DataSource(inline_bytes=pair.key),
+        ),
+    )

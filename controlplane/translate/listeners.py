@@ -110,10 +110,13 @@ def _chain(manager: Hcm) -> listener_components_pb2.FilterChain:
     )
 
 
-def edge_listeners(plan: GatewayPlan, reports: str = "") -> Iterator[listener_pb2.Listener]:
+def edge_listeners(
+    plan: GatewayPlan, reports: str = "", private: bool = True
+) -> Iterator[listener_pb2.Listener]:
     """The listeners of a gateway, one for each of its addresses and ports.
 
-    `reports`: the cluster over which edges report requests, see `reports.reporting`.
+    `reports`: the cluster over which edges report requests, see `reports.reporting`. `private`: for edges
+    that are sent the certificates that the control plane holds.
 
     A listener on `::` accepts IPv4 as well, unless the gateway has an IPv4 address on the same port.
     """
@@ -122,13 +125,19 @@ def edge_listeners(plan: GatewayPlan, reports: str = "") -> Iterator[listener_pb
     for address, one in bound:
         every = ":" in address and ip_address(address).is_unspecified and one.port not in ports_of_version_4
         for quic in (False, True) if one.http3 is not None else (False,):
-            listener = edge_listener(plan, address, one, quic, reports)
+            listener = edge_listener(plan, address, one, quic, reports, private)
             listener.address.socket_address.ipv4_compat = every
-            yield listener
+            if listener.filter_chains:
+                yield listener
 
 
 def edge_listener(
-    plan: GatewayPlan, address: str, wanted: Listener, quic: bool = False, reports: str = ""
+    plan: GatewayPlan,
+    address: str,
+    wanted: Listener,
+    quic: bool = False,
+    reports: str = "",
+    private: bool = True,
 ) -> listener_pb2.Listener:
     """The listener of a gateway for one address. It trusts nothing that a client sends: all clients count as
     external. `quic`: over UDP, for HTTP/3.
@@ -164,7 +173,7 @@ def edge_listener(
         name=f"edge/{address}:{wanted.port}{'/quic' if quic else ''}",
         address=socket_address(address, wanted.port),
         per_connection_buffer_limit_bytes=wrappers_pb2.UInt32Value(value=CONNECTION_BUFFER),
-        filter_chains=front.filter_chains(wanted, _chain(manager), quic),
+        filter_chains=front.filter_chains(wanted, _chain(manager), quic, private),
     )
     if quic:
         listener.address.socket_address.protocol = address_pb2.SocketAddress.UDP

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -94,3 +95,12 @@ def shown(text: str, longest: int = LONGEST) -> str:
     if not kept.isprintable():
         kept = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in kept)
     return kept if len(text) <= longest else f"{kept}… (cut; it has {len(text)} characters)"
+
+
+_OF_KEYS = re.compile(r"-----BEGIN|[A-Za-z0-9+/]{40,}")
+
+
+def without_keys(text: str) -> str:
+    """A client's words about a resource that holds a key: up to where they may repeat it."""
+    found = _OF_KEYS.search(text)
+    return text if found is None else f"{text[: found.start()]}… (left out: what may be of a key)"

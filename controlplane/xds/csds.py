@@ -29,6 +29,7 @@ from .messages import (
     Message,
 )
 from .node import Node
+from .resource import SECRET
 from .stream_state import StreamState
 
 Streams = Callable[[Call], Iterable[tuple[Node, StreamState[Any]]]]
@@ -210,7 +211,8 @@ def _describe(found: client_status.ResourceStatus, exclude_contents: bool) -> Me
     entry.version_info = found.version
     config_status, entry.client_status = _STATUS[found.state]
     entry.config_status = ConfigStatus.Value(config_status)
-    if found.resource is not None and not exclude_contents:
+    # Not even to operators: a key that nobody is shown can be lost by nobody.
+    if found.resource is not None and not exclude_contents and found.type_url != SECRET:
         entry.xds_config.type_url = found.type_url
         entry.xds_config.value = found.resource.body
     if found.nack is not None:

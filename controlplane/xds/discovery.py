@@ -31,7 +31,7 @@ from .sotw import SotwSubscription
 from .standing import Standing
 from .stream_state import StreamState, TooManyTypes
 from .subscription import Sent, TooManyNames
-from .view import View
+from .view import NotAllowed, View
 
 _LARGE = 1 << 19
 """Bytes. The names of a larger request are counted before it is decoded: decoding a million takes 26 ms."""
@@ -160,6 +160,8 @@ class DiscoveryStream:
             if self.state.asked():
                 # At once: what a client that comes back has sent is large, and in the processor's cache.
                 self.write()
+        except NotAllowed as error:
+            raise CallEnd(grpc.StatusCode.PERMISSION_DENIED, str(error)) from None
         except (TooManyTypes, TooManyNames) as error:
             raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from None
         except Overrun:

@@ -382,7 +382,7 @@ class XdsServer:
                 node=shown(stream.node.id),
                 type=request.type_url,
                 version=reply.version,
-                text=shown(request.error_detail.message),
+                text=nack.message if nack is not None else "",
             )
         else:
             self.counters["acks"] += 1

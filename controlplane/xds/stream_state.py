@@ -13,7 +13,17 @@ from typing import Generic, TypeVar
 
 from .delta import DeltaSubscription
 from .messages import Message
-from .resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, PUSH_ORDER, ROUTE, TRIED, VIRTUAL_HOST
+from .resource import (
+    CLUSTER,
+    ENDPOINT,
+    EXTENSION_CONFIG,
+    LISTENER,
+    PUSH_ORDER,
+    ROUTE,
+    SECRET,
+    TRIED,
+    VIRTUAL_HOST,
+)
 from .resources import Collection
 from .sotw import SotwSubscription
 from .subscription import NOTHING, Sent, TooManyNames
@@ -76,7 +86,7 @@ class StreamState(Generic[S]):
     def receive(self, request: Message) -> Sent | None:
         """Apply a request of the stream's variant. Returns the reply that it acknowledges or rejects, if any.
 
-        Raises TooManyTypes or TooManyNames.
+        Raises TooManyTypes, TooManyNames or NotAllowed.
         """
         subscription = self.subscriptions.get(request.type_url)
         if subscription is None:
@@ -88,6 +98,8 @@ class StreamState(Generic[S]):
             self.subscriptions = dict(ordered)
         before = subscription.name_bytes
         answered = subscription.receive(request)
+        if request.type_url == SECRET:
+            self.view.admit(SECRET, subscription.names)
         if subscription.name_bytes > before:
             self._check_names()
         return answered

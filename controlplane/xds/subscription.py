@@ -13,8 +13,8 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary, ref
 
-from .bounds import shown
-from .resource import CLUSTER, LISTENER, Resource
+from .bounds import shown, without_keys
+from .resource import CLUSTER, LISTENER, SECRET, Resource
 from .resources import Collection
 from .view import View
 
@@ -214,7 +214,8 @@ class Subscription:
             if self.nack is not None and reply.version != self.nack.version:
                 self.nack, self.rejected = None, NOTHING
         else:
-            self.nack = Nack(reply.version, shown(error), time.time())
+            text = error if self.type_url != SECRET else without_keys(error)
+            self.nack = Nack(reply.version, shown(text), time.time())
             self.rejected = reply.names
         return reply
 

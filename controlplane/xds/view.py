@@ -12,6 +12,10 @@ from .resource import Resource
 from .resources import Clock, Collection, version_of
 
 
+class NotAllowed(Exception):
+    """What a client asks for is not for it; the text says why, and what to do."""
+
+
 class View:
     """What one node, or many, may see: per type URL an ordered tuple of collections with disjoint names.
 
@@ -51,6 +55,9 @@ class View:
 
     def wanted(self, type_url: str, names: Iterable[str]) -> None:
         """A client asks for `names`, or (delta) says that it has them; called before it is answered."""
+
+    def admit(self, type_url: str, names: Set[str]) -> None:
+        """A client asks for `names`. Raises NotAllowed where the stream has to end for that."""
 
     def follows(self, type_url: str, names: Set[str]) -> frozenset[str]:
         """What a client that took the resources `names` of ROUTE (or CLUSTER) asks for of CLUSTER (ENDPOINT).

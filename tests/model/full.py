@@ -172,9 +172,13 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
                     "tls": {
                         "certificate": "/tls/a.crt",
                         "key": "/tls/a.key",
-                        "sni": [{"hosts": ["a.test"], "certificate": "/tls/b.crt", "key": "/tls/b.key"}],
+                        "sni": [
+                            {"hosts": ["a.test"], "certificate": "/tls/b.crt", "key": "/tls/b.key"},
+                            {"hosts": ["b.test"], "secret": "held"},
+                        ],
                     },
                 },
+                {"port": 8445, "address": "127.0.0.1", "tls": {"secret": "held"}},
             ],
             "carriers": {"header": "x-lane", "baggage": "lane"},
             "trusted_hops": 1,
@@ -264,7 +268,7 @@ OPTIONAL |= {
     "path",
 }
 OPTIONAL |= {"header", "cookie", "client_address"}
-OPTIONAL |= {"tls", "redirect_to_https", "proxy_protocol", "sni", "certificate", "key"}
+OPTIONAL |= {"tls", "redirect_to_https", "proxy_protocol", "sni", "certificate", "key", "secret"}
 OPTIONAL |= {"http3", "attributes", "domain"}
 OPTIONAL |= {"envoy_patches"}
 OPTIONAL |= {"timeouts", "request", "idle", "load_balancing", "hash_by", "circuit_breaking", "connections"}
