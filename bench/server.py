@@ -24,8 +24,8 @@ from envoy.config.core.v3 import base_pb2, config_source_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 
 from controlplane.app import heap
+from controlplane.net.tls import Tls, TlsFiles
 from controlplane.rpc.choice import transport
-from controlplane.rpc.tls import Tls, TlsFiles
 from controlplane.xds.identities import Identities
 from controlplane.xds.resource import CLUSTER, ENDPOINT, Resource
 from controlplane.xds.resources import Clock, Collection

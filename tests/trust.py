@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 
 from controlplane.cli.authority import Issued, issue, new_authority
-from controlplane.rpc.tls import TlsFiles
+from controlplane.net.tls import TlsFiles
 
 HOUR = timedelta(hours=1)
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

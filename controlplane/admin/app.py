@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match, Route
 
 from controlplane.admin import definitions, docs, lists, openapi, operations, permissions, traffic, ways
@@ -33,7 +35,8 @@ class AdminSettings:
     """Settings of the admin API. `tokens`: who finds out who asks; None if nobody has to say it.
     `metrics`: what /metrics shows.
     `failed_logins`: wrong tokens that an address may send in a minute. `counters`: numbers of refused
-    requests since the start. `stopping`: set when the server stops, so that answers without an end end.
+    requests since the start. `certificates`: whether clients have to show one. `origins`: of pages that may
+    call. `stopping`: set when the server stops, so that answers without an end end.
     """
 
     tokens: Authentication | None = None
@@ -42,6 +45,8 @@ class AdminSettings:
     failed_logins: int = 10
     counters: Counter[str] = field(default_factory=Counter)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    certificates: bool = False
+    origins: Sequence[str] = ()
     version: str = "0.1.0"
 
 
@@ -75,7 +80,18 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
         hosts=settings.hosts,
         logins=Logins(settings.failed_logins, settings.counters),
         counters=settings.counters,
+        certificates=settings.certificates,
+        origins=settings.origins,
     )
+    if settings.origins:
+        # Outermost: a browser asks without credentials what its page may ask for.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "X-Request-Id"],
+            expose_headers=["ETag", "Location", "Retry-After", "X-Request-Id"],
+        )
     return app
 
 

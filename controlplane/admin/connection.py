@@ -17,6 +17,7 @@ import h11
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from controlplane.net.certificates import Certificate
 from controlplane.net.crowd import Crowd
 
 log = structlog.get_logger(__name__)
@@ -73,6 +74,10 @@ class Port:
     def interval(self) -> float:
         """Seconds between two sweeps."""
         return min(1.0, self.limits.header_time / 4, self.limits.body_time / 4, self.limits.answer_time / 4)
+
+    def broke_tls(self) -> None:
+        """A client did not get through its handshake, or broke TLS later."""
+        self.counters["tls_failed"] += 1
 
     def shed(self, latest: Connection) -> None:
         """Close the connections that have waited longest for their clients to read, until the rest leaves
@@ -184,6 +189,10 @@ class Connection(H11Protocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._follow(_Phase.QUIET)
+
+    def proved(self, certificate: Certificate | None) -> None:
+        """The TLS handshake is over; the client showed this certificate. Requests have it in their state."""
+        self.app_state = {**self.app_state, "certificate": certificate}
 
     # uvicorn's side.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import structlog
@@ -49,12 +50,16 @@ class Guard:
         hosts: Hosts,
         logins: Logins,
         counters: Counter[str],
+        certificates: bool = False,
+        origins: Sequence[str] = (),
     ) -> None:
         self._app = app
         self._tokens = tokens
         self._hosts = hosts
         self._logins = logins
         self._counters = counters
+        self._certificates = certificates
+        self._origins = frozenset(one.lower() for one in origins)
         self._bodies = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,8 +113,9 @@ class Guard:
         return (
             self._counted("headers_refused", _too_large(scope))
             or self._counted("hosts_refused", self._misdirected(path, headers))
+            or self._counted("origins_refused", self._foreign(scope, headers))
+            or self._counted("certificates_missing", self._uncertified(scope, path))
             or self._unknown(scope, path, headers)
-            or self._counted("origins_refused", _foreign(scope["method"], headers))
         )
 
     def _counted(self, name: str, refusal: ASGIApp | None) -> ASGIApp | None:
@@ -123,6 +129,35 @@ class Guard:
         remedy = "call the address that is bound, or list the name with --admin-hosts"
         wrong = Problem("Host", "is not a name of this server", host, remedy)
         return problem(421, f"The admin API is not called {host[:200]!r}.", [wrong])
+
+    def _uncertified(self, scope: Scope, path: str) -> ASGIApp | None:
+        """The answer to a client without a certificate, where it needs one."""
+        if not self._certificates or path in PROBES or scope.get("state", {}).get("certificate") is not None:
+            return None
+        wrong = Problem("", "needs a client certificate", None, "show a certificate of admin_client_ca")
+        return problem(403, "The connection has no client certificate.", [wrong])
+
+    def _foreign(self, scope: Scope, headers: Headers) -> ASGIApp | None:
+        """The answer to a page of another site: it must not switch lanes through the browser of a user who
+        can reach this port.
+
+        Browsers send Origin with every request that is not GET or HEAD (https://fetch.spec.whatwg.org/,
+        append a request Origin header), and Sec-Fetch-Site with each one (https://www.w3.org/TR/fetch-metadata/).
+        """
+        if scope["method"] in READING:
+            return None
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin").lower()
+        if origin is not None and origin.lower() in self._origins:
+            return None
+        if origin is None:
+            if site in ("same-origin", "none"):
+                return None
+            wrong = Problem("Sec-Fetch-Site", "is another site", site, "use the page that this server has")
+        elif _same(origin, headers.get("host", ""), scope.get("scheme", "http")):
+            return None
+        else:
+            wrong = Problem("Origin", "is not this server", origin, "use the page that this server has")
+        return problem(403, "Requests of pages of other origins are not taken.", [wrong])
 
     def _unknown(self, scope: Scope, path: str, headers: Headers) -> ASGIApp | None:
         """The answer to a request without credentials, or with wrong ones."""
@@ -180,19 +215,12 @@ def _too_large(scope: Scope) -> ASGIApp | None:
     return problem(431, f"The request {wrong.message}.", [wrong], {"Connection": "close"})
 
 
-def _foreign(method: str, headers: Headers) -> ASGIApp | None:
-    """The answer to a page of another site: it must not switch lanes through the browser of a user who
-    can reach this port.
+def _same(origin: str, host: str, scheme: str) -> bool:
+    """Whether a page of `origin` is this server's own. A proxy in front may speak TLS for it, but what speaks
+    TLS has no page in plain text.
     """
-    origin = headers.get("origin")
-    if not origin or method in READING or _same(origin, headers.get("host", "")):
-        return None
-    wrong = Problem("Origin", "is not this server", origin, "use the page that this server has")
-    return problem(403, "Requests of pages of other origins are not taken.", [wrong])
-
-
-def _same(origin: str, host: str) -> bool:
     try:
-        return urlsplit(origin).netloc.lower() == host.lower()
+        parts = urlsplit(origin)
     except ValueError:
         return False
+    return parts.netloc.lower() == host.lower() and (scheme == "http" or parts.scheme == "https")

@@ -13,8 +13,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from controlplane.admin.connection import Connection, Limits, Port
-from controlplane.admin.exposure import check_exposure
-from controlplane.auth.tokens import Authentication
+from controlplane.admin.encrypted import Encrypted
+from controlplane.net.tls import Tls
 
 SEND_BUFFER = 128 << 10  # bytes, which Linux doubles
 GRACE = 3  # seconds that requests under way have at the end
@@ -36,16 +36,13 @@ class AdminServer:
         host: str,
         port: int,
         *,
-        tokens: Authentication | None = None,
-        allow_anonymous: bool = False,
+        tls: Tls | None = None,
         limits: Limits | None = None,
         stopping: asyncio.Event | None = None,
     ) -> None:
-        """`stopping` is set by `stop`. Raises ValueError for an address outside of loopback that everybody
-        could use.
-        """
-        check_exposure(host, tokens, allow_anonymous)
+        """`tls` is the certificate of the port, None for plain text. `stopping` is set by `stop`."""
         self._app = app
+        self._tls = tls
         self._stopping = stopping or asyncio.Event()
         self._host = host.strip("[]")
         self.port = port
@@ -53,6 +50,11 @@ class AdminServer:
         self._task: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self.connections = Port(limits or Limits())
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        return f"{'http' if self._tls is None else 'https'}://{self.address}"
 
     @property
     def address(self) -> str:
@@ -65,7 +67,7 @@ class AdminServer:
         self.port = listening.getsockname()[1]
         # `Connection` parses with h11, whatever else is installed: its bounds are known. No forwarded headers
         # are believed: the limits per address go by who is connected.
-        http: Any = functools.partial(Connection, port=self.connections)
+        http: Any = functools.partial(_accepted, tls=self._tls, port=self.connections)
         config = uvicorn.Config(
             self._app,
             log_config=None,
@@ -102,6 +104,14 @@ class AdminServer:
             self._server.should_exit = True
             await self._task
             self._server = self._task = None
+
+
+def _accepted(*arguments: Any, tls: Tls | None, port: Port, **more: Any) -> asyncio.Protocol:
+    """What reads a new connection."""
+    connection = Connection(*arguments, port=port, **more)
+    if tls is None:
+        return connection
+    return Encrypted(connection, tls.material.context, port.broke_tls)
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -17,6 +17,8 @@ REFUSED = {
     "origin": "origins_refused",
     "bodies": "bodies_refused",
     "logins": "logins_limited",
+    "tls": "tls_failed",
+    "certificate": "certificates_missing",
     "watches": "watches_refused",
 }
 TIMED_OUT = ("headers", "body", "answer")

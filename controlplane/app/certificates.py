@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from controlplane.rpc import certificates
+from controlplane.net import certificates
 from controlplane.xds.identities import Identities
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ from controlplane.xds.standing import STATES
 
 if TYPE_CHECKING:
     from controlplane.app.laneway import Laneway
-    from controlplane.rpc.tls import Tls
+    from controlplane.net.tls import Tls
 
 MOST_FINDINGS = 1_000
 """Series of who loses the lane; the REST API has the rest."""
@@ -267,20 +267,21 @@ class SecretsCollector(Collector):
 
 
 class TlsCollector(Collector):
-    """The certificate of the xDS server."""
+    """The certificate of a port: `xds` or `admin`."""
 
-    def __init__(self, tls: Tls) -> None:
+    def __init__(self, port: str, tls: Tls) -> None:
+        self._port = port
         self._tls = tls
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily(
-            "laneway_xds_certificate_expires_seconds",
-            "When the certificate of the xDS server ends to be valid, in seconds since 1970",
+            f"laneway_{self._port}_certificate_expires_seconds",
+            f"When the certificate of the {self._port} port ends to be valid, in seconds since 1970",
             self._tls.material.expires,
         )
         reloads = CounterMetricFamily(
-            "laneway_xds_certificate_reloads",
-            "Times that the TLS files of the xDS server had changed",
+            f"laneway_{self._port}_certificate_reloads",
+            f"Times that the TLS files of the {self._port} port had changed",
             labels=["result"],
         )
         for result in ("reloaded", "failed"):
@@ -288,11 +289,14 @@ class TlsCollector(Collector):
         yield reloads
 
 
-def registry_of(laneway: Laneway, tls: Tls | None = None, traffic: int = 2_000) -> CollectorRegistry:
-    """The metrics of `laneway`, of the certificate of its xDS server, and of its process."""
+def registry_of(
+    laneway: Laneway, certificates: Mapping[str, Tls | None] | None = None, traffic: int = 2_000
+) -> CollectorRegistry:
+    """The metrics of `laneway`, of the certificates of its ports, and of its process."""
     registry = CollectorRegistry()
-    if tls is not None:
-        registry.register(TlsCollector(tls))
+    for port, tls in (certificates or {}).items():
+        if tls is not None:
+            registry.register(TlsCollector(port, tls))
     registry.register(LanewayCollector(laneway))
     registry.register(SecretsCollector(laneway.secrets))
     registry.register(TrafficCollector(laneway.counting, traffic))

@@ -8,13 +8,13 @@ from pathlib import Path
 from controlplane.app.settings import Settings
 from controlplane.app.times import Clock
 from controlplane.app.traffic import TrafficBounds
+from controlplane.net.tls import Tls, TlsFiles
 from controlplane.registry.file import FileSource
 from controlplane.registry.last_known import LastKnown
 from controlplane.registry.metadata import DEFAULT_TAG_KEYS, Conventions
 from controlplane.registry.nacos import NacosConfig, NacosSource
 from controlplane.registry.source import Source
 from controlplane.rpc.choice import transport
-from controlplane.rpc.tls import Tls, TlsFiles
 from controlplane.rpc.transport import Limits, MakeTransport
 from controlplane.secrets.directory import Secrets
 from controlplane.store.fallback import FallbackStore

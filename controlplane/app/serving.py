@@ -11,20 +11,21 @@ import structlog
 
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.connection import Limits
+from controlplane.admin.exposure import is_loopback
 from controlplane.admin.hosts import Hosts
 from controlplane.admin.port import AdminServer
 from controlplane.admin.port_metrics import AdminCollector
 from controlplane.app import heap, logs, metrics, parts
+from controlplane.app.callers import Callers
 from controlplane.app.laneway import Laneway
 from controlplane.app.patch_check import PatchCheck
-from controlplane.app.settings import Settings, endpoint, is_loopback
+from controlplane.app.settings import Settings, endpoint
 from controlplane.app.times import Clock
-from controlplane.auth.tokens import Tokens
 from controlplane.model.problems import DefinitionError
 from controlplane.net import descriptors
+from controlplane.net.tls import Tls, TlsError
 from controlplane.registry import hold
 from controlplane.registry.catalog import Catalog
-from controlplane.rpc.tls import Tls, TlsError
 
 log = structlog.get_logger("laneway")
 
@@ -76,15 +77,17 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
         clock=clock,
         secrets=parts.secrets_of(settings),
     )
-    tokens = _tokens(settings)
-    admin = _admin(settings, laneway, tls, tokens, share.admin)
-    loop.add_signal_handler(signal.SIGHUP, _reload, tokens, tls)
+    callers = _callers(settings)
+    admin = _admin(settings, laneway, tls, callers, share.admin)
+    loop.add_signal_handler(signal.SIGHUP, _reload, callers, tls)
     try:
         await _listen(settings, laneway, admin)
         serving = asyncio.create_task(_serve(laneway, seed), name="control plane")
         freeing = asyncio.create_task(heap.give_back(), name="memory")
         waiting = asyncio.create_task(stopped.wait(), name="signals")
-        following = [asyncio.create_task(tls.follow(), name="certificate")] if tls is not None else []
+        following = [asyncio.create_task(callers.follow(), name="callers")]
+        if tls is not None:
+            following.append(asyncio.create_task(tls.follow(), name="certificate"))
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             log.info("stopping")
@@ -98,9 +101,11 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
         log.info("stopped")
 
 
-def _tokens(settings: Settings) -> Tokens | None:
+def _callers(settings: Settings) -> Callers:
     try:
-        return Tokens(settings.token_file) if settings.token_file is not None else None
+        return Callers(settings)
+    except TlsError as error:
+        raise StartError(f"TLS of the admin API: {error}") from error
     except (OSError, ValueError) as error:
         raise StartError(str(error)) from error
 
@@ -120,23 +125,13 @@ def _tls(settings: Settings) -> Tls | None:
     return tls
 
 
-def _reload(tokens: Tokens | None, tls: Tls | None) -> None:
+def _reload(callers: Callers, tls: Tls | None) -> None:
     """Handle SIGHUP: read the files with secrets again. If one cannot be read, the former secrets stay in
     force.
     """
     if tls is not None:
         tls.refresh(force=True)
-    if tokens is None and tls is not None:
-        return
-    if tokens is None:
-        log.info("SIGHUP: no token file is configured, so nothing was reloaded")
-        return
-    try:
-        names = tokens.reload()
-    except (OSError, ValueError) as error:
-        log.error("SIGHUP: the token file cannot be used; the former tokens stay valid", reason=str(error))
-    else:
-        log.info("SIGHUP: the token file was reloaded", names=names)
+    callers.reload()
 
 
 def _descriptors(settings: Settings) -> descriptors.Shares:
@@ -156,10 +151,10 @@ def _descriptors(settings: Settings) -> descriptors.Shares:
 
 
 def _admin(
-    settings: Settings, laneway: Laneway, tls: Tls | None, tokens: Tokens | None, connections: int
+    settings: Settings, laneway: Laneway, tls: Tls | None, callers: Callers, connections: int
 ) -> AdminServer:
     host, port = endpoint(settings.admin)
-    registry = metrics.registry_of(laneway, tls, settings.traffic_metrics)
+    registry = metrics.registry_of(laneway, {"xds": tls, "admin": callers.tls}, settings.traffic_metrics)
     limits = Limits(
         connections=connections,
         connections_per_address=settings.admin_connections_per_address,
@@ -168,19 +163,17 @@ def _admin(
         answer_time=settings.admin_body_time,
     )
     known = Hosts(host, settings.admin_hosts)
-    of = AdminSettings(tokens, registry, known, settings.admin_failed_logins)
-    try:
-        server = AdminServer(
-            create_app(laneway, of),
-            host,
-            port,
-            tokens=tokens,
-            allow_anonymous=settings.admin_allow_anonymous,
-            limits=limits,
-            stopping=of.stopping,
-        )
-    except ValueError as error:
-        raise StartError(str(error)) from error
+    of = AdminSettings(
+        callers.tokens,
+        registry,
+        known,
+        settings.admin_failed_logins,
+        certificates=settings.admin_client_ca is not None,
+        origins=settings.admin_cors_origins,
+    )
+    server = AdminServer(
+        create_app(laneway, of), host, port, tls=callers.tls, limits=limits, stopping=of.stopping
+    )
     registry.register(AdminCollector(server.connections, of.counters))
     return server
 
@@ -192,9 +185,7 @@ async def _listen(settings: Settings, laneway: Laneway, admin: AdminServer) -> N
         await laneway.xds.start(settings.xds)
     except (OSError, RuntimeError) as error:
         raise StartError(f"{error} (see --admin and --xds)") from error
-    log.info(
-        "listening", xds=settings.xds, admin=f"http://{admin.address}", docs=f"http://{admin.address}/docs"
-    )
+    log.info("listening", xds=settings.xds, admin=admin.url, docs=f"{admin.url}/docs")
 
 
 async def _serve(laneway: Laneway, seed: bytes | None) -> None:

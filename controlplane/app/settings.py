@@ -6,27 +6,25 @@ Every field is also a variable `LANEWAY_<FIELD>`; those about Nacos can also be 
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import ssl
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
 
+from controlplane.admin.exposure import is_loopback
 from controlplane.admin.hosts import name_of
+from controlplane.app.admin_settings import AdminSettings, Names
 from controlplane.registry.metadata import APPLICATION_KEYS, GRPC_PORT_KEYS
 from controlplane.rpc.choice import TransportName
 from controlplane.xds.identities import DEFAULT_PATTERNS, Identities
-
-Names = Annotated[tuple[str, ...], NoDecode]
 
 
 def _nacos(field: str, *others: str) -> AliasChoices:
@@ -34,7 +32,7 @@ def _nacos(field: str, *others: str) -> AliasChoices:
     return AliasChoices(field, f"laneway_{field}", *others)
 
 
-class Settings(BaseSettings):
+class Settings(AdminSettings):
     """What a control plane needs to know to start. Durations are seconds."""
 
     model_config = SettingsConfigDict(
@@ -120,14 +118,6 @@ class Settings(BaseSettings):
     state_dir: Path | None = Field(
         None,
         description="directory for the last known services and the Nacos SDK's files; unset: not kept",
-    )
-    token_file: Path | None = Field(
-        None,
-        description="file of `name: token` lines for the admin API",
-        validation_alias=AliasChoices("token_file", "laneway_token_file", "laneway_admin_tokens"),
-    )
-    admin_allow_anonymous: bool = Field(
-        False, description="serve the admin API without tokens on an address other than loopback"
     )
     admin_hosts: Names = Field(
         (), description="host names under which clients call the admin API, besides localhost and its address"
@@ -306,11 +296,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
-        if not is_loopback(endpoint(self.admin)[0]) and not (self.token_file or self.admin_allow_anonymous):
-            raise ValueError(
-                f"the admin address {self.admin} is not a loopback address: give --admin-tokens FILE, "
-                "or --admin-allow-anonymous if everyone who reaches it may change traffic"
-            )
         if not self.nacos_tls and any(one.startswith("https://") for one in self.nacos):
             raise ValueError("an address of Nacos begins with https://, but TLS is off: set NACOS_TLS=true")
         if self.kubernetes_namespaces and self.kubernetes_namespace_selector:
@@ -341,16 +326,6 @@ def endpoint(text: str) -> tuple[str, int]:
     if not colon or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"{text!r} is not of the form address:port")
     return host.strip("[]") or "0.0.0.0", int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def load(config: Path | None, overrides: dict[str, Any]) -> Settings:

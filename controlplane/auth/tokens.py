@@ -70,9 +70,9 @@ def at(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def load_tokens(path: Path) -> list[Token]:
-    """The tokens in a file. Its lines are `name: token` (an admin's), or what `Token.line` writes. Lines that
-    begin with # are comments.
+def load_tokens(path: Path, least: int = 1) -> list[Token]:
+    """The tokens in a file, which has at least so many. Its lines are `name: token` (an admin's), or what
+    `Token.line` writes. Lines that begin with # are comments.
 
     Raises ValueError, which names file and line, for a wrong line or if others than the owner can read the
     file; OSError if it cannot be read.
@@ -84,7 +84,7 @@ def load_tokens(path: Path) -> list[Token]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not UTF-8") from error
     tokens = parse_tokens(text, str(path))
-    if not tokens:
+    if len(tokens) < least or not text.strip():
         raise ValueError(f"{path}: holds no token")
     return tokens
 
@@ -197,10 +197,12 @@ class Tokens:
 
     def reload(self) -> list[str]:
         """Read the file again, and return the names of its tokens. If that raises (as `load_tokens`), the
-        former tokens stay valid.
+        former tokens stay valid. An empty file is taken as being written; one in which only comments are left
+        has no valid token.
         """
+        least = 1 if self._seen is None else 0
         self._seen = _signature(self._path)
-        self._tokens = tuple(load_tokens(self._path))
+        self._tokens = tuple(load_tokens(self._path, least))
         return sorted(token.name for token in self._tokens)
 
     @property

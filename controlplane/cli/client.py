@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
@@ -12,6 +15,8 @@ from controlplane.cli.options import Exit
 from controlplane.cli.output import fail, line, notice, problem_lines, say
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 YAML = "application/yaml"
@@ -24,19 +29,48 @@ def segment(name: str) -> str:
     return quote(name, safe="")
 
 
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Files in PEM form: the CA of the control plane's certificate, and the caller's own certificate."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """What connections by TLS are made with. Ends the command where a file cannot be used."""
+        import ssl
+
+        try:
+            made = ssl.create_default_context(cafile=self.ca)
+            if self.certificate is not None:
+                made.load_cert_chain(self.certificate, self.key, password=lambda: "")
+        except (OSError, ValueError) as error:
+            files = ", ".join(str(one) for one in (self.ca, self.certificate, self.key) if one is not None)
+            fail(f"cannot use {files}: {error}", Exit.USAGE)
+        return made
+
+
+TRUST: ContextVar[Trust] = ContextVar("TRUST", default=Trust())  # noqa: B039 - it is immutable
+"""What the options before the command say."""
+
+
 class Client:
     """Calls to one control plane. Every method ends the command with a message if the call fails."""
 
     def __init__(self, server: str, token: str = "") -> None:
         import httpx
 
+        trust = TRUST.get()
         headers = {"authorization": f"Bearer {token}"} if token else {}
         address = server if "://" in server else f"http://{server}"
         self._server = address
         self._noticed = ""
         try:
             # A proxy in the environment (HTTP_PROXY) is meant for the applications, not for the admin API.
-            self._http = httpx.Client(base_url=address, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+            self._http = httpx.Client(
+                base_url=address, headers=headers, timeout=TIMEOUT_S, trust_env=False, verify=trust.context()
+            )
         except httpx.InvalidURL as error:
             fail(f"--server {server!r} is not a URL: {error}", Exit.USAGE)
 

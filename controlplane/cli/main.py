@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,9 +19,11 @@ from controlplane.cli import (
     serve,
     status,
     store,
+    token,
     trace,
     traffic,
 )
+from controlplane.cli.client import TRUST, Trust
 
 app = typer.Typer(
     name="laneway",
@@ -41,6 +44,8 @@ stores = typer.Typer(help="Check, recover and reset where definitions are kept."
 bootstraps = typer.Typer(help="Write what an Envoy, or a gRPC client, is started with.", no_args_is_help=True)
 
 authorities = typer.Typer(help="Certificates for trials of xDS over TLS.", no_args_is_help=True)
+
+tokens = typer.Typer(help="Tokens for the admin API, in a file of digests.", no_args_is_help=True)
 
 app.command("serve")(serve.serve)
 app.add_typer(stores, name="store")
@@ -71,6 +76,10 @@ app.add_typer(bootstraps, name="bootstrap")
 bootstraps.command("edge")(bootstrap.edge)
 bootstraps.command("sidecar")(bootstrap.sidecar)
 bootstraps.command("grpc")(bootstrap.grpc)
+app.add_typer(tokens, name="token")
+tokens.command("create")(token.create)
+tokens.command("list")(token.show)
+tokens.command("revoke")(token.revoke)
 app.add_typer(authorities, name="certs")
 authorities.command("init")(certs.init)
 authorities.command("issue")(certs.issue)
@@ -88,8 +97,19 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="LANEWAY_CA", help="CA of the admin API's certificate (PEM). [default: system's]"
+        ),
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(envvar="LANEWAY_CERTIFICATE", help="Your certificate for it (PEM).")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(envvar="LANEWAY_KEY", help="Its key (PEM).")] = None,
     _: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
     ] = False,
 ) -> None:
-    """Options of `laneway` itself."""
+    """Options of `laneway` itself, and whom its calls trust."""
+    TRUST.set(Trust(ca, certificate, key))

@@ -61,10 +61,24 @@ def serve(
         typer.Option(help="gRPC server of the xDS port: Laneway's own or gRPC's library. [default: laneway]"),
     ] = None,
     admin: Annotated[Text, typer.Option(help="Address of the admin API. [default: 127.0.0.1:18080]")] = None,
-    admin_tokens: Annotated[Path | None, typer.Option(help="File of `name: token` lines.")] = None,
+    admin_tokens: Annotated[
+        Path | None, typer.Option(help="File of tokens, see `laneway token create`.")
+    ] = None,
+    admin_certificate: Annotated[
+        Path | None, typer.Option(help="Certificate of the admin API, with its chain (PEM).")
+    ] = None,
+    admin_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
+    admin_client_ca: Annotated[
+        Path | None,
+        typer.Option(help="CA of the certificates that clients of the admin API have to show (PEM)."),
+    ] = None,
+    admin_allow_plaintext: Annotated[
+        bool | None,
+        typer.Option("--admin-allow-plaintext", help="Serve the admin API beyond loopback without TLS."),
+    ] = None,
     admin_allow_anonymous: Annotated[
         bool | None,
-        typer.Option("--admin-allow-anonymous", help="Serve the admin API beyond loopback without tokens."),
+        typer.Option("--admin-allow-anonymous", help="Serve the admin API beyond loopback to everyone."),
     ] = None,
     admin_hosts: Annotated[
         list[str] | None,
@@ -146,6 +160,10 @@ def serve(
             "xds_transport": xds_transport,
             "admin": admin,
             "token_file": admin_tokens,
+            "admin_certificate": admin_certificate,
+            "admin_key": admin_key,
+            "admin_client_ca": admin_client_ca,
+            "admin_allow_plaintext": admin_allow_plaintext,
             "admin_allow_anonymous": admin_allow_anonymous,
             "admin_hosts": ",".join(admin_hosts) if admin_hosts else None,
             "allow_envoy_patches": allow_envoy_patches,

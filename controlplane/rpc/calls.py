@@ -7,8 +7,9 @@ from typing import Protocol
 
 import grpc
 
+from controlplane.net.certificates import Certificate
+
 from . import status
-from .certificates import Certificate
 from .encodings import binary, decompress, seconds
 from .guard import GuardedCall
 from .headers import RequestHead, block

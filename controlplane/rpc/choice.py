@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal
 
+from controlplane.net.tls import Tls
+
 from .listener import Listener
-from .tls import Tls
 from .transport import Limits, MakeTransport
 
 TransportName = Literal["laneway", "grpcio"]

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 import grpc
 
 from controlplane.net.crowd import sender
+from controlplane.net.tls import Channel, TlsFault
 
 from . import frames
 from .backlog import Backlog
@@ -18,7 +19,6 @@ from .headers import RequestHead
 from .http2 import Http2Connection
 from .room import Room
 from .stream import Receiver, Stream
-from .tls import Channel, TlsFault
 from .transport import Limits, Methods
 from .turns import Turns
 

@@ -15,11 +15,12 @@ from urllib.parse import unquote
 
 import grpc
 
-from . import certificates
-from .certificates import Certificate
+from controlplane.net import certificates
+from controlplane.net.certificates import Certificate
+from controlplane.net.tls import Material, Tls
+
 from .guard import GuardedCall
 from .status import shortened
-from .tls import Material, Tls
 from .transport import Call, CallEnd, Handler, Limits, Methods
 
 _EOF: Any = cast("Any", grpc.aio).EOF

@@ -8,7 +8,8 @@ from typing import Any
 import grpc
 import structlog
 
-from .certificates import Certificate
+from controlplane.net.certificates import Certificate
+
 from .transport import CallEnd, Handler
 
 _log = structlog.get_logger("laneway.rpc")

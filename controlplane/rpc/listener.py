@@ -11,11 +11,11 @@ import structlog
 
 from controlplane.net.crowd import Crowd
 from controlplane.net.lines import Lines
+from controlplane.net.tls import Channel, Tls
 
 from .backlog import Backlog
 from .connection import Connection
 from .room import Room
-from .tls import Channel, Tls
 from .transport import Limits, Methods
 from .turns import Turns
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import grpc
 
-from .certificates import Certificate
+from controlplane.net.certificates import Certificate
 
 
 class CallEnd(Exception):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from controlplane.rpc.certificates import Certificate
+from controlplane.net.certificates import Certificate
 
 from .identity import KINDS, Identity, Kind
 

@@ -47,7 +47,7 @@ def attack(port: int, data: bytes) -> None:
 async def test_nothing_of_a_connection_waits_for_the_collector(control: SmallControl, data: bytes) -> None:
     known = Tokens.of({"ann": TOKEN})
     app = create_app(control, AdminSettings(known, CollectorRegistry()))
-    server = AdminServer(app, "127.0.0.1", 0, tokens=known)
+    server = AdminServer(app, "127.0.0.1", 0)
     await server.start()
     try:
         await asyncio.to_thread(attack, server.port, data)  # what is made once

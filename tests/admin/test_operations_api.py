@@ -271,12 +271,13 @@ def test_token_files(tmp_path: Path) -> None:
 
 def test_nobody_serves_everybody_by_mistake() -> None:
     for host in ("127.0.0.1", "::1", "[::1]", "localhost", "127.3.2.1"):
-        check_exposure(host, None, False)
+        check_exposure(host, authenticated=False, encrypted=False)
     for host in ("0.0.0.0", "::", "10.0.0.1", "example.com"):
-        with pytest.raises(ValueError, match="loopback"):
-            check_exposure(host, None, False)
-        check_exposure(host, TOKENS, False)
-        check_exposure(host, None, True)
+        with pytest.raises(ValueError, match="--admin-allow-anonymous"):
+            check_exposure(host, authenticated=False, encrypted=True)
+        with pytest.raises(ValueError, match="--admin-allow-plaintext"):
+            check_exposure(host, authenticated=True, encrypted=False)
+        check_exposure(host, authenticated=True, encrypted=True)
 
 
 async def test_serving_on_a_port(control: SmallControl) -> None:

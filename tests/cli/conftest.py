@@ -69,7 +69,7 @@ def serve(tokens: dict[str, str] | None = None) -> Iterator[tuple[str, Control]]
         control = Control(store)
         known = Tokens.of(tokens) if tokens is not None else None
         app = create_app(control, AdminSettings(metrics=CollectorRegistry(), tokens=known))
-        server = AdminServer(app, "127.0.0.1", 0, tokens=known)
+        server = AdminServer(app, "127.0.0.1", 0)
         await server.start()
         return server, control
 

@@ -7,6 +7,7 @@ import resource
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -24,12 +25,16 @@ GATEWAY = b"kind: Gateway\nname: edge\nlisteners: [{port: 8080}]\n"
 class Served:
     """One running control plane. `admin` and `xds` are ports of 127.0.0.1."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, admin: int, xds: int) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], log: Path, admin: int, xds: int, ca: Path | None = None
+    ) -> None:
         self.process = process
         self.log = log
         self.admin = admin
         self.xds = xds
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{admin}", trust_env=False, timeout=30)
+        url = f"{'https' if ca else 'http'}://127.0.0.1:{admin}"
+        trusted = ssl.create_default_context(cafile=ca)
+        self.http = httpx.Client(base_url=url, verify=trusted, trust_env=False, timeout=30)
 
     def memory(self) -> float:
         """Resident set in MiB."""
@@ -61,9 +66,15 @@ class Served:
 
 @contextlib.contextmanager
 def served(
-    directory: Path, *arguments: str, descriptors: tuple[int, int] | None = None, **variables: str
+    directory: Path,
+    *arguments: str,
+    descriptors: tuple[int, int] | None = None,
+    ca: Path | None = None,
+    **variables: str,
 ) -> Iterator[Served]:
-    """A control plane with a store in memory, ready. `descriptors`: soft and hard RLIMIT_NOFILE of it."""
+    """A control plane with a store in memory, ready. `descriptors`: soft and hard RLIMIT_NOFILE of it. `ca`:
+    of its admin port's certificate, if it has one.
+    """
 
     def limit() -> None:
         if descriptors is not None:
@@ -82,7 +93,7 @@ def served(
             preexec_fn=limit,
             cwd=directory,
         )
-    one = Served(process, log, admin, xds)
+    one = Served(process, log, admin, xds, ca)
     try:
         wait_for(lambda: one.http.get("/readyz").status_code == 200, process)
         yield one

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.rpc.tls import Tls, TlsFiles
+from controlplane.net.tls import Tls, TlsFiles
 from tests.cli.run import laneway
 
 

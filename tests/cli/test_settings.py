@@ -99,6 +99,8 @@ def test_how_nacos_lets_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         {"xds": "[::]:18000"},
         {"xds": "laneway.example.com:18000"},
         {"xds_certificate": "c.pem"},
+        {"admin_certificate": "c.pem"},
+        {"admin_client_ca": "ca.pem"},
         {"xds_key": "k.pem"},
         {"xds_client_ca": "ca.pem"},
         {"xds_identities": "spiffe://x/{user}"},
@@ -110,9 +112,34 @@ def test_refused(values: dict):
         load(None, values)
 
 
-def test_off_loopback_needs_tokens_or_consent(tmp_path: Path):
-    assert load(None, {"admin": "0.0.0.0:1", "admin_allow_anonymous": True}).admin == "0.0.0.0:1"
-    assert load(None, {"admin": "0.0.0.0:1", "token_file": tmp_path / "tokens"}).token_file
+PAIR = {"admin_certificate": "c", "admin_key": "k"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"admin_allow_anonymous": True}, {"token_file": "t"}, PAIR, {"admin_allow_plaintext": True},
+     {"admin_certificate": "c", "token_file": "t"}, {"admin_client_ca": "ca", **PAIR}],
+    ids=str,
+)  # fmt: skip
+def test_admin_off_loopback_needs_tls_and_authentication_or_the_word(given: dict):
+    with pytest.raises(ValidationError):
+        load(None, {"admin": "0.0.0.0:1", **given})
+
+
+@pytest.mark.parametrize("who", [{"admin_allow_anonymous": True}, {"token_file": "t"}], ids=str)
+@pytest.mark.parametrize("how", [PAIR, {"admin_allow_plaintext": True}], ids=str)
+def test_admin_off_loopback(who: dict, how: dict):
+    assert load(None, {"admin": "0.0.0.0:1", **who, **how}).admin == "0.0.0.0:1"
+
+
+def test_origins_are_origins():
+    assert load(None, {"admin_cors_origins": "https://a.example, http://b:1"}).admin_cors_origins == (
+        "https://a.example",
+        "http://b:1",
+    )
+    for wrong in ("*", "https://*.example", "a.example", "https://a.example/", "https://a.example/x", "null"):
+        with pytest.raises(ValidationError, match="origin"):
+            load(None, {"admin_cors_origins": wrong})
 
 
 def test_xds_off_loopback_needs_tls_or_consent():

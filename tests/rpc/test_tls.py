@@ -14,9 +14,9 @@ from typing import Any
 import grpc
 import pytest
 
-from controlplane.rpc.certificates import Certificate
+from controlplane.net.certificates import Certificate
+from controlplane.net.tls import Tls, TlsError, TlsFiles
 from controlplane.rpc.choice import TransportName
-from controlplane.rpc.tls import Tls, TlsError, TlsFiles
 from tests.rpc.calling import Status
 from tests.rpc.pair import HELLO
 from tests.rpc.wire import PATIENCE, Service, call, message, serving

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from controlplane.net.tls import Tls
 from controlplane.rpc import frames
 from controlplane.rpc.choice import TransportName
-from controlplane.rpc.tls import Tls
 from tests import require
 from tests.rpc.pair import HELLO
 from tests.rpc.wire import PATIENCE, Raw, call, message, raw, requests_that_are_not_read, serving

@@ -11,13 +11,13 @@ from urllib.parse import unquote
 
 from hpack import Decoder
 
+from controlplane.net.tls import Tls
 from controlplane.rpc import frames
 from controlplane.rpc.choice import TransportName, transport
 from controlplane.rpc.connection import Connection
 from controlplane.rpc.frames import frame
 from controlplane.rpc.headers import block
 from controlplane.rpc.listener import Listener
-from controlplane.rpc.tls import Tls
 from controlplane.rpc.transport import Call, CallEnd, Limits
 from tests.rpc.pair import HELLO, Frame
 

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from controlplane.rpc.tls import Tls
+from controlplane.net.tls import Tls
 from controlplane.xds import messages
 from controlplane.xds.access import SERVICES, Access
 from controlplane.xds.csds import ClientStatus

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.rpc.tls import Tls
+from controlplane.net.tls import Tls
 from controlplane.xds.identities import Identities
 from controlplane.xds.resource import ROUTE
 from tests.trust import Authority

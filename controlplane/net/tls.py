@@ -36,11 +36,16 @@ class TlsError(ValueError):
 class TlsFiles:
     """Files in PEM form. certificate: with the chain up to the CA. client_ca: who signs certificates of
     clients; None: clients need none.
+
+    protocols: for ALPN. insist: whether the handshake of a client without a certificate fails; otherwise
+    whoever serves the connection has to look for it.
     """
 
     certificate: Path
     key: Path
     client_ca: Path | None = None
+    protocols: tuple[str, ...] = ("h2",)
+    insist: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ def _read(files: TlsFiles) -> Material:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols(list(files.protocols))
     # A client that resumes a session would show no certificate. RFC 9113 forbids renegotiation.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
     context.num_tickets = 0
@@ -131,7 +136,7 @@ def _read(files: TlsFiles) -> Material:
             context.load_verify_locations(cadata=client_ca.decode("ascii", "replace"))
         except (OSError, ValueError) as error:
             raise TlsError(f"{files.client_ca} has no certificates (PEM): {_why(error)}") from None
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = ssl.CERT_REQUIRED if files.insist else ssl.CERT_OPTIONAL
     return Material(context, certificate, key, client_ca, _expiry(certificate))
 
 

@@ -1,0 +1,76 @@
+"""Builds what finds out who calls the admin port, and keeps it current while files change."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from controlplane.app.settings import Settings
+from controlplane.auth.tokens import Tokens
+from controlplane.net.tls import Tls, TlsFiles
+
+log = structlog.get_logger("laneway")
+
+LOOK = 1.0
+"""Seconds between two looks at the file of tokens."""
+
+
+class Callers:
+    """The certificate of the admin port and the tokens; None where there are none."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises OSError, ValueError (TlsError is one)."""
+        self.tokens = Tokens(settings.token_file) if settings.token_file is not None else None
+        self.tls: Tls | None = None
+        if settings.admin_certificate is not None and settings.admin_key is not None:
+            self.tls = Tls(
+                TlsFiles(
+                    certificate=settings.admin_certificate,
+                    key=settings.admin_key,
+                    client_ca=settings.admin_client_ca,
+                    protocols=("http/1.1",),
+                    insist=False,
+                )
+            )
+        self._warn()
+
+    async def follow(self) -> None:
+        """Read files again when they change, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            if self.tls is not None:
+                group.create_task(self.tls.follow())
+            if self.tokens is not None:
+                group.create_task(self._follow_tokens(self.tokens))
+
+    async def _follow_tokens(self, tokens: Tokens) -> None:
+        while True:
+            await asyncio.sleep(LOOK)
+            if tokens.changed:
+                self._reload_tokens(tokens)
+
+    def reload(self) -> None:
+        """Read all files again, changed or not."""
+        if self.tls is not None:
+            self.tls.refresh(force=True)
+        if self.tokens is None:
+            log.info("SIGHUP: no token file is configured, so no tokens were reloaded")
+        else:
+            self._reload_tokens(self.tokens)
+
+    def _reload_tokens(self, tokens: Tokens) -> None:
+        try:
+            names = tokens.reload()
+        except (OSError, ValueError) as error:
+            log.error("the token file cannot be used; the former tokens stay valid", reason=str(error))
+        else:
+            log.info("the token file was reloaded", names=names)
+            self._warn()
+
+    def _warn(self) -> None:
+        if self.tokens is not None and (plain := self.tokens.plain):
+            log.warning(
+                "the token file holds tokens as they are, each an admin's without an end: replace them by "
+                "those of `laneway token create`",
+                names=plain,
+            )
