@@ -8,9 +8,9 @@ from urllib.parse import quote
 import typer
 
 from controlplane.cli import completion, kinds
+from controlplane.cli.arguments import GatewayOption, GroupOption, NameArgument
 from controlplane.cli.client import Client, refuse
 from controlplane.cli.files import FileOption, read
-from controlplane.cli.kinds import GatewayOption, GroupOption, NameArgument
 from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Server, Token
 from controlplane.cli.output import console, emit, fail, notice, table
 

@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from controlplane.cli.options import Exit
-from controlplane.cli.output import fail
-
 _PIECE = re.compile(r"""\{((?:[^{}"']|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*)\}|([^{]+)|(\{)""", re.DOTALL)
+
+
+class TemplateError(Exception):
+    """The template is wrong; the text says why."""
 
 
 class _Part(NamedTuple):
@@ -26,7 +27,7 @@ class _Part(NamedTuple):
 
 
 def render(template: str, value: Any) -> str:
-    """`value` by the template. Ends the command if the template is wrong."""
+    """`value` by the template. Raises TemplateError."""
     if template[:1] in (".", "$", "["):
         template = f"{{{template}}}"
     pieces = _pieces(template)
@@ -38,7 +39,7 @@ def _pieces(template: str) -> Iterator[tuple[str, bool]]:
     """Texts, and what is inside of braces."""
     for found in _PIECE.finditer(template):
         if found[3]:
-            fail(f"-o jsonpath: a brace is not closed at {template[found.start() :][:40]!r}", Exit.USAGE)
+            raise TemplateError(f"a brace is not closed at {template[found.start() :][:40]!r}")
         yield (found[2], False) if found[2] is not None else (found[1].strip(), True)
 
 
@@ -49,7 +50,7 @@ def _parts(pieces: Iterator[tuple[str, bool]], nested: bool) -> tuple[_Part, ...
             parts.append(_Part(text=piece))
         elif piece == "end":
             if not nested:
-                fail("-o jsonpath: {end} without {range}", Exit.USAGE)
+                raise TemplateError("{end} without {range}")
             return tuple(parts)
         elif piece.startswith("range"):
             parts.append(_Part(expression=_query(piece.removeprefix("range")), inner=_parts(pieces, True)))
@@ -58,7 +59,7 @@ def _parts(pieces: Iterator[tuple[str, bool]], nested: bool) -> tuple[_Part, ...
         else:
             parts.append(_Part(expression=_query(piece)))
     if nested:
-        fail("-o jsonpath: {range} without {end}", Exit.USAGE)
+        raise TemplateError("{range} without {end}")
     return tuple(parts)
 
 
@@ -75,7 +76,7 @@ def _unquoted(piece: str) -> str:
     try:
         return json.loads('"' + escaped.replace('"', '\\"') + '"', strict=False)
     except ValueError:
-        fail(f"-o jsonpath: {piece} is not a text", Exit.USAGE)
+        raise TemplateError(f"{piece} is not a text") from None
 
 
 def _rendered(parts: tuple[_Part, ...], value: Any) -> Iterator[str]:
@@ -98,7 +99,7 @@ def _found(expression: str, value: Any) -> list[Any]:
         return findall(expression, value)
     except JSONPathError as error:
         reason = str(error).partition("\n")[0]
-        fail(f"-o jsonpath: {expression.removeprefix('$')!r}: {reason}", Exit.USAGE)
+        raise TemplateError(f"{expression.removeprefix('$')!r}: {reason}") from None
 
 
 def _text(value: Any) -> str:

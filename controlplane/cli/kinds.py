@@ -6,11 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from controlplane.cli import completion
 from controlplane.cli.client import Client, segment
 from controlplane.cli.options import Exit
 from controlplane.cli.output import fail
@@ -21,17 +18,6 @@ if TYPE_CHECKING:
 
 Item = dict[str, Any]
 TIMES = (("from", "from"), ("until", "until"), ("switched on until", "enabled_until"))
-NameArgument = Annotated[
-    str | None,
-    typer.Argument(help="Which one; routes and lanes also as PARENT/NAME.", autocompletion=completion.name),
-]
-GatewayOption = Annotated[
-    str | None,
-    typer.Option("--gateway", help="Only routes of this gateway.", autocompletion=completion.gateway),
-]
-GroupOption = Annotated[
-    str | None, typer.Option("--group", help="Only lanes of this group.", autocompletion=completion.group)
-]
 
 
 @dataclass(frozen=True)

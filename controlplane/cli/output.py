@@ -136,7 +136,10 @@ def show(value: Any, output: Output) -> None:
     if output.expression:
         from controlplane.cli import jsonpath
 
-        text = jsonpath.render(output.expression, value)
+        try:
+            text = jsonpath.render(output.expression, value)
+        except jsonpath.TemplateError as error:
+            fail(f"-o jsonpath: {error}", Exit.USAGE)
         sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
     elif output == Output.NAME:
         for name in identities(value):

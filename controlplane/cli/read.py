@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from controlplane.cli import applications, completion, kinds
+from controlplane.cli.arguments import GatewayOption, GroupOption, NameArgument
 from controlplane.cli.client import Client
 from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Server, Token
 from controlplane.cli.output import Harmless, console, dump, emit, fail, line, table, write
@@ -33,9 +34,9 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Stay, and show every
 
 def get(
     kind: KindArgument,
-    name: kinds.NameArgument = None,
-    gateway: kinds.GatewayOption = None,
-    group: kinds.GroupOption = None,
+    name: NameArgument = None,
+    gateway: GatewayOption = None,
+    group: GroupOption = None,
     watch: Watch = False,
     output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
@@ -99,9 +100,9 @@ def _things(of: kinds.Kind, value: Any, output: Output) -> RenderableType:
 
 def describe(
     kind: KindArgument,
-    name: kinds.NameArgument = None,
-    gateway: kinds.GatewayOption = None,
-    group: kinds.GroupOption = None,
+    name: NameArgument = None,
+    gateway: GatewayOption = None,
+    group: GroupOption = None,
     output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
