@@ -1,0 +1,204 @@
+"""Which lanes of a gateway no request reaches, and which match requests that a lane of another group matches.
+
+Every claim is proven: that no request does, by contradiction; that one does, by such a request, which the
+project's evaluator has confirmed. What was found is kept, and looked at again only where a change concerns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from controlplane.plan.gateways import GatewayPlan
+from controlplane.plan.proof.entries import Entry, Index
+from controlplane.plan.proof.front import Front
+from controlplane.plan.proof.questions import Answer, Questions, Witness
+
+TOLD = 3
+"""Overlaps that are looked for from one lane on."""
+BLAMED = 12
+"""Lanes of a proof that is made smaller."""
+PAIRS, PAIRS_PER_LANE = 1_000, 3
+"""Pairs of lanes that one update looks at, at least, and where there are many lanes. The next goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """No request gets to `lane`: lanes of `by` take all that match its rule. If there are none, its
+    conditions contradict each other, or the routes of `routes` take all.
+    """
+
+    lane: str
+    by: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """`lane` and `other`, which is earlier and of another group, match the witness."""
+
+    lane: str
+    other: str
+    witness: Witness
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """It is not known whether a request gets to `lane`; with `other`, whether one matches both."""
+
+    lane: str
+    why: str
+    other: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """A number of earlier lanes that may overlap with `lane` were not looked at."""
+
+    lane: str
+    number: int
+
+
+Finding = Unreached | Overlap | Undecided | More
+
+
+@dataclass(slots=True)
+class _Reach:
+    """What was found about one lane; `earlier` are the lanes on which that depends, None: on all."""
+
+    entry: Entry
+    answer: Answer
+    earlier: tuple[Entry, ...]
+    all_earlier: tuple[Entry, ...] | None = None
+
+
+@dataclass(slots=True)
+class _Pair:
+    one: Entry
+    other: Entry
+    answer: Answer
+
+
+class LaneProofs:
+    """The findings about the lanes of one gateway, from one plan to the next."""
+
+    def __init__(self) -> None:
+        self._front: Front | None = None
+        self._reaches: dict[str, _Reach] = {}
+        self._pairs: dict[tuple[str, str], _Pair] = {}
+        self._left = 0
+        self.searches = 0
+        """Searches of the last update."""
+
+    def update(self, plan: GatewayPlan, entries: Sequence[Entry]) -> list[Finding]:
+        """What is found about the lanes `entries`, which are in the order in which edges try them."""
+        front = Front.of(plan, self._front)
+        if front is not self._front:
+            self._front, self._reaches, self._pairs = front, {}, {}
+        index = Index(entries)
+        questions = Questions(front, index)
+        reaches, pairs = self._reaches, self._pairs
+        self._reaches, self._pairs = {}, {}
+        self._left = max(PAIRS, PAIRS_PER_LANE * len(entries))
+        found: list[Finding] = []
+        for rank, entry in enumerate(entries):
+            reach = reaches.get(entry.name)
+            if reach is None or not _holds_still(reach, rank, entries, questions):
+                reach = _reach(rank, entries, questions)
+            self._reaches[entry.name] = reach
+            found += _said_of_reach(reach)
+        for rank in range(len(entries)):
+            found += self._overlaps(rank, index, questions, pairs)
+        self.searches = questions.searches
+        return found
+
+    def _overlaps(
+        self, rank: int, index: Index, questions: Questions, kept: dict[tuple[str, str], _Pair]
+    ) -> Iterator[Finding]:
+        entry = index.entries[rank]
+        told = 0
+        meeting = index.meeting(rank)
+        for at, earlier in enumerate(meeting):
+            other = index.entries[earlier]
+            pair = kept.get((entry.name, other.name))
+            holds = pair is not None and _pair_holds(pair, entry, other, questions)
+            if told == TOLD or (not holds and not self._left):
+                yield More(entry.name, len(meeting) - at)
+                return
+            if pair is None or not holds:
+                self._left -= 1
+                pair = _Pair(entry, other, _both(earlier, rank, index, questions))
+            self._pairs[entry.name, other.name] = pair
+            if pair.answer.witness is not None:
+                told += 1
+                yield Overlap(entry.name, other.name, pair.answer.witness)
+            elif pair.answer.unclear:
+                told += 1
+                yield Undecided(entry.name, pair.answer.unclear, other.name)
+
+
+def _common(one: Entry, other: Entry) -> list[str]:
+    return [route for route in one.routes if route in other.routes]
+
+
+def _both(earlier: int, rank: int, index: Index, questions: Questions) -> Answer:
+    """A request that both lanes match; one that the earlier of them gets, if there is one."""
+    routes = _common(index.entries[earlier], index.entries[rank])
+    whatever = questions.ask(routes, (earlier, rank), lane=-1)
+    if whatever.witness is None or whatever.witness.lane == index.entries[earlier].name:
+        return whatever
+    better = questions.ask(routes, (earlier, rank), range(earlier), earlier)
+    return better if better.witness is not None else whatever
+
+
+def _pair_holds(pair: _Pair, entry: Entry, other: Entry, questions: Questions) -> bool:
+    if not (pair.one.same(entry) and pair.other.same(other)):
+        return False
+    found = pair.answer
+    if found.witness is None or found.model is None:
+        return True
+    return questions.winner(found.model, found.witness.route) == found.witness.lane
+
+
+def _reach(rank: int, entries: Sequence[Entry], questions: Questions) -> _Reach:
+    entry = entries[rank]
+    answer = questions.ask(entry.routes, (rank,), range(rank), rank)
+    if answer.witness is not None:
+        return _Reach(entry, answer, ())
+    if answer.unclear:
+        return _Reach(entry, answer, (), tuple(entries[:rank]))
+    blamed = sorted(answer.lanes)
+    for one in blamed if len(blamed) <= BLAMED else ():
+        rest = [other for other in blamed if other != one]
+        smaller = questions.ask(entry.routes, (rank,), rest, -1)
+        if smaller.witness is None and not smaller.unclear:
+            blamed, answer = rest, smaller
+    answer = Answer(lanes=frozenset(blamed), routes=answer.routes)
+    return _Reach(entry, answer, tuple(entries[one] for one in blamed))
+
+
+def _holds_still(reach: _Reach, rank: int, entries: Sequence[Entry], questions: Questions) -> bool:
+    """Whether what was found about the lane is true among these lanes, too."""
+    if not reach.entry.same(entries[rank]):
+        return False
+    found = reach.answer
+    if found.witness is not None and found.model is not None:
+        return questions.winner(found.model, found.witness.route) == reach.entry.name
+    if reach.all_earlier is not None:
+        before = reach.all_earlier
+        return len(before) == rank and all(
+            one.same(other) for one, other in zip(before, entries, strict=False)
+        )
+    names = {one.name: one for one in entries[:rank]}
+    return all(one.name in names and one.same(names[one.name]) for one in reach.earlier)
+
+
+def _said_of_reach(reach: _Reach) -> Iterator[Finding]:
+    answer = reach.answer
+    if answer.witness is not None:
+        return
+    if answer.unclear:
+        yield Undecided(reach.entry.name, answer.unclear)
+    else:
+        by = tuple(one.name for one in reach.earlier)
+        yield Unreached(reach.entry.name, by, () if by else tuple(sorted(answer.routes)))

@@ -1,0 +1,148 @@
+"""Questions about the lanes of one plan: which request gets to a lane, which matches two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from controlplane.plan.evaluate import decide
+from controlplane.plan.gateways import ContentLane
+from controlplane.plan.proof.atoms import Clause
+from controlplane.plan.proof.entries import Index
+from controlplane.plan.proof.front import Entrance, Front, by_chance, request_of, unmet
+from controlplane.plan.proof.search import Model, search
+from controlplane.plan.request import Request, carried_values
+
+SEARCHES = 20_000
+"""Searches for one plan; what is asked then is undecided."""
+GIVEN_UP = "there are too many lanes and routes to look at"
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A request, the route that it takes and the lane that it gets (None: base, or a lane by ratio)."""
+
+    request: Request
+    route: str
+    lane: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A request and its values; or, without one, why that is undecided. If both are missing, none exists.
+
+    lanes, routes: those by which that was proven: ranks, and names.
+    """
+
+    witness: Witness | None = None
+    model: Model | None = None
+    unclear: str = ""
+    lanes: frozenset[int] = frozenset()
+    routes: frozenset[str] = frozenset()
+
+
+class Questions:
+    """About the routes of `front` with the lanes of `index`."""
+
+    def __init__(self, front: Front, index: Index) -> None:
+        self._front = front
+        self._index = index
+        self._chancy = [by_chance(formula, front.plan) for formula in index.formulas]
+        self._chancy_routes = {
+            route for one, so in zip(index.entries, self._chancy, strict=True) if so for route in one.routes
+        }
+        self.searches = 0
+
+    def ask(
+        self,
+        routes: Iterable[str],
+        matching: Sequence[int] = (),
+        avoided: Iterable[int] = (),
+        lane: int | None = None,
+    ) -> Answer:
+        """A request that takes one of the routes, meets the rules of all lanes `matching` and of none of
+        `avoided`, and gets `lane`; whatever lane it gets if that is -1, and none if it is None.
+        """
+        unclear, lanes, taken = "", set[int](), set[str]()
+        if any(self._chancy[rank] for rank in matching):
+            return Answer(unclear="a rule reads x-request-id, which the edge makes by chance")
+        apart = frozenset(avoided)
+        for route in routes:
+            for entrance in self._front.entrances(route):
+                if self.searches >= SEARCHES:
+                    return Answer(unclear=GIVEN_UP)
+                self.searches += 1
+                answer = self._at(entrance, matching, apart, lane)
+                if answer.witness is not None:
+                    return answer
+                unclear = unclear or answer.unclear
+                lanes |= answer.lanes
+                taken |= answer.routes
+        return Answer(unclear=unclear, lanes=frozenset(lanes), routes=frozenset(taken))
+
+    def _at(
+        self, entrance: Entrance, matching: Sequence[int], avoided: frozenset[int], lane: int | None
+    ) -> Answer:
+        route = entrance.route.name
+        formulas = self._index.formulas
+        wanted = [clause for rank in matching for clause in formulas[rank].clauses()]
+        found: list[Witness] = []
+
+        def violated(model: Model) -> tuple[object, Clause] | None:
+            if clause := unmet(wanted, model):
+                return None, clause
+            if lost := entrance.lost(model):
+                return lost[0].name, lost[1]
+            for rank in self._index.hits(model, route) if avoided else ():
+                if rank in avoided and (clause := unmet(formulas[rank].refuted(), model)):
+                    return rank, clause
+            return None
+
+        def accept(model: Model) -> bool:
+            witness = self._confirmed(entrance, model, matching, lane)
+            found.extend([witness] if witness else [])
+            return witness is not None
+
+        fixed = [*entrance.fixed, *(clause[0] for clause in wanted if len(clause) == 1)]
+        outcome = search(fixed, violated, accept)
+        if outcome.model is not None:
+            return Answer(found[0], outcome.model)
+        unclear = outcome.unclear
+        if not unclear and entrance.preflight:
+            unclear = "preflights of browsers (CORS) take a route without its conditions"
+        return Answer(
+            unclear=unclear,
+            lanes=frozenset(one for one in outcome.used if isinstance(one, int)),
+            routes=frozenset(one for one in outcome.used if isinstance(one, str)),
+        )
+
+    def _confirmed(
+        self, entrance: Entrance, model: Model, matching: Sequence[int], lane: int | None
+    ) -> Witness | None:
+        """The request of `model`, if the evaluator says of it what is claimed."""
+        plan, entries = self._front.plan, self._index.entries
+        request = request_of(model)
+        route = entrance.route.name
+        hits = self._index.hits(carried_values(plan, request, request.arrived(plan)), route)
+        if route in self._chancy_routes or any(rank not in hits for rank in matching):
+            return None
+        decision = decide(self._front.with_lanes(route, [entries[rank].lane for rank in hits]), request)
+        if decision.route is None or decision.route.name != route:
+            return None
+        expected = decision.lane if lane == -1 else None if lane is None else entries[lane].name
+        if decision.lane != expected:
+            return None
+        for rank in matching:
+            if not self._gets(entries[rank].lane, request, route):
+                return None
+        return Witness(request, route, decision.lane)
+
+    def _gets(self, lane: ContentLane, request: Request, route: str) -> bool:
+        """Whether the request gets the lane where there is no other."""
+        return decide(self._front.with_lanes(route, [lane]), request).lane == lane.name
+
+    def winner(self, model: Model, route: str) -> str | None:
+        """The lane that a request with these values gets on the route."""
+        hits = self._index.hits(model, route)
+        return self._index.entries[hits[0]].name if hits else None
+

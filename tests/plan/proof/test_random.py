@@ -1,0 +1,108 @@
+"""Random sets of rules: no false witness, no false proof, and nothing missed that random requests find."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections import Counter
+
+import pytest
+from tests.plan.proof.sets import Pool, definitions, planned
+
+from controlplane.plan.conditions import matches
+from controlplane.plan.evaluate import decide, find_route
+from controlplane.plan.gateways import GatewayPlan
+from controlplane.plan.proof.entries import Entry
+from controlplane.plan.proof.lanes import LaneProofs, More, Overlap, Undecided, Unreached
+from controlplane.plan.request import Request, carried_values, normalised_path
+
+REQUESTS = 10_000
+
+
+def on(plan: GatewayPlan, request: Request) -> tuple[str | None, dict[str, bytes]]:
+    """The route of a request, and what rules read of it."""
+    values = carried_values(plan, request, request.arrived(plan))
+    route = find_route(plan, request.host, normalised_path(request.path), values)
+    return (route.name if route else None), values
+
+
+def both_match(plan: GatewayPlan, request: Request, one: Entry, other: Entry) -> bool:
+    route, values = on(plan, request)
+    return all(route in x.routes and matches(x.lane.rule, values) for x in (one, other))
+
+
+def bits(mask: int, some: int) -> list[int]:
+    found: list[int] = []
+    while mask and len(found) < some:
+        low = mask & -mask
+        found.append(low.bit_length() - 1)
+        mask ^= low
+    return found
+
+
+def check(seed: int, pool: Pool, seen: Counter[str]) -> None:
+    plan, entries = planned(definitions(random.Random(seed)))
+    proofs = LaneProofs()
+    found = proofs.update(plan, entries)
+    again = proofs.update(plan, entries)
+    assert again == found, seed
+    assert not proofs.searches or any(isinstance(one, Undecided) for one in found), seed
+    by_name = {one.name: one for one in entries}
+    masks = {one.name: pool.matching(one.lane.rule) for one in entries}
+    told: set[tuple[str, str]] = set()
+    cut = {one.lane for one in found if isinstance(one, More)}
+    for one in found:
+        seen[type(one).__name__] += 1
+        if isinstance(one, Overlap):
+            told.add((one.lane, one.other))
+            witness = one.witness
+            assert both_match(plan, witness.request, by_name[one.lane], by_name[one.other]), (seed, one)
+            decision = decide(plan, witness.request)
+            assert decision.route is not None and decision.route.name == witness.route, (seed, one)
+            assert decision.lane == witness.lane, (seed, one)
+            assert by_name[one.lane].group != by_name[one.other].group
+        elif isinstance(one, Unreached):
+            seen["unreached by several"] += len(one.by) > 1
+            for at in bits(masks[one.lane], 100):
+                assert decide(plan, pool.request(at)).lane != one.lane, (seed, one, pool.request(at))
+            entry, others = by_name[one.lane], [by_name[name] for name in one.by]
+            for at in bits(masks[one.lane], 100):
+                route, values = on(plan, pool.request(at))
+                if route in entry.routes:
+                    assert any(route in x.routes and matches(x.lane.rule, values) for x in others), (seed, one)
+        elif isinstance(one, Undecided):
+            seen[one.why] += 1
+    for rank, later in enumerate(entries):
+        for earlier in entries[:rank]:
+            pair = (later.name, earlier.name)
+            if earlier.group == later.group or pair in told or later.name in cut:
+                continue
+            for at in bits(masks[later.name] & masks[earlier.name], 200):
+                assert not both_match(plan, pool.request(at), later, earlier), (seed, pair, pool.request(at))
+
+
+def run(first: int, sets: int) -> Counter[str]:
+    seen: Counter[str] = Counter()
+    pool = Pool.of(random.Random(first), REQUESTS)
+    for seed in range(first, first + sets):
+        if seed % 100 == 0:
+            pool = Pool.of(random.Random(seed), REQUESTS)
+        check(seed, pool, seen)
+    return seen
+
+
+def test_sets_of_rules() -> None:
+    seen = run(1, 120)
+    assert seen["Overlap"] > 50 and seen["Unreached"] > 10
+
+
+@pytest.mark.mesh
+def test_many_sets_of_rules() -> None:
+    seen = run(1_000, 5_000)
+    assert seen["Overlap"] > 2_000 and seen["Unreached"] > 500 and seen["unreached by several"] > 5
+
+
+if __name__ == "__main__":
+    started = time.process_time()
+    print(run(int(sys.argv[1]), int(sys.argv[2])), f"{time.process_time() - started:.1f} s")
