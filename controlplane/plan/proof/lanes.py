@@ -169,11 +169,8 @@ def _reach(rank: int, entries: Sequence[Entry], questions: Questions) -> _Reach:
         return _Reach(entry, answer, (), tuple(entries[:rank]))
     blamed = sorted(answer.lanes)
     for one in blamed if len(blamed) <= BLAMED else ():
-        rest = [other for other in blamed if other != one]
-        smaller = questions.ask(entry.routes, (rank,), rest, -1)
-        if smaller.witness is None and not smaller.unclear:
-            blamed, answer = rest, smaller
-    answer = Answer(lanes=frozenset(blamed), routes=answer.routes)
+        if smaller := questions.nowhere((rank,), [other for other in blamed if other != one]):
+            blamed = sorted(smaller.lanes)
     return _Reach(entry, answer, tuple(entries[one] for one in blamed))
 
 

@@ -60,25 +60,52 @@ class Questions:
         avoided: Iterable[int] = (),
         lane: int | None = None,
     ) -> Answer:
-        """A request that takes one of the routes, meets the rules of all lanes `matching` and of none of
+        """A request that takes one of the routes (all on which the first of `matching` may be chosen, or some), meets the rules of all lanes `matching` and of none of
         `avoided`, and gets `lane`; whatever lane it gets if that is -1, and none if it is None.
         """
         unclear, lanes, taken = "", set[int](), set[str]()
+        first = True
         if any(self._chancy[rank] for rank in matching):
             return Answer(unclear="a rule reads x-request-id, which the edge makes by chance")
         apart = frozenset(avoided)
-        for route in routes:
-            for entrance in self._front.entrances(route):
-                if self.searches >= SEARCHES:
-                    return Answer(unclear=GIVEN_UP)
-                self.searches += 1
-                answer = self._at(entrance, matching, apart, lane)
-                if answer.witness is not None:
-                    return answer
-                unclear = unclear or answer.unclear
-                lanes |= answer.lanes
-                taken |= answer.routes
+        for entrance in (one for route in routes for one in self._front.entrances(route)):
+            if self.searches >= SEARCHES:
+                return Answer(unclear=GIVEN_UP)
+            self.searches += 1
+            answer = self._at(entrance, matching, apart, lane)
+            if answer.witness is not None:
+                return answer
+            if first and matching and (proof := self.nowhere(matching, apart)):
+                return proof
+            first = False
+            unclear = unclear or answer.unclear
+            lanes |= answer.lanes
+            taken |= answer.routes
         return Answer(unclear=unclear, lanes=frozenset(lanes), routes=frozenset(taken))
+
+    def nowhere(self, matching: Sequence[int], avoided: Iterable[int] = ()) -> Answer | None:
+        """The proof that on whatever route no request matches all of `matching` and none of those `avoided`
+        that may be chosen wherever the first of `matching` may; None if there is no such proof.
+        """
+        entries, formulas = self._index.entries, self._index.formulas
+        route, places = entries[matching[0]].routes[0], set(entries[matching[0]].routes)
+        apart = frozenset(one for one in avoided if places.issubset(entries[one].routes))
+        wanted = [clause for rank in matching for clause in formulas[rank].clauses()]
+
+        def violated(model: Model) -> tuple[object, Clause] | None:
+            if clause := unmet(wanted, model):
+                return None, clause
+            for one in self._index.hits(model, route) if apart else ():
+                if one in apart and (clause := unmet(formulas[one].refuted(), model)):
+                    return one, clause
+            return None
+
+        self.searches += 1
+        fixed = [clause[0] for clause in wanted if len(clause) == 1]
+        outcome = search(fixed, violated, lambda _: True)
+        if outcome.model is not None or outcome.unclear:
+            return None
+        return Answer(lanes=frozenset(one for one in outcome.used if isinstance(one, int)))
 
     def _at(
         self, entrance: Entrance, matching: Sequence[int], avoided: frozenset[int], lane: int | None
