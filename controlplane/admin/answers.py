@@ -62,14 +62,65 @@ class Kept(Answer):
     value: Scalar
 
 
+class WarnedService(Answer):
+    """What is likely to be wrong with a service."""
+
+    service: str
+    message: str
+
+
+class Warnings(Answer):
+    items: list[Warned]
+    services: list[WarnedService]
+
+
+class Place(Answer):
+    """Where a request goes. route: null where the edge answers 404. lane: null for base.
+
+    by_share: its lane is drawn, by the shares of the route.
+    """
+
+    route: str | None
+    lane: str | None
+    by_share: bool = False
+
+
+class Move(Answer):
+    """Requests such as the one that `explain` asks about go from `before` to `after`."""
+
+    gateway: str
+    before: Place
+    after: Place
+    explain: Annotated[str, Field(description="The command that explains such a request")]
+
+
+class ShareChange(Answer):
+    """A lane's share of the requests of a route, in per cent."""
+
+    gateway: str
+    route: str
+    lane: str
+    before: float
+    after: float
+
+
+class Moves(Answer):
+    """Requests that a change moves. incomplete: there may be more."""
+
+    items: list[Move]
+    shares: list[ShareChange]
+    incomplete: bool = False
+
+
 class Applied(Answer):
-    """What was changed, or would be, as kind/name."""
+    """What was changed, or would be, as kind/name. moves: only of a dry run."""
 
     created: list[str]
     changed: list[str]
     unchanged: list[str]
     warnings: list[Warned] = []
     kept: list[Kept] = []
+    moves: Moves | None = None
 
 
 class Status(BaseModel):

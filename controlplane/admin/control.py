@@ -13,6 +13,7 @@ from controlplane.admin.answers import Proxy
 from controlplane.model.addresses import ClientAddress
 from controlplane.model.definitions import Definitions
 from controlplane.model.fields import refuse
+from controlplane.plan.moves import Moves
 from controlplane.plan.preview import Explanation, ServiceMatch
 from controlplane.plan.request import ANY_CLIENT
 from controlplane.plan.warnings import Warnings
@@ -135,7 +136,15 @@ class ControlPlane(Protocol):
         ...
 
     def warnings(self, definitions: Definitions | None = None) -> Warnings:
+        """What `look` found last."""
+        ...
+
+    async def look(self, definitions: Definitions | None = None) -> Warnings:
         """Likely mistakes in `definitions` (None: the current ones) and in the services."""
+        ...
+
+    async def moves(self, definitions: Definitions) -> Moves:
+        """What a change of the current definitions to `definitions` moves to other lanes and routes."""
         ...
 
     def proxies(self, node: str | None = None) -> list[Proxy]:

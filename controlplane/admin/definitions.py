@@ -24,14 +24,14 @@ from controlplane.model.problems import Problem
 from controlplane.model.time_fields import Ttl, instant_of
 
 
-def response(
+async def response(
     control: ControlPlane, definitions: Definitions, document: AnyKind, status: int = 200, location: str = ""
 ) -> Response:
     """The document after a change, with its own ETag; with Location if it was created."""
     headers = {"ETag": etag(document)}
     if location:
         headers["Location"] = location
-    value = shapes.definition(definitions, document, control.warnings(definitions), control.now())
+    value = shapes.definition(definitions, document, await control.look(definitions), control.now())
     return JSONResponse(value, status, headers)
 
 
@@ -109,7 +109,7 @@ class Endpoints:
                 return definitions, control.warnings(definitions), control.services(), control.resting()
 
             self._collections[key.parent] = lists.Collection(
-                self._watching, lambda: self._contents(key), mark
+                self._watching, lambda: self._contents(key), mark, control.look
             )
         return self._collections[key.parent]
 
@@ -128,7 +128,7 @@ class Endpoints:
     async def get(self, request: Request) -> Response:
         definitions = self._control.store.current.definitions
         document = found(definitions, self._key(request))
-        warnings = self._control.warnings(definitions)
+        warnings = await self._control.look(definitions)
         value = shapes.definition(definitions, document, warnings, self._control.now())
         body = lists.encoded(value)
         return tags.answer(request, body, tags.of_definition(etag(document), body))
@@ -153,7 +153,7 @@ class Endpoints:
         location = "" if existed else request.url.path
         document = stored.definitions.get(key)
         assert document is not None, "a change answers with what it stored"
-        return response(self._control, stored.definitions, document, 200 if existed else 201, location)
+        return await response(self._control, stored.definitions, document, 200 if existed else 201, location)
 
     async def patch(self, request: Request) -> Response:
         key = self._key(request)
@@ -167,7 +167,7 @@ class Endpoints:
             return definitions.put(*patched(document, patch))
 
         stored = await change(self._control, request, transform)
-        return response(self._control, stored.definitions, found(stored.definitions, key))
+        return await response(self._control, stored.definitions, found(stored.definitions, key))
 
     async def _checked(self, parsed: Parsed) -> None:
         """Raises DefinitionError 422 for what the rules of definitions do not say."""
@@ -304,7 +304,7 @@ def _add_lane_actions(routes: APIRouter, control: ControlPlane) -> None:
             return definitions.put(lane.model_copy(update={"enabled": enabled, "enabled_until": until}))
 
         stored = await change(control, request, transform)
-        return response(control, stored.definitions, found(stored.definitions, key))
+        return await response(control, stored.definitions, found(stored.definitions, key))
 
     async def enable(
         request: Request,

@@ -8,7 +8,7 @@ import bisect
 import hashlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
@@ -89,12 +89,17 @@ class _Rendered:
 
 class Collection:
     """One collection. contents: what it has now. mark: the values that it is made of, of which one is
-    another object once it has changed.
+    another object once it has changed. before: what must be awaited before the contents are asked for.
     """
 
     def __init__(
-        self, watching: Watching, contents: Callable[[], Contents], mark: Callable[[], tuple[object, ...]]
+        self,
+        watching: Watching,
+        contents: Callable[[], Contents],
+        mark: Callable[[], tuple[object, ...]],
+        before: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
+        self._before = before
         self._watching = watching
         self._contents = contents
         self._mark = mark
@@ -108,6 +113,8 @@ class Collection:
                 wrong = Problem("watch", "cannot be combined with limit and continue", None, "leave one out")
                 raise DefinitionError(422, f"The parameter watch {wrong.message}.", [wrong])
             return self._watch(request)
+        if self._before is not None:
+            await self._before()
         contents = self._contents()
         start = bisect.bisect_right(contents.names, _position(after, len(contents.fields))) if after else 0
         end = len(contents.names) if limit is None else min(start + limit, len(contents.names))
@@ -170,6 +177,8 @@ class Collection:
         """The items as they are now, made once for all watches."""
         loop = asyncio.get_running_loop()
         async with self._rendering:
+            if self._before is not None:
+                await self._before()
             last, now, mark = self._last, loop.time(), self._mark()
             if last is not None and (
                 (_same(last.mark, mark) and now - last.at < AGAIN) or now - last.at < REST * last.took

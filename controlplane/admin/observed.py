@@ -44,7 +44,7 @@ def _services(routes: APIRouter, control: ControlPlane, watching: lists.Watching
         definitions = control.store.current.definitions
         return definitions, control.services(), control.warnings(definitions)
 
-    collection = lists.Collection(watching, contents, mark)
+    collection = lists.Collection(watching, contents, mark, control.look)
 
     @routes.get(
         "/v1/services",
@@ -91,7 +91,7 @@ def _services(routes: APIRouter, control: ControlPlane, watching: lists.Watching
             wrong = Problem("service", "is not known to any registry", name, remedy)
             raise ApiError(404, f"No registry knows the service {name[:200]}.", wrong) from error
         decided = shapes.overrides(control).get(one.id)
-        warned = control.warnings().services.get(one.id, ())
+        warned = (await control.look()).services.get(one.id, ())
         shown = shapes.service(one, decided, control.conflicts(one.id), warned)
         body = shown.model_dump_json(exclude_defaults=True).encode()
         return tags.answer(request, body, tags.weak(body))

@@ -33,6 +33,7 @@ ANSWERS: list[type[BaseModel]] = [
     answers.Problem,
     answers.NotReady,
     answers.Applied,
+    answers.Warnings,
     answers.Service,
     answers.Services,
     answers.Proxies,

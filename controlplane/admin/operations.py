@@ -58,7 +58,7 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         parsed = await bodies.documents(request)
         refuse_ambiguous(control, [one.document for one in parsed], labelled=True)
         applied: list[Applied] = []
-        before = control.warnings()
+        before = await control.look()
 
         def transform(definitions: Definitions) -> Definitions:
             applied[:] = [definitions.apply(parsed)]
@@ -75,18 +75,34 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         warned = shapes.warned(
             [one.document for one in parsed],
             before,
-            control.warnings(done.definitions),
+            await control.look(done.definitions),
             done.definitions,
         )
         created, changed, unchanged = map(list, (done.created, done.changed, done.unchanged))
+        moves = shapes.moves(await control.moves(done.definitions)) if dry_run else None
         answer = answers.Applied(
             created=created,
             changed=changed,
             unchanged=unchanged,
             warnings=warned,
             kept=[answers.Kept(**one._asdict()) for one in done.kept],
+            moves=moves,
         )
         return answer.response()
+
+    @routes.get(
+        "/v1/warnings",
+        operation_id="listWarnings",
+        tags=["definitions"],
+        summary="Likely mistakes in all definitions, and in what the registries say",
+        responses={
+            200: openapi.answer(openapi.reference("Warnings"), "By definition and by service"),
+            **openapi.failures(503),
+        },
+    )
+    async def get_warnings() -> Response:
+        definitions = control.store.current.definitions
+        return shapes.warnings(definitions, control.services(), await control.look(definitions)).response()
 
     @routes.get(
         "/v1/export",

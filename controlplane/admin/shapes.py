@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,8 +18,10 @@ from controlplane.model.export import shown
 from controlplane.model.upstream_fields import HealthCheck
 from controlplane.plan.evaluate import ConditionOutcome, LaneOutcome
 from controlplane.plan.inheritance import Inheritance
+from controlplane.plan.moves import Moves, Place
 from controlplane.plan.planner import overrides as overrides_of
 from controlplane.plan.preview import Explanation, Hop, ServiceMatch
+from controlplane.plan.proof.front import command
 from controlplane.plan.upstream import Upstream
 from controlplane.plan.warnings import Warnings
 from controlplane.registry.types import Instance, Service, SourceStatus
@@ -103,6 +105,46 @@ def warned(
             texts = [text for text in after.of(key) if text not in before.of(key)]
         found += [answers.Warned(document=str(key), message=text) for text in texts]
     return found
+
+
+def warnings(definitions: Definitions, services: Mapping[str, Service], found: Warnings) -> answers.Warnings:
+    """All warnings: on definitions in the order of their kinds, on services by canonical id."""
+    items = [
+        answers.Warned(document=str(key), message=text)
+        for document in definitions.documents()
+        for key in [key_of(document)]
+        for text in (*definitions.status_of(document).get("warnings", ()), *found.of(key))
+    ]
+    of_services = [
+        answers.WarnedService(service=name, message=text)
+        for name, one in sorted(services.items())
+        for text in (*one.warnings, *found.services.get(name, ()))
+    ]
+    return answers.Warnings(items=items, services=of_services)
+
+
+def moves(found: Moves) -> answers.Moves:
+    """What a change moves."""
+    items = [
+        answers.Move(
+            gateway=one.gateway,
+            before=_place(one.before),
+            after=_place(one.after),
+            explain=command(one.gateway, one.request),
+        )
+        for one in found.moves
+    ]
+    changes = [
+        answers.ShareChange(
+            gateway=one.gateway, route=one.route, lane=one.lane, before=one.before, after=one.after
+        )
+        for one in found.shares
+    ]
+    return answers.Moves(items=items, shares=changes, incomplete=found.incomplete)
+
+
+def _place(one: Place) -> answers.Place:
+    return answers.Place(route=one.route, lane=one.lane, by_share=one.by_share)
 
 
 def service(

@@ -16,6 +16,7 @@ import structlog
 from controlplane.admin.answers import Proxy
 from controlplane.admin.control import ExplainRequest, StoreStatus
 from controlplane.app import proxies
+from controlplane.app.looking import Looking
 from controlplane.app.patch_check import PatchCheck
 from controlplane.app.secrets import check_secrets, follow, secret_warnings
 from controlplane.app.times import Clock, LaneTimes
@@ -25,11 +26,12 @@ from controlplane.model.definitions import Definitions
 from controlplane.model.kinds import Key
 from controlplane.model.parsing import parse_documents
 from controlplane.plan.lanes import enabled_lanes, meaning_of
+from controlplane.plan.moves import Moves
 from controlplane.plan.planner import Plan, Planner
 from controlplane.plan.preview import Explanation, ServiceMatch, explain, matches, matches_of_tag
 from controlplane.plan.request import Request
 from controlplane.plan.rollout import Deployed
-from controlplane.plan.warnings import Warnings, warnings
+from controlplane.plan.warnings import Warnings
 from controlplane.registry.catalog import Catalog
 from controlplane.registry.names import ServiceNames
 from controlplane.registry.types import Service, Services, SourceStatus
@@ -108,7 +110,9 @@ class Laneway:
         self._loaded = False
         self.changes = 0
         """Changes of definitions since the start."""
-        self._warned: tuple[Definitions, Services, Warnings] | None = None
+        self.looking = Looking(
+            lambda: self.catalog.services, lambda: self._rollout.pending, self._warnings_of_parts
+        )
         self._defined: tuple[Definitions, Services, frozenset[str], Plan] | None = None
 
     @property
@@ -281,20 +285,23 @@ class Laneway:
         return await asyncio.to_thread(explain, plan, request.gateway, asked)
 
     def warnings(self, definitions: Definitions | None = None) -> Warnings:
-        now, services = definitions or self.store.current.definitions, self.catalog.services
-        kept = self._warned
-        if kept is None or kept[0] is not now or kept[1] is not services:
-            kept = self._warned = (now, services, warnings(now, services, self._names.resolve))
-        if now is not self.store.current.definitions:
-            return kept[2]
+        return self.looking.latest(definitions or self.store.current.definitions)
+
+    async def look(self, definitions: Definitions | None = None) -> Warnings:
+        return await self.looking.look(definitions or self.store.current.definitions)
+
+    async def moves(self, definitions: Definitions) -> Moves:
+        return await self.looking.moves(self.store.current.definitions, definitions)
+
+    def _warnings_of_parts(self, definitions: Definitions) -> dict[Key, tuple[str, ...]]:
+        """What the publisher and the secrets say of the current definitions."""
+        if definitions is not self.store.current.definitions:
+            return {}
         of = {Key("Gateway", "", name): texts for name, texts in self.publisher.patch_failures().items()}
-        for name, gateway in now.gateways.items() if self._loaded else ():
+        for name, gateway in definitions.gateways.items() if self._loaded else ():
             if texts := secret_warnings(self.secrets, gateway):
                 of[Key("Gateway", "", name)] = (*of.get(Key("Gateway", "", name), ()), *texts)
-        if not of:
-            return kept[2]
-        both = {key: (*kept[2].of(key), *of.get(key, ())) for key in {**kept[2].definitions, **of}}
-        return Warnings(both, kept[2].services)
+        return of
 
     def proxies(self, node: str | None = None) -> list[Proxy]:
         return [proxies.shown(connected) for connected in self.xds.proxies(node)]

@@ -9,6 +9,8 @@ from controlplane.model.definitions import Definitions
 from controlplane.model.kinds import Key
 from controlplane.plan.inheritance import ended_inheritance
 from controlplane.plan.lanes import enabled_lanes
+from controlplane.plan.naming import unanswered
+from controlplane.plan.overlaps import Overlaps
 from controlplane.plan.planner import overrides
 from controlplane.plan.services import applications_of, protocol_of
 from controlplane.registry.types import Protocol, Service, Services
@@ -26,9 +28,47 @@ class Warnings:
         return self.definitions.get(key, ())
 
 
+class Warner:
+    """Finds all warnings. What a change does not concern is not looked at again."""
+
+    def __init__(self) -> None:
+        self._overlaps = Overlaps()
+
+    @property
+    def searches(self) -> int:
+        """Searches for a request that the last call made."""
+        return self._overlaps.searches
+
+    def warnings(
+        self, definitions: Definitions, services: Services, resolve: Callable[[str], str]
+    ) -> Warnings:
+        """All warnings. `resolve` turns the name of a service into its id, or raises LookupError."""
+        found: dict[Key, list[str]] = {}
+        for key, text in unanswered(definitions, services, resolve):
+            found.setdefault(key, []).append(text)
+        of_services = _of_base(definitions, services, resolve, found)
+        for key, text in self._overlaps.told(definitions):
+            found.setdefault(key, []).append(text)
+        return Warnings(
+            {key: tuple(texts) for key, texts in found.items()},
+            {name: tuple(texts) for name, texts in of_services.items()},
+        )
+
+
 def warnings(definitions: Definitions, services: Services, resolve: Callable[[str], str]) -> Warnings:
-    """All warnings. `resolve` turns the name of a service into its id, or raises LookupError."""
-    found: dict[Key, list[str]] = {}
+    """All warnings, for one question alone."""
+    return Warner().warnings(definitions, services, resolve)
+
+
+def _of_base(
+    definitions: Definitions,
+    services: Services,
+    resolve: Callable[[str], str],
+    found: dict[Key, list[str]],
+) -> dict[str, list[str]]:
+    """Add to `found` what is wrong with inheritance, base and health checks; and what that means for
+    services.
+    """
     for name, texts in ended_inheritance(enabled_lanes(definitions)).items():
         found.setdefault(Key("Lane", definitions.lanes[name].group, name), []).extend(texts)
     without = {name: tags for name, one in services.items() if (tags := _without_base(one)) is not None}
@@ -63,10 +103,7 @@ def warnings(definitions: Definitions, services: Services, resolve: Callable[[st
             "not say that they speak it; set protocol: grpc in their metadata, or check by path or tcp"
         )
         found.setdefault(Key("Application", "", application), []).append(text)
-    return Warnings(
-        {key: tuple(texts) for key, texts in found.items()},
-        {name: tuple(texts) for name, texts in of_services.items()},
-    )
+    return of_services
 
 
 def _unchecked(

@@ -57,6 +57,11 @@ class Rollout:
         self._definitions, self._resting = definitions, resting
         self._changed.set()
 
+    @property
+    def pending(self) -> bool:
+        """Whether a change waits for its first step."""
+        return self._changed.is_set()
+
     async def run(self) -> None:
         """Roll out every change until cancelled."""
         while True:

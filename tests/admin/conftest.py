@@ -17,6 +17,7 @@ from controlplane.admin.control import ExplainRequest, StoreStatus
 from controlplane.model.definitions import Definitions
 from controlplane.model.times import phase
 from controlplane.plan.evaluate import Decision
+from controlplane.plan.moves import Moves, moved
 from controlplane.plan.preview import Explanation, ServiceMatch, matches_of_tag
 from controlplane.plan.warnings import Warnings, warnings
 from controlplane.registry.names import resolve
@@ -140,6 +141,12 @@ class SmallControl:
 
     async def check(self, definitions: Definitions, labelled: bool) -> None:
         """Nothing here can try it."""
+
+    async def moves(self, definitions: Definitions) -> Moves:
+        return moved(self.store.current.definitions, definitions)
+
+    async def look(self, definitions: Definitions | None = None) -> Warnings:
+        return self.warnings(definitions)
 
     def warnings(self, definitions: Definitions | None = None) -> Warnings:
         now = definitions or self.store.current.definitions

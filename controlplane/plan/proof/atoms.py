@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
 from controlplane.model.conditions import Condition, Rule
 from controlplane.model.networks import Network
@@ -34,8 +35,8 @@ class Atom:
     """A statement about the part `name` of a request, as `carried_in` names parts.
 
     holds: whether a value meets it. finite: all values that do, where they can be listed; exceptions: all
-    that do not. pattern: a regular expression of those that do. below: the percentage below which their bucket is. networks: where an address
-    must be, or must not be. hint: what most of its values begin with.
+    that do not. pattern: a regular expression of those that do. below: the percentage below which their
+    bucket is. networks: where an address must be, or must not be. hint: what most of its values begin with.
     """
 
     name: str
@@ -87,7 +88,9 @@ class Formula:
 
 def quoted(text: str) -> str:
     """A pattern that matches `text` alone."""
-    return "".join(f"\\{char}" if char.isascii() and not (char.isalnum() or char == "_") else char for char in text)
+    return "".join(
+        f"\\{char}" if char.isascii() and not (char.isalnum() or char == "_") else char for char in text
+    )
 
 
 def of_condition(condition: Condition) -> Atom:
@@ -114,9 +117,14 @@ def of_condition(condition: Condition) -> Atom:
     return Atom(name, holds, exceptions=tuple(one.encode() for one in texts(condition)))
 
 
-@lru_cache(maxsize=20_000)
 def of_rule(rule: Rule) -> Formula:
-    """The formula of a lane's rule."""
+    """The formula of a lane's rule. It is kept, because the rule cannot change."""
+    return _of_rule(cast("Hashable", rule))
+
+
+@lru_cache(maxsize=20_000)
+def _of_rule(rule: Hashable) -> Formula:
+    assert isinstance(rule, Rule)
     return Formula(tuple(Literal(of_condition(c)) for c in rule.conditions), rule.match == "any")
 
 

@@ -1,4 +1,4 @@
-"""The content lanes of a gateway in the order in which its edges try them, and which of them match a request."""
+"""The content lanes of a gateway in the order in which its edges try them, and which match a request."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def entries_of(plan: GatewayPlan, groups: Mapping[str, str], priorities: Mapping
     lanes: dict[str, ContentLane] = {}
     routes: dict[str, list[str]] = {}
     for route in plan.routes:
-        for lane in route.content:
+        for lane in () if route.answers else route.content:
             lanes[lane.name] = lane
             routes.setdefault(lane.name, []).append(route.name)
     order = sorted(lanes, key=lambda name: (priorities[name], name))
@@ -47,7 +47,7 @@ def entries_of(plan: GatewayPlan, groups: Mapping[str, str], priorities: Mapping
 
 
 class Index:
-    """Finds lanes by the values of a request without looking at all of them. Ranks are places in `entries`."""
+    """Finds lanes by the values of a request without looking at all. Ranks are places in `entries`."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = entries

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from controlplane.plan.arrival import REQUEST_ID
@@ -38,9 +38,7 @@ def holds(formula: Formula, model: Model) -> bool:
 
 def unmet(clauses: Iterable[Clause], model: Model) -> Clause | None:
     """The first clause that the request does not meet."""
-    return next(
-        (c for c in clauses if not any(one.met(value_in(model, one.atom.name)) for one in c)), None
-    )
+    return next((c for c in clauses if not any(one.met(value_in(model, one.atom.name)) for one in c)), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,12 +61,33 @@ class Entrance:
         return None
 
 
+class _Kept:
+    """What an iterator gives, for any number of readers."""
+
+    def __init__(self, source: Iterator[Entrance]) -> None:
+        self._source = source
+        self._found: list[Entrance] = []
+
+    def __iter__(self) -> Iterator[Entrance]:
+        yield from self._found
+        at = len(self._found)
+        while True:
+            if at == len(self._found):
+                more = next(self._source, None)
+                if more is None:
+                    return
+                self._found.append(more)
+            yield self._found[at]
+            at += 1
+
+
 @dataclass(slots=True)
 class Front:
     """The routes of a gateway without their lanes. `plan` has no lanes either."""
 
     plan: GatewayPlan
-    _entrances: dict[str, tuple[Entrance, ...]] = field(default_factory=dict[str, tuple[Entrance, ...]])
+    _entrances: dict[str, _Kept] = field(default_factory=dict[str, "_Kept"])
+    _orders: dict[str, list[RoutePlan]] = field(default_factory=dict[str, list[RoutePlan]])
 
     @classmethod
     def of(cls, plan: GatewayPlan, kept: Front | None) -> Front:
@@ -77,26 +96,35 @@ class Front:
         bare = replace(plan, routes=routes, trusted=None, lane_headers=())
         return kept if kept is not None and kept.plan == bare else cls(bare)
 
-    def entrances(self, name: str) -> tuple[Entrance, ...]:
-        """Those of the route `name`."""
+    def entrances(self, name: str) -> Iterator[Entrance]:
+        """Those of the route `name`. They are made when they are asked for: the first is mostly enough."""
         if name not in self._entrances:
-            self._entrances[name] = tuple(self._made(name))
-        return self._entrances[name]
+            self._entrances[name] = _Kept(self._made(name))
+        return iter(self._entrances[name])
 
-    def _made(self, name: str) -> Iterable[Entrance]:
+    def _made(self, name: str) -> Iterator[Entrance]:
         plan = self.plan
-        for key in plan.hosts():
-            order = [route for level in plan.chain(key) for route in level]
-            for index, route in enumerate(order):
-                if route.name == name:
-                    earlier = tuple(
-                        (other, formula := of_route(other), formula.refuted())
-                        for other in order[:index]
-                        if _meet(other, route)
-                    )
-                    fixed = (Literal(of_host_key(plan, key)), *of_route(route).literals)
-                    cors = route.actions.cors is not None and bool(route.methods or route.conditions)
-                    yield Entrance(route, fixed, earlier, cors)
+        parts = [route for route in plan.routes if route.name == name]
+        own = sorted({host for route in parts for host in route.hosts})
+        for key in [*own, "*", *(host for host in plan.hosts() if host != "*" and host not in own)]:
+            order = self._order(key)
+            for route in parts:
+                index = next((at for at, one in enumerate(order) if one is route), None)
+                if index is None:
+                    continue
+                earlier = tuple(
+                    (other, formula := of_route(other), formula.refuted())
+                    for other in order[:index]
+                    if _meet(other, route)
+                )
+                fixed = (Literal(of_host_key(plan, key)), *of_route(route).literals)
+                cors = route.actions.cors is not None and bool(route.methods or route.conditions)
+                yield Entrance(route, fixed, earlier, cors)
+
+    def _order(self, key: str) -> list[RoutePlan]:
+        if key not in self._orders:
+            self._orders[key] = [route for level in self.plan.chain(key) for route in level]
+        return self._orders[key]
 
     def with_lanes(self, name: str, lanes: Sequence[ContentLane]) -> GatewayPlan:
         """The plan with these lanes on the route `name`, and no others."""
@@ -145,7 +173,9 @@ def request_of(model: Model) -> Request:
     if cookies:
         headers.append(("cookie", "; ".join(cookies)))
     path = text(PATH_HEADER, "/") + (f"?{'&'.join(query)}" if query else "")
-    return Request(text(":method", "GET"), text(":authority"), path, tuple(headers), text(CLIENT_HEADER, ANY_CLIENT))
+    return Request(
+        text(":method", "GET"), text(":authority"), path, tuple(headers), text(CLIENT_HEADER, ANY_CLIENT)
+    )
 
 
 def _escaped(value: bytes) -> str:

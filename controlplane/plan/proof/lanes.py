@@ -1,7 +1,7 @@
 """Which lanes of a gateway no request reaches, and which match requests that a lane of another group matches.
 
 Every claim is proven: that no request does, by contradiction; that one does, by such a request, which the
-project's evaluator has confirmed. What was found is kept, and looked at again only where a change concerns it.
+project's evaluator has confirmed. What was found is kept, and looked at again where a change concerns it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.proof.entries import Entry, Index
 from controlplane.plan.proof.front import Front
-from controlplane.plan.proof.questions import Answer, Questions, Witness
+from controlplane.plan.proof.questions import ANY, Answer, Questions, Witness
 
 TOLD = 3
 """Overlaps that are looked for from one lane on."""
@@ -24,13 +24,13 @@ PAIRS, PAIRS_PER_LANE = 1_000, 3
 
 @dataclass(frozen=True, slots=True)
 class Unreached:
-    """No request gets to `lane`: lanes of `by` take all that match its rule. If there are none, its
-    conditions contradict each other, or the routes of `routes` take all.
+    """No request gets to `lane`: lanes of `by` take all that match its rule. If there are none, no request
+    that takes its routes meets its conditions; `contradiction`: none does at all.
     """
 
     lane: str
     by: tuple[str, ...] = ()
-    routes: tuple[str, ...] = ()
+    contradiction: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,7 @@ class LaneProofs:
         self._reaches: dict[str, _Reach] = {}
         self._pairs: dict[tuple[str, str], _Pair] = {}
         self._left = 0
+        self._questions: Questions | None = None
         self.searches = 0
         """Searches of the last update."""
 
@@ -96,7 +97,7 @@ class LaneProofs:
         if front is not self._front:
             self._front, self._reaches, self._pairs = front, {}, {}
         index = Index(entries)
-        questions = Questions(front, index)
+        questions = self._questions = Questions(front, index)
         reaches, pairs = self._reaches, self._pairs
         self._reaches, self._pairs = {}, {}
         self._left = max(PAIRS, PAIRS_PER_LANE * len(entries))
@@ -111,6 +112,37 @@ class LaneProofs:
             found += self._overlaps(rank, index, questions, pairs)
         self.searches = questions.searches
         return found
+
+    @property
+    def front(self) -> Front:
+        """That of the last update, the same object while the routes are the same."""
+        assert self._front is not None, "update was called before"
+        return self._front
+
+    def starved(self, plan: GatewayPlan) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Lanes by ratio of the last plan that no request reaches, because content lanes take all on each of
+        their routes; and these content lanes.
+        """
+        assert self._questions is not None, "update was called before"
+        routes: dict[str, set[str]] = {}
+        for route in plan.routes:
+            for slot in route.ratio.ranges if route.ratio is not None else ():
+                routes.setdefault(slot.lane, set()).add(route.name)
+        entries = self._questions.entries
+        rests: dict[str, Answer] = {}
+        for lane, names in sorted(routes.items()):
+            by: set[str] = set()
+            for name in sorted(names):
+                if name not in rests:
+                    places = [rank for rank, one in enumerate(entries) if name in one.routes]
+                    rests[name] = self._questions.ask([name], (), places, None)
+                rest = rests[name]
+                if rest.witness is not None or rest.unclear:
+                    break
+                by |= {entries[rank].name for rank in rest.lanes}
+            else:
+                if by:
+                    yield lane, tuple(sorted(by))
 
     def _overlaps(
         self, rank: int, index: Index, questions: Questions, kept: dict[tuple[str, str], _Pair]
@@ -144,7 +176,7 @@ def _common(one: Entry, other: Entry) -> list[str]:
 def _both(earlier: int, rank: int, index: Index, questions: Questions) -> Answer:
     """A request that both lanes match; one that the earlier of them gets, if there is one."""
     routes = _common(index.entries[earlier], index.entries[rank])
-    whatever = questions.ask(routes, (earlier, rank), lane=-1)
+    whatever = questions.ask(routes, (earlier, rank), lane=ANY)
     if whatever.witness is None or whatever.witness.lane == index.entries[earlier].name:
         return whatever
     better = questions.ask(routes, (earlier, rank), range(earlier), earlier)
@@ -198,4 +230,4 @@ def _said_of_reach(reach: _Reach) -> Iterator[Finding]:
         yield Undecided(reach.entry.name, answer.unclear)
     else:
         by = tuple(one.name for one in reach.earlier)
-        yield Unreached(reach.entry.name, by, () if by else tuple(sorted(answer.routes)))
+        yield Unreached(reach.entry.name, by, not by and answer.anywhere)

@@ -121,7 +121,7 @@ def folded(ranges: Ranges) -> Ranges:
         for code in range(max(low, 65), min(high, 122) + 1):
             char = chr(code)
             if char.isalpha():
-                found.append((ord(char.swapcase()),) * 2)
+                found += _one(ord(char.swapcase()))
                 if char in "kK":
                     found.append((0x212A, 0x212A))  # the sign of Kelvin
                 if char in "sS":

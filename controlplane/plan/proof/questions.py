@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from controlplane.plan.evaluate import decide
 from controlplane.plan.gateways import ContentLane
 from controlplane.plan.proof.atoms import Clause
-from controlplane.plan.proof.entries import Index
+from controlplane.plan.proof.entries import Entry, Index
 from controlplane.plan.proof.front import Entrance, Front, by_chance, request_of, unmet
 from controlplane.plan.proof.search import Model, search
 from controlplane.plan.request import Request, carried_values
 
 SEARCHES = 20_000
 """Searches for one plan; what is asked then is undecided."""
+ANY = -1
 GIVEN_UP = "there are too many lanes and routes to look at"
 
 
@@ -31,7 +32,8 @@ class Witness:
 class Answer:
     """A request and its values; or, without one, why that is undecided. If both are missing, none exists.
 
-    lanes, routes: those by which that was proven: ranks, and names.
+    lanes, routes: those by which that was proven: ranks, and names. anywhere: it is so whatever the routes
+    are.
     """
 
     witness: Witness | None = None
@@ -39,6 +41,7 @@ class Answer:
     unclear: str = ""
     lanes: frozenset[int] = frozenset()
     routes: frozenset[str] = frozenset()
+    anywhere: bool = False
 
 
 class Questions:
@@ -53,6 +56,11 @@ class Questions:
         }
         self.searches = 0
 
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """The lanes, by rank."""
+        return self._index.entries
+
     def ask(
         self,
         routes: Iterable[str],
@@ -60,8 +68,10 @@ class Questions:
         avoided: Iterable[int] = (),
         lane: int | None = None,
     ) -> Answer:
-        """A request that takes one of the routes (all on which the first of `matching` may be chosen, or some), meets the rules of all lanes `matching` and of none of
-        `avoided`, and gets `lane`; whatever lane it gets if that is -1, and none if it is None.
+        """A request that takes one of the routes, meets the rules of all lanes `matching` and of none of
+        `avoided`, and gets `lane`; none if it is None, whatever lane it gets if it is ANY.
+
+        The first of `matching` must be allowed on all of the routes.
         """
         unclear, lanes, taken = "", set[int](), set[str]()
         first = True
@@ -105,7 +115,7 @@ class Questions:
         outcome = search(fixed, violated, lambda _: True)
         if outcome.model is not None or outcome.unclear:
             return None
-        return Answer(lanes=frozenset(one for one in outcome.used if isinstance(one, int)))
+        return Answer(lanes=frozenset(one for one in outcome.used if isinstance(one, int)), anywhere=True)
 
     def _at(
         self, entrance: Entrance, matching: Sequence[int], avoided: frozenset[int], lane: int | None
@@ -156,7 +166,7 @@ class Questions:
         decision = decide(self._front.with_lanes(route, [entries[rank].lane for rank in hits]), request)
         if decision.route is None or decision.route.name != route:
             return None
-        expected = decision.lane if lane == -1 else None if lane is None else entries[lane].name
+        expected = decision.lane if lane == ANY else None if lane is None else entries[lane].name
         if decision.lane != expected:
             return None
         for rank in matching:
@@ -172,4 +182,3 @@ class Questions:
         """The lane that a request with these values gets on the route."""
         hits = self._index.hits(model, route)
         return self._index.entries[hits[0]].name if hits else None
-

@@ -43,7 +43,7 @@ class _Search:
         self.outcome = Outcome()
 
     def attempt(self, literals: Mapping[str, tuple[Literal, ...]], model: Model, name: str | None) -> bool:
-        """Try these literals. `name`: the only part whose literals are not those that `model` was made for."""
+        """Try these literals. `name`: the only part with other literals than `model` was made for."""
         self._left -= 1
         if self._left < 0:
             self.outcome.unclear = "the search was given up"
@@ -87,7 +87,7 @@ def _with(
 
 def search(fixed: Iterable[Literal], violated: Violated, accept: Callable[[Model], bool]) -> Outcome:
     """A request that meets `fixed` and violates nothing. `accept` has the last word about it."""
-    literals: dict[str, tuple[Literal, ...]] = {name: () for name in BASIC}
+    literals: dict[str, tuple[Literal, ...]] = dict.fromkeys(BASIC, ())
     for one in fixed:
         literals[one.atom.name] = (*literals.get(one.atom.name, ()), one)
     found = _Search(violated, accept)

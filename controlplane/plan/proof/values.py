@@ -32,7 +32,7 @@ _LIKED = {
     "x-forwarded-for": (ANY_CLIENT,),
     "x-forwarded-proto": ("http", "https"),
 }
-_SHAPES = {":method": "[A-Z-]{1,32}", PATH_HEADER: "/[!-\"$->@-~]*"}
+_SHAPES = {":method": "[A-Z-]{1,32}", PATH_HEADER: '/[!-"$->@-~]*'}
 """What all values look like, for proofs that there is none."""
 
 
@@ -71,7 +71,9 @@ def solve(name: str, literals: Sequence[Literal]) -> Value:
     wanted = [one.atom for one in literals if one.wanted]
     lists = [found for one in literals if (found := _listed(one)) is not None]
     finite = min(lists, key=len, default=None)
-    low = max((one.atom.below for one in literals if not one.wanted and one.atom.below is not None), default=0.0)
+    low = max(
+        (one.atom.below for one in literals if not one.wanted and one.atom.below is not None), default=0.0
+    )
     high = min((one.below for one in wanted if one.below is not None), default=100.0)
     candidates = finite if finite is not None else _addresses(literals) if name == CLIENT_HEADER else None
     if candidates is not None:  # these are all that need to be tried

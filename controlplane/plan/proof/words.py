@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import pairwise
 
 from controlplane.plan.proof.patterns import LAST, Automaton, Unclear, automaton
 
@@ -89,11 +90,7 @@ class Words:
         self._parts = [_lazy(one) for one in (*wanted, *unwanted)]
         self._wanted = len(wanted)
         bounds = sorted({0, LAST + 1, 0xD800, 0xE000}.union(*(one.bounds for one in self._parts)))
-        self._classes = [
-            (low, high - 1)
-            for low, high in zip(bounds, bounds[1:], strict=False)
-            if low <= LAST and low != 0xD800
-        ]
+        self._classes = [(low, high - 1) for low, high in pairwise(bounds) if low <= LAST and low != 0xD800]
         self._members = [_members(low, high) for low, high in self._classes]
         self._keys = [[one.key(low) for one in self._parts] for low, _ in self._classes]
         self._steps: dict[State, list[tuple[int, State]]] = {}
@@ -119,9 +116,9 @@ class Words:
 
     def _distances(self) -> dict[State, int]:
         """How far the end of a word is, for each state from which there is one."""
-        start = (0,) * len(self._parts)
+        start: State = (0,) * len(self._parts)
         before: dict[State, list[State]] = {start: []}
-        left = deque([start])
+        left: deque[State] = deque([start])
         while left:
             state = left.popleft()
             moves = self._steps[state] = self._moves(state)

@@ -26,7 +26,16 @@ WORDS = {
     ("client_address", None): ["10.0.0.1", "10.1.2.3", "192.0.2.1", "2001:db8::1", "172.16.0.9"],
 }
 REGEXES = {
-    "header": ["gr[ae]y", "gray.*", "(?i)GRAY", "[a-z]+", "[a-z]+-[0-9]", "(blue|gray)(-[0-9]+)?", ".*", "vip|inner"],
+    "header": [
+        "gr[ae]y",
+        "gray.*",
+        "(?i)GRAY",
+        "[a-z]+",
+        "[a-z]+-[0-9]",
+        "(blue|gray)(-[0-9]+)?",
+        ".*",
+        "vip|inner",
+    ],
     "query": ["h.*", "[a-z]{2}", "hz(-[0-9])?", ".+", "(?s).*"],
     "cookie": ["user-[0-9]", "user-1?[02468]", "[0-9]+", ".*[13579]"],
     "method": ["GET|POST", "P.*", "[A-Z]+"],
@@ -53,7 +62,9 @@ def condition(draw: random.Random) -> dict[str, Any]:
         some = draw.sample(NETWORKS, draw.randint(1, 2))
         return fields | {"operator": draw.choice(["in", "!="]), "value": some}
     texts = [word for word in WORDS[source, name] if word]
-    operator = draw.choice(["==", "==", "!=", "in", "in", "prefix", "regex", "percentage", "exists", "absent"])
+    operator = draw.choice(
+        ["==", "==", "!=", "in", "in", "prefix", "regex", "percentage", "exists", "absent"]
+    )
     value: Any = draw.choice(texts)
     if operator == "in":
         value = draw.sample(texts, draw.randint(1, min(3, len(texts))))
@@ -86,9 +97,17 @@ def definitions(draw: random.Random) -> Definitions:
     ]
     for n in range(draw.randint(2, 6)):
         some = draw.sample(range(len(routes)), draw.randint(1, len(routes)))
-        lane = {"kind": "Lane", "group": f"g{draw.randrange(3)}", "name": f"l{n}", "tag": "gray", "rule": rule(draw)}
+        lane = {
+            "kind": "Lane",
+            "group": f"g{draw.randrange(3)}",
+            "name": f"l{n}",
+            "tag": "gray",
+            "rule": rule(draw),
+        }
         lane |= {"priority": draw.randrange(3)}
-        documents.append(lane | ({"routes": [f"r{one}" for one in sorted(some)]} if draw.random() < 0.3 else {}))
+        documents.append(
+            lane | ({"routes": [f"r{one}" for one in sorted(some)]} if draw.random() < 0.3 else {})
+        )
     return Definitions().apply([parse_document(one) for one in documents]).definitions
 
 
@@ -137,7 +156,11 @@ class Pool:
     def request(self, at: int) -> Request:
         """One of them."""
         word = {part: drawn[at] for part, drawn in self.draws.items()}
-        headers = [(name, value) for (source, name), value in word.items() if source == "header" and name and value is not None]
+        headers = [
+            (name, value)
+            for (source, name), value in word.items()
+            if source == "header" and name and value is not None
+        ]
         if (uid := word["cookie", "uid"]) is not None:
             headers.append(("cookie", f"uid={uid}"))
         city = word["query", "city"]

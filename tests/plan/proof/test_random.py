@@ -8,7 +8,6 @@ import time
 from collections import Counter
 
 import pytest
-from tests.plan.proof.sets import Pool, definitions, planned
 
 from controlplane.plan.conditions import matches
 from controlplane.plan.evaluate import decide, find_route
@@ -16,6 +15,7 @@ from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.proof.entries import Entry
 from controlplane.plan.proof.lanes import LaneProofs, More, Overlap, Undecided, Unreached
 from controlplane.plan.request import Request, carried_values, normalised_path
+from tests.plan.proof.sets import Pool, definitions, planned
 
 REQUESTS = 10_000
 
@@ -59,8 +59,8 @@ def check(seed: int, pool: Pool, seen: Counter[str]) -> None:
             witness = one.witness
             assert both_match(plan, witness.request, by_name[one.lane], by_name[one.other]), (seed, one)
             decision = decide(plan, witness.request)
-            assert decision.route is not None and decision.route.name == witness.route, (seed, one)
-            assert decision.lane == witness.lane, (seed, one)
+            assert decision.route is not None
+            assert (decision.route.name, decision.lane) == (witness.route, witness.lane), (seed, one)
             assert by_name[one.lane].group != by_name[one.other].group
         elif isinstance(one, Unreached):
             seen["unreached by several"] += len(one.by) > 1
@@ -70,7 +70,8 @@ def check(seed: int, pool: Pool, seen: Counter[str]) -> None:
             for at in bits(masks[one.lane], 100):
                 route, values = on(plan, pool.request(at))
                 if route in entry.routes:
-                    assert any(route in x.routes and matches(x.lane.rule, values) for x in others), (seed, one)
+                    taken = [x for x in others if route in x.routes and matches(x.lane.rule, values)]
+                    assert taken, (seed, one)
         elif isinstance(one, Undecided):
             seen[one.why] += 1
     for rank, later in enumerate(entries):
@@ -93,14 +94,17 @@ def run(first: int, sets: int) -> Counter[str]:
 
 
 def test_sets_of_rules() -> None:
-    seen = run(1, 120)
-    assert seen["Overlap"] > 50 and seen["Unreached"] > 10
+    seen = run(1, 100)
+    assert seen["Overlap"] > 50
+    assert seen["Unreached"] > 10
 
 
 @pytest.mark.mesh
-def test_many_sets_of_rules() -> None:
-    seen = run(1_000, 5_000)
-    assert seen["Overlap"] > 2_000 and seen["Unreached"] > 500 and seen["unreached by several"] > 5
+@pytest.mark.parametrize("first", range(1_000, 6_000, 500))
+def test_many_sets_of_rules(first: int) -> None:
+    seen = run(first, 500)
+    assert seen["Overlap"] > 500
+    assert seen["Unreached"] > 100
 
 
 if __name__ == "__main__":
