@@ -64,6 +64,7 @@ TABLE: dict[str, dict[str, Need]] = {
     "/v1/lanes": {"GET": VIEW},
     "/v1/apply": {"POST": DOCUMENTS},
     "/v1/export": {"GET": VIEW},
+    "/v1/warnings": {"GET": VIEW},
     "/v1/explain": {"POST": VIEW},
     "/v1/revisions": {"GET": VIEW},
     "/v1/revisions/{revision}/undo": {"POST": DOCUMENTS},

@@ -189,6 +189,11 @@ async def test_apply_export_and_dry_run(flow: httpx.AsyncClient, control: SmallC
     assert dry.json()["changed"] == ["Lane/gray"]
     assert control.store.current is before
     real = await flow.post("/v1/apply", content=changed, headers=yaml)
-    assert real.json() == dry.json()
+    moves = dry.json()["moves"]
+    assert real.json() | {"moves": moves} == dry.json()
+    assert [(one["lane"], one["before"], one["after"]) for one in moves["shares"]] == [
+        ("gray", 30, 40),
+        ("gray", 30, 40),
+    ]
     assert control.store.current.revision == before.revision + 1
     problem(await flow.post("/v1/apply?dry_run=perhaps", content=text, headers=yaml), 422)

@@ -30,7 +30,8 @@ async def port(control: SmallControl) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=f"http://{server.address}", timeout=30, trust_env=False) as one:
         await one.put("/v1/gateways/edge", json=GATEWAY)
         for name in ("b", "a", "c"):
-            assert (await one.put(f"/v1/gateways/edge/routes/{name}", json=ROUTE)).status_code == 201
+            route = ROUTE | {"match": {"path": {"prefix": f"/{name}"}}}
+            assert (await one.put(f"/v1/gateways/edge/routes/{name}", json=route)).status_code == 201
         yield one
     await server.stop()
 
