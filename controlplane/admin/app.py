@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match, Route
 
 from controlplane.admin import definitions, docs, lists, openapi, operations, permissions, traffic, ways
+from controlplane.admin.audit import Audited, Nowhere, Sink
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.hosts import Hosts
 from controlplane.admin.logins import Logins
@@ -47,6 +48,7 @@ class AdminSettings:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     certificates: bool = False
     origins: Sequence[str] = ()
+    audit: Sink = field(default_factory=Nowhere)
     version: str = "0.1.0"
 
 
@@ -83,6 +85,7 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
         certificates=settings.certificates,
         origins=settings.origins,
     )
+    app.add_middleware(Audited, sink=settings.audit, counters=settings.counters)
     if settings.origins:
         # Outermost: a browser asks without credentials what its page may ask for.
         app.add_middleware(

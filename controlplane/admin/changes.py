@@ -27,9 +27,13 @@ async def change(control: ControlPlane, request: Request, transform: Transform, 
     def checked(definitions: Definitions) -> Definitions:
         changed = transform(definitions)
         check(request, definitions, changed)
+        both[:] = definitions, changed
         return changed
 
-    return await control.store.change(checked, caller_of(request).name, note)
+    both: list[Definitions] = []
+    stored = await control.store.change(checked, caller_of(request).name, note)
+    _note(request, both, stored)
+    return stored
 
 
 async def undo(control: ControlPlane, request: Request, revision: int) -> Stored:
@@ -37,5 +41,14 @@ async def undo(control: ControlPlane, request: Request, revision: int) -> Stored
 
     def checked(before: Definitions, after: Definitions) -> None:
         check(request, before, after)
+        both[:] = before, after
 
-    return await control.store.undo(revision, caller_of(request).name, checked)
+    both: list[Definitions] = []
+    stored = await control.store.undo(revision, caller_of(request).name, checked)
+    _note(request, both, stored)
+    return stored
+
+
+def _note(request: Request, both: list[Definitions], stored: Stored) -> None:
+    """What the audit will say of the request."""
+    request.scope["state"]["change"] = (*both, stored.revision)

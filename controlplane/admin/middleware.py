@@ -100,7 +100,8 @@ class Guard:
         except ClientDisconnect:
             log.debug("client went away", path=scope["path"])
         except Exception:
-            log.exception("request failed", method=scope["method"], path=scope["path"])
+            request = scope["state"].get("request_id")
+            log.exception("request failed", method=scope["method"], path=scope["path"], request=request)
             if started:
                 raise
             await problem(500, "An error of Laneway itself; its log says more.")(scope, receive, watched)

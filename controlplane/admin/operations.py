@@ -69,6 +69,7 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         check(request, now, wanted)  # before it is tried: to try patches runs an Envoy
         if any(isinstance(one.document, Gateway) for one in parsed):
             await control.check(wanted, labelled=True)
+        request.scope["state"]["dry_run"] = dry_run
         if not dry_run:
             await change(control, request, transform, "apply")
         done = applied[0]

@@ -134,6 +134,7 @@ def need_of(request: Request) -> Need:
 async def authorised(request: Request) -> None:
     """Refuse a caller who may not call this operation. Raises ApiError 403."""
     need = need_of(request)
+    request.scope["state"]["need"] = need
     if need is Need.OPEN:
         return
     caller: Caller = request.scope["state"]["caller"]

@@ -55,6 +55,12 @@ class AdminCollector(Collector):
         for reason, name in REFUSED.items():
             refused.add_metric([reason], counted[name])
         yield refused
+        entries = CounterMetricFamily(
+            "laneway_audit_entries", "Entries of the audit by what became of them", labels=["result"]
+        )
+        for result in ("written", "failed", "suppressed"):
+            entries.add_metric([result], counted[f"audit_{result}"])
+        yield entries
         yield CounterMetricFamily(
             "laneway_admin_logins_failed", "Requests with a token that is nobody's", counted["logins_failed"]
         )

@@ -42,6 +42,12 @@ class AdminSettings(BaseSettings):
         (), description="origins of web pages that may call the admin API, such as https://console.example"
     )
 
+    audit: str | None = Field(
+        None,
+        description="where changes and refusals are written down: a file, or syslog, syslog:/path, "
+        "syslog:host:port",
+    )
+
     @field_validator("admin_cors_origins", mode="before")
     @classmethod
     def _admin_lists(cls, value: Any) -> Any:

@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from controlplane.app.audit_sinks import File, sink_of
 from controlplane.app.settings import Settings
 from controlplane.auth.tokens import Tokens
 from controlplane.net.tls import Tls, TlsFiles
@@ -17,7 +18,7 @@ LOOK = 1.0
 
 
 class Callers:
-    """The certificate of the admin port and the tokens; None where there are none."""
+    """The certificate of the admin port, the tokens, and where the audit goes."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises OSError, ValueError (TlsError is one)."""
@@ -33,6 +34,7 @@ class Callers:
                     insist=False,
                 )
             )
+        self.audit = sink_of(settings.audit)
         self._warn()
 
     async def follow(self) -> None:
@@ -50,7 +52,9 @@ class Callers:
                 self._reload_tokens(tokens)
 
     def reload(self) -> None:
-        """Read all files again, changed or not."""
+        """Read all files again, changed or not; begin a new file of the audit if the former was renamed."""
+        if isinstance(self.audit, File):
+            self.audit.reopen()
         if self.tls is not None:
             self.tls.refresh(force=True)
         if self.tokens is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 import time
 
@@ -43,6 +44,7 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
 
     Raises StartError if an address, a file or the seed cannot be used.
     """
+    _no_core_dumps()
     logs.configure(settings.log_format, settings.log_level)
     heap.tune()
     stopped = asyncio.Event()
@@ -99,6 +101,12 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
         await asyncio.gather(laneway.xds.stop(STREAM_GRACE), admin.stop())
         await store.close()
         log.info("stopped")
+
+
+def _no_core_dumps() -> None:
+    """A core dump would hold passwords and keys."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def _callers(settings: Settings) -> Callers:
@@ -170,6 +178,7 @@ def _admin(
         settings.admin_failed_logins,
         certificates=settings.admin_client_ca is not None,
         origins=settings.admin_cors_origins,
+        audit=callers.audit,
     )
     server = AdminServer(
         create_app(laneway, of), host, port, tls=callers.tls, limits=limits, stopping=of.stopping

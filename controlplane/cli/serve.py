@@ -80,6 +80,10 @@ def serve(
         bool | None,
         typer.Option("--admin-allow-anonymous", help="Serve the admin API beyond loopback to everyone."),
     ] = None,
+    audit: Annotated[
+        Text,
+        typer.Option(help="File for changes and refusals, or syslog, syslog:/path, syslog:host:port."),
+    ] = None,
     admin_hosts: Annotated[
         list[str] | None,
         typer.Option(help="Name by which clients call the admin API, besides localhost; may be repeated."),
@@ -164,6 +168,7 @@ def serve(
             "admin_key": admin_key,
             "admin_client_ca": admin_client_ca,
             "admin_allow_plaintext": admin_allow_plaintext,
+            "audit": audit,
             "admin_allow_anonymous": admin_allow_anonymous,
             "admin_hosts": ",".join(admin_hosts) if admin_hosts else None,
             "allow_envoy_patches": allow_envoy_patches,

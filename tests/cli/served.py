@@ -70,10 +70,11 @@ def served(
     *arguments: str,
     descriptors: tuple[int, int] | None = None,
     ca: Path | None = None,
+    until: str = "/readyz",
     **variables: str,
 ) -> Iterator[Served]:
     """A control plane with a store in memory, ready. `descriptors`: soft and hard RLIMIT_NOFILE of it. `ca`:
-    of its admin port's certificate, if it has one.
+    of its admin port's certificate, if it has one. `until`: the probe that is waited for.
     """
 
     def limit() -> None:
@@ -95,7 +96,7 @@ def served(
         )
     one = Served(process, log, admin, xds, ca)
     try:
-        wait_for(lambda: one.http.get("/readyz").status_code == 200, process)
+        wait_for(lambda: one.http.get(until).status_code == 200, process)
         yield one
     finally:
         one.http.close()

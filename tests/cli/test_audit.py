@@ -1,0 +1,224 @@
+"""The audit of a real server: who did what, who was refused, and nothing that is secret."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from envoy.service.status.v3 import csds_pb2, csds_pb2_grpc
+
+from controlplane.auth.rights import rights_of
+from controlplane.auth.tokens import Token, digest_of
+from tests.cli.ports import wait_for
+from tests.cli.served import Served, call, served
+from tests.trust import Authority
+
+LANE = {"tag": "gray", "rule": {"conditions": [{"source": "header", "name": "c", "operator": "exists"}]}}
+JSON = {"content-type": "application/json"}
+ROLES = {"root": ["admin"], "ann": ["operator:flow"], "bob": ["viewer"]}
+
+
+class Entries:
+    """What the audit says."""
+
+    def __init__(self, control: Served, file: Path) -> None:
+        self.control = control
+        self.file = file
+
+    def call(self, who: str, method: str, path: str, **more: Any) -> tuple[int, dict[str, Any] | None]:
+        """Status, and the entry of this request: the one with its id."""
+        headers = {"authorization": f"Bearer secret-of-{who}", **more.pop("headers", {})}
+        answer = self.control.http.request(method, path, headers=headers, **more)
+        return answer.status_code, self.find(answer.headers["x-request-id"])
+
+    def find(self, request: str) -> dict[str, Any] | None:
+        # Each entry is written when its answer was sent; a later change makes one that follows it.
+        marker = "marker-" + request
+        headers = {"authorization": "Bearer secret-of-root", "x-request-id": marker}
+        self.control.http.request("DELETE", "/v1/gateways/none", headers=headers)
+        wait_for(lambda: marker in self.file.read_text(), self.control.process)
+        found = [json.loads(line) for line in self.file.read_text().splitlines()]
+        return next((one for one in found if one["request"] == request), None)
+
+
+@pytest.fixture(scope="module")
+def entries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Entries]:
+    folder = tmp_path_factory.mktemp("audit")
+    tokens = folder / "tokens"
+    tokens.touch(0o600)
+    known = [Token(name, digest_of(f"secret-of-{name}"), rights_of(roles)) for name, roles in ROLES.items()]
+    tokens.write_text("\n".join(one.line() for one in known))
+    file = folder / "audit.jsonl"
+    with served(folder, "--admin-tokens", str(tokens), "--audit", str(file)) as one:
+        made = Entries(one, file)
+        made.call("root", "PUT", "/v1/gateways/edge", json={"listeners": [{"port": 8080}]})
+        for group in ("flow", "other"):
+            body = {"gateway": "edge", "applications": ["a"]}
+            made.call("root", "PUT", f"/v1/lane-groups/{group}", json=body)
+        yield made
+
+
+def test_a_change_says_who_what_and_when(entries: Entries) -> None:
+    status, entry = entries.call(
+        "ann", "PUT", "/v1/lane-groups/flow/lanes/gray", json=LANE, headers={"x-request-id": "ticket-7"}
+    )
+    assert status == 201
+    assert entry is not None
+    assert entry.pop("time").endswith("+00:00")
+    assert entry.pop("revision") > 3
+    diff = entry.pop("diff")
+    assert "+++ Lane/gray" in diff
+    assert "+tag: gray" in diff
+    assert entry == {
+        "request": "ticket-7", "who": "ann", "by": "token", "address": "127.0.0.1", "method": "PUT",
+        "path": "/v1/lane-groups/flow/lanes/gray", "operation": "putLane", "status": 201, "outcome": "done",
+        "what": ["created Lane/gray"],
+    }  # fmt: skip
+    headers = {"authorization": "Bearer secret-of-bob"}
+    items = entries.control.http.get("/v1/revisions", headers=headers).json()["items"]
+    assert items[0]["who"] == "ann"
+    assert stat.S_IMODE(entries.file.stat().st_mode) == 0o600
+    status, entry = entries.call("root", "POST", f"/v1/revisions/{items[0]['revision']}/undo")
+    assert (status, entry and entry["what"]) == (200, ["deleted Lane/gray"])
+    status, entry = entries.call("root", "DELETE", "/v1/gateways/none")
+    assert (status, entry and entry["outcome"]) == (404, "refused")
+
+
+@pytest.mark.parametrize(
+    ("who", "method", "path", "more", "status"),
+    [
+        ("nobody", "GET", "/v1/lanes", {}, 401),
+        ("bob", "DELETE", "/v1/gateways/edge", {}, 403),
+        ("ann", "PUT", "/v1/lane-groups/other/lanes/gray", {"json": LANE}, 403),
+        ("ann", "POST", "/v1/apply", {"json": {"kind": "Application", "name": "x", "services": []}}, 403),
+        ("root", "DELETE", "/v1/gateways/edge", {}, 409),
+        ("root", "DELETE", "/v1/lane-groups/flow", {"headers": {"if-match": '"x"'}}, 412),
+        ("root", "GET", "/v1/lanes", {"headers": {"host": "evil.example"}}, 421),
+        ("root", "PUT", "/v1/gateways/edge", {"json": {"password": "hunter-2"}}, 422),
+        ("root", "PUT", "/v1/gateways/edge", {"content": b"{", "headers": JSON}, 400),
+        ("root", "DELETE", "/v1/gateways/x", {"headers": {"origin": "https://evil.example"}}, 403),
+    ],
+)  # fmt: skip
+def test_refusals(entries: Entries, who: str, method: str, path: str, more: Any, status: int) -> None:
+    found, entry = entries.call(who, method, path, **more)
+    assert found == status
+    assert entry is not None
+    assert (entry["status"], entry["outcome"], entry["path"]) == (status, "refused", path)
+    known = who in ROLES and status != 421 and "origin" not in more.get("headers", {})
+    assert entry["who"] == (who if known else "")
+    assert entry["reason"]
+    assert "hunter-2" not in json.dumps(entry)
+    assert "diff" not in entry
+
+
+def test_reading_is_not_written_down(entries: Entries) -> None:
+    explain = {"gateway": "edge", "path": "/"}
+    lane = {"kind": "Lane", "group": "flow", "name": "gray", **LANE}
+    for method, path, body in (
+        ("GET", "/v1/lanes", None),
+        ("POST", "/v1/explain", explain),
+        ("POST", "/v1/apply?dry_run=true", lane),
+        ("GET", "/healthz", None),
+    ):
+        assert entries.call("root", method, path, json=body) == (200, None)
+
+
+def test_a_flood_of_strangers_has_a_bound(entries: Entries) -> None:
+    size = len(entries.file.read_text().splitlines())
+    with socket.create_connection(("127.0.0.1", entries.control.admin), 20, ("127.0.0.9", 0)) as one:
+        one.sendall(b"GET /v1/lanes HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
+        answers = b""
+        while answers.count(b"HTTP/1.1 401") < 50:
+            answers += one.recv(65536)
+    metric = 'laneway_audit_entries_total{result="suppressed"}'
+    wait_for(lambda: entries.control.metric(metric, authorization="Bearer secret-of-bob") >= 40)
+    assert len(entries.file.read_text().splitlines()) - size <= 11
+
+
+def test_the_file_is_opened_anew_at_sighup(entries: Entries) -> None:
+    former = entries.file.with_suffix(".1")
+    entries.file.rename(former)
+    assert call(
+        entries.control.admin,
+        b"DELETE /v1/gateways/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    )
+    entries.control.process.send_signal(signal.SIGHUP)
+    wait_for(entries.file.exists, entries.control.process)
+    assert entries.call("bob", "DELETE", "/v1/gateways/edge")[0] == 403
+    assert former.read_text()
+
+
+def test_syslog_gets_entries(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(path))
+        receiver.settimeout(20)
+        with served(tmp_path, "--audit", f"syslog:{path}") as one:
+            one.http.put("/v1/gateways/edge", json={"listeners": [{"port": 8080}]})
+            message = receiver.recv(1 << 16)
+    priority, _, text = message.partition(b"laneway: ")
+    assert priority == b"<86>"
+    assert json.loads(text)["what"] == ["created Gateway/edge"]
+
+
+def test_secrets_are_nowhere(tmp_path: Path) -> None:
+    """In no log, answer, metric, export, revision, client status or crash dump."""
+    trust = Authority(tmp_path)
+    trust.server()
+    key = (tmp_path / "server-key.pem").read_text().splitlines()[1]
+    secrets = {
+        "plain token": "plain-4hq7w2", "token": "hashed-9k3xv8", "wrong token": "wrong-2m5rt1", "key": key,
+        "password": "password-7zq4n", "secret key": "nacos-key-6yb3s", "query": "query-8dk2p",
+    }  # fmt: skip
+    tokens, audit = tmp_path / "tokens", tmp_path / "audit.jsonl"
+    tokens.touch(0o600)
+    hashed = Token("ann", digest_of(secrets["token"]), rights_of(["viewer"])).line()
+    tokens.write_text(f"root: {secrets['plain token']}\n{hashed}\n")
+    seen: dict[str, str] = {}
+    with served(
+        tmp_path, "--admin-tokens", str(tokens), "--audit", str(audit), "--log-level", "debug",
+        "--admin-certificate", str(tmp_path / "server.pem"), "--admin-key", str(tmp_path / "server-key.pem"),
+        ca=trust.ca, until="/healthz", NACOS_SERVER_ADDR="127.0.0.1:1", NACOS_USERNAME="nacos",
+        NACOS_PASSWORD=secrets["password"], NACOS_ACCESS_KEY="access", NACOS_SECRET_KEY=secrets["secret key"],
+        PYTHONFAULTHANDLER="1",
+    ) as one:  # fmt: skip
+        wait_for(lambda: "nacos has not synced yet: " in one.http.get("/readyz").text, one.process)
+        root = {"authorization": f"Bearer {secrets['plain token']}"}
+        ann = {"authorization": f"Bearer {secrets['token']}"}
+        wrong = {"authorization": f"Bearer {secrets['wrong token']}"}
+        assert one.http.put(
+            "/v1/gateways/edge", json={"listeners": [{"port": 8080}]}, headers=root
+        ).is_success
+        query = f"?access_token={secrets['query']}"
+        asked = [
+            (root, "GET", "/v1/revisions"), (root, "GET", "/v1/export"), (ann, "GET", "/metrics"),
+            (ann, "GET", "/v1/proxies"), (ann, "GET", "/v1/services"), (ann, "DELETE", "/v1/gateways/edge"),
+            (wrong, "GET", "/v1/lanes"), (wrong, "DELETE", f"/v1/gateways/edge{query}"),
+            (root, "GET", "/readyz"), (root, "PUT", "/v1/gateways/x"), (root, "GET", "/openapi.json"),
+            (root, "DELETE", "/v1/lane-groups/g"),
+        ]  # fmt: skip
+        for number, (headers, method, path) in enumerate(asked):
+            answer = one.http.request(method, path, headers=headers)
+            seen[f"{number} {method} {path}"] = f"{answer.headers} {answer.text}"
+        with grpc.insecure_channel(f"127.0.0.1:{one.xds}") as channel:
+            stub = csds_pb2_grpc.ClientStatusDiscoveryServiceStub(channel)
+            seen["client status"] = str(stub.FetchClientStatus(csds_pb2.ClientStatusRequest(), timeout=20))
+        limits = Path(f"/proc/{one.process.pid}/limits").read_text()
+        assert limits.partition("Max core file size")[2].split()[0] == "0"
+        one.process.send_signal(signal.SIGABRT)
+        one.process.wait(20)
+    seen["log"] = (tmp_path / "laneway.log").read_text()
+    seen["audit"] = audit.read_text()
+    assert "Fatal Python error: Aborted" in seen["log"]
+    assert '"who":"root"' in seen["audit"]
+    for name, secret in secrets.items():
+        for place, text in seen.items():
+            assert secret not in text, f"the {name} is in {place}"
+            assert digest_of(secret).hex() not in text, f"the digest of the {name} is in {place}"
