@@ -25,6 +25,7 @@ from controlplane.app.watching import Watching
 from controlplane.model.definitions import Definitions
 from controlplane.model.kinds import Key
 from controlplane.model.parsing import parse_documents
+from controlplane.model.problems import DefinitionError
 from controlplane.plan.lanes import enabled_lanes, meaning_of
 from controlplane.plan.moves import Moves
 from controlplane.plan.planner import Plan, Planner
@@ -56,6 +57,23 @@ OBSERVED = 5.0
 """Seconds of an observation that nobody asked for."""
 STORE_RETRY = 1.0
 """Seconds between two tries to load the definitions."""
+
+
+def _tell_ignored(seed: bytes, definitions: Definitions) -> None:
+    """Log what the documents of `--definitions` would change: they are not read while there are others."""
+    remedy = "apply them with `laneway apply -f FILE`"
+    try:
+        applied = definitions.apply(parse_documents(seed))
+    except DefinitionError as error:
+        log.warning("--definitions are ignored: the store has definitions", wrong=error.title, remedy=remedy)
+        return
+    if applied.created or applied.changed:
+        log.warning(
+            "--definitions are ignored: the store has definitions, and these differ from them",
+            would_create=list(applied.created),
+            would_change=list(applied.changed),
+            remedy=remedy,
+        )
 
 
 class Laneway:
@@ -140,6 +158,8 @@ class Laneway:
             await self._patiently(
                 lambda: store.change(lambda empty: empty.apply(documents).definitions, note="at start")
             )
+        elif seed is not None:
+            _tell_ignored(seed, store.current.definitions)
         self.times.take(store.current.definitions)
         self._rollout.start_with(store.current.definitions, self.times.resting)
         store.subscribe(self._definitions_changed)

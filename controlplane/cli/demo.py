@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -21,7 +22,7 @@ import typer
 from controlplane.cli import demo_mesh as mesh
 from controlplane.cli.options import Exit
 from controlplane.cli.output import console, fail, line
-from controlplane.cli.processes import Supervisor
+from controlplane.cli.processes import Child, Supervisor
 
 if TYPE_CHECKING:
     import httpx
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 READY_S = 60.0
 """How long the whole mesh may take to start before the demo gives up, in seconds (it takes 5 to 10)."""
 POLL_S = 0.05
+RESTART_S = 15.0
+"""How long the demo does without a process that was ended, in seconds."""
+AT_ONCE_S = 5.0
+"""A process that ends within so many seconds of its restart is not started again."""
 CHECKS = 10
 """How often `--check` repeats each request."""
 
@@ -162,7 +167,7 @@ def run(plan: Plan, supervisor: Supervisor, check: bool) -> None:
             raise DemoError("not every answer was right")
         out.print(line(("every answer is right", "green")))
         return
-    show_guide(plan)
+    show_guide(plan, supervisor)
     stay(supervisor)
 
 
@@ -177,8 +182,8 @@ def start_control_plane(plan: Plan, supervisor: Supervisor) -> None:
     services.write_text(yaml.safe_dump(mesh.services(plan.pods), sort_keys=False))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("LANEWAY_")}
     arguments = [
-        "--services", str(services), "--store", "memory", "--xds", f"{plan.xds[0]}:{plan.xds[1]}",
-        "--admin", f"{plan.admin[0]}:{plan.admin[1]}",
+        "--services", str(services), "--store", f"sqlite:{plan.work / 'laneway.db'}",
+        "--xds", f"{plan.xds[0]}:{plan.xds[1]}", "--admin", f"{plan.admin[0]}:{plan.admin[1]}",
     ]  # fmt: skip
     supervisor.start(
         "control-plane", [sys.executable, "-m", "controlplane.cli", "serve", *arguments], environment
@@ -287,11 +292,12 @@ def show_requests(plan: Plan, http: httpx.Client, repeat: int) -> bool:
     return right
 
 
-def show_guide(plan: Plan) -> None:
+def show_guide(plan: Plan, supervisor: Supervisor) -> None:
     """Print what to try while the demo runs."""
     server = "" if plan.admin[1] == 18080 else f" --server {plan.admin_url}"
     laneway = Path(sys.executable).with_name("laneway")
     command = f".venv/bin/{laneway.name}" if laneway.parent.parent.name == ".venv" else str(laneway)
+    victim = next(one.process.pid for one in supervisor.children if one.name == "application-Cgray")
     lane = f"{plan.admin_url}/v1/lane-groups/{mesh.GROUP}/lanes"
     console().print(
         f"""The mesh stays until Ctrl-C.
@@ -303,6 +309,8 @@ Try, in another terminal:
   {command} matches {mesh.LANE}{server}
   {command} explain --gateway {mesh.GATEWAY} --path /a -H 'canary: gray'{server}
   {command} proxies{server}
+end a process, and send gray requests meanwhile: they go to base (it is started again after {RESTART_S:g} s)
+  kill {victim}
 switch the lane off: gray requests go to base
   {command} lane disable {mesh.LANE}{server}
 send 30 % of the requests through the canary versions, whatever they contain (a group has one mode)
@@ -315,7 +323,35 @@ send 30 % of the requests through the canary versions, whatever they contain (a 
 
 
 def stay(supervisor: Supervisor) -> None:
-    """Wait until Ctrl-C (KeyboardInterrupt). Raises DemoError if a child ends by itself."""
-    while not supervisor.dead():
-        time.sleep(0.5)
-    raise_dead(supervisor)
+    """Stay until Ctrl-C (KeyboardInterrupt). A child that ends is named, and started again after RESTART_S,
+    so that one can try what happens without it; one that ends at once after that is left alone.
+    """
+    ended: dict[str, float] = {}
+    begun: dict[str, float] = {}
+    left: set[str] = set()
+    while True:
+        now = time.monotonic()
+        for child in supervisor.dead():
+            if child.name not in ended:
+                ended[child.name] = now
+                if now - begun.get(child.name, -math.inf) < AT_ONCE_S:
+                    left.add(child.name)
+                _tell_ended(child, again=child.name not in left)
+            elif child.name not in left and now - ended[child.name] >= RESTART_S:
+                supervisor.restart(child)
+                begun[child.name] = now
+                del ended[child.name]
+                console().print(line((child.name, "bold"), " is started again"))
+        time.sleep(0.2)
+
+
+def _tell_ended(child: Child, again: bool) -> None:
+    out = console()
+    text = f" {child.ending}; the rest goes on."
+    if again:
+        again_text = f" Try your requests: it is started again in {RESTART_S:g} s."
+        out.print(line((child.name, "bold yellow"), f"{text}{again_text}"))
+        return
+    out.print(line((child.name, "bold red"), f"{text} It is not started a second time; its last lines:"))
+    out.print(line(child.tail()))
+    out.print(line("Stop the demo with Ctrl-C, and start it anew."))

@@ -41,10 +41,18 @@ class Child:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    command: Sequence[str]
+    environment: Mapping[str, str] | None
 
     @property
     def alive(self) -> bool:
         return self.process.poll() is None
+
+    @property
+    def ending(self) -> str:
+        """How it ended: `ended with status 1`, `was ended by SIGKILL`."""
+        code = self.process.returncode
+        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
 
     def tail(self, lines: int = 12) -> str:
         """The last lines of its log."""
@@ -70,7 +78,7 @@ class Supervisor:
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
         """Start `command`; its output goes to `<logs>/<name>.log`. Raises OSError."""
         path = self._logs / f"{name}.log"
-        with path.open("wb") as log:
+        with path.open("ab") as log:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -80,9 +88,14 @@ class Supervisor:
                 start_new_session=True,  # Ctrl-C reaches only the parent, which stops the children in order
                 preexec_fn=_die_with_parent(),
             )
-        child = Child(name, process, path)
+        child = Child(name, process, path, command, environment)
         self.children.append(child)
         return child
+
+    def restart(self, child: Child) -> Child:
+        """Start a child that has ended once more, with the same command and log. Raises OSError."""
+        self.children.remove(child)
+        return self.start(child.name, child.command, child.environment)
 
     def dead(self) -> list[Child]:
         """Children that ended by themselves."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from controlplane.app import laneway as laneway_module
 from controlplane.app.laneway import Laneway
@@ -13,6 +16,8 @@ from controlplane.registry.catalog import Catalog
 from controlplane.rpc.choice import transport
 from controlplane.store.interface import StoreUnavailable
 from controlplane.store.sqlite import SQLiteStore
+
+ROUTE = b"kind: Route\ngateway: edge\nname: a\nmatch: {path: {prefix: /a}}\nservice: sc-A\n"
 
 
 class Observed(SQLiteStore):
@@ -28,6 +33,23 @@ class Observed(SQLiteStore):
         except StoreUnavailable:
             self.refused.set()
             raise
+
+
+async def test_edited_definitions_of_a_store_that_has_some_are_told(tmp_path: Path) -> None:
+    gateway = b"kind: Gateway\nname: edge\nlisteners: [{port: 8080}]\n"
+    told: list[list[MutableMapping[str, Any]]] = []
+    for seed in (gateway, gateway, gateway.replace(b"8080", b"9090") + b"---\n" + ROUTE, b"kind: Gateway\n"):
+        store = SQLiteStore(tmp_path / "d.db")
+        with capture_logs() as lines:
+            await Laneway(store, Catalog([]), transport(), lane_drain=0.0).load(seed)
+        assert store.current.revision == 1
+        await store.close()
+        told.append([line for line in lines if "ignored" in line["event"]])
+    assert told[0] == told[1] == []
+    (warning,) = told[2]
+    assert (warning["would_create"], warning["would_change"]) == (["Route/a"], ["Gateway/edge"])
+    assert "laneway apply -f" in warning["remedy"]
+    assert "laneway apply -f" in told[3][0]["remedy"]
 
 
 async def test_what_is_waited_for_is_said_with_its_reason(

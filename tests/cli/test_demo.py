@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -70,6 +71,24 @@ def test_check_is_content_only_with_right_answers():
 def post_gray(edge: int) -> str:
     url = f"http://127.0.0.1:{edge}/a"
     return httpx.post(url, content=b"x", headers={"canary": "gray"}, trust_env=False).text
+
+
+def test_the_death_of_a_process_is_told_and_it_is_brought_back():
+    network, edge = loopback_network(), free_port()
+    with staying(network, edge) as process:
+        until(lambda: post_gray(edge).endswith(f"Cgray[{network}.5]"), 20, "an answer of the lane")
+        assert process.stdout is not None
+        (victim,) = [
+            pid
+            for pid in children(process.pid)
+            if f"POD_IP={network}.5".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+        ]
+        os.kill(victim, signal.SIGKILL)
+        told = next(line for line in process.stdout if "application-Cgray" in line)
+        assert "was ended by SIGKILL; the rest goes on" in told
+        until(lambda: post_gray(edge).endswith(f"C[{network}.3]"), 20, "base in place of the dead instance")
+        assert any("application-Cgray is started again" in line for line in process.stdout)
+        until(lambda: post_gray(edge).endswith(f"Cgray[{network}.5]"), 40, "an answer of the lane")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda one: one.name)
