@@ -17,6 +17,7 @@ import h11
 import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from controlplane.admin.problem_types import TYPES
 from controlplane.net.certificates import Certificate
 from controlplane.net.crowd import Crowd
 
@@ -274,7 +275,8 @@ class Connection(H11Protocol):
 
 def _answer(status: int, detail: str) -> bytes:
     titles = {400: "Bad Request", 408: "Request Timeout", 503: "Service Unavailable"}
-    problem = {"type": "about:blank", "title": titles[status], "status": status, "detail": detail}
+    known = TYPES[status]
+    problem = {"type": known.uri, "title": known.title, "status": status, "detail": detail}
     wrong = {"field": "", "value": None, "message": detail, "remedy": "send the request anew"}
     body = json.dumps(problem | {"errors": [wrong]}).encode()
     head = (

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import FileResponse, HTMLResponse, Response
 
+from controlplane.admin import problem_types
 from controlplane.admin.problems import ApiError
 from controlplane.model.problems import Problem
 
@@ -60,6 +61,8 @@ def add_routes(routes: APIRouter) -> None:
 
     @routes.get("/docs/{name}", **hidden)
     async def asset(name: str) -> Response:
+        if name == "problems":
+            return HTMLResponse(problem_types.page(), headers=headers)
         if name not in FILES:
             wrong = Problem("", "is not a file of the page", name, "see /docs")
             raise ApiError(404, "The page has no such file.", wrong)

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from controlplane.admin import answers
+from controlplane.admin.problem_types import TYPES
 from controlplane.model.problems import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -53,8 +54,8 @@ def not_ready(
 
 def _said(status: int, detail: str, errors: Iterable[Problem]) -> dict[str, Any]:
     return {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "type": TYPES[status].uri if status in TYPES else "about:blank",
+        "title": TYPES[status].title if status in TYPES else HTTPStatus(status).phrase,
         "status": status,
         "detail": detail.encode("utf-8", "backslashreplace").decode()[:2000],
         "errors": [answers.Mistake(**error.as_json()) for error in errors],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,7 @@ async def test_states_of_a_source(
     [
         ("GET", "/nothing", 404, None),
         ("GET", "/v1/gateways/", 404, None),
-        ("PATCH", "/v1/gateways/edge", 405, "DELETE, GET, PUT"),
+        ("OPTIONS", "/v1/gateways/edge", 405, "DELETE, GET, PATCH, PUT"),
         ("TRACE", "/v1/apply", 405, "POST"),
         ("POST", "/v1/gateways", 405, "GET"),
     ],
@@ -285,7 +286,7 @@ async def test_serving_on_a_port(control: SmallControl) -> None:
     await server.start()
     try:
         async with httpx.AsyncClient(base_url=f"http://{server.address}", trust_env=False) as client:
-            assert (await client.get("/healthz")).json() == {"status": "ok"}
+            assert (await client.get("/healthz")).json() == {"status": "ok", "version": version("laneway")}
             large = await client.post(
                 "/v1/apply", content=b" " * (5 << 20), headers={"content-type": "application/json"}
             )

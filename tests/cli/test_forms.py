@@ -12,6 +12,9 @@ from typer.testing import CliRunner
 
 from controlplane.cli import jsonpath
 from controlplane.cli.main import app
+from controlplane.model.conditions import Condition
+from controlplane.plan.evaluate import ConditionOutcome, Decision, LaneOutcome
+from controlplane.plan.preview import Explanation
 from tests.admin.conftest import SERVICES, SmallControl
 from tests.cli.conftest import Control
 from tests.entrance import ENTRANCE
@@ -172,6 +175,30 @@ def test_wordings_of_lanes(filled: str) -> None:
     rows = {line.split()[0]: line for line in run("get", "lanes", server=filled).stdout.splitlines() if line}
     assert rows["gray"].split()[3] == "yes"
     assert rows["blue"].split()[3] == "no"
+
+
+def test_wordings_of_explain_and_matches(filled: str, admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+    condition = Condition(source="header", name="canary", operator="==", value="gray")
+    outcome = LaneOutcome("gray", False, (ConditionOutcome(condition, None, False),))
+
+    async def explain(*_: object) -> Explanation:
+        return Explanation(Decision(None, None, "no rule matches", (outcome,)), "/", "", (), ())
+
+    monkeypatch.setattr(admin[1], "explain", explain)
+    monkeypatch.setattr(admin[1], "matches", lambda _: [("spring-cloud-x", [])])
+    told = run("explain", "--gateway", "edge", server=filled).stdout
+    assert "not met: header canary == gray (the request has none)" in told
+    assert "no instances" in run("matches", "gray", server=filled).stdout
+
+
+def test_no_raw_text_of_validation_is_shown(filled: str, tmp_path: Path) -> None:
+    file = tmp_path / "laneway.yaml"
+    file.write_text("xdss: x\nlane_drain: soon\nadmin_connections: -1\nlog_format: xml\n")
+    told = run("serve", "--config", str(file), server=filled, code=2).stderr
+    assert f"error: {file}: xdss: is not a setting (it is x)\n  remedy: did you mean xds?" in told
+    assert "lane_drain: must be a number (it is soon)" in told
+    assert "log_format: must be console or json (it is xml)" in told
+    assert "nput" not in told, "pydantic's own words"
 
 
 def test_names_are_completed(filled: str, guarded: str) -> None:
