@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from starlette.responses import Response
 
 from controlplane.registry.types import Health, SourceState
@@ -112,6 +112,35 @@ class Moves(Answer):
     incomplete: bool = False
 
 
+class FieldChange(Answer):
+    """One field that differs; null where it is absent."""
+
+    field: str
+    before: JsonValue
+    after: JsonValue
+
+
+class Changed(Answer):
+    """A definition that a change concerns, `kind/name`, and its fields that differ."""
+
+    document: str
+    change: Literal["created", "changed", "deleted"]
+    fields: list[FieldChange]
+
+
+class Deleted(Answer):
+    """What was deleted, or would be, with all that goes with it; and what was named and does not exist."""
+
+    deleted: list[str]
+    absent: list[str]
+
+
+class Restored(Answer):
+    """What the way back to a revision changed, or would change."""
+
+    changes: list[Changed]
+
+
 class Applied(Answer):
     """What was changed, or would be, as kind/name. moves: only of a dry run."""
 
@@ -121,6 +150,8 @@ class Applied(Answer):
     warnings: list[Warned] = []
     kept: list[Kept] = []
     moves: Moves | None = None
+    deleted: Annotated[list[str], Field(description="What pruning deletes")] = []
+    changes: Annotated[list[Changed], Field(description="Field by field, other definitions included")] = []
 
 
 class Status(BaseModel):
@@ -331,6 +362,7 @@ class Revision(Answer):
     note: str
     what: list[str]
     diff: str
+    changes: list[Changed] = []
 
 
 class Revisions(Answer):

@@ -34,6 +34,8 @@ ANSWERS: list[type[BaseModel]] = [
     answers.NotReady,
     answers.Applied,
     answers.Warnings,
+    answers.Deleted,
+    answers.Restored,
     answers.Service,
     answers.Services,
     answers.Proxies,

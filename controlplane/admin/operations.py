@@ -8,16 +8,18 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from controlplane.admin import answers, bodies, lane_times, lists, observed, openapi, shapes
+from controlplane.admin import answers, bodies, lane_times, lists, observed, openapi, removal, shapes
 from controlplane.admin.changes import change, check, undo
 from controlplane.admin.control import ControlPlane, ExplainRequest
 from controlplane.admin.problems import MEDIA_TYPE, ApiError, not_ready
 from controlplane.admin.references import refuse_ambiguous
-from controlplane.model.definitions import Applied, Definitions
+from controlplane.model import fields
+from controlplane.model.definitions import Applied, Definitions, Key
 from controlplane.model.documents import Gateway
 from controlplane.model.export import export
 from controlplane.model.parsing import validate
 from controlplane.model.problems import DefinitionError, Problem
+from controlplane.store.history import changes_between
 
 EXPLAIN_BYTES = 512 << 10  # eight times the headers that an edge takes
 LAST_REVISION = 2**53  # what every JSON reader holds exactly
@@ -29,6 +31,7 @@ def add_routes(
     """All of it for `control`; `metrics` is what /metrics shows."""
     _definitions(routes, control)
     _revisions(routes, control)
+    removal.add_routes(routes, control)
     observed.add_routes(routes, control, watching)
     _health(routes, control, metrics)
 
@@ -54,14 +57,26 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
     async def apply(
         request: Request,
         dry_run: Annotated[bool, Query(description="Only say what would be done")] = False,
+        prune_gateway: Annotated[
+            list[fields.Name],
+            Query(description="Delete routes, groups and lanes of this gateway that no document defines"),
+        ] = [],  # noqa: B006 - FastAPI reads the default, nothing changes it
+        prune_group: Annotated[
+            list[fields.Name], Query(description="Delete lanes of this group that no document defines")
+        ] = [],  # noqa: B006 - as above
+        note: removal.Note = "",
     ) -> Response:
         parsed = await bodies.documents(request)
         refuse_ambiguous(control, [one.document for one in parsed], labelled=True)
         applied: list[Applied] = []
+        based: list[Definitions] = []
+        prune = [Key("Gateway", "", one) for one in prune_gateway]
+        prune += [Key("LaneGroup", "", one) for one in prune_group]
+        removal.check_known(control.store.current.definitions, prune)
         before = await control.look()
 
         def transform(definitions: Definitions) -> Definitions:
-            applied[:] = [definitions.apply(parsed)]
+            applied[:], based[:] = [definitions.apply(parsed, prune)], [definitions]
             return applied[0].definitions
 
         now = control.store.current.definitions.judged_at(control.now())
@@ -71,7 +86,7 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             await control.check(wanted, labelled=True)
         request.scope["state"]["dry_run"] = dry_run
         if not dry_run:
-            await change(control, request, transform, "apply")
+            await change(control, request, transform, note or "apply")
         done = applied[0]
         warned = shapes.warned(
             [one.document for one in parsed],
@@ -86,6 +101,8 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             changed=changed,
             unchanged=unchanged,
             warnings=warned,
+            deleted=list(done.deleted),
+            changes=shapes.changes(changes_between(based[0], done.definitions)),
             kept=[answers.Kept(**one._asdict()) for one in done.kept],
             moves=moves,
         )

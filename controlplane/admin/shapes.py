@@ -13,6 +13,7 @@ from controlplane.admin.control import ControlPlane
 from controlplane.ip import authority
 from controlplane.model.conditions import Condition
 from controlplane.model.definitions import AnyKind, Definitions, key_of
+from controlplane.model.differences import differences
 from controlplane.model.documents import Lane
 from controlplane.model.export import shown
 from controlplane.model.upstream_fields import HealthCheck
@@ -25,7 +26,7 @@ from controlplane.plan.proof.front import command
 from controlplane.plan.upstream import Upstream
 from controlplane.plan.warnings import Warnings
 from controlplane.registry.types import Instance, Service, SourceStatus
-from controlplane.store.interface import Revision
+from controlplane.store.interface import Change, Revision
 
 VALUE_BYTES = 256
 """Of one value that an answer shows; what is longer is cut, and its length said."""
@@ -180,6 +181,17 @@ def _instance(one: Instance, of: Service, application: str | None) -> answers.In
     )
 
 
+def changes(found: Iterable[Change]) -> list[answers.Changed]:
+    """Changes of documents, field by field. A created or deleted one has no fields: the whole differs."""
+    told: list[answers.Changed] = []
+    for one in found:
+        how = "created" if one.before is None else "deleted" if one.after is None else "changed"
+        inner = differences(one.before, one.after) if how == "changed" else ()
+        fields = [answers.FieldChange(**field._asdict()) for field in inner]
+        told.append(answers.Changed(document=str(one.key), change=how, fields=fields))
+    return told
+
+
 def revision(one: Revision) -> answers.Revision:
     """An item of /v1/revisions."""
     return answers.Revision(
@@ -189,6 +201,7 @@ def revision(one: Revision) -> answers.Revision:
         note=one.note,
         what=[change.what for change in one.changes],
         diff=one.diff,
+        changes=changes(one.changes),
     )
 
 

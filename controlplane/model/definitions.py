@@ -83,8 +83,12 @@ class Definitions(Tables):
             parent, name = lane.group if lane else "", key
         return self.change([], [Key(kind, parent, name)])
 
-    def apply(self, documents: Iterable[Put]) -> Applied:
-        """All of `documents` in any order, or none. Raises DefinitionError (409, 422)."""
+    def apply(self, documents: Iterable[Put], prune: Iterable[Key] = ()) -> Applied:
+        """All of `documents` in any order, or none. Raises DefinitionError (409, 422).
+
+        prune: gateways and lane groups. What is under them and not in `documents` is deleted: routes, groups
+        and lanes of a gateway, lanes of a group.
+        """
         given = list(documents)
         puts = self._completed(given)
         seen: set[Key] = set()
@@ -95,7 +99,8 @@ class Definitions(Tables):
             seen.add(key)
         if twice:
             raise DefinitionError(422, "The same definition is given twice", twice)
-        result = self.change(puts)
+        gone = [key for key in self.under(prune) if key not in seen]
+        result = self.change(puts, gone)
         created: list[str] = []
         changed: list[str] = []
         unchanged: list[str] = []
@@ -105,7 +110,25 @@ class Definitions(Tables):
             same = old == document and self.status_of(document) == result.status_of(document)
             (created if old is None else unchanged if same else changed).append(str(key))
         kept = tuple(note for document, _ in given for note in self._notes(document))
-        return Applied(result, tuple(created), tuple(changed), tuple(unchanged), kept)
+        deleted = tuple(str(key) for key in gone)
+        return Applied(result, tuple(created), tuple(changed), tuple(unchanged), kept, deleted)
+
+    def under(self, parents: Iterable[Key]) -> list[Key]:
+        """What is under gateways and lane groups: routes, groups and lanes, in the order of their keys."""
+        within = set(parents)
+        groups = {
+            Key("LaneGroup", "", one.name)
+            for one in self.groups.values()
+            if Key("Gateway", "", one.gateway) in within
+        }
+        owners = within | groups
+        found = [
+            key
+            for kind in ("Route", "Lane")
+            for key in self.table(kind)
+            if Key(KINDS[kind].parent, "", key.parent) in owners
+        ]
+        return sorted([*groups, *found])
 
     def _notes(self, document: AnyKind) -> Iterable[Kept]:
         """What a document leaves as it is stored, where that differs from what a new one would have."""
@@ -169,6 +192,7 @@ class Applied:
     changed: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
+    deleted: tuple[str, ...] = ()
 
 
 def _tables(

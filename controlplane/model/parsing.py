@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel, ValidationError
 
-from controlplane.model.definitions import AnyKind, GivenSlots
+from controlplane.model.definitions import AnyKind, GivenSlots, Key
 from controlplane.model.kinds import KINDS
 from controlplane.model.loading import flattened, load_json, load_yaml
 from controlplane.model.mistakes import PROBLEM_LIMIT, meant, told
@@ -43,6 +43,38 @@ def parse_documents(data: bytes, *, yaml: bool = True) -> list[Parsed]:
     if problems:
         raise invalid(problems)
     return parsed
+
+
+def parse_keys(data: bytes, *, yaml: bool = True) -> list[Key]:
+    """What the documents of a body name, of which only kind, name and owner are read: of a lane the group may
+    be absent, and is "" then.
+
+    Raises DefinitionError: 400 for syntax, 413 for size, 422 where a document names nothing.
+    """
+    values = load_yaml(data) if yaml else load_json(data)
+    if not is_list(values):
+        values = [values]
+    elif yaml and len(values) == 1 and is_list(values[0]):
+        values = values[0]
+    keys: list[Key] = []
+    problems: list[Problem] = []
+    for index, value in enumerate(values):
+        fields = value if is_object(value) else {}
+        kind = KINDS.get(kind_name) if isinstance(kind_name := fields.get("kind"), str) else None
+        needed = ["name"] if kind is None or not kind.owner or kind.name == "Lane" else ["name", kind.owner]
+        missing = [one for one in needed if not isinstance(fields.get(one), str)]
+        if kind is None:
+            message, remedy = "is not a known kind", f"give one of {', '.join(KINDS)}"
+            problems.append(Problem("kind", message, fields.get("kind"), remedy, _label(value, index)))
+        elif missing:
+            remedy = f"give {' and '.join(needed)}"
+            problems.append(Problem(missing[0], "is missing", None, remedy, _label(value, index)))
+        else:
+            owner = fields.get(kind.owner) if kind.owner else ""
+            keys.append(Key(kind.name, owner if isinstance(owner, str) else "", fields["name"]))
+    if problems:
+        raise invalid(problems)
+    return keys
 
 
 def invalid(problems: Sequence[Problem]) -> DefinitionError:

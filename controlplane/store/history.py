@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -123,6 +124,50 @@ def undoing(revision: Revision | None, number: int) -> Transform:
         except DefinitionError as error:
             raise DefinitionError(
                 409, f"Revision {number} cannot be undone: {error.title}", error.problems
+            ) from error
+
+    return transform
+
+
+def restoring(revisions: Sequence[Revision], number: int) -> Transform:
+    """The change that brings every definition to what it was after the revision `number`.
+
+    revisions: the kept ones, the newest first. Raises DefinitionError 404 where one that came after `number`
+    is not kept, or not with its content. The change itself raises DefinitionError 409 where a definition is
+    not as these revisions left it, or where the result breaks a rule of today.
+    """
+    later = [one for one in revisions if one.number > number]
+    newest = revisions[0].number if revisions else 0
+    whole = len(later) == newest - number and all(one.changes for one in later)
+    if not 0 <= number <= newest or not whole:
+        wrong = Problem("revision", "does not exist or is no longer kept", number, "see /v1/revisions")
+        raise DefinitionError(404, f"Revision {number} {wrong.message}", [wrong])
+
+    def transform(definitions: Definitions) -> Definitions:
+        left: dict[Key, Any] = {}
+        wanted: dict[Key, Any] = {}
+        for revision in later:
+            for one in revision.changes:
+                left.setdefault(one.key, one.after)
+                wanted[one.key] = one.before
+        conflicts: list[Problem] = []
+        for key, after in left.items():
+            document = definitions.get(key)
+            now = None if document is None else document.model_dump(mode="json")
+            if now != _without_status(updated(after)):
+                message = f"was changed again after revision {newest}"
+                conflicts.append(Problem("", message, None, "look at the history, and try again", str(key)))
+        if conflicts:
+            raise DefinitionError(
+                409, f"Revision {number} cannot be restored: {conflicts[0].message}", conflicts
+            )
+        puts = [parse_document(updated(value)) for value in wanted.values() if value is not None]
+        gone = [key for key, value in wanted.items() if value is None and definitions.get(key) is not None]
+        try:
+            return definitions.change(puts, gone)
+        except DefinitionError as error:
+            raise DefinitionError(
+                409, f"Revision {number} cannot be restored: {error.title}", error.problems
             ) from error
 
     return transform
