@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -9,7 +10,8 @@ import typer
 
 from controlplane.cli import completion, kinds
 from controlplane.cli.arguments import GatewayOption, GroupOption, NameArgument
-from controlplane.cli.client import Client, refuse
+from controlplane.cli.client import Client
+from controlplane.cli.differences import Note, Prune, query, told
 from controlplane.cli.files import FileOption, read
 from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Server, Token
 from controlplane.cli.output import console, emit, fail, notice, table
@@ -18,13 +20,17 @@ from controlplane.cli.output import console, emit, fail, notice, table
 def apply(
     file: FileOption,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    prune: Prune = False,
+    gateway: GatewayOption = None,
+    group: GroupOption = None,
+    note: Note = "",
     output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
 ) -> None:
     """Create or change everything that the files define, all or nothing."""
     given = read(file)
-    path = "/v1/apply" + ("?dry_run=true" if dry_run else "")
+    path = f"/v1/apply{query(dry_run, prune, gateway, group, note)}"
     with Client(server, token) as client:
         result = client.send("POST", path, content=given.text, places=given.places())
     for one in result.get("warnings", ()):
@@ -34,9 +40,14 @@ def apply(
         notice(f"note: {one['document']} keeps {one['field']}: {value}, as the document does not give it")
 
     def draw() -> None:
-        whats = ("created", "changed", "unchanged")
+        whats = ("created", "changed", "unchanged", "deleted")
         rows = [(what, name) for what in whats for name in result.get(what, ())]
         console().print(table(("result", "definition"), rows))
+        changed = [one for one in result.get("changes", ()) if one["fields"]]
+        if changed:
+            console().print()
+        for one in told(changed):
+            console().print(one)
 
     emit(result, output, draw)
     if dry_run:
@@ -52,28 +63,32 @@ def delete(
     file: FileOption = [],  # noqa: B006 - Typer reads the default, nothing changes it
     gateway: GatewayOption = None,
     group: GroupOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    note: Note = "",
     output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
 ) -> None:
-    """Delete one definition, or with -f all that the files define."""
-    if file and kind is None:
-        with Client(server, token) as client:
-            result = _delete_files(client, file)
-    else:
-        if file or kind is None:
-            fail("say what to delete: KIND NAME, or -f FILE", Exit.USAGE)
-        word, name = kinds.split(kind, name)
-        if name is None:
-            fail("say what to delete: KIND NAME, or -f FILE", Exit.USAGE)
-        of = kinds.find(word)
-        if of.document is None:
-            fail(f"{of.plural} are observed, not defined: there is nothing to delete", Exit.USAGE)
-        with Client(server, token) as client:
-            parent = {"gateway": gateway, "group": group}.get(of.owner or "")
-            item, path = kinds.located(client, of, name, parent)
-            client.send("DELETE", path)
-        result = {"deleted": [f"{of.document}/{item['name']}"], "absent": []}
+    """Delete one definition, or with -f all that the files define, with all that goes with it."""
+    with Client(server, token) as client:
+        if file and kind is None:
+            given = read(file)
+            content, places = given.text, given.places()
+        else:
+            if file or kind is None:
+                fail("say what to delete: KIND NAME, or -f FILE", Exit.USAGE)
+            content, places = _named(client, kind, name, {"gateway": gateway, "group": group}), {}
+
+        def send(dry: bool) -> dict[str, list[str]]:
+            path = f"/v1/delete{query(dry, note=note)}"
+            return client.send("POST", path, content=content, places=places)
+
+        result = send(True)
+        named = set(places) if places else {f"{one['kind']}/{one['name']}" for one in json.loads(content)}
+        if also := [one for one in result["deleted"] if one not in named]:
+            notice(f"with what is named {'would go' if dry_run else 'go'}: {', '.join(also)}")
+        if not dry_run:
+            result = send(False)
 
     def draw() -> None:
         for what in ("absent", "deleted"):
@@ -81,24 +96,21 @@ def delete(
                 console().print(f"{what} {one}")
 
     emit(result, output, draw)
+    if dry_run:
+        notice("dry run: nothing was deleted")
 
 
-def _delete_files(client: Client, files: list[str]) -> dict[str, list[str]]:
-    """Delete what `files` define, children before their parents; what does not exist is `absent`."""
-    given = read(files)
-    order = [kind.document for kind in reversed(kinds.every()) if kind.document is not None]
-    for place, one in given.documents:
-        if not isinstance(one, dict) or one.get("kind") not in order or "name" not in one:
-            fail(f"{place}: is not a definition with a kind and a name", Exit.USAGE)
-    result: dict[str, list[str]] = {"deleted": [], "absent": []}
-    for place, document in sorted(given.documents, key=lambda one: order.index(one[1]["kind"])):
-        of = kinds.find(document["kind"])
-        response = client.request("DELETE", kinds.member(of, document["name"], document.get(of.owner or "")))
-        name = f"{document['kind']}/{document['name']}"
-        if response.status_code >= 400 and response.status_code != 404:
-            refuse(response, {name: str(place)})
-        result["absent" if response.status_code == 404 else "deleted"].append(name)
-    return result
+def _named(client: Client, kind: str, name: str | None, parents: dict[str, str | None]) -> bytes:
+    """The document that KIND NAME means, as the body of a request: JSON, which is YAML, too."""
+    word, name = kinds.split(kind, name)
+    if name is None:
+        fail("say what to delete: KIND NAME, or -f FILE", Exit.USAGE)
+    of = kinds.find(word)
+    if of.document is None:
+        fail(f"{of.plural} are observed, not defined: there is nothing to delete", Exit.USAGE)
+    item, _ = kinds.located(client, of, name, parents.get(of.owner or ""))
+    owner = {of.owner: item[of.owner]} if of.owner else {}
+    return json.dumps([{"kind": of.document, "name": item["name"], **owner}]).encode()
 
 
 LaneArgument = Annotated[str, typer.Argument(help="Name of the lane.", autocompletion=completion.lane)]

@@ -12,6 +12,7 @@ from controlplane.cli import (
     certs,
     change,
     demo,
+    differences,
     doctor,
     inspection,
     read,
@@ -53,6 +54,7 @@ stores.command("check")(store.check)
 stores.command("recover")(store.recover)
 stores.command("reset")(store.reset)
 app.command("apply")(change.apply)
+app.command("diff")(differences.diff)
 app.command("get")(read.get)
 app.command("describe")(read.describe)
 app.command("delete")(change.delete)
