@@ -40,7 +40,7 @@ def refuse_ambiguous(control: ControlPlane, documents: Iterable[AnyKind], labell
 
 def _services(document: AnyKind) -> Iterable[tuple[str, str]]:
     if isinstance(document, Route):
-        if document.service is not None:
-            yield "service", document.service
+        if document.called is not None:
+            yield "service", document.called
     elif isinstance(document, Application):
         yield from ((f"services[{index}]", name) for index, name in enumerate(document.services))

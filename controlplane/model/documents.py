@@ -204,6 +204,7 @@ class RouteMatch(Document):
 class Route(Document):
     """Exactly one of `service`, `redirect` and `respond` is set.
 
+    `source`: the registry that has the service, where several have one of its name.
     `timeout`: with `0s` the application's holds. `idle_timeout`: `0s` means no limit; without it the
     application's holds, else the edge's own.
     """
@@ -214,6 +215,7 @@ class Route(Document):
     match: RouteMatch = RouteMatch()
     priority: fields.Priority = 100
     service: fields.ServiceName | None = None
+    source: fields.Name | None = None
     redirect: Redirect | None = None
     respond: Respond | None = None
     timeout: fields.Duration = "0s"
@@ -222,6 +224,13 @@ class Route(Document):
     headers: RouteHeaders | None = None
     cors: Cors | None = None
     retries: Retries | None = None
+
+    @property
+    def called(self) -> str | None:
+        """The name of the service as registries resolve it, its source included."""
+        if self.service is None or self.source is None:
+            return self.service
+        return f"{self.source}/*/{self.service}"
 
     @model_validator(mode="after")
     def _one(self) -> Route:
@@ -232,7 +241,7 @@ class Route(Document):
         if len(given) > 1:
             refuse(f"cannot be combined with {given[0]}", remedy, given[1])
         if self.service is None:
-            for name in ("rewrite", "idle_timeout", "retries"):
+            for name in ("source", "rewrite", "idle_timeout", "retries"):
                 if getattr(self, name) is not None:
                     refuse(
                         f"cannot be combined with {given[0]}, because no service is called",

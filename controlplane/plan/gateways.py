@@ -183,7 +183,7 @@ def plan_gateway(
         service: str | None = None
         problem = ""
         try:
-            service = resolve(route.service) if route.service is not None else None
+            service = resolve(route.called) if route.called is not None else None
         except LookupError as error:
             problem = str(error.args[0] if error.args else error)
         ranges = tuple(

@@ -31,7 +31,8 @@ class ServicePlan:
 
     `targets`: every target that a defined lane may need, with its instances, even if it has none.
     `addresses`: (address, port) of every instance, whatever its tag. `lanes`: the target of each lane that
-    proxies know, by the lane's name; a lane that is not in it is served by base.
+    proxies know, by the lane's name; a lane that is not in it is served by base. `hosts`: further hosts by
+    which callers mean it, some with a port.
     """
 
     id: str
@@ -44,6 +45,7 @@ class ServicePlan:
     addresses: tuple[tuple[str, int], ...]
     former: tuple[tuple[str, int], ...]
     upstream: Upstream = DEFAULT
+    hosts: tuple[str, ...] = ()
 
 
 def applications_of(service: Service, override: str | None) -> tuple[str, ...]:
@@ -118,4 +120,5 @@ def plan_service(
         addresses=tuple(sorted((i.address, i.port) for i in service.instances)),
         former=service.former,
         upstream=upstream,
+        hosts=service.hosts,
     )

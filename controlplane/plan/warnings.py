@@ -74,10 +74,10 @@ def _of_base(
     without = {name: tags for name, one in services.items() if (tags := _without_base(one)) is not None}
     of_services: dict[str, list[str]] = {name: [_no_base(tags)] for name, tags in without.items()}
     for (gateway, name), route in sorted(definitions.routes.items()) if without else ():
-        if route.service is None:  # it answers by itself
+        if route.called is None:  # it answers by itself
             continue
         try:
-            service = resolve(route.service)
+            service = resolve(route.called)
         except LookupError:
             continue
         if service in without:

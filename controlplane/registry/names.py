@@ -98,8 +98,12 @@ class ServiceNames:
     def candidates(self, name: str) -> tuple[str, ...]:
         """The ids that `name` may mean, sorted. A whole id means itself only.
 
-        Where a registry has no groups, the empty part may be left out: `default/sc-a`.
+        Where a registry has no groups, the empty part may be left out: `default/sc-a`. `nacos/*/sc-a` means
+        the services with the suffix `sc-a` whose source is nacos.
         """
+        source, star, suffix = name.partition("/*/")
+        if star:
+            return tuple(id_ for id_ in self.candidates(suffix) if id_.startswith(f"{source}/"))
         if not name or name.startswith("/"):
             return ()
         if name in self._ids:

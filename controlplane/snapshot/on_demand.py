@@ -55,7 +55,8 @@ class OnDemand:
                 if "%2F" in name:  # The client has this resource; no host is written like that.
                     self._load(subject)
                 elif subject not in (outbound.ELSEWHERE, "*"):
-                    self._ask(key_of(subject.lower()), name)
+                    host = subject.lower()
+                    self._ask(host if self._scope.owners(host) else key_of(host), name)
 
     def resolve(self, key: str) -> None:
         """`key`, which was asked for, may mean another service than before."""

@@ -3,6 +3,9 @@
 No domain may come twice in a route configuration. A live address beats a remembered one; a name that several
 services have is the first's by canonical id; an address that several have live is shared.
 
+A Service of Kubernetes has longer names, too (`sc-a.default.svc`). Its further ports are meant by a name with
+that port alone, which Envoy prefers to a name with any port.
+
 Envoy takes no underscore in the host of a URL, so a service whose name has some is also called by hyphens in
 their place, unless that is the name of another service.
 """
@@ -120,7 +123,8 @@ class Domains:
         domains: list[str] = []
         for key in keys_of(plan):
             if self.owners(key, among) == (plan.id,):
-                domains += [key, f"{key}:*"] if key in names else [key]
+                any_port = key in names and not _WITH_PORT.match(key)
+                domains += [key, f"{key}:*"] if any_port else [key]
         return tuple(sorted(domains))
 
 
@@ -134,6 +138,7 @@ def _names(plan: ServicePlan) -> Iterator[str]:
 def _aliases(plan: ServicePlan) -> Iterator[str]:
     if plan.protocol is not Protocol.TCP and "*" not in plan.id:
         yield from host_names(plan)[1:]
+        yield from plan.hosts
 
 
 def _live(plan: ServicePlan) -> Iterator[str]:

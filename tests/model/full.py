@@ -103,6 +103,7 @@ DRESSED_ROUTE = {
     },
     "priority": 100,
     "service": "sc-A",
+    "source": "kubernetes",
     "timeout": "5s",
     "headers": {"request": changes(), "response": changes()},
     "cors": {

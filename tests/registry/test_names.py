@@ -47,6 +47,21 @@ def test_a_suffix_means_one_service(name: str, service_id: str | None) -> None:
         assert resolve(IDS, name) == service_id
 
 
+def test_a_source_an_empty_group_and_aliases() -> None:
+    names = ServiceNames(IDS)
+    names.add("kubernetes/default//sc-A", ("sc-A:80", "sc-A:http"))
+    assert names.candidates("sc-A") == ("file///sc-A", "kubernetes/default//sc-A")
+    assert names.resolve("kubernetes/*/sc-A") == "kubernetes/default//sc-A"
+    assert names.resolve("file/*/sc-A") == "file///sc-A"
+    assert names.candidates("nacos/*/sc-A") == ()
+    for written in ("default/sc-A", "default//sc-A", "default/sc-A:http", "sc-A:80"):
+        assert names.resolve(written) == "kubernetes/default//sc-A"
+    names.add("kubernetes/default//sc-A", ("sc-A:81",))
+    assert names.candidates("sc-A:80") == ()
+    names.discard("kubernetes/default//sc-A")
+    assert names.candidates("sc-A:81") == ()
+
+
 def test_an_ambiguous_name_lists_the_candidates() -> None:
     with pytest.raises(AmbiguousService) as raised:
         resolve(IDS, "sc-B")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +49,17 @@ ALL = {"file///a", "file///b"}
 )
 def test_key_of_a_host(host: str, key: str) -> None:
     assert key_of(host) == key
+
+
+def test_hosts_of_a_service_on_two_ports() -> None:
+    """The name means the first port, whatever port a caller adds, but for that of the second."""
+    main = replace(plan("a"), hosts=("a.default",))
+    second = replace(plan("a"), id="file///a:rpc", hosts=("a:9090", "a.default:9090"))
+    domains = of(main, second)
+    both = {main.id, second.id}
+    assert domains.of(main, both) == ("a", "a.default", "a.default:*", "a:*", "file///a", "file///a:*")
+    assert domains.of(second, both) == ("a.default:9090", "a:9090", "file///a:rpc", "file///a:rpc:*")
+    assert domains.owners("a.default", both) == (main.id,)
 
 
 def test_live_beats_remembered_and_both_live_share() -> None:

@@ -122,15 +122,13 @@ class Cluster:
             names = [f"{name}:{port.number}"] + ([f"{name}:{port.name}"] if port.name else [])
             main = port is service.ports[0]
             id_ = canonical_id(SOURCE, namespace, "", name, "" if main else port.name or str(port.number))
+            hosts = [f"{name}.{namespace}{ending}" for ending in ("", ".svc", ".svc.cluster.local")]
             found[id_] = RawService(
-                name if main else f"{name}:{port.number}",
+                name,
                 self._instances(port, slices),
                 _protocol(port.protocol),
                 aliases=tuple(one for one in names if not id_.endswith(f"/{one}")),
-                hosts=tuple(
-                    f"{name}.{namespace}{ending}" + ("" if main else f":{port.number}")
-                    for ending in ("", ".svc", ".svc.cluster.local")
-                ),
+                hosts=tuple(hosts) if main else tuple(f"{one}:{port.number}" for one in (name, *hosts)),
             )
         return found
 
