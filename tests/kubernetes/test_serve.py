@@ -63,9 +63,8 @@ async def test_the_second_variant_of_the_example(
         for name in ("a", "b", "c"):
             found = [(ip, port) for pod, (ip, port, _) in PODS.items() if pod[0] == name]
             await publisher.register(f"sc-{name}", *(instance(port, ip=ip) for ip, port in found))
-        arguments = [
-            "--kubernetes-config", str(shared.kubeconfig), "--kubernetes-namespace", admin.namespace, "--nacos", nacos,
-        ]  # fmt: skip
+        arguments = ["--kubernetes-config", str(shared.kubeconfig), "--nacos", nacos]
+        arguments += ["--kubernetes-namespace", admin.namespace]
         await asyncio.to_thread(_look, tmp_path, arguments, admin.namespace)
 
 
