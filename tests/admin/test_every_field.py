@@ -20,7 +20,7 @@ REQUIRED = {"listeners", "port", "service", "applications", "tag", "rule", "rati
 REQUIRED |= {"source", "operator", "value", "time_zone"}
 ALSO_REQUIRED = {("cors", "allow_origins"), ("respond", "status"), ("redirect",), ("respond",)}
 ALSO_REQUIRED |= {("rewrite", "regex"), ("rewrite", "substitution")}
-DEFAULTED = {("retries", "conditions")}
+DEFAULTED = {("retries", "conditions"), ("source",)}
 ONE_OF = {"prefix", "exact", "regex", "header", "cookie", "client_address", "grpc", "tcp"}
 
 
@@ -51,7 +51,7 @@ def wrong_values(name: str, path: Path) -> list[Any]:
         wrong += [True, "30", ""]
         wrong += [[]] if isinstance(value, list) and field not in ("hosts", "services", "remove") else []
         wrong += [] if field == "value" else [0.001]
-    optional = field in OPTIONAL or (path[0], field) == ("envoy_patches", "name")
+    optional = field in OPTIONAL or (path[0], field) in (("envoy_patches", "name"), ("source", "source"))
     return wrong + ([] if optional else [None])
 
 

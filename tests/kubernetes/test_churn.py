@@ -77,7 +77,7 @@ class Churn:
             await self._change("status", name)
 
     async def _change(self, kind: str, name: str) -> None:
-        number = self._pods[name]
+        number = self._pods.get(name, 0)
         if kind == "status":
             ready = self._chance.random() < 0.7
             await self._admin.status(name, f"10.9.{number // 250 % 250}.{number % 250 + 1}", ready)
@@ -87,7 +87,7 @@ class Churn:
             grace = self._chance.choice((0, 0, 30))
             await self._admin.delete("pods", name, grace)
             if not grace:
-                del self._pods[name]
+                self._pods.pop(name, None)  # several changes are made at once
 
 
 async def test_the_state_is_that_of_a_new_list(own: KubeServer, relay: Relay, tmp_path: Path) -> None:
