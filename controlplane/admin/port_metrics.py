@@ -61,6 +61,12 @@ class AdminCollector(Collector):
         for result in ("written", "failed", "suppressed"):
             entries.add_metric([result], counted[f"audit_{result}"])
         yield entries
+        keys = CounterMetricFamily(
+            "laneway_oidc_keys_reads", "Times that the keys of the OpenID issuer were read", labels=["result"]
+        )
+        for result in ("reloaded", "failed"):
+            keys.add_metric([result], counted[f"oidc_{result}"])
+        yield keys
         yield CounterMetricFamily(
             "laneway_admin_logins_failed", "Requests with a token that is nobody's", counted["logins_failed"]
         )

@@ -10,6 +10,8 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from controlplane.admin.exposure import check_exposure
+from controlplane.auth.jwks import check_place
+from controlplane.auth.oidc import mapping_of
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -42,13 +44,30 @@ class AdminSettings(BaseSettings):
         (), description="origins of web pages that may call the admin API, such as https://console.example"
     )
 
+    oidc_issuer: str | None = Field(
+        None, description="OpenID Connect issuer whose JWTs the admin API takes: their `iss`, exactly"
+    )
+    oidc_audience: str = Field("laneway", description="the `aud` that these JWTs have to name")
+    oidc_jwks: str | None = Field(
+        None, description="keys of the issuer (JWKS): a file, or a URL that begins with https://"
+    )
+    oidc_ca: Path | None = Field(
+        None, description="CA of the server with the keys (PEM); unset: those of the system"
+    )
+    oidc_roles: Names = Field(
+        (), description="roles by values of the claim: team-order=operator:order-flow,sre=admin"
+    )
+    oidc_roles_claim: str = Field(
+        "roles", description="claim with these values; dots lead into objects, as in realm_access.roles"
+    )
+    oidc_name_claim: str = Field("sub", description="claim that names the caller in history and audit")
     audit: str | None = Field(
         None,
         description="where changes and refusals are written down: a file, or syslog, syslog:/path, "
         "syslog:host:port",
     )
 
-    @field_validator("admin_cors_origins", mode="before")
+    @field_validator("admin_cors_origins", "oidc_roles", mode="before")
     @classmethod
     def _admin_lists(cls, value: Any) -> Any:
         """Lists are comma separated in variables."""
@@ -73,6 +92,12 @@ class AdminSettings(BaseSettings):
             raise ValueError(
                 "admin_client_ca needs admin_certificate and admin_key: only TLS asks for certificates"
             )
+        if (self.oidc_issuer is None) != (self.oidc_jwks is None):
+            raise ValueError("oidc_issuer and oidc_jwks belong together: give both, or neither")
+        if self.oidc_issuer is not None and not self.oidc_roles:
+            raise ValueError("oidc_issuer needs oidc_roles: without them no JWT has a role")
+        mapping_of(self.oidc_roles)
+        check_place(self.oidc_jwks or "")
         host = str(getattr(self, "admin", "")).rpartition(":")[0]
         check_exposure(
             host,
@@ -84,4 +109,4 @@ class AdminSettings(BaseSettings):
     @property
     def authenticated(self) -> bool:
         """Whether callers have to say who they are."""
-        return self.token_file is not None
+        return self.token_file is not None or self.oidc_issuer is not None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import structlog
 
 from controlplane.app.audit_sinks import File, sink_of
 from controlplane.app.settings import Settings
-from controlplane.auth.tokens import Tokens
+from controlplane.auth.jwks import Keys
+from controlplane.auth.oidc import Claims, Either, Issuer, mapping_of
+from controlplane.auth.tokens import Authentication, Tokens
 from controlplane.net.tls import Tls, TlsFiles
 
 log = structlog.get_logger("laneway")
@@ -34,6 +37,20 @@ class Callers:
                     insist=False,
                 )
             )
+        self.keys: Keys | None = None
+        self.counters: Counter[str] = Counter()
+        self.authentication: Authentication | None = self.tokens
+        if settings.oidc_issuer is not None and settings.oidc_jwks is not None:
+            claims = Claims(
+                settings.oidc_issuer,
+                settings.oidc_audience,
+                mapping_of(settings.oidc_roles),
+                settings.oidc_roles_claim,
+                settings.oidc_name_claim,
+            )
+            issuer = Issuer(claims)
+            self.keys = Keys(issuer, settings.oidc_jwks, settings.oidc_ca, self.counters)
+            self.authentication = Either(self.tokens, issuer) if self.tokens is not None else issuer
         self.audit = sink_of(settings.audit)
         self._warn()
 
@@ -44,6 +61,8 @@ class Callers:
                 group.create_task(self.tls.follow())
             if self.tokens is not None:
                 group.create_task(self._follow_tokens(self.tokens))
+            if self.keys is not None:
+                group.create_task(self.keys.follow())
 
     async def _follow_tokens(self, tokens: Tokens) -> None:
         while True:

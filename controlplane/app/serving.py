@@ -172,13 +172,14 @@ def _admin(
     )
     known = Hosts(host, settings.admin_hosts)
     of = AdminSettings(
-        callers.tokens,
+        callers.authentication,
         registry,
         known,
         settings.admin_failed_logins,
         certificates=settings.admin_client_ca is not None,
         origins=settings.admin_cors_origins,
         audit=callers.audit,
+        counters=callers.counters,
     )
     server = AdminServer(
         create_app(laneway, of), host, port, tls=callers.tls, limits=limits, stopping=of.stopping

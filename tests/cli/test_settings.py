@@ -52,12 +52,13 @@ def test_the_variables_that_nacos_users_know(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("NACOS_SERVER_ADDR", "n1:8848, n2:8848")
     monkeypatch.setenv("NACOS_NAMESPACE", "staging")
     monkeypatch.setenv("NACOS_USERNAME", "laneway")
-    monkeypatch.setenv("NACOS_PASSWORD", "secret")
+    monkeypatch.setenv("NACOS_PASSWORD", "hunter-2")
     monkeypatch.setenv("LANEWAY_NACOS_GROUPS", "A,B")
     settings = load(None, {})
     assert settings.nacos == ("n1:8848", "n2:8848")
     assert (settings.nacos_namespace, settings.nacos_groups) == ("staging", ("A", "B"))
-    assert "secret" not in repr(settings)
+    assert settings.nacos_password == "hunter-2"
+    assert "hunter-2" not in repr(settings)
 
 
 def test_how_nacos_lets_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

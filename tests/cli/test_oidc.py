@@ -1,0 +1,199 @@
+"""JWTs of an OpenID Connect issuer at the admin port of a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from controlplane.auth.jwks import Keys, check_place
+from controlplane.auth.oidc import Claims, Issuer, mapping_of
+from controlplane.auth.tokens import Refused
+from tests.cli.ports import wait_for
+from tests.cli.served import Served, served
+
+ISSUER = "https://id.example/realms/shop"
+RSA = rsa.generate_private_key(65537, 2048)
+EC = ec.generate_private_key(ec.SECP256R1())
+OTHER = ec.generate_private_key(ec.SECP256R1())
+ROLES = ["sre=admin", "orders=operator:flow", "all=viewer"]
+CLAIMS = Claims(ISSUER, "laneway", mapping_of(ROLES), "realm.roles")
+
+
+def key_set(**keys: Any) -> dict[str, Any]:
+    """A JSON Web Key Set of the public keys, by `kid`."""
+    found = []
+    for kid, key in keys.items():
+        kind = (
+            jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
+        )
+        alg = "RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES256"
+        found.append({**kind.to_jwk(key.public_key(), as_dict=True), "kid": kid, "alg": alg, "use": "sig"})
+    return {"keys": found}
+
+
+def token(key: Any = EC, kid: str = "ec", algorithm: str = "ES256", **claims: Any) -> str:
+    given = {
+        "iss": ISSUER,
+        "aud": "laneway",
+        "sub": "ann",
+        "exp": time.time() + 600,
+        "realm": {"roles": ["all"]},
+    }
+    given |= claims
+    return jwt.encode({k: v for k, v in given.items() if v is not None}, key, algorithm, {"kid": kid})
+
+
+def forged(header: dict[str, Any], key: bytes = b"") -> str:
+    """A token with that header, signed with HMAC or not at all."""
+    claims = {
+        "iss": ISSUER,
+        "aud": "laneway",
+        "sub": "eve",
+        "exp": time.time() + 600,
+        "realm": {"roles": ["sre"]},
+    }
+    parts = [base64.urlsafe_b64encode(json.dumps(one).encode()).rstrip(b"=") for one in (header, claims)]
+    text = b".".join(parts)
+    signature = hmac.new(key, text, hashlib.sha256).digest() if key else b""
+    return (text + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+
+PUBLIC = RSA.public_key().public_bytes(
+    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+)
+
+
+@pytest.fixture(scope="module")
+def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Path]]:
+    folder = tmp_path_factory.mktemp("oidc")
+    keys, settings = folder / "jwks.json", folder / "settings.yaml"
+    keys.write_text(json.dumps(key_set(ec=EC, rsa=RSA)))
+    values: dict[str, Any] = {
+        "oidc_issuer": ISSUER,
+        "oidc_jwks": str(keys),
+        "oidc_roles_claim": "realm.roles",
+    }
+    values["oidc_roles"] = ROLES
+    settings.write_text(yaml.safe_dump(values))
+    with served(folder, "--config", str(settings), "--audit", str(folder / "audit.jsonl")) as one:
+        yield one, keys
+
+
+def answer(control: Served, text: str, method: str = "GET", path: str = "/v1/lanes", **more: Any) -> int:
+    return control.http.request(method, path, headers={"authorization": f"Bearer {text}"}, **more).status_code
+
+
+def test_claims_become_roles(control: tuple[Served, Path]) -> None:
+    one, _ = control
+    assert answer(one, token()) == 200
+    assert answer(one, token(RSA, "rsa", "RS256")) == 200
+    lane = "/v1/lane-groups/flow/lanes/gray"
+    assert answer(one, token(), "DELETE", lane) == 403
+    assert answer(one, token(realm={"roles": ["x", "orders"]}), "DELETE", lane) == 404
+    assert answer(one, token(realm={"roles": "orders all"}), "DELETE", "/v1/gateways/x") == 403
+    sre = token(realm={"roles": ["sre"]}, sub="joe")
+    assert answer(one, sre, "PUT", "/v1/gateways/edge", json={"listeners": [{"port": 1}]}) == 201
+    revisions = one.http.get("/v1/revisions", headers={"authorization": f"Bearer {sre}"}).json()
+    assert revisions["items"][0]["who"] == "oidc:joe"
+
+
+def test_wrong_tokens(control: tuple[Served, Path]) -> None:
+    one, _ = control
+    past = time.time() - 600
+    # Those that may be guesses are fewer than an address may send.
+    for wrong in (
+        token(exp=past), token(exp=None), token(aud="other"), token(aud=None), token(iss="https://id.example"),
+        token(sub=None), token(realm=None), token(realm={"roles": ["nobody"]}), token(nbf=time.time() + 600),
+        token(OTHER), forged({"alg": "none", "kid": "ec"}),
+        forged({"alg": "HS256", "kid": "rsa"}, PUBLIC), token()[:-4] + "AAAA",
+    ):  # fmt: skip
+        assert answer(one, wrong) == 401
+        assert wrong not in one.log.read_text()
+
+
+def test_guesses_count_and_expired_tokens_do_not() -> None:
+    issuer = Issuer(CLAIMS)
+    with pytest.raises(Refused, match="not known yet"):
+        issuer.caller_of(token())
+    assert issuer.use(json.dumps(key_set(ec=EC, rsa=RSA)).encode()) == 2
+    for text, guess in (
+        (token(exp=1), False),
+        (token(aud="x"), False),
+        (token(OTHER), True),
+        ("a.b.c", True),
+    ):
+        with pytest.raises(Refused) as refused:
+            issuer.caller_of(text)
+        assert refused.value.guess is guess, text
+        assert text not in str(refused.value)
+    for wrong in (
+        b"",
+        b"{}",
+        b"[]",
+        b'{"keys": []}',
+        b'{"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "a"}]}',
+    ):
+        with pytest.raises(ValueError, match=r"key|Key"):
+            issuer.use(wrong)
+
+
+def test_new_keys_are_taken_from_the_file(control: tuple[Served, Path]) -> None:
+    one, keys = control
+    renewed = token(OTHER, "new")
+    assert answer(one, renewed) == 401
+    keys.write_text("{")
+    wait_for(lambda: one.said("the former ones stay"), one.process)
+    assert answer(one, token(RSA, "rsa", "RS256")) == 200
+    keys.write_text(json.dumps(key_set(rsa=RSA, new=OTHER)))
+    wait_for(lambda: answer(one, renewed) == 200, one.process)
+    keys.write_text(json.dumps(key_set(ec=EC, rsa=RSA)))
+    wait_for(lambda: answer(one, token()) == 200, one.process)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    body = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+async def test_keys_come_by_http(tmp_path: Path) -> None:
+    _Handler.body = json.dumps(key_set(ec=EC)).encode()
+    with HTTPServer(("127.0.0.1", 0), _Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        issuer, counters = Issuer(CLAIMS), Counter[str]()
+        keys = Keys(issuer, f"http://127.0.0.1:{server.server_port}/jwks", None, counters)
+        following = asyncio.create_task(keys.follow())
+        try:
+            async with asyncio.timeout(20):
+                while not counters["oidc_reloaded"]:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.02)
+            assert issuer.caller_of(token()).name == "oidc:ann"
+        finally:
+            following.cancel()
+            server.shutdown()
+            thread.join()
+    for place in ("http://id.example/jwks", "ftp://127.0.0.1/x", "https:///x"):
+        with pytest.raises(ValueError, match="https"):
+            check_place(place)
