@@ -15,7 +15,17 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match, Route
 
-from controlplane.admin import definitions, docs, lists, openapi, operations, permissions, traffic, ways
+from controlplane.admin import (
+    definitions,
+    docs,
+    lists,
+    openapi,
+    operations,
+    permissions,
+    releases,
+    traffic,
+    ways,
+)
 from controlplane.admin.audit import Audited, Nowhere, Sink
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.hosts import Hosts
@@ -72,6 +82,7 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
     operations.add_routes(app.router, control, settings.metrics, watching)
     ways.add_routes(app.router, control)
     traffic.add_routes(app.router, control, settings.stopping)
+    releases.add_routes(app.router, control)
     openapi.add_route(app, settings.tokens is not None)
     permissions.complete(app.routes)
     _handle_errors(app)

@@ -10,6 +10,8 @@ from controlplane.auth.rights import Caller
 from controlplane.model.definitions import Definitions
 from controlplane.store.interface import Stored, Transform
 
+TAKE_OVER = "Stop releases that move shares of these lanes; else they keep them"
+
 
 def caller_of(request: Request) -> Caller:
     """Who sends the request."""

@@ -11,13 +11,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from controlplane.admin.answers import Proxy
 from controlplane.model.addresses import ClientAddress
-from controlplane.model.definitions import Definitions
+from controlplane.model.definitions import Definitions, Key
 from controlplane.model.fields import refuse
 from controlplane.plan.moves import Moves
 from controlplane.plan.preview import Explanation, ServiceMatch
 from controlplane.plan.request import ANY_CLIENT
 from controlplane.plan.warnings import Warnings
 from controlplane.registry.types import Service, SourceStatus
+from controlplane.release.engine import Advice
 from controlplane.store.interface import DefinitionStore
 from controlplane.tracing.propagation import Observed
 from controlplane.tracing.watches import Watch
@@ -65,6 +66,16 @@ class StoreStatus:
 
     problem: str = ""
     read_only: bool = False
+
+
+class Look(Protocol):
+    """A look at a release. at: seconds since the epoch."""
+
+    @property
+    def at(self) -> float: ...
+
+    @property
+    def advice(self) -> Advice: ...
 
 
 class ControlPlane(Protocol):
@@ -173,6 +184,10 @@ class ControlPlane(Protocol):
 
     def end_observation(self) -> None:
         """Judge what the observation that runs has seen so far."""
+        ...
+
+    def release_look(self, key: Key) -> Look | None:
+        """What was found when a release that is under way was looked at last; None before that."""
         ...
 
     def propagation(self) -> Observed:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import JSONResponse
 
 from controlplane.admin import bodies, lane_times, lists, openapi, shapes, tags
-from controlplane.admin.changes import change
+from controlplane.admin.changes import TAKE_OVER, caller_of, change
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.problems import ApiError
 from controlplane.admin.references import refuse_ambiguous
@@ -22,6 +23,7 @@ from controlplane.model.mistakes import meant
 from controlplane.model.parsing import Parsed, parse_document
 from controlplane.model.problems import Problem
 from controlplane.model.time_fields import Ttl, instant_of
+from controlplane.release import actions
 
 
 async def response(
@@ -133,7 +135,12 @@ class Endpoints:
         body = lists.encoded(value)
         return tags.answer(request, body, tags.of_definition(etag(document), body))
 
-    async def put(self, request: Request) -> Response:
+    async def put_lane(
+        self, request: Request, take_over: Annotated[bool, Query(description=TAKE_OVER)] = False
+    ) -> Response:
+        return await self.put(request, (self._key(request).name,) if take_over else ())
+
+    async def put(self, request: Request, take_over: tuple[str, ...] = ()) -> Response:
         key = self._key(request)
         check_parent(self._control.store.current.definitions, key)
         given = {"name": key.name} | ({self._kind.owner: key.parent} if key.parent else {})
@@ -142,10 +149,13 @@ class Endpoints:
         precondition = bodies.precondition(request)
         existed = False
 
+        author = caller_of(request).name
+
         def transform(definitions: Definitions) -> Definitions:
             nonlocal existed
             check_parent(definitions, key)
             precondition(definitions, key)
+            definitions = actions.taken_over(definitions, take_over, author, time.time())
             existed = definitions.get(key) is not None
             return definitions.put(*parsed)
 
@@ -241,6 +251,11 @@ def _add(routes: APIRouter, endpoints: Endpoints, kind: Kind) -> None:
         **openapi.UNCHANGED,
         **openapi.failures(404, 422, 503),
     }
+
+    async def put_other(request: Request) -> Response:
+        return await endpoints.put(request)
+
+    put = endpoints.put_lane if name == "Lane" else put_other
     routes.add_api_route(
         collection, endpoints.list, methods=["GET"], operation_id=f"list{name}", summary=f"List {words}s",
         tags=labels, openapi_extra=_with_parameters(kind, False), responses=listed,
@@ -260,7 +275,7 @@ def _add(routes: APIRouter, endpoints: Endpoints, kind: Kind) -> None:
         },
     )  # fmt: skip
     routes.add_api_route(
-        member, endpoints.put, methods=["PUT"], operation_id=f"put{name}",
+        member, put, methods=["PUT"], operation_id=f"put{name}",
         summary=f"Create or replace {kind.one}",
         tags=labels, openapi_extra=guarded | openapi.body(openapi.reference(f"{name}Body"), f"The {words}"),
         responses={

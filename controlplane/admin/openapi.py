@@ -17,6 +17,7 @@ from controlplane.admin.bodies import JSON, MERGE_PATCH, YAML
 from controlplane.admin.control import ExplainRequest
 from controlplane.admin.explained import Explained
 from controlplane.admin.problems import MEDIA_TYPE
+from controlplane.admin.release_answers import RELEASES
 from controlplane.admin.way_answers import ASKED_OF_WAYS, WAYS
 from controlplane.model.fields import NAME
 from controlplane.model.kinds import KINDS
@@ -45,6 +46,7 @@ ANSWERS: list[type[BaseModel]] = [
     answers.Revisions,
     answers.Ready,
     answers.Alive,
+    *RELEASES,
 ]
 """The bodies that operations name; what these are made of comes with them."""
 

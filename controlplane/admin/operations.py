@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib.metadata import version
 from typing import Annotated, Literal
 
@@ -9,16 +10,17 @@ from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from controlplane.admin import answers, bodies, lane_times, lists, observed, openapi, removal, shapes
-from controlplane.admin.changes import change, check, undo
+from controlplane.admin.changes import TAKE_OVER, caller_of, change, check, undo
 from controlplane.admin.control import ControlPlane, ExplainRequest
 from controlplane.admin.problems import MEDIA_TYPE, ApiError, not_ready
 from controlplane.admin.references import refuse_ambiguous
 from controlplane.model import fields
 from controlplane.model.definitions import Applied, Definitions, Key
-from controlplane.model.documents import Gateway
+from controlplane.model.documents import Gateway, Lane
 from controlplane.model.export import export
 from controlplane.model.parsing import validate
 from controlplane.model.problems import DefinitionError, Problem
+from controlplane.release import actions
 from controlplane.store.history import changes_between
 
 EXPLAIN_BYTES = 512 << 10  # eight times the headers that an edge takes
@@ -65,6 +67,7 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             list[fields.Name], Query(description="Delete lanes of this group that no document defines")
         ] = [],  # noqa: B006 - as above
         note: removal.Note = "",
+        take_over: Annotated[bool, Query(description=TAKE_OVER)] = False,
     ) -> Response:
         parsed = await bodies.documents(request)
         refuse_ambiguous(control, [one.document for one in parsed], labelled=True)
@@ -76,7 +79,11 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         before = await control.look()
 
         def transform(definitions: Definitions) -> Definitions:
-            applied[:], based[:] = [definitions.apply(parsed, prune)], [definitions]
+            base = definitions
+            if take_over:
+                lanes = [one.document.name for one in parsed if isinstance(one.document, Lane)]
+                definitions = actions.taken_over(definitions, lanes, caller_of(request).name, time.time())
+            applied[:], based[:] = [definitions.apply(parsed, prune)], [base]
             return applied[0].definitions
 
         now = control.store.current.definitions.judged_at(control.now())

@@ -35,6 +35,7 @@ OPEN, VIEW, OPERATE, GROUP, DOCUMENTS, ADMIN = Need
 _GATEWAY = "/v1/gateways/{gateway}"
 _GROUP = "/v1/lane-groups/{group}"
 _LANE = f"{_GROUP}/lanes/{{lane}}"
+_RELEASE = f"{_GROUP}/releases/{{release}}"
 
 TABLE: dict[str, dict[str, Need]] = {
     "/healthz": {"GET": OPEN},
@@ -60,8 +61,17 @@ TABLE: dict[str, dict[str, Need]] = {
     f"{_LANE}/enable": {"POST": GROUP},
     f"{_LANE}/disable": {"POST": GROUP},
     f"{_LANE}/matches": {"GET": VIEW},
+    f"{_GROUP}/releases": {"GET": VIEW},
+    _RELEASE: {"GET": VIEW, "PUT": GROUP, "PATCH": GROUP, "DELETE": GROUP},
+    f"{_RELEASE}/status": {"GET": VIEW},
+    f"{_RELEASE}/start": {"POST": GROUP},
+    f"{_RELEASE}/pause": {"POST": GROUP},
+    f"{_RELEASE}/resume": {"POST": GROUP},
+    f"{_RELEASE}/approve": {"POST": GROUP},
+    f"{_RELEASE}/abort": {"POST": GROUP},
     "/v1/routes": {"GET": VIEW},
     "/v1/lanes": {"GET": VIEW},
+    "/v1/releases": {"GET": VIEW},
     "/v1/apply": {"POST": DOCUMENTS},
     "/v1/delete": {"POST": DOCUMENTS},
     "/v1/export": {"GET": VIEW},

@@ -18,6 +18,7 @@ from controlplane.admin.control import ExplainRequest, StoreStatus
 from controlplane.app import proxies
 from controlplane.app.looking import Looking
 from controlplane.app.patch_check import PatchCheck
+from controlplane.app.releasing import Look, Releasing
 from controlplane.app.secrets import check_secrets, follow, secret_warnings
 from controlplane.app.times import Clock, LaneTimes
 from controlplane.app.traffic import Counting, TrafficBounds
@@ -125,6 +126,7 @@ class Laneway:
         )
         self._rollout = Rollout(self._publish, self.xds.acknowledged, lane_drain)
         self.times = LaneTimes(self._times_changed, clock)
+        self.releasing = Releasing(lambda: self.store, lambda: self.traffic)
         self._loaded = False
         self.changes = 0
         """Changes of definitions since the start."""
@@ -193,6 +195,7 @@ class Laneway:
                 follow(self.secrets, lambda: self.store.current.definitions, self.publisher.renew_secrets),
                 name="secrets",
             )
+            group.create_task(self.releasing.run(), name="releases")
             if self._propagation_every > 0:
                 group.create_task(self._observe_again(), name="propagation")
 
@@ -351,6 +354,9 @@ class Laneway:
 
     def end_observation(self) -> None:
         self.watching.end_observation()
+
+    def release_look(self, key: Key) -> Look | None:
+        return self.releasing.looks.get(key)
 
     def propagation(self) -> Observed:
         return self.watching.observed

@@ -24,6 +24,9 @@ def apply(
     gateway: GatewayOption = None,
     group: GroupOption = None,
     note: Note = "",
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Stop releases that move shares of these lanes.")
+    ] = False,
     output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
@@ -31,13 +34,18 @@ def apply(
     """Create or change everything that the files define, all or nothing."""
     given = read(file)
     path = f"/v1/apply{query(dry_run, prune, gateway, group, note)}"
+    if take_over:
+        path += "&take_over=true" if "?" in path else "?take_over=true"
     with Client(server, token) as client:
         result = client.send("POST", path, content=given.text, places=given.places())
     for one in result.get("warnings", ()):
         notice(f"warning: {one['document']}: {one['message']}")
     for one in result.get("kept", ()):
         value = str(one["value"]).lower() if isinstance(one["value"], bool) else one["value"]
-        notice(f"note: {one['document']} keeps {one['field']}: {value}, as the document does not give it")
+        why = "the document does not give it"
+        if one["field"].startswith("ratio."):
+            why = "a release moves it; to stop the release, give --take-over"
+        notice(f"note: {one['document']} keeps {one['field']}: {value}, because {why}")
 
     def draw() -> None:
         whats = ("created", "changed", "unchanged", "deleted")

@@ -166,6 +166,9 @@ CELLS: dict[tuple[str, str], Callable[[Item], str]] = {
     ("lanes", "rule"): rule_text,
     ("lanes", "routes"): lambda item: names(item.get("routes"), "all"),
     ("lanes", "fallback"): fallback_text,
+    ("releases", "steps"): lambda item: ", ".join(f"{one['percent']:g} %" for one in item["steps"]),
+    ("releases", "checks"): lambda item: ", ".join(one["measure"] for one in item.get("checks", ())),
+    ("releases", "phase"): lambda item: (item.get("progress") or {}).get("phase", "not started"),
 }
 """Functions for cells that `plain` does not format, by plural and column."""
 

@@ -16,6 +16,7 @@ from controlplane.cli import (
     doctor,
     inspection,
     read,
+    release,
     revisions,
     serve,
     status,
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 lane = typer.Typer(help="Switch lanes on and off, and see how they do.", no_args_is_help=True)
+releases = typer.Typer(help="Raise a lane's share step by step, with checks.", no_args_is_help=True)
 doctors = typer.Typer(
     help="Check what Laneway depends on: registries, and applications that hand on the lane.",
     no_args_is_help=True,
@@ -63,6 +65,13 @@ lane.command("enable")(change.enable)
 lane.command("disable")(change.disable)
 lane.command("status")(traffic.lane_status)
 app.command("status")(status.status)
+app.add_typer(releases, name="release")
+releases.command("start")(release.start)
+releases.command("status")(release.status)
+releases.command("pause")(release.pause)
+releases.command("resume")(release.resume)
+releases.command("approve")(release.approve)
+releases.command("abort")(release.abort)
 app.command("top")(traffic.top)
 app.command("matches")(inspection.matches)
 app.command("explain")(inspection.explain)

@@ -13,9 +13,10 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from controlplane.model import rules
-from controlplane.model.documents import Lane
+from controlplane.model.documents import Lane, Ratio
 from controlplane.model.kinds import KINDS, AnyKind, Key, children_of, key_of
 from controlplane.model.problems import DefinitionError, Problem
+from controlplane.model.releases import Release
 from controlplane.model.shares import (
     by_route,
     overlapping_slots,
@@ -42,7 +43,10 @@ class Definitions(Tables):
         if not isinstance(document, Lane) or document.ratio is None:
             return {}
         status: dict[str, Any] = {"slots": self.slots_of(document.name)}
-        if warnings := self._astray.get(document.name):
+        warnings = [*self._astray.get(document.name, ())]
+        if document.name in self.released:
+            warnings.append("a release moves its shares: what documents say of them is not taken over")
+        if warnings:
             status["warnings"] = warnings
         return status
 
@@ -133,10 +137,17 @@ class Definitions(Tables):
     def _notes(self, document: AnyKind) -> Iterable[Kept]:
         """What a document leaves as it is stored, where that differs from what a new one would have."""
         old = self.get(key_of(document))
-        for name in kept_fields(document) if old is not None else ():
+        if isinstance(document, Lane) and isinstance(old, Lane):
+            yield from self._left_to_release(document, old)
+        for name in kept_fields(document) if old is not None and not isinstance(document, Release) else ():
             value = getattr(old, name)
             if value != KINDS[document.kind].model.model_fields[name].default:
                 yield Kept(str(key_of(document)), name, value)
+
+    def _left_to_release(self, lane: Lane, old: Lane) -> Iterable[Kept]:
+        same = lane.ratio is None or old.ratio is None or _shares(lane.ratio) == _shares(old.ratio)
+        if lane.name in self.released and not same and old.ratio is not None:
+            yield Kept(str(key_of(lane)), "ratio.percent", old.ratio.percent)
 
     def change(self, puts: Iterable[Put], deletes: Iterable[Key] = ()) -> Definitions:
         """Deletes, then puts, in one step. The slots of a put restore a lane that has no slots. A field that
@@ -144,10 +155,17 @@ class Definitions(Tables):
 
         Raises DefinitionError and changes nothing if the result would break a rule.
         """
-        given_puts, gone = self._completed(puts), list(deletes)
+        return self._changed(self._completed(puts), list(deletes))
+
+    def proceed(self, documents: Iterable[AnyKind]) -> Definitions:
+        """As `change`, for a release, which alone moves its lane's shares and its own progress."""
+        return self._changed([(document, None) for document in documents], [])
+
+    def _changed(self, given_puts: list[Put], gone: list[Key]) -> Definitions:
         draft = Definitions(MappingProxyType(_tables(self, given_puts, gone)), at=self.at)
         touched = {key_of(document) for document, _ in given_puts}
         _refuse(409, rules.conflicts(self, draft, touched))
+        _refuse(409, rules.under_way(self, draft, set(gone)))
         _refuse(409, rules.dangling(draft, set(gone)))
         _refuse(422, rules.references(draft))
         shares = by_route(draft)
@@ -165,8 +183,20 @@ class Definitions(Tables):
 
     def _kept(self, document: AnyKind) -> AnyKind:
         old = self.get(key_of(document))
-        kept = kept_fields(document) if old is not None else []
-        return document.model_copy(update={x: getattr(old, x) for x in kept}) if kept else document
+        if old is None:
+            return document
+        kept = ["progress"] if isinstance(document, Release) else kept_fields(document)
+        if kept:
+            document = document.model_copy(update={x: getattr(old, x) for x in kept})
+        if isinstance(document, Lane) and isinstance(old, Lane) and document.name in self.released:
+            return _with_shares_of(document, old)
+        return document
+
+    @cached_property
+    def released(self) -> frozenset[str]:
+        """The lanes whose shares a release moves now."""
+        every = self.table("Release").values()
+        return frozenset(one.lane for one in every if isinstance(one, Release) and one.unfinished)
 
 
 def kept_fields(document: AnyKind) -> list[str]:
@@ -193,6 +223,17 @@ class Applied:
     unchanged: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
     deleted: tuple[str, ...] = ()
+
+
+def _shares(ratio: Ratio) -> tuple[float, dict[str, float]]:
+    return ratio.percent, dict(ratio.routes)
+
+
+def _with_shares_of(lane: Lane, old: Lane) -> Lane:
+    if lane.ratio is None or old.ratio is None:
+        return lane
+    shares = {"percent": old.ratio.percent, "routes": old.ratio.routes}
+    return lane.model_copy(update={"ratio": lane.ratio.model_copy(update=shares)})
 
 
 def _tables(

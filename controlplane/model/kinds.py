@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self
 
-from controlplane.model import documents
+from controlplane.model import documents, releases
 from controlplane.model.documents import Document
 
 
@@ -136,6 +136,17 @@ KINDS: dict[str, Kind] = _table(
         columns=("name", "group", "tag", "enabled", "rule", "fallback"),
         wide=("priority", "routes", "times"),
         kept=("enabled", "enabled_until"),
+    ),
+    Kind(
+        releases.Release,
+        words="release",
+        plural="releases",
+        parameter="release",
+        parent="LaneGroup",
+        owner="group",
+        columns=("name", "group", "lane", "steps", "phase"),
+        wide=("checks", "interval"),
+        kept=("progress",),
     ),
 )
 """By name, in the order in which kinds build on each other, which is the order of an export."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from controlplane.model.documents import Lane, LaneGroup
 from controlplane.model.kinds import AnyKind, Key, key_of
 from controlplane.model.problems import Problem
+from controlplane.model.releases import Release
 from controlplane.model.tables import Tables
 
 
@@ -50,6 +51,28 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
+def under_way(before: Tables, now: Tables, deletes: set[Key]) -> Iterable[Problem]:
+    """Changes of a release that is under way, and deletes of it or of its lane."""
+    for key, old in before.table("Release").items():
+        if not isinstance(old, Release) or not old.unfinished:
+            continue
+        if Key("LaneGroup", "", key.parent) in deletes:
+            continue
+        new = now.get(key)
+        remedy = f"abort it first: laneway release abort {key.name}"
+        if not isinstance(new, Release):
+            yield Problem("name", "is under way", key.name, remedy, str(key))
+        elif _plan(new) != _plan(old):
+            yield Problem("steps", "cannot change while the release is under way", key.name, remedy, str(key))
+        if Key("Lane", key.parent, old.lane) in deletes:
+            message = f"has the release {key.name} under way"
+            yield Problem("name", message, old.lane, remedy, f"Lane/{old.lane}")
+
+
+def _plan(release: Release) -> Release:
+    return release.model_copy(update={"progress": None})
+
+
 def dangling(now: Tables, deletes: set[Key]) -> Iterable[Problem]:
     """References to documents that do not exist, and deleted documents that are still referred to."""
     for key in sorted(deletes):
@@ -82,6 +105,9 @@ def references(now: Tables) -> Iterable[Problem]:
     for group in now.groups.values():
         if group.gateway not in now.gateways:
             yield _unknown("gateway", "gateway", group.gateway, now.gateways, group)
+    for key, release in now.table("Release").items():
+        if key.parent not in now.groups:
+            yield _unknown("group", "lane group", key.parent, now.groups, release)
     routes: dict[str, set[str]] = {}
     for gateway, name in now.routes:
         routes.setdefault(gateway, set()).add(name)

@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.admin.answers import Proxy
 from controlplane.admin.app import AdminSettings, create_app
-from controlplane.admin.control import ExplainRequest, StoreStatus
-from controlplane.model.definitions import Definitions
+from controlplane.admin.control import ExplainRequest, Look, StoreStatus
+from controlplane.model.definitions import Definitions, Key
 from controlplane.model.times import phase
 from controlplane.plan.evaluate import Decision
 from controlplane.plan.moves import Moves, moved
@@ -161,6 +161,9 @@ class SmallControl:
     def conflicts(self, service_id: str) -> list[str]:
         return []
 
+    def release_look(self, key: Key) -> Look | None:
+        return None
+
     async def begin_trace(self, gateway: str, seconds: float) -> Watch:
         return self.watches.begin(gateway, ("spring-cloud-a",), time.monotonic(), seconds, one=True)
 
@@ -206,6 +209,7 @@ LANE = {
     "tag": "gray",
     "rule": {"conditions": [{"source": "header", "name": "canary", "operator": "==", "value": "gray"}]},
 }
+RELEASE = {"lane": "gray", "steps": [{"percent": 5, "hold": "1m"}, {"percent": 100}]}
 
 
 def problem(answer: httpx.Response, status: int) -> dict[str, Any]:

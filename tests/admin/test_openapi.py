@@ -24,7 +24,7 @@ from controlplane.plan.preview import Explanation, explain
 from controlplane.plan.request import Request
 from controlplane.plan.rollout import Deployed
 from controlplane.store.memory import MemoryStore
-from tests.admin.conftest import GATEWAY, GROUP, LANE, ROUTE, SmallControl
+from tests.admin.conftest import GATEWAY, GROUP, LANE, RELEASE, ROUTE, SmallControl
 
 EXAMPLES = 4
 
@@ -66,6 +66,7 @@ def some_control() -> SmallControl:
             ("Route", {"gateway": "edge", "name": "a"}, ROUTE),
             ("LaneGroup", {"name": "order-flow"}, GROUP),
             ("Lane", {"group": "order-flow", "name": "gray"}, LANE),
+            ("Release", {"group": "order-flow", "name": "rollout"}, RELEASE),
         ):
             document = parse_document(body, kind, given).document
             await store.change(lambda now, document=document: now.put(document))
@@ -98,6 +99,7 @@ def test_schemathesis_finds_nothing(case: Any) -> None:
 
 
 LANE_PATH = "/v1/lane-groups/{group}/lanes/{lane}"
+RELEASE_PATH = "/v1/lane-groups/{group}/releases/{release}"
 OPERATIONS = {
     "/v1/metrics/applications/{application}": "GET",
     "/v1/metrics/services/{service}": "GET",
@@ -122,6 +124,11 @@ OPERATIONS = {
     f"{LANE_PATH}/disable": "POST",
     f"{LANE_PATH}/matches": "GET",
     "/v1/lane-groups/{group}/matches": "GET",
+    "/v1/lane-groups/{group}/releases": "GET",
+    "/v1/releases": "GET",
+    RELEASE_PATH: "GET PUT PATCH DELETE",
+    **{f"{RELEASE_PATH}/{word}": "POST" for word in ("start", "pause", "resume", "approve", "abort")},
+    f"{RELEASE_PATH}/status": "GET",
     "/v1/explain": "POST",
     "/v1/apply": "POST",
     "/v1/export": "GET",

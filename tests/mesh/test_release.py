@@ -1,0 +1,153 @@
+"""Releases on real Envoys: a good canary gets its share step by step, a bad one is taken out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mesh.client import until
+from tests.mesh.documents import group, lane, route
+from tests.mesh.harness import APPLICATIONS, Mesh, abc
+
+pytestmark = [pytest.mark.mesh, pytest.mark.timeout(240)]
+
+PATH = "/v1/lane-groups/order-flow/releases/rollout"
+LANEWAY = str(Path(sys.executable).with_name("laneway"))
+
+
+@pytest.fixture
+def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
+    """Reports of every 5 s, a store on disk, and a release of two steps."""
+    mesh = new_mesh()
+    mesh.store = f"sqlite:{mesh.directory / 'store.db'}"
+    abc(mesh, "Agray", "Bgray", "Cgray")
+    return mesh.start(
+        route("a", "sc-A"),
+        group("order-flow", *APPLICATIONS),
+        lane("gray", enabled=False, ratio={"percent": 100}),
+        {
+            "kind": "Release",
+            "group": "order-flow",
+            "name": "rollout",
+            "lane": "gray",
+            "steps": [{"percent": 20, "hold": "10s"}, {"percent": 60, "approval": True}, {"percent": 100}],
+            "interval": "1s",
+            "checks": [
+                {"measure": "error_rate", "max": 5, "window": "10s", "requests": 20},
+                {"measure": "fallbacks", "max": 1, "window": "10s", "requests": 20},
+            ],
+        },
+    )
+
+
+def status(mesh: Mesh) -> dict[str, Any]:
+    return mesh.rest.get(f"{PATH}/status")
+
+
+def progress(mesh: Mesh) -> dict[str, Any]:
+    return status(mesh)["release"]["progress"]
+
+
+def percent(mesh: Mesh) -> float:
+    return mesh.rest.get("/v1/lane-groups/order-flow/lanes/gray")["ratio"]["percent"]
+
+
+def reached(mesh: Mesh, phase: str, step: int, timeout: float = 60) -> dict[str, Any]:
+    def there() -> bool:
+        now = progress(mesh)
+        return (now["phase"], now["step"]) == (phase, step)
+
+    try:
+        until(there, timeout, f"the release to be {phase} in step {step}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {status(mesh)}") from None
+    return progress(mesh)
+
+
+def test_a_good_release_over_a_restart(mesh: Mesh) -> None:
+    with mesh.load(("GET", "/a", [], b""), rate=100) as load:
+        mesh.rest.done("POST", f"{PATH}/start")
+        assert percent(mesh) == 20
+        mesh.kill(mesh.serving)  # in the middle of a step
+        mesh.start_laneway()
+        reached(mesh, "waiting", 1)
+        assert percent(mesh) == 60
+        answer = mesh.rest.call("POST", f"{PATH}/start")
+        assert answer.status == 409
+        mesh.apply(lane("gray", ratio={"percent": 3}))
+        assert percent(mesh) == 60
+        mesh.rest.done("POST", f"{PATH}/approve")
+        end = reached(mesh, "succeeded", 2)
+        load.wait_for(200)
+    assert load.failed() == []
+    assert percent(mesh) == 100
+    steps = [(one["step"], one["what"]) for one in end["decisions"]]
+    assert [step for step, _ in steps] == [1, 2, 2, 2, 3, 3], steps
+    judged = [one for one in end["decisions"] if one["findings"]]
+    assert judged
+    assert all(found["verdict"] == "passed" for one in judged for found in one["findings"])
+    command = [
+        LANEWAY,
+        "release",
+        "status",
+        "rollout",
+        "--watch",
+        "--server",
+        f"http://{mesh.admin[0]}:{mesh.admin[1]}",
+    ]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert (shown.returncode, "succeeded, step 3 of 3 (100 %)" in shown.stdout) == (0, True), shown
+
+
+def test_a_canary_that_fails_is_taken_out(mesh: Mesh) -> None:
+    fails = ("x-fail", "Cgray=503 a:b")
+    with mesh.load(("GET", "/a", [], b""), ("GET", "/a", [fails], b""), rate=100):
+        mesh.rest.done("POST", f"{PATH}/start")
+        end = reached(mesh, "aborted", 0)
+    assert percent(mesh) == 0
+    last = end["decisions"][-1]
+    assert last["what"].startswith("error_rate at ")
+    assert last["findings"][0]["value"] > 5
+    until(lambda: {tuple(mesh.chain()) for _ in range(20)} == {("A", "B", "C")}, 10, "all to be base")
+
+
+def test_a_canary_that_falls_back_is_taken_out(mesh: Mesh) -> None:
+    with mesh.load(("GET", "/a", [], b""), rate=100):
+        mesh.rest.done("POST", f"{PATH}/start")
+        mesh.kill(mesh.pods["Bgray"].app)
+        end = reached(mesh, "aborted", 0)
+    assert end["decisions"][-1]["what"].startswith("fallbacks at file///sc-B")
+
+
+def test_somebody_else_takes_over(mesh: Mesh) -> None:
+    mesh.rest.done("POST", f"{PATH}/start")
+    until(lambda: status(mesh)["look"], 20, "the release to be looked at")
+    look = status(mesh)["look"]
+    assert (look["did"], "not enough requests" in look["why"]) == ("hold", True), look
+    body = {"tag": "gray", "ratio": {"percent": 7}}
+    path = "/v1/lane-groups/order-flow/lanes/gray"
+    kept = mesh.rest.done("PUT", path, body)
+    assert kept["ratio"]["percent"] == 20
+    assert "a release moves its shares" in kept["status"]["warnings"][0]
+    mesh.rest.done("PUT", f"{path}?take_over=true", body)
+    assert (percent(mesh), progress(mesh)["phase"]) == (7, "stopped")
+
+
+def test_a_switch_by_hand_stops_it(mesh: Mesh) -> None:
+    mesh.rest.done("POST", f"{PATH}/start")
+    mesh.rest.done("POST", "/v1/lane-groups/order-flow/lanes/gray/disable")
+    assert "disabled by hand" in reached(mesh, "stopped", 0)["decisions"][-1]["what"]
+
+
+def test_the_preflight(mesh: Mesh) -> None:
+    for name in ("Agray", "Bgray", "Cgray"):
+        mesh.register(name, health="unhealthy")
+    answer = mesh.rest.call("POST", f"{PATH}/start")
+    assert answer.status == 409
+    assert "can be reached" in answer.json["detail"]
+    assert mesh.rest.call("POST", f"{PATH}/start?force=true").status == 200
