@@ -57,7 +57,7 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
             return actions.start(definitions, key, author, time.time())
 
         stored = await change(control, request, transform, f"release {key.name}: start")
-        return response(control, stored.definitions, found(stored.definitions, key))
+        return await response(control, stored.definitions, found(stored.definitions, key))
 
     def acting(word: actions.Word) -> Any:
         async def endpoint(request: Request) -> Response:
@@ -68,7 +68,7 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
                 return actions.act(definitions, key, word, author, time.time())
 
             stored = await change(control, request, transform, f"release {key.name}: {word}")
-            return response(control, stored.definitions, found(stored.definitions, key))
+            return await response(control, stored.definitions, found(stored.definitions, key))
 
         return endpoint
 
