@@ -343,6 +343,9 @@ class ServiceMatch(Answer):
     base: Count
     fallback: bool
     refused: bool = False
+    callers: Annotated[
+        list[str] | None, Field(description="The only callers, besides the application; absent: everybody")
+    ] = None
 
 
 class ApplicationMatch(Answer):

@@ -227,6 +227,7 @@ def matches(
                         base=one.base,
                         fallback=one.fallback and not one.strict,
                         refused=one.fallback and one.strict,
+                        callers=None if one.callers is None else sorted(one.callers),
                     )
                     for one in services
                 ],

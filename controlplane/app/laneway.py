@@ -246,6 +246,9 @@ class Laneway:
                 self._names.resolve,
                 self.times.resting,
             )
+        stale = self.publisher.stale()
+        if stale and (ended := self.xds.end(stale, "what this client may call has changed: connect again")):
+            log.info("the callers of services have changed: proxies connect again", streams=ended)
         self.counting.published(self.publisher.plan, self.store.current.definitions, self.catalog.services)
 
     # What the admin API asks.

@@ -84,7 +84,9 @@ def _overlap(one: str, other: str) -> bool:
 
 
 class Application(Document):
-    """`keep_alive`: how long a proxy keeps an idle connection to an instance; `0s`: not at all."""
+    """`callers`: who may call it, applications and `gateway/NAME`; without it everybody.
+
+    `keep_alive`: how long a proxy keeps an idle connection to an instance; `0s`: not at all."""
 
     kind: Literal["Application"] = "Application"
     name: fields.Name
@@ -95,11 +97,17 @@ class Application(Document):
     load_balancing: LoadBalancing | None = None
     circuit_breaking: CircuitBreaking | None = None
     access_log: AccessLog | None = None
+    callers: Annotated[tuple[fields.Caller, ...], Field(max_length=10_000)] | None = None
 
     @field_validator("services")
     @classmethod
     def _distinct(cls, services: tuple[str, ...]) -> tuple[str, ...]:
         return _unique(services)
+
+    @field_validator("callers")
+    @classmethod
+    def _once(cls, callers: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return callers if callers is None else _unique(callers)
 
 
 class LaneGroup(Document):

@@ -97,6 +97,18 @@ Name = Annotated[
     ),
     Field(json_schema_extra={"pattern": NAME}),
 ]
+CALLER = r"^(gateway/)?[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
+Caller = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            CALLER,
+            "the name of an application, or of a gateway behind gateway/",
+            "write order-flow, or gateway/edge",
+        )
+    ),
+    Field(json_schema_extra={"pattern": CALLER}),
+]
 Tag = Annotated[
     str,
     AfterValidator(

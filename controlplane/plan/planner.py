@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from controlplane.model.definitions import Definitions
+from controlplane.plan.callers import Callers, callers
 from controlplane.plan.gateways import GatewayPlan, plan_gateway
 from controlplane.plan.lanes import LaneMeaning, meaning_of
 from controlplane.plan.observing import Observing, observing
@@ -33,6 +34,7 @@ class Plan:
     upstreams: Mapping[str, Upstream] = field(default_factory=dict[str, Upstream])
     observing: Mapping[str, Observing] = field(default_factory=dict[str, Observing])
     """What sidecars write down, by application."""
+    callers: Callers = field(default_factory=Callers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Planner:
         self._overrides: dict[str, str] = {}
         self._upstreams: dict[str, Upstream] = {}
         self._observing: dict[str, Observing] = {}
+        self._callers = Callers()
         self._defined = _Lanes()
         self._known = _Lanes()
         self._members: dict[str, set[str]] = {}  # application -> its services
@@ -110,6 +113,7 @@ class Planner:
         if deployed.known is not self._deployed.known:
             applications |= self._known.update(deployed.known.values())
         if redefined:
+            self._callers = callers(definitions)
             defined = upstreams(definitions)
             applications |= _differing(self._upstreams, defined)
             applications |= self._defined.update(meaning_of(definitions, name) for name in definitions.lanes)
@@ -130,7 +134,9 @@ class Planner:
         for application in applications:
             changed |= self._members.get(application, set())
         self._update(changed.difference(gone), gone)
-        return Plan(self._plans, self._gateways, deployed.known, self._upstreams, self._observing)
+        return Plan(
+            self._plans, self._gateways, deployed.known, self._upstreams, self._observing, self._callers
+        )
 
     def _update(self, changed: Iterable[str], gone: Iterable[str]) -> None:
         plans = dict(self._plans)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from controlplane.model.definitions import Definitions
 from controlplane.plan.answers import Answered, Forwarded, answered_with, forwarded_as
+from controlplane.plan.callers import REASON, STATUS, closed_by, gateway_caller
 from controlplane.plan.evaluate import Decision, decide, preflighted
 from controlplane.plan.inheritance import Inheritance, inherited
 from controlplane.plan.lanes import LaneMeaning
@@ -31,6 +32,8 @@ class ServiceMatch:
     base: int
     fallback: bool
     strict: bool
+    callers: frozenset[str] | None = None
+    """Who may call it, as its applications say; None: everybody."""
 
     @property
     def unhealthy(self) -> tuple[Instance, ...]:
@@ -92,6 +95,11 @@ def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
         hops = _hops(plan, plan.lanes[decision.lane])
     elif decision.route is not None and (service := plan.services.get(decision.route.service or "")):
         hops = (_base_hop(service),)
+    closed = _closed(plan, gateway, decision)
+    if closed:
+        hops = ()
+        reason = f"{decision.reason}; answered {STATUS} ({REASON}): application {closed} does not name "
+        decision = replace(decision, reason=f"{reason}{gateway_caller(gateway)} in callers")
     path = normalised_path(request.path)
     arrived = request.arrived(at)
     query = request.path.partition("#")[0].partition("?")[2]
@@ -105,6 +113,8 @@ def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
     elif decision.route is not None:
         forwarded = forwarded_as(decision.route, request.host, path, query)
         answered = answered_with(decision.route, request.host, path, query)
+        if closed:
+            forwarded, answered = None, Answered(STATUS, None)
     request_timeout, idle_timeout = 0.0, None
     if decision.route is not None and (service := plan.services.get(decision.route.service or "")):
         request_timeout = decision.route.request_timeout(service.upstream)
@@ -122,6 +132,13 @@ def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
     )
 
 
+def _closed(plan: Plan, gateway: str, decision: Decision) -> str:
+    """The application that the gateway may not call and that the request leads to; empty if there is none."""
+    service = plan.services.get((decision.route and decision.route.service) or "")
+    closed = plan.callers.closed_to(gateway_caller(gateway))
+    return closed_by(service, closed) if service is not None else ""
+
+
 def matches(plan: Plan, lane: LaneMeaning) -> list[tuple[str, list[ServiceMatch]]]:
     """The services of each application of a lane's group: applications in the group's order, services by
     canonical id.
@@ -132,7 +149,7 @@ def matches(plan: Plan, lane: LaneMeaning) -> list[tuple[str, list[ServiceMatch]
             if application in services:
                 services[application].append(service)
     return [
-        (application, [_match(application, service, lane) for service in found])
+        (application, [_match(plan, application, service, lane) for service in found])
         for application, found in services.items()
     ]
 
@@ -152,12 +169,14 @@ def matches_of_tag(
     return matches(Plan(plans), lane)
 
 
-def _match(application: str, service: ServicePlan, lane: LaneMeaning) -> ServiceMatch:
+def _match(plan: Plan, application: str, service: ServicePlan, lane: LaneMeaning) -> ServiceMatch:
     target = target_of(service.applications, lane)
     tagged = service.targets.get(target, ()) if target is not None else ()
     strict = target is not None and target.strict
     fallback = not _reachable(tagged)
-    return ServiceMatch(application, service.id, tagged, len(service.base), fallback, strict)
+    return ServiceMatch(
+        application, service.id, tagged, len(service.base), fallback, strict, plan.callers.of(service)
+    )
 
 
 def _hops(plan: Plan, lane: LaneMeaning) -> tuple[Hop, ...]:

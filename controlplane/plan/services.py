@@ -46,6 +46,8 @@ class ServicePlan:
     former: tuple[tuple[str, int], ...]
     upstream: Upstream = DEFAULT
     hosts: tuple[str, ...] = ()
+    closed: str = ""
+    """An application of the service that may not be called by whoever is told of this plan."""
 
 
 def applications_of(service: Service, override: str | None) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from controlplane.model.definitions import Definitions
 from controlplane.model.kinds import Key
+from controlplane.plan.callers import callers, gateway_caller
 from controlplane.plan.inheritance import ended_inheritance
 from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.naming import unanswered
@@ -84,6 +85,12 @@ def _of_base(
             text = f"service {service} has no base instance: requests without a lane get 503"
             found.setdefault(Key("Route", gateway, name), []).append(text)
             of_services[service].append(f"route {name} of gateway {gateway} leads here")
+    for (gateway, name), service, application in _closed_routes(definitions, services, resolve):
+        text = (
+            f"requests get 403: application {application} of service {service} does not name "
+            f"{gateway_caller(gateway)} in callers"
+        )
+        found.setdefault(Key("Route", gateway, name), []).append(text)
     decided = overrides(definitions, resolve) if without else {}
     by_application: dict[str, list[str]] = {}
     for service in sorted(without):
@@ -104,6 +111,28 @@ def _of_base(
         )
         found.setdefault(Key("Application", "", application), []).append(text)
     return of_services
+
+
+def _closed_routes(
+    definitions: Definitions, services: Services, resolve: Callable[[str], str]
+) -> Iterator[tuple[tuple[str, str], str, str]]:
+    """Routes to services that their gateways may not call, the service, and an application that says so."""
+    allowed = callers(definitions)
+    if not allowed.allowed:
+        return
+    decided = overrides(definitions, resolve)
+    for (gateway, name), route in sorted(definitions.routes.items()):
+        try:
+            service = resolve(route.service) if route.service is not None else ""
+        except LookupError:
+            continue
+        if service not in services:
+            continue
+        closed = allowed.closed_to(gateway_caller(gateway))
+        for application in applications_of(services[service], decided.get(service)):
+            if application in closed:
+                yield (gateway, name), service, application
+                break
 
 
 def _unchecked(

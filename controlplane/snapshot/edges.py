@@ -10,6 +10,7 @@ import structlog
 from envoy.config.cluster.v3 import cluster_pb2
 from google.protobuf.message import Message
 
+from controlplane.plan.callers import as_told, gateway_caller
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.planner import Plan
 from controlplane.plan.services import ServicePlan
@@ -71,6 +72,8 @@ class _Gateway:
         """Certificates with their keys: only for edges whose certificate is of this gateway."""
         self._failures: dict[str, list[Failure]] = {}  # by the kind of resource
         self._built: Any = None
+        self.closed: frozenset[str] = frozenset()
+        """The applications that the gateway may not call."""
 
     @property
     def failures(self) -> list[str]:
@@ -87,18 +90,23 @@ class _Gateway:
         self._failures.clear()
         self.named = frozenset()
 
-    def build(self, plan: GatewayPlan, services: Mapping[str, ServicePlan], mesh: Mesh) -> None:
+    def build(
+        self,
+        plan: GatewayPlan,
+        services: Mapping[str, ServicePlan],
+        mesh: Mesh,
+        closed: frozenset[str],
+    ) -> None:
         """Bring the collections up to the plan. Instances do not matter here: endpoints are a collection of
         their own.
         """
-        self.plan = plan
+        self.plan, self.closed = plan, closed
         self.named = frozenset(route.service for route in plan.routes if route.service is not None)
-        used = {service: services[service] for service in sorted(self.named) if service in services}
+        known = sorted(service for service in self.named if service in services)
+        used = {service: as_told(services[service], closed) for service in known}
         clusters = {service: mesh.clusters(one, mirror=False) for service, one in used.items()}
-        inputs = (
-            plan,
-            {service: (clusters[service], one.lanes, one.upstream) for service, one in used.items()},
-        )
+        parts = {name: (clusters[name], one.lanes, one.upstream, one.closed) for name, one in used.items()}
+        inputs = plan, parts
         if self._built == inputs:
             return
         self._built = inputs
@@ -245,10 +253,9 @@ class EdgeView(NodeView):
 class Edges:
     """Collections by gateway; a gateway that is not defined has empty ones."""
 
-    def __init__(self, mesh: Mesh, endpoints: Collection, secret: Secret) -> None:
+    def __init__(self, mesh: Mesh, secret: Secret) -> None:
         self._secret = secret
         self._mesh = mesh
-        self._endpoints = endpoints
         self._gateways: dict[str, _Gateway] = {}
 
     def publish(self, plan: Plan, change: Change) -> None:
@@ -259,18 +266,22 @@ class Edges:
                 del self._gateways[name]
         for name, gateway in plan.gateways.items():
             held = self._gateways.setdefault(name, _Gateway(self._mesh.clock, self._secret))
-            if held.plan is not gateway or not held.named.isdisjoint(change.touched):
-                held.build(gateway, plan.services, self._mesh)
+            closed = plan.callers.closed_to(gateway_caller(name))
+            same = held.plan is gateway and held.closed == closed
+            if not same or not held.named.isdisjoint(change.touched):
+                held.build(gateway, plan.services, self._mesh, closed)
 
     def patch_failures(self) -> dict[str, tuple[str, ...]]:
         """By gateway: what is said of patches that are left out."""
         return {name: tuple(failures) for name, held in self._gateways.items() if (failures := held.failures)}
 
-    def view(self, node: EdgeNode, known: bool) -> EdgeView:
-        """The view of an edge that connects. known: its certificate says that it is of the gateway."""
+    def view(self, node: EdgeNode, known: bool, endpoints: Collection) -> EdgeView:
+        """The view of an edge that connects. known: its certificate says that it is of the gateway.
+        endpoints: those of all services that it may call.
+        """
         held = self._gateways.setdefault(node.gateway, _Gateway(self._mesh.clock, self._secret))
         held.users[node.reports, known] += 1
-        return EdgeView(node, held, self._endpoints, self._release, known)
+        return EdgeView(node, held, endpoints, self._release, known)
 
     def renew(self) -> None:
         """The secrets of gateways may have other content than before."""

@@ -30,7 +30,7 @@ class Endpoints:
 
 
 def _instances(plan: ServicePlan | None) -> dict[str, tuple[Instance, ...]]:
-    if plan is None:
+    if plan is None or plan.closed:
         return {}
     found = {base_cluster(plan.id): plan.base}
     if plan.protocol is not Protocol.TCP:

@@ -112,7 +112,9 @@ class GrpcClients:
                 kind.default = default
                 for service in kind.services:
                     self._put_routes(kind, service)
-        for kind, name in self._by_name.any_of({last_part(service) for service in change.came_or_went}):
+        both = [(b, a) for b, a in change.replaced if b is not None and a is not None]
+        turned = {after.id for before, after in both if before.closed != after.closed}
+        for kind, name in self._by_name.any_of(map(last_part, change.came_or_went | turned)):
             self._follow(kind, name)
         for _, after in change.replaced:
             if after is not None and after.id in self._by_service:
@@ -165,7 +167,8 @@ class GrpcClients:
             found = self._mesh.resolve(name)
         except LookupError:
             return None
-        return found if found in self._mesh.services else None
+        plan = self._mesh.services.get(found)
+        return None if plan is None or plan.closed else found
 
     def _follow(self, kind: _Kind, name: str) -> None:
         """A name is asked for, or is not any more, or may mean another service than before."""

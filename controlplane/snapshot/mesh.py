@@ -121,6 +121,8 @@ class Mesh:
 
     def clusters(self, plan: ServicePlan, mirror: bool = True) -> tuple[Resource, ...]:
         """Every cluster of a service: the same tuple until one of them changes."""
+        if plan.closed:
+            return ()
         known = self._clusters.get((plan.id, mirror))
         if known is not None and known.plan is plan:
             return known.built

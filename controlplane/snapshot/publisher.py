@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from controlplane.model.definitions import Definitions
+from controlplane.plan.callers import gateway_caller
 from controlplane.plan.planner import Plan, Planner, Resolve
 from controlplane.plan.rollout import Deployed
 from controlplane.registry.types import Services
 from controlplane.snapshot import agreement
 from controlplane.snapshot.edges import Edges, Secret
-from controlplane.snapshot.endpoints import Endpoints
-from controlplane.snapshot.grpc_clients import GrpcClients
-from controlplane.snapshot.lanes import KnownLanes
-from controlplane.snapshot.mesh import Mesh
+from controlplane.snapshot.lanes import KnownLanes, LanesChange
 from controlplane.snapshot.nodes import (
     AnyNode,
     EdgeNode,
@@ -27,7 +25,7 @@ from controlplane.snapshot.nodes import (
     parse_node,
 )
 from controlplane.snapshot.places import Places
-from controlplane.snapshot.sidecars import Sidecars
+from controlplane.snapshot.realm import Realm
 from controlplane.snapshot.view import NodeView
 from controlplane.xds.node import InvalidNode, Node
 from controlplane.xds.resources import Clock
@@ -52,14 +50,14 @@ class Publisher:
         self.plan = Plan()
         self.clock = Clock()
         self._planner = Planner()
-        self._mesh = Mesh(self.clock)
         self._lanes = KnownLanes()
         self._places = Places()
-        self._endpoints = Endpoints(self.clock)
-        endpoints = self._endpoints.collection
-        self._edges = Edges(self._mesh, endpoints, secret)
-        self._sidecars = Sidecars(self._mesh, endpoints, self._places, self._lanes, sent_at_once)
-        self._grpc_clients = GrpcClients(self._mesh, self._lanes)
+        self._sent_at_once = sent_at_once
+        self._resolve: Resolve | None = None
+        self._watched: frozenset[str] = frozenset()
+        self._realms: dict[frozenset[str], Realm] = {}
+        self._open = self._realm(frozenset())
+        self._edges = Edges(self._open.mesh, secret)
 
     def publish(
         self,
@@ -75,19 +73,49 @@ class Publisher:
         """
         self.plan = self._planner.plan(definitions, deployed, services, resolve)
         lanes = self._lanes.publish(definitions, deployed.known, resting)
-        change = self._mesh.publish(self.plan.services, resolve, self._lanes.carriers)
+        self._resolve = resolve
+        change = self._open.take(self.plan, resolve)
         moved = self._places.publish(change, services)
-        self._endpoints.publish(change)
+        self._open.publish(self.plan, change, lanes, moved)
         self._edges.publish(self.plan, change)
-        self._sidecars.publish(change, lanes, moved, self.plan.upstreams, self.plan.observing)
-        self._grpc_clients.publish(change, lanes)
+        for closed, realm in tuple(self._realms.items()):
+            if not closed:
+                continue
+            if realm.views:
+                realm.publish(self.plan, realm.take(self.plan, resolve), lanes, moved)
+            else:
+                del self._realms[closed]
+
+    def stale(self) -> list[NodeView]:
+        """The views of clients to whom other applications are closed now than when they connected: their
+        streams have to end, so that they come back for another one.
+        """
+        return [
+            view
+            for closed, realm in self._realms.items()
+            for view in realm.views
+            if self.plan.callers.closed_to(_caller(view.node)) != closed
+        ]
+
+    def _realm(self, closed: frozenset[str]) -> Realm:
+        found = self._realms.get(closed)
+        if found is None:
+            found = Realm(self.clock, closed, self._places, self._lanes, self._sent_at_once)
+            self._realms[closed] = found
+            if self._resolve is not None:
+                change = found.take(self.plan, self._resolve)
+                found.publish(self.plan, change, LanesChange(False, frozenset(), frozenset()), ())
+            found.sidecars.watch(self._watched)
+        return found
 
     def watch(self, tokens: Mapping[str, frozenset[str]], applications: frozenset[str]) -> None:
         """Have proxies report single requests: edges those that bring one of the `tokens` of their gateway,
         sidecars of `applications` all. What was watched before, and is not named, is reported no more.
         """
         self._edges.watch(tokens)
-        self._sidecars.watch(applications)
+        self._watched = applications
+        for realm in self._realms.values():
+            realm.sidecars.watch(applications)
 
     def renew_secrets(self) -> None:
         """What `secret` returns may have changed."""
@@ -107,15 +135,24 @@ class Publisher:
         except NodeError as error:
             raise InvalidNode(str(error)) from None
         if isinstance(parsed, SidecarNode):
-            agreement.check(node, parsed, self._places, self._mesh)
+            agreement.check(node, parsed, self._places, self._open.mesh)
         return self.view(parsed, node.incremental, node.identity is not None)
 
     def view(self, node: AnyNode, incremental: bool = True, known: bool = False) -> NodeView:
         """The view of a node, to be released. `incremental`: its stream speaks the delta variant. known: a
         certificate says who it is.
         """
+        realm = self._realm(self.plan.callers.closed_to(_caller(node)))
         if isinstance(node, EdgeNode):
-            return self._edges.view(node, known)
-        if isinstance(node, GrpcNode):
-            return self._grpc_clients.view(node)
-        return self._sidecars.view(node, incremental)
+            made: NodeView = self._edges.view(node, known, realm.endpoints.collection)
+        elif isinstance(node, GrpcNode):
+            made = realm.grpc_clients.view(node)
+        else:
+            made = realm.sidecars.view(node, incremental)
+        realm.views.add(made)
+        return made
+
+
+def _caller(node: AnyNode) -> str:
+    """Who calls: with certificates that is what they say, whatever else stands in the node's metadata."""
+    return gateway_caller(node.gateway) if isinstance(node, EdgeNode) else node.application

@@ -52,6 +52,7 @@ from controlplane.translate.routes import (
     forward,
     lane_route,
     mark,
+    refused,
     retry_policy,
     target_cluster,
 )
@@ -242,6 +243,10 @@ def _route_action(plan: GatewayPlan, route: RoutePlan, services: Mapping[str, Se
     if service is None:
         detail = route.problem or f"No source knows the service {route.service}."
         return act(direct(f"{route.name}/no-service", 503, _problem("No such service", 503, detail)))
+    if service.closed:
+        closed = refused(f"{route.name}/closed", service)
+        turn_off(closed, EDGE_REQUEST, RECEIVE, REPLY, SERVED)
+        return act(closed)
     return _RouteBuilder(plan, route, service).action()
 
 

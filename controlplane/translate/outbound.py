@@ -52,6 +52,7 @@ from controlplane.translate.routes import (
     by_method,
     forward,
     lane_route,
+    refused,
     retry_policy,
 )
 from controlplane.translate.upstream import add_hash
@@ -158,6 +159,15 @@ def virtual_host(plan: ServicePlan, domains: Sequence[str], proxy: bool, carrier
     `proxy`: for proxy capture, else for redirect capture. `carriers`: those of all gateways.
     """
     host = _host(host_name(proxy, plan.id), domains)
+    if plan.closed:
+        answer = refused("closed", plan)
+        if proxy:
+            turn_off(host, ON_DEMAND, ELSEWHERE_FILTER, FORWARD_PROXY_FILTER)
+            tunnel = refused("closed-tunnel", plan)
+            tunnel.match.CopyFrom(route_components_pb2.RouteMatch(connect_matcher={}))
+            host.routes.append(tunnel)
+        host.routes.append(answer)
+        return host
     _known(host, service_matcher(plan, carriers), proxy)
     return host
 

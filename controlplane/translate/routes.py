@@ -12,7 +12,8 @@ from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from google.protobuf import wrappers_pb2
 from xds.core.v3 import extension_pb2 as xds_extension_pb2
 
-from controlplane.plan.services import Target
+from controlplane.plan.callers import REASON, STATUS, problem
+from controlplane.plan.services import ServicePlan, Target
 from controlplane.translate.gates import REPLY
 from controlplane.translate.lua import reply_context
 from controlplane.translate.matching import OnMatch
@@ -131,6 +132,13 @@ def direct(name: str, status: int, body: str) -> Route:
     header_option.header.key = "content-type"
     header_option.header.value = "application/problem+json"
     header_option.append_action = header_option.OVERWRITE_IF_EXISTS_OR_ADD
+    return route
+
+
+def refused(name: str, plan: ServicePlan) -> Route:
+    """The answer to whoever may not call a service."""
+    route = direct(name, STATUS, problem(plan))
+    route.response_headers_to_add.append(header("x-laneway-reason", REASON))
     return route
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from types import MappingProxyType
@@ -187,6 +187,16 @@ class XdsServer:
     def views(self) -> list[View]:
         """The views of all open streams."""
         return [stream.view for stream in self._streams.open]
+
+    def end(self, views: Iterable[View], text: str) -> int:
+        """End the streams that have these views, so that their clients come back for others. Returns how many
+        there were.
+        """
+        wanted = set(views)
+        ended = [one for one in self._streams.open if one.view in wanted]
+        for stream in ended:
+            stream.call.finish(grpc.StatusCode.ABORTED, text)
+        return len(ended)
 
     def at_once(self) -> AbstractContextManager[None]:
         """A context: changes made within it go to all clients at once, without a trial."""

@@ -49,7 +49,11 @@ def wrong_values(name: str, path: Path) -> list[Any]:
         wrong += ["true", 0, "yes"]
     else:
         wrong += [True, "30", ""]
-        wrong += [[]] if isinstance(value, list) and field not in ("hosts", "services", "remove") else []
+        wrong += (
+            [[]]
+            if isinstance(value, list) and field not in ("hosts", "services", "remove", "callers")
+            else []
+        )
         wrong += [] if field == "value" else [0.001]
     optional = field in OPTIONAL or (path[0], field) in (("envoy_patches", "name"), ("source", "source"))
     return wrong + ([] if optional else [None])

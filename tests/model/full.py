@@ -129,7 +129,12 @@ def rewriting(**how: str) -> dict[str, Any]:
 
 
 def application(balancing: dict[str, Any], check: dict[str, Any]) -> dict[str, Any]:
-    named = {"kind": "Application", "name": "spring-cloud-a", "services": ["sc-A"]}
+    named = {
+        "kind": "Application",
+        "name": "spring-cloud-a",
+        "services": ["sc-A"],
+        "callers": ["spring-cloud-b", "gateway/edge"],
+    }
     return {**named, "load_balancing": balancing, "health_check": {**check, "interval": "5s"}}
 
 
@@ -275,7 +280,7 @@ OPTIONAL |= {"envoy_patches"}
 OPTIONAL |= {"timeouts", "request", "idle", "load_balancing", "hash_by", "circuit_breaking", "connections"}
 OPTIONAL |= {"pending", "requests", "grpc", "tcp", "path"}
 OPTIONAL |= {"keep_request_id", "header_limits", "access_log", "response_headers"}
-OPTIONAL |= {"otlp", "tracing"}
+OPTIONAL |= {"otlp", "tracing", "callers"}
 OPTIONAL |= {"enabled_until", "from", "until", "schedule", "days", "hours"}
 """Fields that may be absent altogether, so that null says nothing wrong (`routes` of a lane alone)."""
 
