@@ -37,8 +37,12 @@ class Callers:
 
     def of(self, plan: ServicePlan) -> frozenset[str] | None:
         """Who may call a service, besides its own application; None: everybody."""
-        said = [self.allowed[one] for one in plan.applications if one in self.allowed]
-        return frozenset.intersection(*said) if said else None
+        found: frozenset[str] | None = None
+        for one in plan.applications:
+            those = self.allowed.get(one)
+            if those is not None:
+                found = those if found is None else found & those
+        return found
 
 
 def callers(definitions: Definitions) -> Callers:
