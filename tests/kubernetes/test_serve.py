@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import nacos_server
+from tests.cli.ports import wait_for
 from tests.cli.served import Served, served
 from tests.kubernetes.server import KubeServer
 from tests.kubernetes.tools import GRAY, Admin
@@ -59,41 +60,37 @@ async def test_the_second_variant_of_the_example(
     for name, (ip, _, labels) in PODS.items():
         application = {"msePilotCreateAppName": f"spring-cloud-{name[0]}"}
         await admin.pod(name, ip, application | labels)
-    async with Publisher(config(nacos, tmp_path)) as publisher:
-        for name in ("a", "b", "c"):
-            found = [(ip, port) for pod, (ip, port, _) in PODS.items() if pod[0] == name]
-            await publisher.register(f"sc-{name}", *(instance(port, ip=ip) for ip, port in found))
-        arguments = ["--kubernetes-config", str(shared.kubeconfig), "--nacos", nacos]
-        arguments += ["--kubernetes-namespace", admin.namespace]
-        await asyncio.to_thread(_look, tmp_path, arguments, admin.namespace)
+    arguments = ["--kubernetes-config", str(shared.kubeconfig), "--nacos", nacos]
+    arguments += ["--kubernetes-namespace", admin.namespace]
+    with served(tmp_path, *arguments) as one:  # before gRPC has threads in this process
+        async with Publisher(config(nacos, tmp_path)) as publisher:
+            for name in ("a", "b", "c"):
+                found = [(ip, port) for pod, (ip, port, _) in PODS.items() if pod[0] == name]
+                await publisher.register(f"sc-{name}", *(instance(port, ip=ip) for ip, port in found))
+            await asyncio.to_thread(_look, one, admin.namespace)
 
 
-def _look(directory: Path, arguments: list[str], namespace: str) -> None:
-    with served(directory, *arguments) as one:
-        kind = {"Content-Type": "application/yaml"}
-        ambiguous = DEFINITIONS.replace(", source: kubernetes", "")
-        refused = one.http.post("/v1/apply", content=ambiguous, headers=kind)
-        assert refused.status_code == 422
-        assert f"kubernetes/{namespace}//sc-a, nacos/public/DEFAULT_GROUP/sc-a" in refused.text
-        assert one.http.post("/v1/apply", content=DEFINITIONS, headers=kind).status_code == 200
-        _service(one, "nacos/public/DEFAULT_GROUP/sc-c", {"10.0.3.201": None, "10.0.3.202": "gray"}, "c")
-        _service(one, f"kubernetes/{namespace}//sc-a", {"10.0.3.178": None, "10.0.3.177": "gray"}, "a")
-        _service(one, "nacos/public/DEFAULT_GROUP/sc-a", {"10.0.3.178": None, "10.0.3.177": "gray"}, "a")
-        both = one.http.get(f"/v1/services/kubernetes/{namespace}//sc-a").json()
-        assert "10.0.3.177:20001 is registered for nacos/public/DEFAULT_GROUP/sc-a, too" in both["conflicts"]
-        asked = {
-            "gateway": "edge",
-            "method": "GET",
-            "host": "x",
-            "path": "/a",
-            "headers": [["canary", "gray"]],
-        }
-        explained = one.http.post("/v1/explain", json=asked).json()
-        assert explained["lane"] == "gray"
-        hops = {hop["service"]: (hop["tag"], hop["instances"], hop["fallback"]) for hop in explained["hops"]}
-        assert hops[f"kubernetes/{namespace}//sc-a"] == ("gray", ["10.0.3.177:20001"], False)
-        assert hops["nacos/public/DEFAULT_GROUP/sc-b"] == (None, ["10.0.3.195:20002"], True)
-        assert hops["nacos/public/DEFAULT_GROUP/sc-c"] == ("gray", ["10.0.3.202:20003"], False)
+def _look(one: Served, namespace: str) -> None:
+    wait_for(lambda: len(one.http.get("/v1/services").json()["items"]) == 4, one.process)
+    kind = {"Content-Type": "application/yaml"}
+    ambiguous = DEFINITIONS.replace(", source: kubernetes", "")
+    refused = one.http.post("/v1/apply", content=ambiguous, headers=kind)
+    assert refused.status_code == 422
+    assert f"kubernetes/{namespace}//sc-a, nacos/public/DEFAULT_GROUP/sc-a" in refused.text
+    assert one.http.post("/v1/apply", content=DEFINITIONS, headers=kind).status_code == 200
+    kubernetes, nacos = f"kubernetes/{namespace}//sc-a", "nacos/public/DEFAULT_GROUP/sc-"
+    _service(one, f"{nacos}c", {"10.0.3.201": None, "10.0.3.202": "gray"}, "c")
+    _service(one, kubernetes, {"10.0.3.178": None, "10.0.3.177": "gray"}, "a")
+    _service(one, f"{nacos}a", {"10.0.3.178": None, "10.0.3.177": "gray"}, "a")
+    both = one.http.get(f"/v1/services/{kubernetes}").json()
+    assert f"10.0.3.177:20001 is registered for {nacos}a, too" in both["conflicts"]
+    asked = {"gateway": "edge", "method": "GET", "host": "x", "path": "/a", "headers": [["canary", "gray"]]}
+    explained = one.http.post("/v1/explain", json=asked).json()
+    assert explained["lane"] == "gray"
+    hops = {hop["service"]: (hop["tag"], hop["instances"], hop["fallback"]) for hop in explained["hops"]}
+    assert hops[kubernetes] == ("gray", ["10.0.3.177:20001"], False)
+    assert hops[f"{nacos}b"] == (None, ["10.0.3.195:20002"], True)
+    assert hops[f"{nacos}c"] == ("gray", ["10.0.3.202:20003"], False)
 
 
 def _service(one: Served, service: str, tags: dict[str, str | None], application: str) -> None:
