@@ -10,6 +10,7 @@ import typer
 
 from controlplane.cli import completion, kinds
 from controlplane.cli.arguments import GatewayOption, GroupOption, NameArgument
+from controlplane.cli.check import tell_moves
 from controlplane.cli.client import Client
 from controlplane.cli.differences import Note, Prune, query, told
 from controlplane.cli.files import FileOption, read
@@ -56,6 +57,7 @@ def apply(
             console().print()
         for one in told(changed):
             console().print(one)
+        tell_moves(result.get("moves"))
 
     emit(result, output, draw)
     if dry_run:

@@ -11,6 +11,7 @@ from controlplane.cli import (
     bootstrap,
     certs,
     change,
+    check,
     demo,
     differences,
     doctor,
@@ -31,7 +32,8 @@ app = typer.Typer(
     name="laneway",
     help=(
         "Laneway: an Envoy control plane for traffic lanes.\n\n"
-        "Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 the control plane cannot be reached."
+        "Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 the control plane cannot be reached; "
+        "4 `check` has warnings."
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
@@ -57,6 +59,7 @@ stores.command("recover")(store.recover)
 stores.command("reset")(store.reset)
 app.command("apply")(change.apply)
 app.command("diff")(differences.diff)
+app.command("check")(check.check)
 app.command("get")(read.get)
 app.command("describe")(read.describe)
 app.command("delete")(change.delete)

@@ -15,6 +15,7 @@ class Exit(IntEnum):
     FAILED = 1  # refused by the control plane, or what was asked for is not so
     USAGE = 2  # wrong arguments; set by Typer too
     UNREACHABLE = 3  # no answer from --server
+    WARNED = 4  # `check` has found likely mistakes
 
 
 class Output(str):

@@ -23,6 +23,8 @@ _COOKIE = re.compile("[\t -:<-~\x80-\U0010ffff]*")
 _METHOD = re.compile("[A-Z-]{1,32}")
 _HOST = re.compile(r"[a-z0-9_.-]*|\[[0-9a-f:.]+\]")
 _PATH = re.compile(r"/[!-\"$->@-~]*")
+_NOT_READ = re.compile(r"\\[bBAz]|\\|[\^$()?*+]")
+"""What a pattern has besides the text that it matches, in simple cases."""
 _LIKED = {
     ":method": ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"),
     HOST_HEADER: ("shop.example.com", "shop.example", "example.org", "localhost", ""),
@@ -110,6 +112,9 @@ def _guesses(name: str, literals: Sequence[Literal]) -> Iterator[bytes]:
     if not regexes:
         for number in range(1, (NUMBERS if buckets else 20) + excluded):
             yield f"{start or 'user-' if buckets else start}{separator}{number}".encode()
+    for one in literals:
+        if one.wanted and one.atom.pattern is not None and not one.atom.hint:
+            yield _NOT_READ.sub("", one.atom.pattern).encode()
     yield b""
     if name.startswith(QUERY):
         yield b"\xff"
