@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import typer
 
 from controlplane.cli.arguments import GatewayOption, GroupOption
+from controlplane.cli.check import tell_moves
 from controlplane.cli.client import Client
 from controlplane.cli.files import FileOption, read
 from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Server, Token
@@ -89,6 +90,7 @@ def diff(
     def draw() -> None:
         for one in told(changes):
             console().print(one)
+        tell_moves(result.get("moves"))
 
     emit(result, output, draw)
     if changes:
