@@ -66,7 +66,7 @@ def source(path: Path) -> Stored:
             return _of_sqlite(path)
         if beginning.startswith(b'{"about": '):
             return snapshots.decode(path.read_bytes())[0]
-        return Stored(Definitions().apply(parse_documents(path.read_bytes())).definitions)
+        return Stored(Definitions(at=time.time()).apply(parse_documents(path.read_bytes())).definitions)
     except OSError as error:
         raise NotRecovered(f"{path} cannot be read: {error.strerror}") from error
     except StoreUnavailable as error:

@@ -45,8 +45,11 @@ def clocked(new_mesh: Callable[..., Mesh]) -> Clocked:
     return clock
 
 
-def shown(mesh: Mesh) -> dict[str, Any]:
-    return mesh.rest.get("/v1/lane-groups/order-flow/lanes/gray")["status"]["times"]
+def closed(mesh: Mesh) -> Any:
+    """The lanes that `explain` calls closed, with when they open."""
+    asked = {"gateway": "edge", "path": "/a", "headers": [list(GRAY)]}
+    told = mesh.rest.done("POST", "/v1/explain", asked)
+    return told["lane"], [(one["lane"], one["opens"]) for one in told.get("resting", ())]
 
 
 def revisions(mesh: Mesh) -> int:
@@ -56,6 +59,7 @@ def revisions(mesh: Mesh) -> int:
 def test_a_lane_follows_its_schedule_and_no_request_fails_or_is_split(clocked: Clocked) -> None:
     mesh = clocked.mesh
     mesh.wait_chain(BASE, GRAY)
+    assert closed(mesh) == (None, [("gray", "2026-03-27T09:00:00+01:00")])
     before = revisions(mesh)
     requests = (("GET", "/a", [GRAY], b""), ("POST", "/a", [GRAY], b"p" * 1000), ("GET", "/a", [], b""))
     with mesh.load(*requests, rate=60.0) as load:
@@ -72,4 +76,5 @@ def test_a_lane_follows_its_schedule_and_no_request_fails_or_is_split(clocked: C
             load.wait_for(30)
     assert not load.failed(), load.failed()[:5]
     assert set(load.chains()) <= {tuple(BASE), tuple(LANE)}, load.chains()
+    assert closed(mesh) == ("gray", [])
     assert revisions(mesh) == before
