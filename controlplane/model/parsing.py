@@ -62,16 +62,21 @@ def parse_keys(data: bytes, *, yaml: bool = True) -> list[Key]:
         fields = value if is_object(value) else {}
         kind = KINDS.get(kind_name) if isinstance(kind_name := fields.get("kind"), str) else None
         needed = ["name"] if kind is None or not kind.owner or kind.name == "Lane" else ["name", kind.owner]
-        missing = [one for one in needed if not isinstance(fields.get(one), str)]
+        missing = [one for one in needed if one not in fields]
+        wrong = [
+            one for one in ("name", "gateway", "group") if one in fields and not isinstance(fields[one], str)
+        ]
         if kind is None:
             message, remedy = "is not a known kind", f"give one of {', '.join(KINDS)}"
             problems.append(Problem("kind", message, fields.get("kind"), remedy, _label(value, index)))
         elif missing:
             remedy = f"give {' and '.join(needed)}"
             problems.append(Problem(missing[0], "is missing", None, remedy, _label(value, index)))
+        elif wrong:
+            message, remedy = "must be a string", "write text, in quotes if it looks like something else"
+            problems.append(Problem(wrong[0], message, fields[wrong[0]], remedy, _label(value, index)))
         else:
-            owner = fields.get(kind.owner) if kind.owner else ""
-            keys.append(Key(kind.name, owner if isinstance(owner, str) else "", fields["name"]))
+            keys.append(Key(kind.name, fields.get(kind.owner, "") if kind.owner else "", fields["name"]))
     if problems:
         raise invalid(problems)
     return keys

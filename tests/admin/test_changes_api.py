@@ -126,7 +126,11 @@ async def test_delete_is_all_or_nothing(flow: httpx.AsyncClient) -> None:
     named = [{"kind": "Lane", "name": "red"}, {"kind": "Route", "gateway": "edge", "name": "a"}]
     problem(await flow.post("/v1/delete", json=named), 409)
     assert await everything(flow) == before
-    for wrong, field in (({"kind": "Lan", "name": "x"}, "kind"), ({"kind": "Route", "name": "x"}, "gateway")):
+    for wrong, field in (
+        ({"kind": "Lan", "name": "x"}, "kind"),
+        ({"kind": "Route", "name": "x"}, "gateway"),
+        ({"kind": "Lane", "name": "x", "group": {}}, "group"),
+    ):
         assert problem(await flow.post("/v1/delete", json=[wrong]), 422)["errors"][0]["field"] == field
 
 
