@@ -328,6 +328,14 @@ class Proxies(Page):
     items: list[Proxy]
 
 
+class InLane(Answer):
+    """Requests of a lane to one service in the last minute, as their callers counted them."""
+
+    requests: Count
+    fallbacks: Annotated[Count, Field(description="Those that base answered in place of the lane")]
+    refusals: Annotated[Count, Field(description="Those for which there was no instance")]
+
+
 class ServiceMatch(Answer):
     """The instances of a service that have the lane's tag, and the number of its base instances.
 
@@ -345,6 +353,13 @@ class ServiceMatch(Answer):
     refused: bool = False
     callers: Annotated[
         list[str] | None, Field(description="The only callers, besides the application; absent: everybody")
+    ] = None
+    observed: Annotated[
+        InLane | None,
+        Field(
+            description="Fallbacks although `fallback` is false: proxies cannot reach the instances. Absent "
+            "where nothing was counted"
+        ),
     ] = None
 
 

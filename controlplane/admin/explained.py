@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from controlplane.admin.answers import Answer, Count, Resting
+from controlplane.admin.answers import Answer, Count, InLane, Resting
 
 
 class ShownCondition(Answer):
@@ -77,6 +77,9 @@ class Hop(Answer):
     by_trace: Annotated[
         bool, Field(description="Calls from there that lost the lane take that of their trace")
     ] = False
+    observed: Annotated[InLane | None, Field(description="In the lane; absent where nothing was counted")] = (
+        None
+    )
 
 
 class Candidate(Answer):

@@ -27,7 +27,9 @@ from controlplane.plan.upstream import Upstream
 from controlplane.plan.warnings import Warnings
 from controlplane.registry.types import Instance, Service, SourceStatus
 from controlplane.store.interface import Change, Revision
+from controlplane.traffic.figures import Figures
 
+Counted = Mapping[tuple[str, str], Figures]
 VALUE_BYTES = 256
 """Of one value that an answer shows; what is longer is cut, and its length said."""
 LIST_BYTES = 1024
@@ -211,9 +213,12 @@ def addresses(instances: Iterable[Instance]) -> list[str]:
 
 
 def matches(
-    found: Sequence[tuple[str, Sequence[ServiceMatch]]], times: answers.Times | None = None
+    found: Sequence[tuple[str, Sequence[ServiceMatch]]],
+    times: answers.Times | None = None,
+    counted: Counted | None = None,
+    lane: str = "",
 ) -> answers.Matches:
-    """The body of GET .../lanes/{lane}/matches."""
+    """The body of GET .../lanes/{lane}/matches. counted: by lane and service, where there is a lane."""
     return answers.Matches(
         times=times,
         applications=[
@@ -228,6 +233,7 @@ def matches(
                         fallback=one.fallback and not one.strict,
                         refused=one.fallback and one.strict,
                         callers=None if one.callers is None else sorted(one.callers),
+                        observed=_in_lane(counted or {}, lane, one.service),
                     )
                     for one in services
                 ],
@@ -237,8 +243,17 @@ def matches(
     )
 
 
-def explained(found: Explanation, resting: Sequence[answers.Resting]) -> explain_body.Explained:
-    """The body of POST /v1/explain."""
+def _in_lane(counted: Counted, lane: str, service: str) -> answers.InLane | None:
+    one = counted.get((lane, service))
+    if one is None or not one.requests:
+        return None
+    return answers.InLane(requests=one.requests, fallbacks=one.fallbacks, refusals=one.refusals)
+
+
+def explained(
+    found: Explanation, resting: Sequence[answers.Resting], counted: Counted
+) -> explain_body.Explained:
+    """The body of POST /v1/explain. counted: by lane and service."""
     decision = found.decision
     forwarded, answered = found.forwarded, found.answered
     listed, left_out = evaluated(decision.evaluated)
@@ -251,7 +266,7 @@ def explained(found: Explanation, resting: Sequence[answers.Resting]) -> explain
         removed_headers=list(found.removed_headers),
         evaluated=listed,
         evaluated_left_out=left_out,
-        hops=[_hop(one) for one in found.hops],
+        hops=[_hop(one, _in_lane(counted, decision.lane or "", one.service)) for one in found.hops],
         candidates=[explain_body.Candidate(lane=lane, share=share) for lane, share in decision.candidates],
         resting=list(resting),
         forwarded=forwarded and explain_body.Forwarded(path=forwarded.path, host=forwarded.host),
@@ -261,7 +276,7 @@ def explained(found: Explanation, resting: Sequence[answers.Resting]) -> explain
     )
 
 
-def _hop(one: Hop) -> explain_body.Hop:
+def _hop(one: Hop, observed: answers.InLane | None) -> explain_body.Hop:
     return explain_body.Hop(
         application=one.application,
         service=one.service,
@@ -273,6 +288,7 @@ def _hop(one: Hop) -> explain_body.Hop:
         inherited=_inherited(one.inherited),
         calls=_calls(one.upstream),
         by_trace=one.by_trace,
+        observed=observed,
     )
 
 

@@ -22,6 +22,7 @@ from controlplane.app.releasing import Look, Releasing
 from controlplane.app.secrets import check_secrets, follow, secret_warnings
 from controlplane.app.times import Clock, LaneTimes
 from controlplane.app.traffic import Counting, TrafficBounds
+from controlplane.app.unreachable import Unreachable
 from controlplane.app.watching import Watching
 from controlplane.model.definitions import Definitions
 from controlplane.model.kinds import Key
@@ -124,6 +125,7 @@ class Laneway:
             more=self.access_logs.methods(),
             frequent=self.counting.receiver.methods(),
         )
+        self._unreachable = Unreachable(self.counting.traffic)
         self._rollout = Rollout(self._publish, self.xds.acknowledged, lane_drain)
         self.times = LaneTimes(self._times_changed, clock)
         self.releasing = Releasing(lambda: self.store, lambda: self.traffic)
@@ -320,14 +322,14 @@ class Laneway:
         return await self.looking.moves(self.store.current.definitions, definitions)
 
     def _warnings_of_parts(self, definitions: Definitions) -> dict[Key, tuple[str, ...]]:
-        """What the publisher and the secrets say of the current definitions."""
+        """What the publisher, the secrets and the proxies' traffic say of the current definitions."""
         if definitions is not self.store.current.definitions:
             return {}
         of = {Key("Gateway", "", name): texts for name, texts in self.publisher.patch_failures().items()}
         for name, gateway in definitions.gateways.items() if self._loaded else ():
             if texts := secret_warnings(self.secrets, gateway):
                 of[Key("Gateway", "", name)] = (*of.get(Key("Gateway", "", name), ()), *texts)
-        return of
+        return of | self._unreachable.texts(self._served(), definitions)
 
     def proxies(self, node: str | None = None) -> list[Proxy]:
         return [proxies.shown(connected) for connected in self.xds.proxies(node)]

@@ -33,6 +33,7 @@ class Looking:
         self._warner = Warner()
         self._one = asyncio.Lock()
         self._kept: list[tuple[Definitions, Services, Warnings]] = []
+        self._last: tuple[Warnings, Mapping[Key, tuple[str, ...]], Warnings] | None = None
 
     def latest(self, definitions: Definitions) -> Warnings:
         """What was found last, if need be with other services or definitions. It is empty at first."""
@@ -65,5 +66,7 @@ class Looking:
         more = self._more(definitions)
         if not more:
             return found
-        keys = {**found.definitions, **more}
-        return Warnings({key: (*found.of(key), *more.get(key, ())) for key in keys}, found.services)
+        if self._last is None or self._last[0] is not found or self._last[1] != more:
+            both = {key: (*found.of(key), *more.get(key, ())) for key in {**found.definitions, **more}}
+            self._last = (found, more, Warnings(both, found.services))
+        return self._last[2]  # the same one: watches see a change by another

@@ -73,6 +73,8 @@ def matches_table(result: dict[str, Any]) -> RenderableType:
                 goes = "base (fallback)"
             elif one.get("refused"):
                 goes = "no instances: 503, because fallback is none"
+            elif seen := fallen_back(one):
+                goes = f"lane; {seen}"
             rows.append(
                 (
                     application["application"],
@@ -83,6 +85,14 @@ def matches_table(result: dict[str, Any]) -> RenderableType:
                 )
             )
     return table(("application", "service", "tagged instances", "base instances", "served by"), rows)
+
+
+def fallen_back(one: dict[str, Any]) -> str:
+    """What was observed of a service whose instances of the lane should answer: "" if they do."""
+    seen = one.get("observed")
+    if not seen or not seen["fallbacks"] or one["fallback"]:
+        return ""
+    return f"base answered {seen['fallbacks']} of {seen['requests']} in the last minute"
 
 
 def explain(
@@ -182,7 +192,7 @@ def _print_explanation(result: dict[str, Any]) -> None:
             one.get("tag") or "base",
             ", ".join([*one.get("instances", ()), *(f"{x} (unhealthy)" for x in one.get("unhealthy", ()))])
             or "none",
-            "none: 503" if one.get("refused") else "yes" if one.get("fallback") else "no",
+            "none: 503" if one.get("refused") else "yes" if one.get("fallback") else fallen_back(one) or "no",
         )
         for one in result.get("hops") or ()
     ]

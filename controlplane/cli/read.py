@@ -94,7 +94,7 @@ def _things(of: kinds.Kind, value: Any, output: Output) -> RenderableType:
     wide = output == Output.WIDE
     if of.plural == "applications":
         return applications.table_of(value, wide)
-    things = _table(of, value, wide)
+    things = _with_warnings(_table(of, value, wide), value)
     return _with_sources(things, value["sources"]) if "sources" in value else things
 
 
@@ -163,6 +163,20 @@ def _table(kind: kinds.Kind, value: Any, wide: bool) -> RenderableType:
     rows = [kind.cells(item) for item in (items if isinstance(items, list) else [items])]
     columns = kind.columns + (kind.wide if wide else ())
     return table(columns, [[row[column] for column in columns] for row in rows])
+
+
+def _with_warnings(things: RenderableType, value: Any) -> RenderableType:
+    """`things`, and below them the warnings on definitions."""
+    from rich.console import Group
+
+    items = value["items"] if isinstance(value, dict) and "items" in value else [value]
+    texts = [
+        line((f"{one['name']}: {text}", "yellow"))
+        for one in items
+        if isinstance(one, dict)
+        for text in (one.get("status") or {}).get("warnings", ())
+    ]
+    return Group(things, "", *texts) if texts else things
 
 
 def _with_sources(things: RenderableType, sources: list[dict[str, Any]]) -> RenderableType:

@@ -273,11 +273,26 @@ def _remarks(result: dict[str, Any]) -> list[tuple[str, str]]:
         for one in application["services"]
         for remark in _of_service(one, counted.get(one["service"]))
     ]
+    if not found:
+        found.append(("its instances answer", "green"))
+    return found + _propagation(result)
+
+
+def _propagation(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the last observation of calls found, of the applications of the lane's group."""
+    group = {one["application"] for one in result["matches"]["applications"]}
+    said: list[tuple[str, str]] = []
     for one in result["propagation"]["items"]:
+        if one["application"] not in group:
+            continue
+        calls = f"of calls to {one['to']}"
         if one["verdict"] == "loses":
-            text = f"{one['application']} loses the lane: {one['share']:.0f} % of calls to {one['to']}"
-            found.append((text, "bold red"))
-    return found or [("its instances answer", "green")]
+            said.append((f"{one['application']} loses the lane: {one['share']:.0f} % {calls}", "bold red"))
+        elif one["verdict"] == "keeps":
+            said.append((f"{one['application']} propagation: 100 % {calls}", "green"))
+    if not result["propagation"]["observed"]:
+        said.append(("propagation: not observed yet, see `laneway doctor propagation`", "dim"))
+    return said
 
 
 def _of_service(one: dict[str, Any], sums: dict[str, Any] | None) -> list[tuple[str, str]]:

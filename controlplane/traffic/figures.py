@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from controlplane.traffic import series as fields
@@ -23,6 +23,7 @@ from controlplane.traffic.table import Table
 Wanted = Callable[[Key], bool]
 CALLERS = frozenset({"edge", "outbound"})
 RECEIVERS = frozenset({"inbound"})
+MINUTE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,14 @@ class Figures:
         return self.counts[fields.SERVER_ERRORS] + self.counts[fields.RESETS]
 
     @property
+    def fallbacks(self) -> int:
+        return self.counts[fields.FALLBACKS]
+
+    @property
+    def refusals(self) -> int:
+        return self.counts[fields.REFUSALS]
+
+    @property
     def qps(self) -> float:
         return self.requests / self.seconds
 
@@ -106,6 +115,7 @@ class Traffic:
     def __init__(self, table: Table, meter: Meter) -> None:
         self.table = table
         self.meter = meter
+        self._in_lanes: tuple[int, Mapping[tuple[str, str], Figures]] = (-1, {})
 
     def window(self, seconds: float, step: float) -> Window:
         return Window.until(self.meter.clock(), seconds, step)
@@ -132,6 +142,18 @@ class Traffic:
             for field, count in enumerate(counts):
                 whole[field] += count
         return Part(Figures(whole, window.seconds), steps)
+
+    def in_lanes(self) -> Mapping[tuple[str, str], Figures]:
+        """What callers counted in the last minute, by lane and service. Made anew for each slot."""
+        window = self.window(MINUTE, MINUTE)
+        if self._in_lanes[0] != window.last:
+            lately = self.select(lambda key: bool(key.lane) and key.hop in CALLERS)
+            named: dict[tuple[str, str], list[Series]] = {}
+            for one in lately:
+                if one.last >= window.first:
+                    named.setdefault((one.key.lane, one.key.service), []).append(one)
+            self._in_lanes = (window.last, {of: self.figures(some, window) for of, some in named.items()})
+        return self._in_lanes[1]
 
     def gaps(self, window: Window) -> list[Gap]:
         """Gaps that reach into the window; reports tell of what was up to a slot before."""

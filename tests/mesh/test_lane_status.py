@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,34 @@ def test_a_dead_canary_shows(mesh: Mesh) -> None:
     mesh.wait_chain(["Agray", "B", "C"], GRAY)
     dead = f"although the lane has {mesh.pods['Cgray'].address}:{mesh.pods['Cgray'].port}"
     until(lambda: dead in status(), 30, "the dead canary")
+    check_everywhere(mesh)
+
+
+def check_everywhere(mesh: Mesh) -> None:
+    """Where the registry knows nothing of it, commands say what was observed."""
+    gone = f"{mesh.pods['Cgray'].address}:{mesh.pods['Cgray'].port}"
+
+    def lanes() -> str:
+        for _ in range(5):
+            mesh.chain("/a", GRAY)
+        return laneway("get", "lanes", "--server", server(mesh))
+
+    until(lambda: f"base answered for file///sc-C, although {gone} is registered" in lanes(), 30, "the lanes")
+    assert "base answered for file///sc-B" not in lanes()  # which has no instance
+    (item,) = json.loads(laneway("get", "lanes", "-o", "json", "--server", server(mesh)))["items"]
+    assert len(item["status"]["warnings"]) == 1
+
+    said = laneway("matches", "gray", "--server", server(mesh))
+    assert re.search(r"sc-C .*lane; base answered \d+ of \d+ in the last minute", said), said
+    assert re.search(r"sc-B .*base \(fallback\)", said), said
+    gray = ("--gateway", "edge", "--path", "/a", "-H", "canary: gray", "--server", server(mesh))
+    said = laneway("explain", *gray)
+    assert re.search(r"sc-C .*base answered \d+ of \d+ in the last minute", said), said
+    assert "base answered" not in laneway("explain", *gray[:4], "--server", server(mesh))
+    hops = {one["service"]: one for one in json.loads(laneway("explain", *gray, "-o", "json"))["hops"]}
+    assert hops["file///sc-C"]["observed"]["fallbacks"] > 0
+    assert hops["file///sc-A"]["observed"]["fallbacks"] == 0
+    assert hops["file///sc-C"]["fallback"] is False
 
 
 def test_top_has_lanes_and_applications(mesh: Mesh) -> None:
