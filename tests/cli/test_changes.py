@@ -68,7 +68,7 @@ def test_apply_says_the_same_and_does_it(server: str, changed: str) -> None:
 def test_what_stays_as_it_was_switched_is_told(server: str) -> None:
     run("lane", "disable", "gray", server=server)
     kept = run("apply", "-f", "-", server=server, stdin=LANES).stderr
-    assert "note: Lane/gray keeps enabled: false, as the document does not give it" in kept
+    assert "note: Lane/gray keeps enabled: false, because the document does not give it" in kept
     short = run("lane", "enable", "gray", "--ttl", "2h", server=server).stdout
     assert short.startswith("lane gray is enabled; open until 20")
     assert "yes, until 20" in run("get", "lanes", server=server).stdout
