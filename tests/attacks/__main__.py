@@ -6,12 +6,15 @@ Each is run `--rounds` times in turn with a harmless client that sends as many b
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from tests.attacks import harness
 from tests.attacks.attacks import ATTACKS
+from tests.attacks.wire import TLS
+from tests.trust import Authority
 
 
 def main() -> None:
@@ -22,10 +25,16 @@ def main() -> None:
     parser.add_argument("--size", type=float, default=1.0)
     parser.add_argument("--only", default="", help="attacks whose name has this text")
     parser.add_argument("--alone", action="store_true", help="without the harmless client to compare with")
+    parser.add_argument("--tls", action="store_true", help="over mTLS")
     given = parser.parse_args()
     print("| attack | sent | connections | longest | p99 | harmless p99 | memory | ended | log |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | --- | --- | ---: |")
     with tempfile.TemporaryDirectory() as directory:
+        if given.tls:
+            authority = Authority(Path(directory))
+            authority.server()
+            authority.client("application/app")
+            os.environ[TLS] = directory
         for name in ATTACKS:
             if given.only not in name:
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import select
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,13 +35,14 @@ class Client:
 
         By poll: select takes no descriptor over 1023.
         """
+        pending = self.reads and isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
         wanted = (select.POLLIN if self.reads else 0) | (select.POLLOUT if write else 0)
         poll = select.poll()
         poll.register(self._socket, wanted)
-        found = next((event for _, event in poll.poll(math.ceil(seconds * 1000))), 0)
+        found = next((event for _, event in poll.poll(0 if pending else math.ceil(seconds * 1000))), 0)
         if found & (select.POLLERR | select.POLLHUP):
             raise Ended
-        return bool(found & select.POLLIN), bool(found & select.POLLOUT)
+        return pending or bool(found & select.POLLIN), bool(found & select.POLLOUT)
 
     def push(self, *parts: bytes) -> None:
         """Send it all, reading what comes meanwhile. Raises Ended."""
@@ -57,7 +59,7 @@ class Client:
                     size = self._socket.send(data[: 1 << 18])
                     self._attacker.sent += size
                     data = data[size:]
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 continue
             except OSError:
                 raise Ended from None
@@ -70,7 +72,7 @@ class Client:
             try:
                 if readable and not self._socket.recv(most):
                     raise Ended
-            except BlockingIOError:
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 continue
             except OSError:
                 raise Ended from None

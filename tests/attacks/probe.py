@@ -104,8 +104,11 @@ class Probe:
 async def probe(arguments: argparse.Namespace) -> dict[str, float]:
     loop = asyncio.get_running_loop()
     found = Probe(arguments.first)
+    tls = wire.secured()
     for index in range(arguments.streams):
-        _, stream = await loop.create_connection(lambda i=index: Stream(found, i), "127.0.0.1", arguments.xds)
+        _, stream = await loop.create_connection(
+            lambda i=index: Stream(found, i), "localhost" if tls else "127.0.0.1", arguments.xds, ssl=tls
+        )
         found.streams.append(stream)
     while not all(stream.seen > -2 for stream in found.streams):  # noqa: ASYNC110
         await asyncio.sleep(0.01)

@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -26,6 +27,7 @@ from controlplane.net import descriptors
 from controlplane.registry.catalog import Catalog
 from controlplane.registry.source import RawInstance, RawService, Sink
 from controlplane.store.memory import MemoryStore
+from tests.attacks.wire import TLS
 
 SERVICES = 200
 INSTANCES = 5
@@ -69,13 +71,19 @@ async def serve(arguments: argparse.Namespace) -> None:
     logs.configure("json", "info")
     heap.tune()
     registry = Registry()
-    settings = Settings(xds_transport=arguments.transport)
+    given: dict[str, Any] = {"xds_transport": arguments.transport}
+    if directory := os.environ.get(TLS):
+        at = Path(directory)
+        given |= {"xds_certificate": at / "server.pem", "xds_key": at / "server-key.pem"}
+        given |= {"xds_client_ca": at / "ca.pem"}
+    settings = Settings(**given)
     share = descriptors.shares(descriptors.raise_limit(), settings.admin_connections)
     laneway = Laneway(
         MemoryStore(),
         Catalog([registry]),
-        parts.transport_of(settings, share.xds),
+        parts.transport_of(settings, share.xds, parts.tls_of(settings)),
         1.0,
+        identities=parts.identities_of(settings),
         bounds=parts.bounds_of(settings),
     )
 

@@ -5,10 +5,14 @@ Written by hand and without the product's code, so that the same bytes go to any
 
 from __future__ import annotations
 
+import os
 import socket
+import ssl
 import struct
 from collections.abc import Iterable
 
+TLS = "LANEWAY_ATTACKS_TLS"
+"""Variable: the directory of the certificates, where the attacks go over mTLS."""
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
     range(10)
@@ -182,4 +186,16 @@ def connect(port: int, source: str = "", receives: int = 0) -> socket.socket:
         made.bind((source, 0))
     made.settimeout(5)
     made.connect(("127.0.0.1", port))
-    return made
+    context = secured()
+    return made if context is None else context.wrap_socket(made, server_hostname="localhost")
+
+
+def secured() -> ssl.SSLContext | None:
+    """What clients show where the server speaks mTLS: a certificate of the application `app`."""
+    directory = os.environ.get(TLS)
+    if not directory:
+        return None
+    context = ssl.create_default_context(cafile=f"{directory}/ca.pem")
+    context.load_cert_chain(f"{directory}/application-app.pem", f"{directory}/application-app-key.pem")
+    context.set_alpn_protocols(["h2"])
+    return context
