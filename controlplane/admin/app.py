@@ -22,6 +22,7 @@ from controlplane.admin import (
     openapi,
     operations,
     permissions,
+    promotion,
     releases,
     traffic,
     ways,
@@ -80,6 +81,7 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
     watching = lists.Watching(settings.counters, settings.stopping)
     definitions.add_routes(app.router, control, watching)
     operations.add_routes(app.router, control, settings.metrics, watching)
+    promotion.add_routes(app.router, control)
     ways.add_routes(app.router, control)
     traffic.add_routes(app.router, control, settings.stopping)
     releases.add_routes(app.router, control)

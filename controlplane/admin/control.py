@@ -12,9 +12,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from controlplane.admin.answers import Proxy
 from controlplane.model.addresses import ClientAddress
 from controlplane.model.definitions import Definitions, Key
+from controlplane.model.documents import Lane
 from controlplane.model.fields import refuse
 from controlplane.plan.moves import Moves
 from controlplane.plan.preview import Explanation, ServiceMatch
+from controlplane.plan.promotion import Action, ServiceVersions
 from controlplane.plan.request import ANY_CLIENT
 from controlplane.plan.warnings import Warnings
 from controlplane.registry.types import Service, SourceStatus
@@ -132,6 +134,14 @@ class ControlPlane(Protocol):
 
     def matches_of_tag(self, group: str, tag: str) -> Sequence[tuple[str, Sequence[ServiceMatch]]]:
         """As `matches`, for a lane that does not exist yet. The group must exist."""
+        ...
+
+    def versions(
+        self, definitions: Definitions, lane: Lane, action: Action
+    ) -> list[tuple[str, list[ServiceVersions]]]:
+        """The tagged and the untagged instances of each application of the lane's group, with their versions,
+        and what `action` misses.
+        """
         ...
 
     async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:

@@ -17,13 +17,14 @@ from controlplane.admin.bodies import JSON, MERGE_PATCH, YAML
 from controlplane.admin.control import ExplainRequest
 from controlplane.admin.explained import Explained
 from controlplane.admin.problems import MEDIA_TYPE
+from controlplane.admin.promotion_answers import PromoteRequest, Promotion
 from controlplane.admin.release_answers import RELEASES
 from controlplane.admin.way_answers import ASKED_OF_WAYS, WAYS
 from controlplane.model.fields import NAME
 from controlplane.model.kinds import KINDS
 
 Schema = dict[str, Any]
-ASKED = (ExplainRequest, *ASKED_OF_WAYS)
+ASKED = (ExplainRequest, PromoteRequest, *ASKED_OF_WAYS)
 """What bodies of requests hold besides documents."""
 TEXT: Schema = {"type": "string"}
 EVENTS = "text/event-stream"
@@ -42,6 +43,7 @@ ANSWERS: list[type[BaseModel]] = [
     answers.Proxies,
     answers.Matches,
     Explained,
+    Promotion,
     answers.Revision,
     answers.Revisions,
     answers.Ready,

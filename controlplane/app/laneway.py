@@ -25,15 +25,18 @@ from controlplane.app.traffic import Counting, TrafficBounds
 from controlplane.app.unreachable import Unreachable
 from controlplane.app.watching import Watching
 from controlplane.model.definitions import Definitions
+from controlplane.model.documents import Lane
 from controlplane.model.kinds import Key
 from controlplane.model.parsing import parse_documents
 from controlplane.model.problems import DefinitionError
-from controlplane.plan.lanes import enabled_lanes, meaning_of
+from controlplane.plan.base import Base, promoted_base
+from controlplane.plan.lanes import meaning_of
 from controlplane.plan.moves import Moves
 from controlplane.plan.planner import Plan, Planner
 from controlplane.plan.preview import Explanation, ServiceMatch, explain, matches, matches_of_tag
+from controlplane.plan.promotion import Action, ServiceVersions, versions
 from controlplane.plan.request import Request
-from controlplane.plan.rollout import Deployed
+from controlplane.plan.rollout import Deployed, settled
 from controlplane.plan.warnings import Warnings
 from controlplane.registry.catalog import Catalog
 from controlplane.registry.names import ServiceNames
@@ -82,7 +85,7 @@ class Laneway:
     """All parts, wired. Implements `admin.control.ControlPlane`. `lane_drain`, `trial_wait`: seconds.
 
     `base_tags` are values of a tag that mean base. identities: how certificates of xDS clients are read; None
-    where they show none.
+    where they show none. version_key: the metadata key of an instance's version.
     """
 
     def __init__(
@@ -100,8 +103,10 @@ class Laneway:
         patch_check: PatchCheck | None = None,
         clock: Clock = time.time,
         secrets: Secrets | None = None,
+        version_key: str = "version",
     ) -> None:
         self.secrets = secrets or Secrets()
+        self._version_key = version_key
         self._patch_check = patch_check or PatchCheck()
         self._store = store
         self._propagation_every = propagation_every
@@ -130,6 +135,8 @@ class Laneway:
         self.times = LaneTimes(self._times_changed, clock)
         self.releasing = Releasing(lambda: self.store, lambda: self.traffic)
         self._loaded = False
+        self._promoted: Mapping[str, frozenset[str]] = {}
+        self._based: tuple[Definitions, Base] | None = None
         self.changes = 0
         """Changes of definitions since the start."""
         self.looking = Looking(
@@ -251,7 +258,25 @@ class Laneway:
         stale = self.publisher.stale()
         if stale and (ended := self.xds.end(stale, "what this client may call has changed: connect again")):
             log.info("the callers of services have changed: proxies connect again", streams=ended)
+        self._hold_promoted()
         self.counting.published(self.publisher.plan, self.store.current.definitions, self.catalog.services)
+
+    def _hold_promoted(self) -> None:
+        """Promoted instances are base: they are kept as such when their source loses them."""
+        definitions = self.store.current.definitions
+        if self._based is None or self._based[0] is not definitions:
+            self._based = (definitions, promoted_base(definitions))
+        tags = self._based[1].tags
+        if not tags and not self._promoted:
+            return
+        found = {
+            service: frozenset(tags[a] for a in plan.applications if a in tags)
+            for service, plan in self.publisher.plan.services.items()
+        }
+        promoted = {service: held for service, held in found.items() if held}
+        if promoted != self._promoted:
+            self._promoted = promoted
+            self.catalog.hold_promoted(promoted)
 
     # What the admin API asks.
 
@@ -289,8 +314,7 @@ class Laneway:
         resting = self.times.resting
         kept = self._defined
         if kept is None or kept[0] is not definitions or kept[1] is not services or kept[2] != resting:
-            known = enabled_lanes(definitions, resting)
-            deployed = Deployed(known, frozenset(known))
+            deployed = settled(definitions, resting)
             plan = Planner().plan(definitions, deployed, services, self._names.resolve)
             kept = self._defined = (definitions, services, resting, plan)
         return kept[3]
@@ -305,6 +329,12 @@ class Laneway:
     def matches_of_tag(self, group: str, tag: str) -> list[tuple[str, list[ServiceMatch]]]:
         definitions, services = self.store.current.definitions, self.catalog.services
         return matches_of_tag(definitions, services, self._names.resolve, group, tag)
+
+    def versions(
+        self, definitions: Definitions, lane: Lane, action: Action
+    ) -> list[tuple[str, list[ServiceVersions]]]:
+        services = self.catalog.services
+        return versions(definitions, services, self._names.resolve, lane, action, self._version_key)
 
     async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
         plan = self._wanted() if wanted else self._served()

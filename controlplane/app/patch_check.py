@@ -23,9 +23,8 @@ from controlplane.model.definitions import Definitions
 from controlplane.model.parsing import invalid
 from controlplane.model.problems import Problem
 from controlplane.plan.gateways import GatewayPlan
-from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.planner import Planner, Resolve
-from controlplane.plan.rollout import Deployed
+from controlplane.plan.rollout import settled
 from controlplane.plan.services import ServicePlan
 from controlplane.registry.types import Services
 from controlplane.translate import clusters, edge, front, listeners, lua, observing, reports
@@ -92,9 +91,7 @@ class PatchCheck:
     async def _problems(
         self, definitions: Definitions, gateway: str, services: Services, resolve: Resolve
     ) -> list[Problem]:
-        known = enabled_lanes(definitions)
-        deployed = Deployed(known, frozenset(known))
-        plan = Planner().plan(definitions, deployed, services, resolve)
+        plan = Planner().plan(definitions, settled(definitions), services, resolve)
         wanted = plan.gateways[gateway]
         bootstrap, failures = await asyncio.to_thread(configuration, wanted, plan.services)
         if failures:

@@ -75,6 +75,7 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
         parts.identities_of(settings),
         traffic=parts.traffic_of(settings),
         propagation_every=settings.propagation_every,
+        version_key=settings.version_key,
         patch_check=PatchCheck(settings.allow_envoy_patches, settings.envoy_binary),
         clock=clock,
         secrets=parts.secrets_of(settings),

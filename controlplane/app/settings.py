@@ -178,6 +178,12 @@ class Settings(AdminSettings):
         APPLICATION_KEYS,
         description="metadata keys of the application, the first one with a value counts",
     )
+    version_key: str = Field(
+        "version",
+        min_length=1,
+        max_length=253,
+        description="metadata key of an instance's version, which a promotion compares before it is finished",
+    )
     grpc_port_keys: Names = Field(
         GRPC_PORT_KEYS,
         description="metadata keys that hold the port of a gRPC server beside the registered port",

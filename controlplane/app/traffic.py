@@ -197,7 +197,7 @@ def _counts(counted: Counted) -> tuple[tuple[int, int], ...]:
         found.append((series.CLIENT_ERRORS, 1))
     if counted.attempts > 1:
         found.append((series.RETRIES, counted.attempts - 1))
-    if counted.in_lane and not counted.strict and counted.tag == "":
+    if counted.in_lane and not counted.strict and counted.base:
         found.append((series.FALLBACKS, 1))
     if counted.flags & _NOBODY_TO_ASK or (counted.strict and counted.status == 503 and "UF" in counted.flags):
         found.append((series.REFUSALS, 1))

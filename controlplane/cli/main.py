@@ -16,6 +16,7 @@ from controlplane.cli import (
     differences,
     doctor,
     inspection,
+    promotion,
     read,
     release,
     revisions,
@@ -75,6 +76,9 @@ releases.command("pause")(release.pause)
 releases.command("resume")(release.resume)
 releases.command("approve")(release.approve)
 releases.command("abort")(release.abort)
+app.command("promote")(promotion.promote)
+app.command("finish")(promotion.finish)
+app.command("rollback")(promotion.rollback)
 app.command("top")(traffic.top)
 app.command("matches")(inspection.matches)
 app.command("explain")(inspection.explain)

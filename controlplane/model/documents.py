@@ -117,6 +117,7 @@ class LaneGroup(Document):
     applications: Annotated[tuple[fields.Name, ...], Field(min_length=1, max_length=10_000)]
     inherit_tag: bool = True
     colour_by_trace: bool = False
+    promoted: fields.Name | None = None
 
     @field_validator("applications")
     @classmethod

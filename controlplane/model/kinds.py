@@ -124,7 +124,8 @@ KINDS: dict[str, Kind] = _table(
         parameter="group",
         aliases=("groups", "lane-group", "lanegroups"),
         columns=("name", "gateway", "applications"),
-        wide=("inherit_tag", "colour_by_trace"),
+        wide=("inherit_tag", "colour_by_trace", "promoted"),
+        kept=("promoted",),
     ),
     Kind(
         documents.Lane,

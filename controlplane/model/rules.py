@@ -19,6 +19,7 @@ def conflicts(before: Tables, now: Tables, touched: set[Key]) -> Iterable[Proble
 
     `touched` are the documents of the change; a problem is reported for one of these.
     """
+    yield from _promoted_twice(now, touched)
     holders: dict[str, list[Key]] = {}
     for key in now.table("Lane"):
         holders.setdefault(key.name, []).append(key)
@@ -31,6 +32,28 @@ def conflicts(before: Tables, now: Tables, touched: set[Key]) -> Iterable[Proble
                 yield Problem("name", message, key.name, "use another name", str(key))
         elif key.kind == "LaneGroup":
             yield from _moved_group(before, now.groups[key.name], str(key))
+
+
+def _promoted_twice(now: Tables, touched: set[Key]) -> Iterable[Problem]:
+    """An application has one base: only one of its groups can have a promoted lane."""
+    holders: dict[str, list[LaneGroup]] = {}
+    for group in now.groups.values():
+        for application in group.applications if group.promoted is not None else ():
+            holders.setdefault(application, []).append(group)
+    seen: set[str] = set()
+    for application, groups in sorted(holders.items()):
+        if len(groups) == 1:
+            continue
+        first, second = sorted(groups, key=lambda group: (key_of(group) in touched, group.name))[:2]
+        if second.name in seen:
+            continue
+        seen.add(second.name)
+        message = (
+            f"cannot be promoted: lane {first.promoted} of group {first.name} is promoted, and application "
+            f"{application} is in both groups"
+        )
+        remedy = f"finish or roll back the promotion of group {first.name} first"
+        yield Problem("promoted", message, second.promoted, remedy, str(key_of(second)))
 
 
 def _moved_group(before: Tables, group: LaneGroup, label: str) -> list[Problem]:
@@ -81,6 +104,12 @@ def dangling(now: Tables, deletes: set[Key]) -> Iterable[Problem]:
             if users:
                 message = f"is the gateway of lane groups: {_some(users)}"
                 yield Problem("name", message, key.name, "delete these groups first", str(key))
+        if key.kind == "Lane":
+            holder = next((g for g in now.groups.values() if g.promoted == key.name), None)
+            if holder is not None and now.get(Key("Lane", holder.name, key.name)) is None:
+                message = f"is promoted in group {holder.name}"
+                remedy = f"finish its promotion or roll it back first: laneway rollback {holder.name}"
+                yield Problem("name", message, key.name, remedy, str(key))
         if key.kind == "Route" and (key.parent, key.name) not in now.routes:
             users = sorted(
                 lane.name
@@ -105,6 +134,9 @@ def references(now: Tables) -> Iterable[Problem]:
     for group in now.groups.values():
         if group.gateway not in now.gateways:
             yield _unknown("gateway", "gateway", group.gateway, now.gateways, group)
+        if group.promoted is not None and now.get(Key("Lane", group.name, group.promoted)) is None:
+            lanes = [key.name for key in now.table("Lane") if key.parent == group.name]
+            yield _unknown("promoted", f"lane of group {group.name}", group.promoted, lanes, group)
     for key, release in now.table("Release").items():
         if key.parent not in now.groups:
             yield _unknown("group", "lane group", key.parent, now.groups, release)

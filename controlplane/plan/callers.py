@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from controlplane.model.definitions import Definitions
+from controlplane.plan.base import BaseSet
 from controlplane.plan.services import ServicePlan
 
 STATUS = 403
@@ -63,7 +64,8 @@ def as_told(plan: ServicePlan, closed: frozenset[str]) -> ServicePlan:
     by = closed_by(plan, closed)
     if not by:
         return plan
-    return replace(plan, base=(), targets={}, lanes={}, addresses=(), former=(), closed=by)
+    nothing = BaseSet()
+    return replace(plan, base=nothing, targets={}, lanes={}, addresses=(), former=(), closed=by, versions={})
 
 
 def problem(plan: ServicePlan) -> str:

@@ -107,6 +107,9 @@ class GatewayPlan:
     lane_headers: tuple[tuple[str, HeaderChanges], ...] = ()
     """Changes of responses by lane, for lanes that have any."""
     patches: tuple[EnvoyPatch, ...] = ()
+    base_colour: str = ""
+    """The name of a meaning of base by which base requests go, and with which they are coloured; "" for none.
+    """
 
     @property
     def observing(self) -> Observing:
@@ -163,10 +166,12 @@ def plan_gateway(
     definitions: Definitions,
     coloured: Collection[str],
     resolve: Callable[[str], str],
+    base_colour: str = "",
 ) -> GatewayPlan:
     """The plan of `gateway`. Edges choose only lanes that are in `coloured`.
 
     `resolve` turns the name of a service into its canonical id, and raises LookupError with a text for users.
+    `base_colour`: see GatewayPlan.
     """
     groups = {g.name for g in definitions.groups.values() if g.gateway == gateway.name}
     lanes = [
@@ -231,6 +236,7 @@ def plan_gateway(
         access_log=gateway.access_log,
         tracing=gateway.tracing,
         patches=gateway.envoy_patches or (),
+        base_colour=base_colour,
         lane_headers=tuple(
             sorted((x.name, changes_of(x.response_headers)) for x in lanes if x.response_headers is not None)
         ),

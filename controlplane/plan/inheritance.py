@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from controlplane.plan.base import Base
 from controlplane.plan.lanes import LaneMeaning
 
+NOTHING_PROMOTED = Base()
 SHOWN = 5
 """Names that one reason lists."""
 
@@ -23,12 +25,17 @@ class Inheritance:
     ended: bool = False
 
 
-def inherited(lanes: Iterable[LaneMeaning], application: str, tag: str | None) -> Inheritance:
+def inherited(
+    lanes: Iterable[LaneMeaning], application: str, tag: str | None, base: Base = NOTHING_PROMOTED
+) -> Inheritance:
     """What becomes of a call without a lane from an instance of `application` with this tag.
 
     Several lanes may have the tag. If a call would take the same way in all of them at every hop, it does not
-    matter which is taken, and the first by name is; if not, the call is base.
+    matter which is taken, and the first by name is; if not, the call is base. It is base, too, where the tag
+    is promoted in the application: its instances are base.
     """
+    if tag is not None and base.tags.get(application) == tag:
+        return Inheritance(None, f"tag {tag} is promoted: its instances are base")
     claims = sorted(
         (x for x in lanes if x.tag == tag and application in x.applications), key=lambda x: x.name
     )

@@ -66,9 +66,12 @@ def meaning_of(definitions: Definitions, name: str) -> LaneMeaning:
 
 
 def enabled_lanes(definitions: Definitions, resting: Collection[str] = frozenset()) -> dict[str, LaneMeaning]:
-    """Every enabled lane by name, but those in `resting`, whose times do not let them be used now."""
+    """Every enabled lane by name, but those in `resting`, whose times do not let them be used now, and those
+    that are promoted, whose rules and shares rest.
+    """
+    promoted = {group.promoted for group in definitions.groups.values()}
     return {
         name: meaning_of(definitions, name)
         for name, lane in definitions.lanes.items()
-        if lane.enabled and name not in resting
+        if lane.enabled and name not in resting and name not in promoted
     }

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from controlplane.model.definitions import Definitions
+from controlplane.plan.base import Base
 from controlplane.plan.callers import Callers, callers
 from controlplane.plan.gateways import GatewayPlan, plan_gateway
 from controlplane.plan.lanes import LaneMeaning, meaning_of
 from controlplane.plan.observing import Observing, observing
 from controlplane.plan.rollout import Deployed
-from controlplane.plan.services import ServicePlan, applications_of, plan_service
+from controlplane.plan.services import Promoted, ServicePlan, applications_of, plan_service
 from controlplane.plan.upstream import DEFAULT, Upstream, upstreams
 from controlplane.registry.grpc_ports import grpc_service_id
 from controlplane.registry.types import Service, Services
@@ -35,6 +36,8 @@ class Plan:
     observing: Mapping[str, Observing] = field(default_factory=dict[str, Observing])
     """What sidecars write down, by application."""
     callers: Callers = field(default_factory=Callers)
+    base: Base = field(default_factory=Base)
+    """What base means to calls that no edge has coloured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class _Inputs:
     upstream: Upstream
     defined: tuple[LaneMeaning, ...]
     known: tuple[LaneMeaning, ...]
+    promoted: Promoted = ()
+    versions: tuple[tuple[str, Promoted], ...] = ()
 
 
 class _Lanes:
@@ -112,6 +117,7 @@ class Planner:
         applications: set[str] = set()
         if deployed.known is not self._deployed.known:
             applications |= self._known.update(deployed.known.values())
+        applications |= _rebased(self._deployed, deployed)
         if redefined:
             self._callers = callers(definitions)
             defined = upstreams(definitions)
@@ -125,18 +131,17 @@ class Planner:
             decided = overrides(definitions, resolve)
             changed |= _differing(self._overrides, decided) & services.keys()
             self._overrides = decided
-        if redefined or renamed or deployed.coloured != self._deployed.coloured:
+        if redefined or renamed or deployed.edges() != self._deployed.edges():
             self._gateways = {
-                name: plan_gateway(gateway, definitions, deployed.coloured, resolve)
+                name: plan_gateway(gateway, definitions, deployed.coloured, resolve, deployed.colour)
                 for name, gateway in definitions.gateways.items()
             }
         self._definitions, self._deployed = definitions, deployed
         for application in applications:
             changed |= self._members.get(application, set())
         self._update(changed.difference(gone), gone)
-        return Plan(
-            self._plans, self._gateways, deployed.known, self._upstreams, self._observing, self._callers
-        )
+        known, base = deployed.known, deployed.base
+        return Plan(self._plans, self._gateways, known, self._upstreams, self._observing, self._callers, base)
 
     def _update(self, changed: Iterable[str], gone: Iterable[str]) -> None:
         plans = dict(self._plans)
@@ -151,7 +156,13 @@ class Planner:
             if service in plans:
                 self._leave(plans[service])
             plan = plans[service] = plan_service(
-                inputs.service, inputs.override, inputs.defined, inputs.known, inputs.upstream
+                inputs.service,
+                inputs.override,
+                inputs.defined,
+                inputs.known,
+                inputs.upstream,
+                inputs.promoted,
+                inputs.versions,
             )
             for application in plan.applications:
                 self._members.setdefault(application, set()).add(service)
@@ -161,8 +172,17 @@ class Planner:
         override = self._overrides.get(service.id)
         applications = applications_of(service, override)
         upstream = next((self._upstreams[a] for a in applications if a in self._upstreams), DEFAULT)
+        meanings = {"": self._deployed.base, **self._deployed.versions}
+        promoted = {name: base.within(applications) for name, base in meanings.items()}
+        concerned = any(promoted.values())
         return _Inputs(
-            service, override, upstream, self._defined.of(applications), self._known.of(applications)
+            service,
+            override,
+            upstream,
+            self._defined.of(applications),
+            self._known.of(applications),
+            promoted.pop(""),
+            tuple(promoted.items()) if concerned else (),
         )
 
     def _leave(self, plan: ServicePlan) -> None:
@@ -190,6 +210,14 @@ def overrides(definitions: Definitions, resolve: Resolve) -> dict[str, str]:
         with contextlib.suppress(LookupError):
             found.setdefault(resolve(grpc_service_id(service)), application)
     return found
+
+
+def _rebased(before: Deployed, after: Deployed) -> set[str]:
+    """The applications whose base means something else than before, or has another name."""
+    if before.base is after.base and before.versions is after.versions:
+        return set()
+    either = (before.base, after.base, *before.versions.values(), *after.versions.values())
+    return {application for base in either for application in base.tags}
 
 
 def _differing(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:

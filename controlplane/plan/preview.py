@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from controlplane.model.definitions import Definitions
 from controlplane.plan.answers import Answered, Forwarded, answered_with, forwarded_as
+from controlplane.plan.base import reachable
 from controlplane.plan.callers import REASON, STATUS, closed_by, gateway_caller
 from controlplane.plan.evaluate import Decision, decide, preflighted
 from controlplane.plan.inheritance import Inheritance, inherited
@@ -15,7 +16,7 @@ from controlplane.plan.planner import Plan, Resolve, overrides
 from controlplane.plan.request import Request, carried_values, normalised_path, removed_headers
 from controlplane.plan.services import ServicePlan, applications_of, plan_service, target_of
 from controlplane.plan.upstream import DEFAULT, Upstream
-from controlplane.registry.types import Health, Instance, Services
+from controlplane.registry.types import Instance, Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class ServiceMatch:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """The instances that would serve a request in one service. `tag` is None for base.
+    """The instances that would serve a request in one service. `tag` is None for base that is not promoted.
 
     fallback: base serves in place of the lane. refused: no instance serves, because the lane has no fallback
     there.
@@ -174,9 +175,8 @@ def _match(plan: Plan, application: str, service: ServicePlan, lane: LaneMeaning
     tagged = service.targets.get(target, ()) if target is not None else ()
     strict = target is not None and target.strict
     fallback = not _reachable(tagged)
-    return ServiceMatch(
-        application, service.id, tagged, len(service.base), fallback, strict, plan.callers.of(service)
-    )
+    base, callers = len(service.base.instances), plan.callers.of(service)
+    return ServiceMatch(application, service.id, tagged, base, fallback, strict, callers)
 
 
 def _hops(plan: Plan, lane: LaneMeaning) -> tuple[Hop, ...]:
@@ -188,27 +188,35 @@ def _hops(plan: Plan, lane: LaneMeaning) -> tuple[Hop, ...]:
             upstream = plan.services[one.service].upstream
             if tagged or one.strict:
                 tag = lane.tag if tagged else None
-                taken = inherited(plan.lanes.values(), application, lane.tag) if tagged else None
+                taken = inherited(plan.lanes.values(), application, lane.tag, plan.base) if tagged else None
                 refused = not tagged
                 hop = Hop(
                     application, one.service, tag, tagged, False, refused, one.unhealthy, taken, upstream
                 )
             else:
                 base = _serving_base(plan.services[one.service])
-                hop = Hop(application, one.service, None, base, True, False, one.unhealthy, None, upstream)
+                hop = Hop(
+                    application, one.service, _tag(base), base, True, False, one.unhealthy, None, upstream
+                )
             found.append(replace(hop, by_trace=application in traced))
     return tuple(found)
 
 
 def _base_hop(service: ServicePlan) -> Hop:
     base = _serving_base(service)
-    return Hop(service.applications[0], service.id, None, base, False, upstream=service.upstream)
+    return Hop(service.applications[0], service.id, _tag(base), base, False, upstream=service.upstream)
+
+
+def _tag(base: Iterable[Instance]) -> str | None:
+    """The tag of base instances, where it is promoted."""
+    return next((one.tag for one in base if one.tag is not None), None)
 
 
 def _serving_base(service: ServicePlan) -> tuple[Instance, ...]:
     """The base instances that serve. Base fails open: if no instance is healthy, all of them are used."""
-    return _reachable(service.base) or service.base
+    base = service.base
+    return _reachable(base.instances) or _reachable(base.spare) or (*base.instances, *base.spare)
 
 
 def _reachable(instances: Iterable[Instance]) -> tuple[Instance, ...]:
-    return tuple(i for i in instances if i.health is Health.HEALTHY or i.held)
+    return tuple(i for i in instances if reachable(i))

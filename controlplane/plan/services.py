@@ -6,12 +6,16 @@ a lane changes routes only and an instance that comes or goes changes endpoints 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from controlplane.plan.base import BaseSet, base_set
 from controlplane.plan.lanes import LaneMeaning
 from controlplane.plan.upstream import DEFAULT, Upstream
 from controlplane.registry.types import Instance, Protocol, Service
+
+Promoted = Sequence[tuple[str, str]]
+"""(application, promoted tag) of the applications of one service that have one."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,13 +36,14 @@ class ServicePlan:
     `targets`: every target that a defined lane may need, with its instances, even if it has none.
     `addresses`: (address, port) of every instance, whatever its tag. `lanes`: the target of each lane that
     proxies know, by the lane's name; a lane that is not in it is served by base. `hosts`: further hosts by
-    which callers mean it, some with a port.
+    which callers mean it, some with a port. `versions`: the base of the service by the name of a meaning of
+    base, while proxies go from one to another (`controlplane.plan.base`).
     """
 
     id: str
     name: str
     protocol: Protocol
-    base: tuple[Instance, ...]
+    base: BaseSet
     targets: Mapping[Target, tuple[Instance, ...]]
     lanes: Mapping[str, Target]
     applications: tuple[str, ...]
@@ -48,6 +53,7 @@ class ServicePlan:
     hosts: tuple[str, ...] = ()
     closed: str = ""
     """An application of the service that may not be called by whoever is told of this plan."""
+    versions: Mapping[str, BaseSet] = field(default_factory=dict[str, BaseSet])
 
 
 def applications_of(service: Service, override: str | None) -> tuple[str, ...]:
@@ -82,16 +88,19 @@ def plan_service(
     defined: Iterable[LaneMeaning],
     known: Iterable[LaneMeaning],
     upstream: Upstream = DEFAULT,
+    promoted: Promoted = (),
+    versions: Iterable[tuple[str, Promoted]] = (),
 ) -> ServicePlan:
     """The plan of `service`.
 
     `defined`: all lanes, also disabled ones, whose clusters are kept ready. `known`: those that proxies
-    route.
+    route. `promoted`: the tags that are base instead of the untagged instances; `versions`: the same by the
+    name of each further meaning of base that proxies know.
     """
     applications = applications_of(service, override)
     protocol = protocol_of(service)
     if protocol is Protocol.TCP:  # passed as it is, never routed by lanes
-        defined = known = ()
+        defined = known = promoted = versions = ()
     lanes: dict[str, Target] = {}
     wanted: set[Target] = set()
     for lane in known:
@@ -115,7 +124,7 @@ def plan_service(
         id=service.id,
         name=service.name,
         protocol=protocol,
-        base=tuple(i for i in service.instances if i.tag is None),
+        base=base_set(service, override, promoted),
         targets=targets,
         lanes=dict(sorted(lanes.items())),
         applications=applications,
@@ -123,4 +132,5 @@ def plan_service(
         former=service.former,
         upstream=upstream,
         hosts=service.hosts,
+        versions={name: base_set(service, override, tags) for name, tags in versions},
     )

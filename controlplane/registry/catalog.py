@@ -96,6 +96,7 @@ class Catalog:
         self.last_known = last_known
         self._unsaved = asyncio.Event()
         self._all_synced = asyncio.Event()
+        self._promoted: Mapping[str, frozenset[str]] = {}
         if not sources:
             self._all_synced.set()
 
@@ -180,6 +181,13 @@ class Catalog:
                 last_known.save(name, (one for one in services.values() if one.source == name))
 
         return save
+
+    def hold_promoted(self, tags: Mapping[str, frozenset[str]]) -> None:
+        """Keep instances with these tags, by service, as base instances are kept, and no others."""
+        before, self._promoted = self._promoted, tags
+        changed = {one for one in before.keys() | tags.keys() if before.get(one) != tags.get(one)}
+        if changed:
+            self._touch(changed)
 
     # For sinks, see `sink.Reports`.
 
@@ -304,6 +312,7 @@ class Catalog:
             now,
             entry.source.times,
             lambda address: self._index.elsewhere(address, service_id),
+            self._promoted.get(service_id, frozenset()),
         )
         entry.memory = outcome.memory
         live = {(i.address, i.port) for i in entry.reading.instances}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from controlplane.plan.services import ServicePlan
-from controlplane.registry.types import Instance, Protocol
 from controlplane.snapshot.mesh import Change, resource
-from controlplane.translate.clusters import assignment
-from controlplane.translate.names import base_cluster, member_cluster
+from controlplane.translate.clusters import assignment, endpoint_sets
 from controlplane.xds.resource import ENDPOINT
 from controlplane.xds.resources import Clock, Collection
 
@@ -20,19 +17,11 @@ class Endpoints:
     def publish(self, change: Change) -> None:
         """Bring the endpoints up to the mesh."""
         for before, after in change.replaced:
-            old, new = _instances(before), _instances(after)
+            old = endpoint_sets(before) if before is not None else {}
+            new = endpoint_sets(after) if after is not None else {}
             if after is not None:
-                for name, instances in new.items():
-                    if old.get(name) != instances:
-                        self.collection.put(resource(name, assignment(after, name, instances)))
+                for name, found in new.items():
+                    if old.get(name) != found:
+                        self.collection.put(resource(name, assignment(after, name, found)))
             for name in old.keys() - new.keys():
                 self.collection.remove(name)
-
-
-def _instances(plan: ServicePlan | None) -> dict[str, tuple[Instance, ...]]:
-    if plan is None or plan.closed:
-        return {}
-    found = {base_cluster(plan.id): plan.base}
-    if plan.protocol is not Protocol.TCP:
-        found |= {member_cluster(plan.id, target): instances for target, instances in plan.targets.items()}
-    return found

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from controlplane.model.definitions import Definitions
+from controlplane.plan.base import Base
 from controlplane.plan.gateways import carried_by
-from controlplane.plan.inheritance import Inheritance, inherited
-from controlplane.plan.lanes import LaneMeaning
+from controlplane.plan.inheritance import NOTHING_PROMOTED, Inheritance, inherited
+from controlplane.plan.lanes import LaneMeaning, enabled_lanes
 
 USUAL = (("x-lane", "lane"),)
 """The carriers where no gateway is defined."""
@@ -31,6 +32,7 @@ class KnownLanes:
     def __init__(self) -> None:
         self.carriers: tuple[tuple[str, str], ...] = USUAL
         self._known: Mapping[str, LaneMeaning] = {}
+        self._base = NOTHING_PROMOTED
         self._definitions: Definitions | None = None
         self._resting: Collection[str] = frozenset[str]()
         self._by_tag: dict[str, dict[str, LaneMeaning]] = {}
@@ -42,8 +44,11 @@ class KnownLanes:
         definitions: Definitions,
         known: Mapping[str, LaneMeaning],
         resting: Collection[str] = frozenset(),
+        base: Base = NOTHING_PROMOTED,
     ) -> LanesChange:
-        """Take over the definitions of this publication. `resting`: lanes that their times close."""
+        """Take over the definitions of this publication. `resting`: lanes that their times close. `base`:
+        what base means.
+        """
         carriers = tuple(sorted({carried_by(g.carriers) for g in definitions.gateways.values()})) or USUAL
         recarried = carriers != self.carriers
         self.carriers = carriers
@@ -54,18 +59,18 @@ class KnownLanes:
             before, self._by_tag = self._by_tag, {}
             for name, lane in known.items():
                 self._by_tag.setdefault(lane.tag, {})[name] = lane
+            enabled = enabled_lanes(definitions, resting)
             for tag, same in self._by_tag.items():
                 # A lane that ends is known for a while; what is inherited must outlast that, if it can.
-                staying = {
-                    n: x
-                    for n, x in same.items()
-                    if n in definitions.lanes and definitions.lanes[n].enabled and n not in resting
-                }
+                staying = {n: x for n, x in same.items() if n in enabled}
                 self._by_tag[tag] = staying or same
             either = before.keys() | self._by_tag.keys()
             tags = frozenset(tag for tag in either if before.get(tag) != self._by_tag.get(tag))
             applications = self._list(known)
             self._known, self._definitions, self._resting = known, definitions, resting
+        if base != self._base:
+            tags |= {*self._base.tags.values(), *base.tags.values()}
+            self._base = base
         return LanesChange(recarried, tags, applications)
 
     def _list(self, known: Mapping[str, LaneMeaning]) -> frozenset[str]:
@@ -98,4 +103,4 @@ class KnownLanes:
 
     def inheritance(self, application: str, tag: str | None) -> Inheritance:
         """As `default`, with the reason."""
-        return inherited(self._by_tag.get(tag or "", {}).values(), application, tag)
+        return inherited(self._by_tag.get(tag or "", {}).values(), application, tag, self._base)

@@ -126,7 +126,7 @@ class Mesh:
         known = self._clusters.get((plan.id, mirror))
         if known is not None and known.plan is plan:
             return known.built
-        shape = (plan.protocol, plan.upstream, tuple(plan.targets))
+        shape = (plan.protocol, plan.upstream, tuple(plan.targets), tuple(plan.versions))
         if known is not None and known.shape == shape:
             built = known.built
         else:

@@ -72,7 +72,7 @@ class Publisher:
         `resting`: lanes that their times close.
         """
         self.plan = self._planner.plan(definitions, deployed, services, resolve)
-        lanes = self._lanes.publish(definitions, deployed.known, resting)
+        lanes = self._lanes.publish(definitions, deployed.known, resting, deployed.base)
         self._resolve = resolve
         change = self._open.take(self.plan, resolve)
         moved = self._places.publish(change, services)

@@ -112,7 +112,7 @@ def undoing(revision: Revision | None, number: int) -> Transform:
             elif one.before is None:
                 deletes.append(one.key)
             else:
-                puts.append(parse_document(updated(one.before)))
+                puts.append(_whole(parse_document(updated(one.before))))
         if conflicts:
             raise DefinitionError(
                 409,
@@ -161,7 +161,7 @@ def restoring(revisions: Sequence[Revision], number: int) -> Transform:
             raise DefinitionError(
                 409, f"Revision {number} cannot be restored: {conflicts[0].message}", conflicts
             )
-        puts = [parse_document(updated(value)) for value in wanted.values() if value is not None]
+        puts = [_whole(parse_document(updated(value))) for value in wanted.values() if value is not None]
         gone = [key for key, value in wanted.items() if value is None and definitions.get(key) is not None]
         try:
             return definitions.change(puts, gone)
@@ -171,6 +171,13 @@ def restoring(revisions: Sequence[Revision], number: int) -> Transform:
             ) from error
 
     return transform
+
+
+def _whole(parsed: Parsed) -> Parsed:
+    """The document with every field given: what it left out then is not kept as it is now."""
+    document, slots = parsed
+    kept = {name: getattr(document, name) for name in KINDS[document.kind].kept}
+    return Parsed(document.model_copy(update=kept), slots)
 
 
 def _without_status(value: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -16,13 +16,22 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import wrappers_pb2
 
+from controlplane.plan.base import BaseSet, reachable
 from controlplane.plan.services import ServicePlan, Target
 from controlplane.plan.upstream import Upstream
-from controlplane.registry.types import Health, Instance, Protocol
+from controlplane.registry.types import Instance, Protocol
 from controlplane.translate import upstream
 from controlplane.translate.hardening import CONNECTION_BUFFER, SIDECAR_BUFFER, window_limits
 from controlplane.translate.messages import ADS, duration, pack, socket_address, struct
-from controlplane.translate.names import REFUSED, UNREACHED_HEADER, base_cluster, lane_cluster, member_cluster
+from controlplane.translate.names import (
+    REFUSED,
+    UNREACHED_HEADER,
+    base_cluster,
+    lane_cluster,
+    member_cluster,
+    version_cluster,
+    version_member,
+)
 from controlplane.translate.traffic import SERVED_KEY, served
 
 CONNECT_TIMEOUT = 0.5
@@ -176,6 +185,8 @@ def aggregate_cluster(
 def clusters(plan: ServicePlan, mirror: bool) -> Iterator[cluster_pb2.Cluster]:
     """Every cluster of a service: its base, and a member and an aggregate for each target. `mirror`: see
     `http_options`.
+
+    Further meanings of base have an aggregate, too: a member that is still warming answers 503 by itself.
     """
     base = base_cluster(plan.id)
     yield eds_cluster(plan, base, mirror, None)
@@ -185,14 +196,20 @@ def clusters(plan: ServicePlan, mirror: bool) -> Iterator[cluster_pb2.Cluster]:
         members = [member] if target.strict else [member, base]
         options = http_options(plan.protocol, mirror, plan.upstream.keep_alive)
         yield aggregate_cluster(lane_cluster(plan.id, target), members, target.strict, options, plan.upstream)
+    for version in plan.versions:
+        member = version_member(plan.id, version)
+        yield eds_cluster(plan, member, mirror, None)
+        options = http_options(plan.protocol, mirror, plan.upstream.keep_alive)
+        yield aggregate_cluster(
+            version_cluster(plan.id, version), [member, base], False, options, plan.upstream
+        )
 
 
 def endpoint_health(instance: Instance) -> health_check_pb2.HealthStatus:
     """The health of an instance as an edge or sidecar gets it. A held instance counts as healthy (rule 11 of
     lanes).
     """
-    healthy = instance.health is Health.HEALTHY or instance.held
-    return health_check_pb2.HEALTHY if healthy else health_check_pb2.UNHEALTHY
+    return health_check_pb2.HEALTHY if reachable(instance) else health_check_pb2.UNHEALTHY
 
 
 def endpoint_weight(instance: Instance) -> int:
@@ -200,14 +217,14 @@ def endpoint_weight(instance: Instance) -> int:
     return min(max(round(instance.weight * 100), 1), 1_000_000)
 
 
-def _endpoint(plan: ServicePlan, instance: Instance) -> endpoint_components_pb2.LbEndpoint:
+def _endpoint(plan: ServicePlan, instance: Instance, base: bool) -> endpoint_components_pb2.LbEndpoint:
     lane = {
         "tag": instance.tag or "base",
         "service": plan.id,
         "application": instance.application or plan.name,
-        SERVED_KEY: served(instance.tag, instance.application or plan.name),
+        SERVED_KEY: served(instance.tag, instance.application or plan.name, base),
     }
-    if instance.tag is None:
+    if base:
         lane["base"] = (
             plan.id
         )  # what tells an answer of base from one of the lane, whatever its tag is called
@@ -220,28 +237,30 @@ def _endpoint(plan: ServicePlan, instance: Instance) -> endpoint_components_pb2.
 
 
 def assignment(
-    plan: ServicePlan, name: str, instances: Iterable[Instance]
+    plan: ServicePlan, name: str, found: BaseSet | tuple[Instance, ...]
 ) -> endpoint_pb2.ClusterLoadAssignment:
-    """The endpoints `instances` of the cluster `name` of a service.
+    """The endpoints of the cluster `name` of a service: base instances, the spare ones with a lower priority,
+    or the tagged instances of a target.
 
     They are sorted by zone, address and port, so the order in which a registry lists them changes nothing.
     The sum of weights of a zone stays below 2**32, which Envoy demands.
     """
-    by_zone: dict[str, list[Instance]] = {}
-    for instance in sorted(instances, key=lambda i: (i.zone, i.address, i.port)):
-        by_zone.setdefault(instance.zone, []).append(instance)
+    base = isinstance(found, BaseSet)
+    levels = [one for one in ((found.instances, found.spare) if base else (found,)) if one]
     return endpoint_pb2.ClusterLoadAssignment(
         cluster_name=name,
         endpoints=[
             endpoint_components_pb2.LocalityLbEndpoints(
                 locality=base_pb2.Locality(zone=zone) if zone else None,
-                lb_endpoints=[_endpoint(plan, instance) for instance in found],
+                lb_endpoints=[_endpoint(plan, instance, base) for instance in same],
                 # gRPC clients spread requests by it; Envoy, which spreads them over all endpoints, does not.
                 load_balancing_weight=wrappers_pb2.UInt32Value(
-                    value=sum(map(endpoint_weight, found)) if len(by_zone) > 1 else 1
+                    value=sum(map(endpoint_weight, same)) if len(by_zone) > 1 else 1
                 ),
+                priority=priority,
             )
-            for zone, found in by_zone.items()
+            for priority, by_zone in enumerate(map(_by_zone, levels))
+            for zone, same in by_zone.items()
         ],
         policy=endpoint_pb2.ClusterLoadAssignment.Policy(
             overprovisioning_factor=wrappers_pb2.UInt32Value(value=OVERPROVISIONING)
@@ -249,8 +268,25 @@ def assignment(
     )
 
 
+def _by_zone(instances: Iterable[Instance]) -> dict[str, list[Instance]]:
+    found: dict[str, list[Instance]] = {}
+    for instance in sorted(instances, key=lambda i: (i.zone, i.address, i.port)):
+        found.setdefault(instance.zone, []).append(instance)
+    return found
+
+
 def assignments(plan: ServicePlan) -> Iterator[endpoint_pb2.ClusterLoadAssignment]:
     """The endpoints of the base and of each member of a service. Aggregates have none of their own."""
-    yield assignment(plan, base_cluster(plan.id), plan.base)
-    for target, instances in plan.targets.items():
-        yield assignment(plan, member_cluster(plan.id, target), instances)
+    for name, found in endpoint_sets(plan).items():
+        yield assignment(plan, name, found)
+
+
+def endpoint_sets(plan: ServicePlan) -> dict[str, BaseSet | tuple[Instance, ...]]:
+    """Who is in each cluster of a service that has endpoints of its own."""
+    if plan.closed:
+        return {}
+    found: dict[str, BaseSet | tuple[Instance, ...]] = {base_cluster(plan.id): plan.base}
+    if plan.protocol is not Protocol.TCP:
+        found |= {member_cluster(plan.id, target): instances for target, instances in plan.targets.items()}
+        found |= {version_member(plan.id, version): base for version, base in plan.versions.items()}
+    return found

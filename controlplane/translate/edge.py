@@ -40,6 +40,7 @@ from controlplane.translate.names import (
     TRY_HEADER,
     UNREACHED_HEADER,
     edge_routes,
+    version_cluster,
 )
 from controlplane.translate.retries import numbered, route_retries
 from controlplane.translate.route_actions import answer, dress, guard, header_options
@@ -168,8 +169,17 @@ class _RouteBuilder:
     def uncoloured(self) -> OnMatch:
         """To base, whatever the shares of lanes."""
         route = self._route(self.route.name, "", None)
+        if self.plan.base_colour:
+            route.route.cluster = self._base_cluster()
+            route.request_headers_to_add.extend(_colours(self.plan, self.plan.base_colour))
         turn_off(route, REPLY, SERVED)
         return self._act(route)
+
+    def _base_cluster(self) -> str:
+        colour = self.plan.base_colour
+        if colour in self.service.versions:
+            return version_cluster(self.service.id, colour)
+        return target_cluster(self.service.id, None)
 
     def _split(self, route: route_components_pb2.Route) -> None:
         ratio = self.route.ratio
@@ -183,13 +193,15 @@ class _RouteBuilder:
                 return
             target = self.service.lanes.get(lane) if lane else None
             entry = weighted.clusters.add()
-            entry.name = target_cluster(self.service.id, target)
+            entry.name = target_cluster(self.service.id, target) if lane else self._base_cluster()
             entry.weight.value = slots
             if lane:
                 entry.request_headers_to_add.extend(_colours(self.plan, lane))
                 self._dress_response(entry, lane)
                 mark(entry, lane, target)
                 strict.append(target is not None and target.strict)
+            elif self.plan.base_colour:
+                entry.request_headers_to_add.extend(_colours(self.plan, self.plan.base_colour))
 
         for slot in ratio.ranges:
             add(None, slot.start - position)

@@ -48,6 +48,16 @@ def lane_cluster(service: str, target: Target) -> str:
     return f"{member_cluster(service, target)}>{'none' if target.strict else 'base'}"
 
 
+def version_member(service: str, version: str) -> str:
+    """The base of a service as the meaning of base named `version` has it."""
+    return f"{safe(service)}|{version}"
+
+
+def version_cluster(service: str, version: str) -> str:
+    """What base requests of that meaning go to: its instances, then what is base without a colour."""
+    return f"{safe(service)}|{version},base"
+
+
 def service_of_cluster(name: str) -> str | None:
     """The canonical id of the service that a cluster belongs to; None for clusters of no service."""
     service, bar, _ = name.partition("|")

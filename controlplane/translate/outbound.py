@@ -43,6 +43,7 @@ from controlplane.translate.names import (
     OUTBOUND,
     PASS_THROUGH,
     PHASE_HEADER,
+    version_cluster,
 )
 from controlplane.translate.routes import (
     Route,
@@ -137,7 +138,14 @@ def service_matcher(plan: ServicePlan, carriers: Carriers) -> Matcher:
     """
 
     def lane(name: str, target: Target | None) -> OnMatch:
-        route = lane_route(name, plan.id, name, target, _calling(plan))
+        return coloured(name, lane_route(name, plan.id, name, target, _calling(plan)))
+
+    def version(name: str) -> OnMatch:
+        route = lane_route("base", plan.id, "", None, _calling(plan))
+        route.route.cluster = version_cluster(plan.id, name)
+        return coloured(name, route)
+
+    def coloured(name: str, route: Route) -> OnMatch:
         agree = agreed(carriers, name)
         if agree:
             member = f"{carriers[0][1]}={name}"
@@ -146,6 +154,7 @@ def service_matcher(plan: ServicePlan, carriers: Carriers) -> Matcher:
 
     steps: list[Matcher] = []
     lanes = {name: lane(name, target) for name, target in plan.lanes.items()}
+    lanes |= {name: version(name) for name in plan.versions}
     if lanes:
         steps.append(matching.exact_tree(lane_header(carriers), lanes))
     base = forward(lane_route("base", plan.id, "", None, _calling(plan)))

@@ -25,12 +25,13 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from google.protobuf import wrappers_pb2
 
+from controlplane.plan.base import BaseSet
 from controlplane.plan.services import ServicePlan, Target
 from controlplane.plan.upstream import Upstream
 from controlplane.registry.types import Instance, Protocol
 from controlplane.translate.clusters import endpoint_health, endpoint_weight
 from controlplane.translate.messages import ADS, pack, socket_address
-from controlplane.translate.names import base_cluster, lane_cluster
+from controlplane.translate.names import base_cluster, lane_cluster, version_cluster
 from controlplane.translate.upstream import UNLIMITED
 
 Carriers = Sequence[tuple[str, str]]
@@ -78,6 +79,7 @@ def routes(plan: ServicePlan, carriers: Carriers, default: str | None) -> list[r
     """
     base = base_cluster(plan.id)
     lanes = {lane: lane_cluster(plan.id, target) for lane, target in plan.lanes.items()}
+    lanes |= {version: version_cluster(plan.id, version) for version in plan.versions}
     found: list[route_components_pb2.Route] = []
     if lanes and plan.protocol is not Protocol.TCP:
         for header, _ in carriers:
@@ -133,6 +135,8 @@ def clusters(plan: ServicePlan) -> Iterator[cluster_pb2.Cluster]:
     yield _cluster(base_cluster(plan.id), plan.upstream)
     for target in _targets(plan):
         yield _cluster(lane_cluster(plan.id, target), plan.upstream)
+    for version in plan.versions:
+        yield _cluster(version_cluster(plan.id, version), plan.upstream)
 
 
 def _localities(zone: str, instances: Sequence[Instance], priority: int) -> list[LocalityEndpoints]:
@@ -167,15 +171,36 @@ def assignments(plan: ServicePlan) -> Iterator[endpoint_pb2.ClusterLoadAssignmen
     Unhealthy ones are left out, as gRPC would do. It has no panic: where none of base is healthy, all are
     tried. Priorities have no gaps, or gRPC refuses them.
     """
-    base = _healthy(plan.base) or plan.base
-    yield endpoint_pb2.ClusterLoadAssignment(
-        cluster_name=base_cluster(plan.id), endpoints=_localities("", base, 0)
-    )
+    base = _levels(plan.base)
+    yield _assignment(base_cluster(plan.id), base)
     for target, instances in _targets(plan).items():
-        found = _localities(target.tag, _healthy(instances), 0)
-        if not target.strict:
-            found += _localities("", base, 1 if found else 0)
-        yield endpoint_pb2.ClusterLoadAssignment(cluster_name=lane_cluster(plan.id, target), endpoints=found)
+        tagged = [(target.tag, _healthy(instances))]
+        yield _assignment(lane_cluster(plan.id, target), tagged if target.strict else [*tagged, *base])
+    for version, found in plan.versions.items():
+        yield _assignment(version_cluster(plan.id, version), _levels(found))
+
+
+def _levels(base: BaseSet) -> list[tuple[str, tuple[Instance, ...]]]:
+    """(zone, base instances) by priority."""
+    first, spare = _healthy(base.instances), _healthy(base.spare)
+    if not first and not spare:
+        first = (*base.instances, *base.spare)
+    zone = "~promoted" if any(one.tag is not None for one in first) else ""
+    return [(zone, first), ("", spare)]
+
+
+def _assignment(
+    name: str, levels: Sequence[tuple[str, Sequence[Instance]]]
+) -> endpoint_pb2.ClusterLoadAssignment:
+    found = [one for one in levels if one[1]]
+    return endpoint_pb2.ClusterLoadAssignment(
+        cluster_name=name,
+        endpoints=[
+            locality
+            for priority, (zone, instances) in enumerate(found)
+            for locality in _localities(zone, instances, priority)
+        ],
+    )
 
 
 def _healthy(instances: Sequence[Instance]) -> tuple[Instance, ...]:

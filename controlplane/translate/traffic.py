@@ -7,7 +7,7 @@ so clients cannot make a proxy keep more counters. docs/decisions/0022-traffic-s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import quote, unquote
 
@@ -17,6 +17,7 @@ from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metada
 from envoy.type.matcher.v3 import metadata_pb2, value_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
+from controlplane.plan.base import names_base
 from controlplane.translate.messages import pack
 from controlplane.translate.names import service_of_cluster
 
@@ -38,6 +39,8 @@ _DRAWN = "%ROUTE_NAME%/%REQ({header})% %UPSTREAM_CLUSTER_RAW%"
 _SERVED = f"%UPSTREAM_METADATA(lane:{SERVED_KEY})%"
 _END = "%RESPONSE_CODE% %RESPONSE_FLAGS% %UPSTREAM_REQUEST_ATTEMPT_COUNT%"
 _LETTERS: dict[str, Hop] = {"e": "edge", "o": "outbound", "i": "inbound"}
+_AS_BASE = "+"
+"""Before the tag of an instance that answered as base. Tags have no such character."""
 _DRAWS = "draws"
 """What the filter `served` notes of requests whose route may draw a lane."""
 
@@ -54,9 +57,12 @@ _MOST = wrappers_pb2.UInt32Value(value=MOST_COUNTERS).SerializeToString()
 _STATS_SCOPE = _field(6, _field(1, _MOST) + _field(3, _MOST) + _field(5, b"laneway"))
 
 
-def served(tag: str | None, application: str) -> str:
-    """The value of SERVED_KEY for an instance. The tag is empty for base."""
-    return f"{tag or ''}@{quote(application, safe='/:._-~+')}"
+def served(tag: str | None, application: str, base: bool) -> str:
+    """The value of SERVED_KEY for an instance. The tag is empty for base; if a promoted tag is base, it is
+    marked.
+    """
+    mark = _AS_BASE if base and tag is not None else ""
+    return f"{mark}{tag or ''}@{quote(application, safe='/:._-~+')}"
 
 
 def counted_by_edge(header: str) -> list[accesslog_pb2.AccessLog]:
@@ -134,8 +140,9 @@ def _counting(
 class Counted:
     """What a label says. `tag` is that of who answered: None for nobody, "" for base.
 
-    route, lane: "" where there is none. application: of who answered. status: 0 where there was no answer.
-    flags: Envoy's, such as UH. attempts: how often it was sent on. The last three are of counters alone.
+    route, lane: "" where there is none. application: of who answered. base: it answered as base. status: 0
+    where there was no answer. flags: Envoy's, such as UH. attempts: how often it was sent on. The last three
+    are of counters alone.
     """
 
     hop: Hop
@@ -147,6 +154,7 @@ class Counted:
     status: int = 0
     flags: frozenset[str] = frozenset()
     attempts: int = 0
+    base: bool = False
 
     @property
     def service(self) -> str | None:
@@ -173,11 +181,14 @@ def read(label: str, counter: bool) -> Counted | None:
     hop = _LETTERS[parts[0]]
     last = len(parts) - (3 if counter else 0)
     tag, at, application = parts[last - 1].partition("@")
+    base = bool(at) and tag[:1] in ("", _AS_BASE)
+    tag = tag.removeprefix(_AS_BASE)
     route, _, lane = parts[1].partition("/")
     if hop == "outbound":
         route, lane = "", route
     elif hop == "edge":
         lane = lane.rpartition("/")[2]
+        lane = "" if names_base(lane) else lane
     found = Counted(
         hop=hop,
         route=route if hop == "edge" else "",
@@ -185,20 +196,16 @@ def read(label: str, counter: bool) -> Counted | None:
         cluster=" ".join(parts[2 : last - 1]),
         tag=tag if at else None,
         application=unquote(application),
+        base=base,
     )
     if hop == "outbound" and not found.in_lane:
-        found = Counted(hop, "", "", found.cluster, found.tag, found.application)
+        found = replace(found, lane="")
     if not counter:
         return found
     status, flags, attempts = parts[last:]
-    return Counted(
-        found.hop,
-        found.route,
-        found.lane,
-        found.cluster,
-        found.tag,
-        found.application,
-        int(status) if status.isdecimal() else 0,
-        frozenset(flags.split(",")) - {"-", ""},
-        int(attempts) if attempts.isdecimal() else 0,
+    return replace(
+        found,
+        status=int(status) if status.isdecimal() else 0,
+        flags=frozenset(flags.split(",")) - {"-", ""},
+        attempts=int(attempts) if attempts.isdecimal() else 0,
     )

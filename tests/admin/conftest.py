@@ -15,10 +15,12 @@ from controlplane.admin.answers import Proxy
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.control import ExplainRequest, Look, StoreStatus
 from controlplane.model.definitions import Definitions, Key
+from controlplane.model.documents import Lane
 from controlplane.model.times import phase
 from controlplane.plan.evaluate import Decision
 from controlplane.plan.moves import Moves, moved
 from controlplane.plan.preview import Explanation, ServiceMatch, matches_of_tag
+from controlplane.plan.promotion import Action, ServiceVersions, versions
 from controlplane.plan.warnings import Warnings, warnings
 from controlplane.registry.names import resolve
 from controlplane.registry.types import Instance, Refused, Service, SourceStatus
@@ -134,6 +136,11 @@ class SmallControl:
     def matches_of_tag(self, group: str, tag: str) -> Sequence[tuple[str, Sequence[ServiceMatch]]]:
         now = self.store.current.definitions
         return matches_of_tag(now, SERVICES, lambda name: resolve(SERVICES, name), group, tag)
+
+    def versions(
+        self, definitions: Definitions, lane: Lane, action: Action
+    ) -> list[tuple[str, list[ServiceVersions]]]:
+        return versions(definitions, SERVICES, lambda name: resolve(SERVICES, name), lane, action)
 
     async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
         decision = Decision(None, None, "wanted" if wanted else "no route")

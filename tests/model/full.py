@@ -55,6 +55,7 @@ GROUP = {
     "applications": ["spring-cloud-a", "spring-cloud-b"],
     "inherit_tag": False,
     "colour_by_trace": True,
+    "promoted": "gray",
 }
 CONTENT_LANE = {
     "kind": "Lane",
@@ -239,8 +240,8 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
         "/v1/applications/spring-cloud-a",
         application({"policy": "maglev", "hash_by": {"cookie": "uid"}}, {"grpc": {"service": "stock"}}),
     ),
-    "lane group": ("/v1/lane-groups/order-flow", GROUP),
     "content lane": ("/v1/lane-groups/order-flow/lanes/gray", CONTENT_LANE),
+    "lane group": ("/v1/lane-groups/order-flow", GROUP),  # names the lane
     "ratio by header": ("/v1/lane-groups/spring-sale/lanes/sale", ratio_lane(header="user")),
     "ratio by cookie": (
         "/v1/lane-groups/spring-sale/lanes/sale",
@@ -280,7 +281,7 @@ OPTIONAL |= {"envoy_patches"}
 OPTIONAL |= {"timeouts", "request", "idle", "load_balancing", "hash_by", "circuit_breaking", "connections"}
 OPTIONAL |= {"pending", "requests", "grpc", "tcp", "path"}
 OPTIONAL |= {"keep_request_id", "header_limits", "access_log", "response_headers"}
-OPTIONAL |= {"otlp", "tracing", "callers"}
+OPTIONAL |= {"otlp", "tracing", "callers", "promoted"}
 OPTIONAL |= {"enabled_until", "from", "until", "schedule", "days", "hours"}
 """Fields that may be absent altogether, so that null says nothing wrong (`routes` of a lane alone)."""
 

@@ -99,7 +99,7 @@ def test_a_changed_service_is_the_only_one_that_is_planned_again(world: World) -
     before = world.plan()
     world.put(service("sc-B", None, None, port=20002))
     after = world.plan()
-    assert len(after.services["file///sc-B"].base) == 2
+    assert len(after.services["file///sc-B"].base.instances) == 2
     assert {name for name, plan in after.services.items() if plan is not before.services[name]} == {
         "file///sc-B"
     }
@@ -130,7 +130,7 @@ def test_a_service_that_goes_and_comes_back_is_planned_as_before(world: World) -
 def test_a_tagged_instance_is_in_no_base_whether_or_not_a_lane_uses_its_tag(world: World) -> None:
     world.put(service("sc-A", None, "gray", "unused"))
     plan = world.plan().services["file///sc-A"]
-    assert [one.tag for one in plan.base] == [None]
+    assert [one.tag for one in plan.base.instances] == [None]
     assert {target.tag: [one.tag for one in found] for target, found in plan.targets.items()} == {
         "gray": ["gray"]
     }

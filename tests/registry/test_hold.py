@@ -29,6 +29,7 @@ class Story:
         self.connectivity = Connectivity()
         self.live: tuple[Instance, ...] = ()
         self.taken: set[int] = set()
+        self.promoted = frozenset[str]()
 
     def at(self, now: float, *live: Instance) -> Outcome:
         """The registry says `live` at `now`."""
@@ -37,7 +38,13 @@ class Story:
 
     def again(self, now: float) -> Outcome:
         outcome = decide(
-            self.memory, self.live, self.connectivity, now, TIMES, lambda address: address[1] in self.taken
+            self.memory,
+            self.live,
+            self.connectivity,
+            now,
+            TIMES,
+            lambda address: address[1] in self.taken,
+            self.promoted,
         )
         self.memory = outcome.memory
         return outcome
@@ -78,6 +85,34 @@ def test_a_base_set_with_one_healthy_instance_is_as_the_registry_says() -> None:
     story.at(0, base(1), base(2))
     assert shown(story.at(1, base(1), base(2, False))) == ["1", "2u"]
     assert shown(story.at(2, base(1))) == ["1"]
+
+
+def test_a_promoted_set_is_held_as_a_base_set_of_its_own() -> None:
+    story = Story()
+    story.promoted = frozenset({"gray"})
+    story.at(0, base(1), gray(2), gray(3))
+    assert shown(story.at(10, base(1), gray(3))) == ["1", "3g"]
+    assert shown(story.at(20, base(1))) == ["1", "3gh"]
+    assert shown(story.at(30)) == ["1h", "3gh"]
+    assert shown(story.again(319)) == ["1h", "3gh"]
+    assert story.again(319).deadline == 320
+    assert shown(story.again(320)) == ["1h"]
+    assert shown(story.again(330)) == []
+    story.at(400, base(1), gray(2))
+    assert shown(story.at(401, base(1), base(2))) == ["1", "2"], "a live registration counts"
+
+
+def test_a_set_that_is_promoted_no_more_is_not_held_any_more() -> None:
+    story = Story()
+    story.promoted = frozenset({"gray"})
+    story.at(0, base(1), gray(2))
+    assert shown(story.at(10, base(1))) == ["1", "2gh"]
+    story.promoted = frozenset()
+    assert shown(story.again(11)) == ["1"]
+    story.promoted = frozenset({"gray"})
+    story.at(20, base(1), gray(2))
+    story.connectivity = Connectivity(unreachable_since=25)
+    assert shown(story.again(25)) == ["1h", "2gh"]
 
 
 def test_what_was_never_good_is_not_held() -> None:

@@ -16,11 +16,26 @@ from controlplane.translate.traffic import Counted, read, served
         ),
         (
             "e a file///sc-A|base @app 503 UF,URX 4",
-            Counted("edge", "a", "", "file///sc-A|base", "", "app", 503, frozenset({"UF", "URX"}), 4),
+            Counted("edge", "a", "", "file///sc-A|base", "", "app", 503, frozenset({"UF", "URX"}), 4, True),
         ),
         (
             "e a/ file///sc-A|base @app 200 - 1",
-            Counted("edge", "a", "", "file///sc-A|base", "", "app", 200, frozenset(), 1),
+            Counted("edge", "a", "", "file///sc-A|base", "", "app", 200, frozenset(), 1, True),
+        ),
+        (
+            "e a/Base.gray-1f3a9c2e file///sc-A|Base.gray-1f3a9c2e,base +gray@app 200 - 1",
+            Counted(
+                "edge",
+                "a",
+                "",
+                "file///sc-A|Base.gray-1f3a9c2e,base",
+                "gray",
+                "app",
+                200,
+                frozenset(),
+                1,
+                True,
+            ),
         ),
         (
             "e a/gray/gray x/y/z/sc A|app|gray>none  503 UH 1",
@@ -29,12 +44,21 @@ from controlplane.translate.traffic import Counted, read, served
         (
             "o gray file///sc-B|app|gray>base @an%20app 0 DC 1",
             Counted(
-                "outbound", "", "gray", "file///sc-B|app|gray>base", "", "an app", 0, frozenset({"DC"}), 1
+                "outbound",
+                "",
+                "gray",
+                "file///sc-B|app|gray>base",
+                "",
+                "an app",
+                0,
+                frozenset({"DC"}),
+                1,
+                True,
             ),
         ),
         (
             "o base file///sc-B|base @app 200 - 1",
-            Counted("outbound", "", "", "file///sc-B|base", "", "app", 200, frozenset(), 1),
+            Counted("outbound", "", "", "file///sc-B|base", "", "app", 200, frozenset(), 1, True),
         ),
         (
             "i inbound/gray inbound|20001  200 - 1",
@@ -55,7 +79,7 @@ def test_others(label: str) -> None:
 
 
 def test_applications_with_spaces_keep_their_place() -> None:
-    assert " " not in served("gray", "an app")
-    found = read(f"o gray s/a/b/c|x|gray>base {served('gray', 'an app')}", counter=False)
+    assert " " not in served("gray", "an app", False)
+    found = read(f"o gray s/a/b/c|x|gray>base {served('gray', 'an app', False)}", counter=False)
     assert found is not None
     assert (found.tag, found.application) == ("gray", "an app")

@@ -1,7 +1,8 @@
 """The cases of the golden files: testdata/NAME.in.yaml and what each of its nodes gets.
 
 Keys of a case: `definitions` (documents), `services`, `nodes`; further `slots` (gateway/route to ranges),
-`rollout: {coloured: [...]}` (the lanes that edges may choose; absent: every enabled one), `sent_at_once` (of
+`rollout: {coloured: [...], switching: true}` (the lanes that edges may choose; absent: every enabled one;
+switching: what is promoted is known by its name alone, and edges colour base with it), `sent_at_once` (of
 the Publisher), `watch: {tokens: {GATEWAY: [...]}, applications: [...]}`, `show` (patterns of Kind/name that
 the output has; absent: everything).
 """
@@ -9,7 +10,7 @@ the output has; absent: everything).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, cast
@@ -18,8 +19,8 @@ import yaml
 
 from controlplane.model.definitions import AnyKind, Definitions, SlotRange
 from controlplane.model.kinds import KINDS
-from controlplane.plan.lanes import enabled_lanes
-from controlplane.plan.rollout import Deployed
+from controlplane.plan.base import Base
+from controlplane.plan.rollout import Deployed, settled
 from controlplane.registry.names import ServiceNames
 from controlplane.registry.types import Health, Instance, Protocol, Service
 from controlplane.snapshot.nodes import parse_node
@@ -54,15 +55,23 @@ def published(case: dict[str, Any]) -> Publisher:
     """The publisher after the case's definitions and services."""
     definitions = read_definitions(case["definitions"], case.get("slots", {}))
     services = read_services(case["services"])
-    known = enabled_lanes(definitions)
-    coloured = case.get("rollout", {}).get("coloured", known)
+    deployed = _deployed(definitions, case.get("rollout", {}))
     publisher = Publisher(case.get("sent_at_once", SENT_AT_ONCE))
     names = ServiceNames(services)
-    publisher.publish(definitions, Deployed(known, frozenset(coloured)), services, names.resolve)
+    publisher.publish(definitions, deployed, services, names.resolve)
     watch = case.get("watch", {"tokens": {}, "applications": []})
     tokens = {gateway: frozenset(given) for gateway, given in watch["tokens"].items()}
     publisher.watch(tokens, frozenset(watch["applications"]))
     return publisher
+
+
+def _deployed(definitions: Definitions, rollout: dict[str, Any]) -> Deployed:
+    now = settled(definitions)
+    deployed = replace(now, coloured=frozenset(rollout.get("coloured", now.coloured)))
+    if "switching" in rollout:  # sidecars have not heard of what is promoted but by its name
+        names = {now.base.name: now.base}
+        deployed = replace(deployed, base=Base(), versions=names, colour=now.base.name)
+    return deployed
 
 
 def sent(case: dict[str, Any]) -> Iterator[Sent]:
