@@ -112,7 +112,8 @@ class Progress(Document):
 
 class Release(Document):
     """How lane `lane` of group `group` gets its share. `interval`: between two looks at the checks.
-    `patience`: how long a step may wait for enough data, before the release is aborted.
+    `patience`: how long a step may wait for enough data, before the release is aborted. `at_end`: whether the
+    lane keeps its share, or its instances become base of the group.
     """
 
     kind: Literal["Release"] = "Release"
@@ -123,6 +124,7 @@ class Release(Document):
     checks: Annotated[tuple[Check, ...], Field(max_length=20)] = ()
     interval: fields.Interval = "10s"
     patience: fields.Interval = "1h"
+    at_end: Literal["wait", "promote"] = "wait"
     progress: Progress | None = None
 
     @model_validator(mode="after")

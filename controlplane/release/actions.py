@@ -136,12 +136,20 @@ def ended(
     found: tuple[Finding, ...],
     now: float,
 ) -> Definitions:
-    """The end: an aborted release takes the lane's share to 0, the others leave it as it is."""
+    """The end: an aborted release takes the lane's share to 0, the others leave it as it is. One that
+    succeeded promotes the lane if it says so.
+
+    Raises DefinitionError (409) if another group has promoted one of the applications.
+    """
     release = _still(definitions, key, seen)
     if release is None:
         return definitions
     progress = _decided(seen.model_copy(update={"phase": phase}), now, what, found)
     lane = definitions.lanes.get(release.lane)
+    group = definitions.groups.get(release.group)
+    if phase == "succeeded" and release.at_end == "promote" and group is not None:
+        promoted = group.model_copy(update={"promoted": release.lane})
+        return definitions.proceed([promoted, release.model_copy(update={"progress": progress})])
     if phase == "aborted" and lane is not None and lane.ratio is not None:
         return _moved(definitions, release, lane, progress, 0.0)
     return _kept(definitions, release, progress)

@@ -17,11 +17,14 @@ YAML = {"content-type": "application/yaml"}
 ANY_TEXT = {"service", "services", "value", "regex", "set", "add", "body", "content_type"}
 
 REQUIRED = {"listeners", "port", "service", "applications", "tag", "rule", "ratio", "percent", "conditions"}
-REQUIRED |= {"source", "operator", "value", "time_zone"}
+REQUIRED |= {"source", "operator", "value", "time_zone", "lane", "steps", "measure", "quantile"}
 ALSO_REQUIRED = {("cors", "allow_origins"), ("respond", "status"), ("redirect",), ("respond",)}
 ALSO_REQUIRED |= {("rewrite", "regex"), ("rewrite", "substitution")}
 DEFAULTED = {("retries", "conditions"), ("source",)}
 ONE_OF = {"prefix", "exact", "regex", "header", "cookie", "client_address", "grpc", "tcp"}
+
+WRITTEN = {"Progress", "Decision", "Finding", "Target"}
+"""Parts of documents that the control plane writes."""
 
 
 def fields(document: Any) -> list[Path]:
@@ -51,10 +54,10 @@ def wrong_values(name: str, path: Path) -> list[Any]:
         wrong += [True, "30", ""]
         wrong += (
             [[]]
-            if isinstance(value, list) and field not in ("hosts", "services", "remove", "callers")
+            if isinstance(value, list) and field not in ("hosts", "services", "remove", "callers", "checks")
             else []
         )
-        wrong += [] if field == "value" else [0.001]
+        wrong += [] if field in ("value", "max", "above_base", "quantile") else [0.001]
     optional = field in OPTIONAL or (path[0], field) in (("envoy_patches", "name"), ("source", "source"))
     return wrong + ([] if optional else [None])
 
@@ -91,6 +94,7 @@ def test_every_field_of_every_kind_is_tried() -> None:
         for kind in KINDS.values()
         for model in models_in(kind.model)
         for field in model.model_fields
+        if model.__name__ not in WRITTEN and (model.__name__, field) != ("Release", "progress")
     }
     given = {pair for _, document in FULL.values() for pair in given_in(parse_document(document).document)}
     assert given == known

@@ -37,6 +37,7 @@ def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
             "lane": "gray",
             "steps": [{"percent": 20, "hold": "10s"}, {"percent": 60, "approval": True}, {"percent": 100}],
             "interval": "1s",
+            "at_end": "promote",
             "checks": [
                 {"measure": "error_rate", "max": 5, "window": "10s", "requests": 20},
                 {"measure": "fallbacks", "max": 1, "window": "10s", "requests": 20},
@@ -86,6 +87,10 @@ def test_a_good_release_over_a_restart(mesh: Mesh) -> None:
         load.wait_for(200)
     assert load.failed() == []
     assert percent(mesh) == 100
+    assert mesh.rest.get("/v1/lane-groups/order-flow")["promoted"] == "gray"
+    until(
+        lambda: {tuple(mesh.chain()) for _ in range(20)} == {("Agray", "Bgray", "Cgray")}, 20, "gray as base"
+    )
     steps = [(one["step"], one["what"]) for one in end["decisions"]]
     assert [step for step, _ in steps] == [1, 2, 2, 2, 3, 3], steps
     judged = [one for one in end["decisions"] if one["findings"]]

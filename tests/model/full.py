@@ -257,6 +257,30 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
             },
         ),
     ),
+    "release": (
+        "/v1/lane-groups/spring-sale/releases/rollout",
+        {
+            "kind": "Release",
+            "group": "spring-sale",
+            "name": "rollout",
+            "lane": "sale",
+            "steps": [{"percent": 5, "hold": "5m", "approval": True}],
+            "checks": [
+                {
+                    "measure": "latency",
+                    "quantile": 0.99,
+                    "max": 100,
+                    "above_base": 5,
+                    "window": "1m",
+                    "requests": 50,
+                    "failures": 2,
+                }
+            ],
+            "interval": "10s",
+            "patience": "1h",
+            "at_end": "promote",
+        },
+    ),
     "ratio by address": ("/v1/lane-groups/spring-sale/lanes/sale", ratio_lane(client_address=True)),
 }
 """URL and document by what it is."""
@@ -282,6 +306,7 @@ OPTIONAL |= {"timeouts", "request", "idle", "load_balancing", "hash_by", "circui
 OPTIONAL |= {"pending", "requests", "grpc", "tcp", "path"}
 OPTIONAL |= {"keep_request_id", "header_limits", "access_log", "response_headers"}
 OPTIONAL |= {"otlp", "tracing", "callers", "promoted"}
+OPTIONAL |= {"approval", "quantile", "max", "above_base"}
 OPTIONAL |= {"enabled_until", "from", "until", "schedule", "days", "hours"}
 """Fields that may be absent altogether, so that null says nothing wrong (`routes` of a lane alone)."""
 

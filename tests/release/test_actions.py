@@ -85,6 +85,20 @@ def test_of_two_that_make_the_same_step_one_makes_it() -> None:
     assert actions.ended(two, KEY, seen, "aborted", "late", (), 201.0) is two
 
 
+def test_the_end_may_promote() -> None:
+    one = applied(defined(), f"{ONE_STEP}, at_end: promote}}")
+    key = Key("Release", "g", "x")
+    one = actions.start(one, key, "", 100.0)
+    found = one.get(key)
+    assert isinstance(found, Release)
+    assert found.progress is not None
+    end = actions.ended(one, key, found.progress, "succeeded", "passed", (), 200.0)
+    assert end.groups["g"].promoted == "gray"
+    assert shares(end) == (True, 9, {"b": 9})
+    aborted = actions.ended(one, key, found.progress, "aborted", "failed", (), 200.0)
+    assert aborted.groups["g"].promoted is None
+
+
 def test_an_abort_takes_all_and_is_final() -> None:
     one = actions.act(started(), KEY, "abort", "ben", 150.0)
     assert shares(one) == (True, 0, {"b": 0})
