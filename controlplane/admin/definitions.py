@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from controlplane.admin import bodies, lane_times, lists, openapi, shapes, tags
 from controlplane.admin.changes import TAKE_OVER, caller_of, change
 from controlplane.admin.control import ControlPlane
+from controlplane.admin.paths import path
 from controlplane.admin.problems import ApiError
 from controlplane.admin.references import refuse_ambiguous
 from controlplane.model import fields
@@ -215,12 +216,6 @@ def _with_parameters(kind: Kind, member: bool) -> dict[str, Any]:
     }
 
 
-def _path(kind: Kind, member: bool) -> str:
-    """The path of all documents of a kind (under one parent), or of one of them."""
-    parent = _path(KINDS[kind.parent], True) if kind.parent else "/v1"
-    return f"{parent}/{kind.plural}" + (f"/{{{kind.parameter}}}" if member else "")
-
-
 MOST_PARENTS = 10_000
 """Parents whose collections are remembered."""
 PRECONDITIONS = [
@@ -241,7 +236,7 @@ def add_routes(routes: APIRouter, control: ControlPlane, watching: lists.Watchin
 
 def _add(routes: APIRouter, endpoints: Endpoints, kind: Kind) -> None:
     words, name = kind.words, kind.name
-    collection, member = _path(kind, False), _path(kind, True)
+    collection, member = path(kind, False), path(kind, True)
     one = openapi.reference(name)
     labels: list[Any] = [kind.plural]
     parameters = _with_parameters(kind, True)
@@ -303,7 +298,7 @@ def _add(routes: APIRouter, endpoints: Endpoints, kind: Kind) -> None:
 
 def _add_lane_actions(routes: APIRouter, control: ControlPlane) -> None:
     parameters = _with_parameters(KINDS["Lane"], True)
-    path = _path(KINDS["Lane"], True)
+    lane = path(KINDS["Lane"], True)
     shown_lane = openapi.answer(openapi.reference("Lane"), "The lane", ETag="Its entity tag")
 
     async def switch(request: Request, enabled: bool, until: str | None) -> Response:
@@ -336,7 +331,7 @@ def _add_lane_actions(routes: APIRouter, control: ControlPlane) -> None:
 
     for word, endpoint in (("enable", enable), ("disable", disable)):
         routes.add_api_route(
-            f"{path}/{word}", endpoint, methods=["POST"], operation_id=f"{word}Lane",
+            f"{lane}/{word}", endpoint, methods=["POST"], operation_id=f"{word}Lane",
             summary=f"{word.capitalize()} a lane", tags=["lanes"],
             openapi_extra={"parameters": [*parameters["parameters"], *PRECONDITIONS]},
             responses={200: shown_lane, **openapi.failures(404, 412, 422, 503)},
@@ -355,7 +350,7 @@ def _add_lane_actions(routes: APIRouter, control: ControlPlane) -> None:
         return shapes.matches(control.matches_of_tag(group, tag)).response()
 
     routes.add_api_route(
-        f"{_path(KINDS['LaneGroup'], True)}/matches", matches_of_tag, methods=["GET"],
+        f"{path(KINDS['LaneGroup'], True)}/matches", matches_of_tag, methods=["GET"],
         operation_id="matchTag", tags=["lanes"],
         summary="Instances that would serve a lane with this tag, before there is one",
         openapi_extra=_with_parameters(KINDS["LaneGroup"], True),
@@ -365,7 +360,7 @@ def _add_lane_actions(routes: APIRouter, control: ControlPlane) -> None:
         },
     )  # fmt: skip
     routes.add_api_route(
-        f"{path}/matches", matches, methods=["GET"], operation_id="matchLane", tags=["lanes"],
+        f"{lane}/matches", matches, methods=["GET"], operation_id="matchLane", tags=["lanes"],
         summary="Instances that would serve the lane", openapi_extra=parameters,
         responses={
             200: openapi.answer(openapi.reference("Matches"), "By application and service"),

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
+from functools import lru_cache
 
 from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Route
 
+from controlplane.admin.paths import path
 from controlplane.admin.problems import ApiError
 from controlplane.auth.rights import Caller
 from controlplane.model.definitions import Definitions
-from controlplane.model.kinds import KINDS, Key, key_of
+from controlplane.model.kinds import KINDS, Key, Kind, key_of
 from controlplane.model.problems import Problem
 
 
@@ -32,7 +34,6 @@ class Need(Enum):
 
 OPEN, VIEW, OPERATE, GROUP, DOCUMENTS, ADMIN = Need
 
-_GATEWAY = "/v1/gateways/{gateway}"
 _GROUP = "/v1/lane-groups/{group}"
 _LANE = f"{_GROUP}/lanes/{{lane}}"
 _RELEASE = f"{_GROUP}/releases/{{release}}"
@@ -46,35 +47,19 @@ TABLE: dict[str, dict[str, Need]] = {
     "/docs": {"GET": OPEN},
     "/docs/start.js": {"GET": OPEN},
     "/docs/{name}": {"GET": OPEN},
-    "/v1/gateways": {"GET": VIEW},
-    _GATEWAY: {"GET": VIEW, "PUT": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
-    f"{_GATEWAY}/routes": {"GET": VIEW},
-    f"{_GATEWAY}/routes/{{route}}": {"GET": VIEW, "PUT": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
-    "/v1/applications": {"GET": VIEW},
-    "/v1/applications/{application}": {"GET": VIEW, "PUT": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
-    "/v1/lane-groups": {"GET": VIEW},
-    # A group says which applications its lanes reach: its operators must not widen that.
-    _GROUP: {"GET": VIEW, "PUT": ADMIN, "PATCH": ADMIN, "DELETE": ADMIN},
     f"{_GROUP}/matches": {"GET": VIEW},
-    f"{_GROUP}/lanes": {"GET": VIEW},
     f"{_GROUP}/promote": {"POST": GROUP},
     f"{_GROUP}/finish": {"POST": GROUP},
     f"{_GROUP}/rollback": {"POST": GROUP},
-    _LANE: {"GET": VIEW, "PUT": GROUP, "PATCH": GROUP, "DELETE": GROUP},
     f"{_LANE}/enable": {"POST": GROUP},
     f"{_LANE}/disable": {"POST": GROUP},
     f"{_LANE}/matches": {"GET": VIEW},
-    f"{_GROUP}/releases": {"GET": VIEW},
-    _RELEASE: {"GET": VIEW, "PUT": GROUP, "PATCH": GROUP, "DELETE": GROUP},
     f"{_RELEASE}/status": {"GET": VIEW},
     f"{_RELEASE}/start": {"POST": GROUP},
     f"{_RELEASE}/pause": {"POST": GROUP},
     f"{_RELEASE}/resume": {"POST": GROUP},
     f"{_RELEASE}/approve": {"POST": GROUP},
     f"{_RELEASE}/abort": {"POST": GROUP},
-    "/v1/routes": {"GET": VIEW},
-    "/v1/lanes": {"GET": VIEW},
-    "/v1/releases": {"GET": VIEW},
     "/v1/apply": {"POST": DOCUMENTS},
     "/v1/delete": {"POST": DOCUMENTS},
     "/v1/export": {"GET": VIEW},
@@ -99,7 +84,34 @@ TABLE: dict[str, dict[str, Need]] = {
     "/v1/metrics/summary": {"GET": VIEW},
     "/v1/metrics/stream": {"GET": VIEW},
 }
-"""By path, as its route is written, and method."""
+"""By path, as its route is written, and method. Those of the kinds of documents come from `_of_kind`."""
+
+
+def _of_kind(kind: Kind) -> dict[str, dict[str, Need]]:
+    """What is under a lane group belongs to its operators. The group itself does not: it says which
+    applications its lanes reach, which they must not widen.
+    """
+    change = GROUP if kind.parent == "LaneGroup" else ADMIN
+    entries = {path(kind, False): {"GET": VIEW}}
+    entries[path(kind, True)] = {"GET": VIEW, "PUT": change, "PATCH": change, "DELETE": change}
+    if kind.parent:
+        entries[f"/v1/{kind.plural}"] = {"GET": VIEW}
+    return entries
+
+
+@lru_cache(maxsize=4)
+def _table(kinds: tuple[str, ...]) -> dict[str, dict[str, Need]]:
+    found = dict(TABLE)
+    for name in kinds:
+        for where, methods in _of_kind(KINDS[name]).items():
+            found[where] = {**methods, **found.get(where, {})}
+    return found
+
+
+def table() -> dict[str, dict[str, Need]]:
+    """What each operation needs, by path and method."""
+    return _table(tuple(KINDS))
+
 
 OPERATED_FIELDS: dict[str, frozenset[str]] = {"LaneGroup": frozenset({"promoted"})}
 """Fields of a lane group that its operators may change, by kind."""
@@ -109,26 +121,27 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 def complete(routes: Iterable[BaseRoute]) -> None:
     """Check that each route has its entries, and each entry its route. Raises LookupError."""
+    needs = table()
     served: set[tuple[str, str]] = set()
     for route in routes:
-        path = getattr(route, "path", str(route))
+        where = getattr(route, "path", str(route))
         if not isinstance(route, Route):
-            raise LookupError(f"{path} is not a route with methods: nobody asks there who may call it")
+            raise LookupError(f"{where} is not a route with methods: nobody asks there who may call it")
         for method in (route.methods or set()) - {"HEAD"}:
-            need = TABLE.get(path, {}).get(method)
+            need = needs.get(where, {}).get(method)
             if need is None:
                 raise LookupError(
-                    f"{method} {path} has no entry in controlplane/admin/permissions.py: add it to TABLE and "
-                    "say who may call it"
+                    f"{method} {where} has no entry in controlplane/admin/permissions.py: "
+                    "add it to TABLE and say who may call it"
                 )
             if need is not Need.OPEN and not isinstance(route, APIRoute):
-                raise LookupError(f"{method} {path} is not an APIRoute: nobody asks there who may call it")
-            served.add((method, path))
-    for path, methods in TABLE.items():
+                raise LookupError(f"{method} {where} is not an APIRoute: nobody asks there who may call it")
+            served.add((method, where))
+    for where, methods in needs.items():
         for method in methods:
-            if (method, path) not in served:
+            if (method, where) not in served:
                 raise LookupError(
-                    f"{method} {path} is in TABLE of controlplane/admin/permissions.py, but is not served: "
+                    f"{method} {where} is in TABLE of controlplane/admin/permissions.py, but is not served: "
                     "remove the entry"
                 )
 
@@ -143,7 +156,7 @@ _OPEN = frozenset(path for path, methods in TABLE.items() if methods.get("GET") 
 
 def need_of(request: Request) -> Need:
     """What the matched route of a request needs; ADMIN where the table does not say it."""
-    return TABLE.get(request.scope["route"].path, {}).get(request.method, Need.ADMIN)
+    return table().get(request.scope["route"].path, {}).get(request.method, Need.ADMIN)
 
 
 async def authorised(request: Request) -> None:

@@ -242,7 +242,7 @@ def test_explain_answers_within_bounds(tmp_path: Path):
         assert condition["value"] == "v" * 256 + "…"
         text = laneway("explain", "--gateway", "edge", "--path", "/a", "-H", f"canary: {value}",
                        LANEWAY_SERVER=f"http://127.0.0.1:{one.admin}")  # fmt: skip
-        assert "50000 bytes in all" in text
+        assert "50000 bytes long" in text
         assert f"{body['evaluated_left_out']} more lanes" in text
         refused = one.http.post("/v1/explain", json=question | {"headers": [["canary", "v" * 70_000]]})
         assert "the edge answers 431" in refused.json()["reason"]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from fastapi import APIRouter
 
-from controlplane.admin.permissions import TABLE, Need, complete
+from controlplane.admin.permissions import Need, complete, table
 from controlplane.auth.rights import rights_of
 from controlplane.auth.tokens import Token, digest_of
 from tests.cli.served import Served, served
@@ -82,7 +82,7 @@ def exported(control: Served) -> str:
     return control.http.get("/v1/export", headers=headers).text
 
 
-OPERATIONS = [(method, path, need) for path, methods in TABLE.items() for method, need in methods.items()]
+OPERATIONS = [(method, path, need) for path, methods in table().items() for method, need in methods.items()]
 
 
 @pytest.mark.parametrize("role", ["nobody", *ROLES])

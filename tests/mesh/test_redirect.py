@@ -87,7 +87,8 @@ def mesh(
     new_mesh: Callable[..., Mesh], host: netns.Namespace, pods: dict[str, netns.Namespace]
 ) -> Iterator[Mesh]:
     made = new_mesh(own_network="10.9.0")
-    made.environment |= {"LANEWAY_ADMIN_ALLOW_ANONYMOUS": "true", "LANEWAY_XDS_ALLOW_PLAINTEXT": "true"}
+    for word in ("ADMIN_ALLOW_ANONYMOUS", "ADMIN_ALLOW_PLAINTEXT", "XDS_ALLOW_PLAINTEXT"):
+        made.environment[f"LANEWAY_{word}"] = "true"
     app(made, "B", "sc-B")
     app(made, "B2", "sc-B")
     app(made, "Bgray", "sc-B", tag="gray")

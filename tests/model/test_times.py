@@ -244,7 +244,7 @@ def test_on_days_without_a_change_of_clocks_it_is_what_the_clock_shows(
         ({"schedule": {"time_zone": "Europe/Berln"}}, "schedule.time_zone", "did you mean Europe/Berlin?"),
         ({"schedule": {"time_zone": "localtime"}}, "schedule.time_zone", "such as Europe/Berlin"),
         ({"schedule": {"time_zone": "../../etc/passwd"}}, "schedule.time_zone", "such as Europe/Berlin"),
-        ({"schedule": {"hours": "09:00-17:00"}}, "schedule.time_zone", "give schedule.time_zone"),
+        ({"schedule": {"hours": "09:00-17:00"}}, "schedule.time_zone", "add schedule.time_zone"),
     ],
 )
 def test_what_is_wrong_is_named_with_a_remedy(more: dict[str, Any], field: str, remedy: str) -> None:

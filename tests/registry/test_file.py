@@ -69,7 +69,12 @@ services:
         (ONE.replace("%d", "1_0"), 1, "services[0].instances[0].port", "whole number"),
         (ONE.replace("%d", "80, weight: heavy"), 1, "services[0].instances[0].weight", "number"),
         (ONE.replace("%d", "80, health: good"), 1, "services[0].instances[0].health", "healthy or unhealthy"),
-        (ONE.replace("%d", "80, metadata: {a: [1]}"), 1, "services[0].instances[0].metadata.a", "text"),
+        (
+            ONE.replace("%d", "80, metadata: {a: [1]}"),
+            1,
+            "services[0].instances[0].metadata.a",
+            "must be a string",
+        ),
         ("a: &a [1]\nb: &b [*a, *a]\n" * 1, 1, "a", "not a known field"),
         ("services: " + "[" * 100 + "]" * 100, 1, "services" + "[0]" * 31, "deep"),
         ("services: &s [*s]", 1, "", "contains itself"),
