@@ -65,12 +65,16 @@ class Releasing:
 
     async def run(self) -> None:
         """Drive until cancelled."""
+        said = ""
         while True:
             await asyncio.sleep(_LOOK)
             try:
                 await self.turn()
+                said = ""
             except StoreUnavailable as error:
-                _log.warning("releases wait: the store cannot be used", reason=str(error))
+                if str(error) != said:
+                    said = str(error)
+                    _log.warning("releases wait: the store cannot be used", reason=said)
 
     async def turn(self) -> None:
         """Look at the releases that are due. Raises StoreUnavailable."""
@@ -84,7 +88,13 @@ class Releasing:
             del self._watched[gone]
             self.looks.pop(gone, None)
         for key, release in under_way.items():
-            await self._look(definitions, key, release)
+            try:
+                await self._look(definitions, key, release)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                # The other releases, and the proxies, are served all the same.
+                _log.exception("a release could not be looked at", release=release.name, lane=release.lane)
 
     async def _look(self, definitions: Definitions, key: Key, release: Release) -> None:
         now, progress = self._clock(), release.progress
