@@ -118,10 +118,11 @@ class Releasing:
         self, definitions: Definitions, release: Release, progress: Progress, watched: _Watched, now: float
     ) -> Advice:
         lane = definitions.lanes.get(release.lane)
-        seen = [
-            {} if lane is None else samples(self._traffic(), definitions, lane, check, progress, now)
-            for check in release.checks
-        ]
+        by_window = {
+            window: {} if lane is None else samples(self._traffic(), definitions, lane, window, progress, now)
+            for window in {check.window for check in release.checks}
+        }
+        seen = [by_window[check.window] for check in release.checks]
         found = findings(release.checks, seen, release.steps[progress.step].percent >= 100)
         for index, one in enumerate(found):
             if one.verdict == "failed":
