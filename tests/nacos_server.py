@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import json
 import os
-import random
 import shutil
 import signal
 import socket
@@ -25,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests import require
+from tests import ports, require
 
 VERSIONS = ("2.3.2-OEM", "3.1.0-bugfix")
 OLD_VERSION = "2.1.1"
@@ -154,23 +153,8 @@ def _run(command: list[str]) -> None:
 
 
 def free_port() -> int:
-    """A port P with P + 1000, P + 1001 and P - 1000 free, too: HTTP, gRPC for clients and peers, raft.
-
-    Below those that the system gives to connections: while a server is down, nobody takes its ports.
-    """
-    while True:
-        port = random.randrange(11_000, 31_000)
-        if all(_is_free(p) for p in (port, port + 1000, port + 1001, port - 1000)):
-            return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+    """A port whose neighbours for HTTP, gRPC of clients and of peers, and raft are free, too."""
+    return ports.free_port(1000, 1001, -1000)
 
 
 @dataclass

@@ -139,7 +139,7 @@ class Definitions(Tables):
         old = self.get(key_of(document))
         if isinstance(document, Lane) and isinstance(old, Lane):
             yield from self._left_to_release(document, old)
-        for name in kept_fields(document) if old is not None and not isinstance(document, Release) else ():
+        for name in kept_fields(document) if old is not None else ():
             value = getattr(old, name)
             if value != KINDS[document.kind].model.model_fields[name].default:
                 yield Kept(str(key_of(document)), name, value)
@@ -185,7 +185,7 @@ class Definitions(Tables):
         old = self.get(key_of(document))
         if old is None:
             return document
-        kept = ["progress"] if isinstance(document, Release) else kept_fields(document)
+        kept = [*KINDS[document.kind].written, *kept_fields(document)]
         if kept:
             document = document.model_copy(update={x: getattr(old, x) for x in kept})
         if isinstance(document, Lane) and isinstance(old, Lane) and document.name in self.released:

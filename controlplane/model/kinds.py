@@ -56,6 +56,7 @@ class Kind:
         that of its parent. `owner` is the field that names the parent.
     columns, wide: the fields that a table shows, and further ones of a wide table.
     kept: fields that a changed document leaves as they are stored, as far as the first that it gives itself.
+    written: fields that the control plane alone moves; a changed document leaves them as they are stored.
     """
 
     model: type[Document]
@@ -68,6 +69,7 @@ class Kind:
     columns: tuple[str, ...] = ()
     wide: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -147,7 +149,7 @@ KINDS: dict[str, Kind] = _table(
         owner="group",
         columns=("name", "group", "lane", "steps", "phase"),
         wide=("checks", "interval"),
-        kept=("progress",),
+        written=("progress",),
     ),
 )
 """By name, in the order in which kinds build on each other, which is the order of an export."""

@@ -11,10 +11,8 @@ import fcntl
 import hashlib
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -27,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import golang, require
+from tests.ports import free_port
 
 USERS_PROGRAM = "LANEWAY_KUBE_APISERVER"
 SOURCE = Path(__file__).parent / "apiserver"
@@ -78,29 +77,12 @@ def build() -> Path:
     return found
 
 
-def free_port() -> int:
-    """A port P with P + 1 and P + 2 free, too, below those that the system gives to connections."""
-    while True:
-        port = random.randrange(11_000, 31_000)
-        if all(_is_free(port + more) for more in range(3)):
-            return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
 @dataclass
 class KubeServer:
     """A server of its own process; `start` after `kill` brings it back with what was in etcd."""
 
     home: Path
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=lambda: free_port(1, 2))
     process: subprocess.Popen[bytes] | None = None
 
     @property
