@@ -121,6 +121,13 @@ class Connection(asyncio.Protocol):
             self._port.turns.arrived(self)
         self._read_or_not()
 
+    def eof_received(self) -> bool:
+        if not self._over:
+            self._over = True
+            self._arrived.clear()
+            self._port.deserted(self)
+        return True  # the port closes it
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._over = True
         if self._timer is not None:

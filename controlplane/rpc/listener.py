@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 
 import structlog
@@ -25,6 +25,9 @@ _SWEEPS = 6  # in a keepalive time
 _REQUESTS_AT_ONCE = 8  # of the largest size, in parts, over all connections
 _RELIEF = 1.0  # seconds between two looks at who keeps others waiting
 
+CLOSED_AT_ONCE = 32
+"""Connections that their clients have left and that are closed in one turn of the event loop."""
+
 
 class Listener:
     """Serves `methods` on one port, within `limits`, by TLS if it is given. It is a Transport."""
@@ -43,6 +46,7 @@ class Listener:
         #: Connections that were ended since the start, by reason.
         self.ended: Counter[str] = Counter()
         self.turns = Turns(self._soon)
+        self._deserted: deque[Connection] = deque()
         self._crowd: Crowd[Connection] = Crowd(limits.connections, limits.connections_per_address)
         self._lines = Lines()
         self._server: asyncio.Server | None = None
@@ -112,6 +116,22 @@ class Listener:
             self._crowd.busy(connection)
         else:
             self._crowd.waiting(connection)
+
+    def deserted(self, connection: Connection) -> None:
+        """Its client has closed it.
+
+        To close a socket takes several times as long as to hear that its client has: where thousands leave
+        together, closing them in one turn of the event loop would hold up all others.
+        """
+        self._deserted.append(connection)
+        if len(self._deserted) == 1:
+            self._soon(self._close_deserted)
+
+    def _close_deserted(self) -> None:
+        for _ in range(min(len(self._deserted), CLOSED_AT_ONCE)):
+            self._deserted.popleft().transport.abort()
+        if self._deserted:
+            self._soon(self._close_deserted)
 
     def left(self, connection: Connection) -> None:
         """It has ended."""

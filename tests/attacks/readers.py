@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from tests.attacks import wire
 from tests.attacks.attacker import Attacker, Ended, attack, everything, open_streams
@@ -77,6 +78,16 @@ def prefaces_that_never_end(attacker: Attacker) -> None:
     kept = attacker.clients(attacker.many(2_000), wire.PREFACE[:10])
     if kept:
         kept[0].idle()
+
+
+@attack
+def crowds_that_leave_together(attacker: Attacker) -> None:
+    while time.monotonic() < attacker.until:
+        kept = attacker.clients(attacker.many(500), hello())
+        if kept:
+            with suppress(Ended):
+                kept[0].idle(0.01)
+        attacker.close()
 
 
 @attack

@@ -12,7 +12,7 @@ import pytest
 from controlplane.rpc import frames
 from controlplane.rpc.connection import Connection
 from controlplane.rpc.frames import frame, window_update
-from controlplane.rpc.listener import Listener
+from controlplane.rpc.listener import CLOSED_AT_ONCE, Listener
 from controlplane.rpc.transport import Limits
 from tests import require
 from tests.rpc.pair import HELLO, Frame
@@ -274,6 +274,19 @@ async def test_a_client_that_never_reads_does_not_hold_up_the_end(service: Servi
         await asyncio.wait_for(service.listener.stop(0.05), PATIENCE)
         await asyncio.wait_for(service.calls[0].over.wait(), PATIENCE)
         assert len(service.calls[0].ends) == 1
+
+
+async def test_who_leaves_together_is_closed_one_after_another(service: Service) -> None:
+    clients = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(4 * CLOSED_AT_ONCE)]
+    connections = service.listener.connections
+    async with asyncio.timeout(PATIENCE):
+        while len(connections) < len(clients):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        for client in clients:
+            client.close()
+        while before := len(connections):
+            await asyncio.sleep(0)  # one turn of the event loop
+            assert before - len(connections) <= CLOSED_AT_ONCE
 
 
 async def test_who_is_accepted_while_it_stops_is_not_kept() -> None:
