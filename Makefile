@@ -10,7 +10,7 @@ STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
 .PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos test-kubernetes kube-apiserver attacks fuzz bench bench-edge bench-metrics lint format types imports picture protos \
-        golden golden-check bootstraps dashboards compose-check constraints check clean
+        golden golden-check bootstraps dashboards crds compose-check constraints check clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -113,6 +113,9 @@ bootstraps: setup ## Regenerate the sample bootstraps in envoy/
 
 dashboards: setup ## Write the dashboards for Grafana, and the tables of their queries in the documentation
 	$(BIN)/python tools/dashboards.py
+
+crds: setup ## Write the CustomResourceDefinitions of all kinds into deploy/kubernetes/crds
+	$(BIN)/python tools/crds.py
 
 compose-check: setup ## docker compose, its tutorial and its faults, end to end (needs a Docker engine)
 	$(BIN)/python -m tests.compose

@@ -1,0 +1,1 @@
+"""Definitions as custom resources of Kubernetes, shared by several control planes."""
