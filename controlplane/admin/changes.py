@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import Request
+from typing import Annotated
+
+from fastapi import Query, Request
 
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.permissions import permitted
@@ -10,6 +12,11 @@ from controlplane.auth.rights import Caller
 from controlplane.model.definitions import Definitions
 from controlplane.store.interface import Stored, Transform
 
+NOTE_LIMIT = 500
+Note = Annotated[
+    str, Query(max_length=NOTE_LIMIT, description="Why; it is kept in the history with the change")
+]
+DryRun = Annotated[bool, Query(description="Only say what would be done")]
 TAKE_OVER = "Stop releases that move shares of these lanes; else they keep them"
 
 
@@ -36,6 +43,17 @@ async def change(control: ControlPlane, request: Request, transform: Transform, 
     stored = await control.store.change(checked, caller_of(request).name, note)
     _note(request, both, stored)
     return stored
+
+
+async def change_or_try(
+    control: ControlPlane, request: Request, transform: Transform, note: str, dry_run: bool
+) -> None:
+    """Make a change; or, in a dry run, only find out whether it can be made. Raises as `change` does."""
+    if dry_run:
+        now = control.store.current.definitions.judged_at(control.now())
+        check(request, now, transform(now))
+    else:
+        await change(control, request, transform, note)
 
 
 async def undo(control: ControlPlane, request: Request, revision: int) -> Stored:

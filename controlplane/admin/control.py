@@ -9,7 +9,7 @@ from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from controlplane.admin.answers import Proxy
+from controlplane.admin.proxy_answers import Proxy
 from controlplane.model.addresses import ClientAddress
 from controlplane.model.definitions import Definitions, Key
 from controlplane.model.documents import Lane

@@ -12,11 +12,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
-from fastapi import Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
-from controlplane.admin import bodies, tags
-from controlplane.admin.openapi import EVENTS
+from controlplane.admin import bodies, openapi, tags
 from controlplane.admin.problems import ApiError
 from controlplane.model.plain import is_list
 from controlplane.model.problems import DefinitionError, Problem
@@ -106,6 +105,28 @@ class Collection:
         self._last: _Rendered | None = None
         self._rendering = asyncio.Lock()
 
+    def add_route(self, routes: APIRouter, path: str, schema: str, summary: str) -> None:
+        """Serve it at `path`. schema: the name of the schema of its answers, such as Proxies."""
+
+        async def get(
+            request: Request, limit: Limit = None, after: Continue = None, watch: Watch = False
+        ) -> Response:
+            return await self.answer(request, limit, after, watch)
+
+        routes.add_api_route(
+            path,
+            get,
+            methods=["GET"],
+            operation_id=f"list{schema}",
+            tags=["observed"],
+            summary=summary,
+            responses={
+                200: openapi.listed(openapi.reference(schema)),
+                **openapi.UNCHANGED,
+                **openapi.failures(422, 503),
+            },
+        )
+
     async def answer(self, request: Request, limit: int | None, after: str | None, watch: bool) -> Response:
         """All, a page, or a watch. Raises ApiError 503 for one watch too many, DefinitionError 422."""
         if watch:
@@ -149,7 +170,7 @@ class Collection:
             finally:
                 watching.open -= 1
 
-        return StreamingResponse(counted(), media_type=EVENTS, headers={"Cache-Control": "no-store"})
+        return StreamingResponse(counted(), media_type=openapi.EVENTS, headers={"Cache-Control": "no-store"})
 
     async def _events(self, request: Request) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()

@@ -6,9 +6,10 @@ import asyncio
 
 from fastapi import APIRouter, Request, Response
 
-from controlplane.admin import answers, bodies, lists, openapi, shapes, tags
+from controlplane.admin import bodies, lists, openapi, shapes, tags
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.problems import ApiError
+from controlplane.admin.proxy_answers import Proxies
 from controlplane.model.problems import Problem
 from controlplane.registry.names import AmbiguousService, UnknownService
 
@@ -45,25 +46,7 @@ def _services(routes: APIRouter, control: ControlPlane, watching: lists.Watching
         return definitions, control.services(), control.warnings(definitions)
 
     collection = lists.Collection(watching, contents, mark, control.look)
-
-    @routes.get(
-        "/v1/services",
-        operation_id="listServices",
-        tags=["observed"],
-        summary="What the registries say",
-        responses={
-            200: openapi.listed(openapi.reference("Services")),
-            **openapi.UNCHANGED,
-            **openapi.failures(422, 503),
-        },
-    )
-    async def services(
-        request: Request,
-        limit: lists.Limit = None,
-        after: lists.Continue = None,
-        watch: lists.Watch = False,
-    ) -> Response:
-        return await collection.answer(request, limit, after, watch)
+    collection.add_route(routes, "/v1/services", "Services", "What the registries say")
 
     @routes.get(
         "/v1/services/{service:path}",
@@ -116,25 +99,7 @@ def _proxies(routes: APIRouter, control: ControlPlane, watching: lists.Watching)
         return (seconds[0],)
 
     collection = lists.Collection(watching, contents, mark)
-
-    @routes.get(
-        "/v1/proxies",
-        operation_id="listProxies",
-        tags=["observed"],
-        summary="The connected Envoys, one item a stream",
-        responses={
-            200: openapi.listed(openapi.reference("Proxies")),
-            **openapi.UNCHANGED,
-            **openapi.failures(422, 503),
-        },
-    )
-    async def proxies(
-        request: Request,
-        limit: lists.Limit = None,
-        after: lists.Continue = None,
-        watch: lists.Watch = False,
-    ) -> Response:
-        return await collection.answer(request, limit, after, watch)
+    collection.add_route(routes, "/v1/proxies", "Proxies", "The connected Envoys, one item a stream")
 
     @routes.get(
         "/v1/proxies/{node:path}",
@@ -153,4 +118,4 @@ def _proxies(routes: APIRouter, control: ControlPlane, watching: lists.Watching)
         if not found:
             wrong = Problem("node", "is not the id of a connected proxy", node, "see /v1/proxies")
             raise ApiError(404, f"No proxy with the node id {node[:200]} is connected.", wrong)
-        return await bodies.in_thread(request, lambda: answers.Proxies(items=found).response())
+        return await bodies.in_thread(request, lambda: Proxies(items=found).response())

@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from controlplane.admin import answers, traffic_answers
+from controlplane.admin import answers, proxy_answers, traffic_answers
 from controlplane.admin.answers import STATUSES, Status
 from controlplane.admin.bodies import JSON, MERGE_PATCH, YAML
 from controlplane.admin.control import ExplainRequest
@@ -40,7 +40,7 @@ ANSWERS: list[type[BaseModel]] = [
     answers.Restored,
     answers.Service,
     answers.Services,
-    answers.Proxies,
+    proxy_answers.Proxies,
     answers.Matches,
     Explained,
     Promotion,

@@ -1,4 +1,4 @@
-"""REST over everything else: apply, export, explain, revisions, health and metrics."""
+"""REST over everything else: apply, export, explain, health and metrics."""
 
 from __future__ import annotations
 
@@ -9,10 +9,20 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from controlplane.admin import answers, bodies, lane_times, lists, observed, openapi, removal, shapes
-from controlplane.admin.changes import TAKE_OVER, caller_of, change, check, undo
+from controlplane.admin import (
+    answers,
+    bodies,
+    lane_times,
+    lists,
+    observed,
+    openapi,
+    removal,
+    revisions,
+    shapes,
+)
+from controlplane.admin.changes import TAKE_OVER, DryRun, Note, caller_of, change, check
 from controlplane.admin.control import ControlPlane, ExplainRequest
-from controlplane.admin.problems import MEDIA_TYPE, ApiError, not_ready
+from controlplane.admin.problems import MEDIA_TYPE, not_ready
 from controlplane.admin.references import refuse_ambiguous
 from controlplane.model import fields
 from controlplane.model.definitions import Applied, Definitions, Key
@@ -24,7 +34,6 @@ from controlplane.release import actions
 from controlplane.store.history import changes_between
 
 EXPLAIN_BYTES = 512 << 10  # eight times the headers that an edge takes
-LAST_REVISION = 2**53  # what every JSON reader holds exactly
 
 
 def add_routes(
@@ -32,7 +41,7 @@ def add_routes(
 ) -> None:
     """All of it for `control`; `metrics` is what /metrics shows."""
     _definitions(routes, control)
-    _revisions(routes, control)
+    revisions.add_routes(routes, control)
     removal.add_routes(routes, control)
     observed.add_routes(routes, control, watching)
     _health(routes, control, metrics)
@@ -58,7 +67,7 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
     )
     async def apply(
         request: Request,
-        dry_run: Annotated[bool, Query(description="Only say what would be done")] = False,
+        dry_run: DryRun = False,
         prune_gateway: Annotated[
             list[fields.Name],
             Query(description="Delete routes, groups and lanes of this gateway that no document defines"),
@@ -66,7 +75,7 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         prune_group: Annotated[
             list[fields.Name], Query(description="Delete lanes of this group that no document defines")
         ] = [],  # noqa: B006 - as above
-        note: removal.Note = "",
+        note: Note = "",
         take_over: Annotated[bool, Query(description=TAKE_OVER)] = False,
     ) -> Response:
         parsed = await bodies.documents(request)
@@ -180,53 +189,6 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         route = explanation.decision.route
         resting = lane_times.resting(control, asked.gateway, route.name if route is not None else None)
         return shapes.explained(explanation, resting, control.traffic.in_lanes()).response()
-
-
-def _revisions(routes: APIRouter, control: ControlPlane) -> None:
-    @routes.get(
-        "/v1/revisions",
-        operation_id="listRevisions",
-        tags=["revisions"],
-        summary="The last changes, the newest first",
-        responses={
-            200: openapi.answer(openapi.reference("Revisions"), "Who changed what, and when"),
-            **openapi.failures(422, 503),
-        },
-    )
-    async def revisions(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
-        found = await control.store.revisions(limit)
-        return answers.Revisions(items=[shapes.revision(one) for one in found]).response()
-
-    @routes.post(
-        "/v1/revisions/{revision}/undo",
-        operation_id="undoRevision",
-        tags=["revisions"],
-        summary="Take one change back, as a new change",
-        openapi_extra={
-            "parameters": [
-                {
-                    "name": "revision",
-                    "in": "path",
-                    "required": True,
-                    "schema": {"type": "integer", "minimum": 1, "maximum": LAST_REVISION},
-                }
-            ]
-        },
-        responses={
-            200: openapi.answer(openapi.reference("Revision"), "The new revision"),
-            **openapi.failures(404, 409, 503),
-        },
-    )
-    async def undo_revision(request: Request) -> Response:
-        text = request.path_params["revision"]
-        if not text.isascii() or not text.isdecimal() or len(text) > 16:
-            wrong = Problem(
-                "revision", "is not the number of a revision", text, "see `laneway history`, or /v1/revisions"
-            )
-            raise ApiError(404, "There is no such revision.", wrong)
-        stored = await undo(control, request, int(text))
-        made = [one for one in await control.store.revisions(1000) if one.number == stored.revision]
-        return shapes.revision(made[0]).response()
 
 
 def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry) -> None:

@@ -1,30 +1,20 @@
-"""REST that takes things away: delete of many definitions, pruning, and the way back to a revision."""
+"""REST that takes things away: delete of many definitions, and pruning."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from controlplane.admin import answers, bodies, openapi, shapes
-from controlplane.admin.changes import change, check
+from controlplane.admin import answers, bodies, openapi
+from controlplane.admin.changes import DryRun, Note, change_or_try
 from controlplane.admin.control import ControlPlane
 from controlplane.model.definitions import Definitions, Key
 from controlplane.model.kinds import KINDS
 from controlplane.model.mistakes import meant
 from controlplane.model.parsing import parse_keys
 from controlplane.model.problems import DefinitionError, Problem
-from controlplane.store.history import changes_between, restoring
-
-NOTE_LIMIT = 500
-REVISIONS_READ = 1000
-LAST_REVISION = 2**53  # what every JSON reader holds exactly
-
-Note = Annotated[
-    str, Query(max_length=NOTE_LIMIT, description="Why; it is kept in the history with the change")
-]
-DryRun = Annotated[bool, Query(description="Only say what would be done")]
+from controlplane.store.history import changes_between
 
 
 def check_known(definitions: Definitions, parents: Iterable[Key]) -> None:
@@ -39,7 +29,7 @@ def check_known(definitions: Definitions, parents: Iterable[Key]) -> None:
 
 
 def add_routes(routes: APIRouter, control: ControlPlane) -> None:
-    """The routes of `delete` and `restore`."""
+    """The route of `delete`."""
 
     @routes.post(
         "/v1/delete",
@@ -69,50 +59,7 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
             told[:] = [answers.Deleted(deleted=gone, absent=absent)]
             return after
 
-        if dry_run:
-            now = control.store.current.definitions.judged_at(control.now())
-            check(request, now, transform(now))
-        else:
-            await change(control, request, transform, note or "delete")
-        return told[0].response()
-
-    @routes.post(
-        "/v1/revisions/{revision}/restore",
-        operation_id="restoreRevision",
-        tags=["revisions"],
-        summary="Bring every definition back to what it was after this revision, as a new change",
-        openapi_extra={
-            "parameters": [
-                {
-                    "name": "revision",
-                    "in": "path",
-                    "required": True,
-                    "schema": {"type": "integer", "minimum": 0, "maximum": LAST_REVISION},
-                }
-            ]
-        },
-        responses={
-            200: openapi.answer(openapi.reference("Restored"), "What was or would be changed"),
-            **openapi.failures(404, 409, 422, 503),
-        },
-    )
-    async def restore(request: Request, dry_run: DryRun = False, note: Note = "") -> Response:
-        text = request.path_params["revision"]
-        known = text.isascii() and text.isdecimal() and len(text) <= 16
-        revisions = await control.store.revisions(REVISIONS_READ)
-        back = restoring(revisions, int(text) if known else -1)
-        told: list[answers.Restored] = []
-
-        def transform(definitions: Definitions) -> Definitions:
-            after = back(definitions)
-            told[:] = [answers.Restored(changes=shapes.changes(changes_between(definitions, after)))]
-            return after
-
-        if dry_run:
-            now = control.store.current.definitions.judged_at(control.now())
-            check(request, now, transform(now))
-        else:
-            await change(control, request, transform, note or f"restore of revision {text}")
+        await change_or_try(control, request, transform, note or "delete", dry_run)
         return told[0].response()
 
 

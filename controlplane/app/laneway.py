@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
-from controlplane.admin.answers import Proxy
 from controlplane.admin.control import ExplainRequest, StoreStatus
+from controlplane.admin.proxy_answers import Proxy
 from controlplane.app import proxies
+from controlplane.app.loading import open_store
 from controlplane.app.looking import Looking
 from controlplane.app.patch_check import PatchCheck
 from controlplane.app.releasing import Look, Releasing
@@ -27,8 +28,6 @@ from controlplane.app.watching import Watching
 from controlplane.model.definitions import Definitions
 from controlplane.model.documents import Lane
 from controlplane.model.kinds import Key
-from controlplane.model.parsing import parse_documents
-from controlplane.model.problems import DefinitionError
 from controlplane.plan.base import Base, promoted_base
 from controlplane.plan.lanes import meaning_of
 from controlplane.plan.moves import Moves
@@ -60,25 +59,6 @@ log = structlog.get_logger("laneway")
 
 OBSERVED = 5.0
 """Seconds of an observation that nobody asked for."""
-STORE_RETRY = 1.0
-"""Seconds between two tries to load the definitions."""
-
-
-def _tell_ignored(seed: bytes, definitions: Definitions) -> None:
-    """Log what the documents of `--definitions` would change: they are not read while there are others."""
-    remedy = "apply them with `laneway apply -f FILE`"
-    try:
-        applied = definitions.apply(parse_documents(seed))
-    except DefinitionError as error:
-        log.warning("--definitions are ignored: the store has definitions", wrong=error.title, remedy=remedy)
-        return
-    if applied.created or applied.changed:
-        log.warning(
-            "--definitions are ignored: the store has definitions, and these differ from them",
-            would_create=list(applied.created),
-            would_change=list(applied.changed),
-            remedy=remedy,
-        )
 
 
 class Laneway:
@@ -162,33 +142,12 @@ class Laneway:
         Raises DefinitionError if the seed is wrong.
         """
         store = self._store
-        await self._patiently(store.open)
-        await store.align()
-        if seed is not None and not any(store.current.definitions.documents()):
-            documents = parse_documents(seed)
-            await self._patiently(
-                lambda: store.change(lambda empty: empty.apply(documents).definitions, note="at start")
-            )
-        elif seed is not None:
-            _tell_ignored(seed, store.current.definitions)
+        await open_store(store, seed)
         self.times.take(store.current.definitions)
         self._rollout.start_with(store.current.definitions, self.times.resting)
         store.subscribe(self._definitions_changed)
         self._loaded = True
         log.info("definitions are loaded", revision=store.current.revision)
-
-    async def _patiently(self, act: Callable[[], Awaitable[object]]) -> None:
-        """Call `act` until the store answers, and log the reason while it does not."""
-        said = ""
-        while True:
-            try:
-                await act()
-                return
-            except StoreUnavailable as error:
-                if str(error) != said:
-                    said = str(error)
-                    log.error("the definitions cannot be loaded; trying again", reason=said)
-            await asyncio.sleep(STORE_RETRY)
 
     async def run(self) -> None:
         """Follow sources and definitions until cancelled. Proxies get configuration once every source has

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from controlplane.admin import answers
+from controlplane.admin import proxy_answers
 from controlplane.snapshot.view import NodeView
 from controlplane.xds.client_status import ResourceStatus
 from controlplane.xds.held import Held
@@ -31,19 +31,19 @@ TYPE_NAMES = {
 }
 
 
-def _nack(nack: Nack | None) -> answers.Nack | None:
+def _nack(nack: Nack | None) -> proxy_answers.Nack | None:
     if nack is None:
         return None
     at = datetime.fromtimestamp(nack.at, UTC).isoformat()
-    return answers.Nack(version=nack.version, message=nack.message, at=at)
+    return proxy_answers.Nack(version=nack.version, message=nack.message, at=at)
 
 
-def _type(state: TypeState) -> answers.TypeState:
-    return answers.TypeState(sent=state.sent, acked=state.acked, nack=_nack(state.nack))
+def _type(state: TypeState) -> proxy_answers.TypeState:
+    return proxy_answers.TypeState(sent=state.sent, acked=state.acked, nack=_nack(state.nack))
 
 
-def _drift(found: ResourceStatus) -> answers.Drift:
-    return answers.Drift(
+def _drift(found: ResourceStatus) -> proxy_answers.Drift:
+    return proxy_answers.Drift(
         type=TYPE_NAMES.get(found.type_url, found.type_url),
         name=found.name,
         version=found.version,
@@ -52,8 +52,8 @@ def _drift(found: ResourceStatus) -> answers.Drift:
     )
 
 
-def _held(held: Held) -> answers.HeldChange:
-    return answers.HeldChange(
+def _held(held: Held) -> proxy_answers.HeldChange:
+    return proxy_answers.HeldChange(
         type=TYPE_NAMES.get(held.type_url, held.type_url),
         name=held.resource.name,
         version=held.resource.version,
@@ -63,13 +63,13 @@ def _held(held: Held) -> answers.HeldChange:
     )
 
 
-def shown(connected: ConnectedProxy) -> answers.Proxy:
+def shown(connected: ConnectedProxy) -> proxy_answers.Proxy:
     """One item of GET /v1/proxies."""
     view = connected.view
     types = {TYPE_NAMES.get(url, url): _type(state) for url, state in connected.types.items()}
     for name in ("cluster", "endpoint", "listener", "route"):
-        types.setdefault(name, answers.TypeState(sent="", acked="", nack=None))
-    return answers.Proxy(
+        types.setdefault(name, proxy_answers.TypeState(sent="", acked="", nack=None))
+    return proxy_answers.Proxy(
         node=connected.id,
         cluster=connected.cluster,
         role=view.node.role if isinstance(view, NodeView) else "",

@@ -44,6 +44,9 @@ class Port(Protocol):
     def served(self, connection: Connection, now: bool) -> None:
         """Whether something is being done for the client."""
 
+    def deserted(self, connection: Connection) -> None:
+        """Its client has closed it: its transport is aborted soon."""
+
     def left(self, connection: Connection) -> None:
         """It has ended."""
 

@@ -29,7 +29,8 @@ from controlplane.net.lines import Lines, host_of
 from controlplane.rpc.transport import Call, CallEnd, Handler, MakeTransport, Methods
 
 from .access import Access
-from .bounds import LONGEST_ID, Bounds, TokenBucket, TokenBuckets, shown
+from .admission import Admission
+from .bounds import Bounds, shown
 from .client_status import ConnectedProxy, TypeState, describe
 from .csds import ClientStatus
 from .delta import DeltaSubscription
@@ -116,8 +117,6 @@ class XdsServer:
         further = {path: partial(self._further, serve) for path, serve in more.items()}
         served = {**methods(self._serve), **self._client_status.methods(), **further, **frequent}
         self._transport = transport(self.access.guard(served))
-        self._bucket = TokenBucket(bounds.stream_rate, bounds.stream_burst)
-        self._buckets = TokenBuckets(bounds.stream_rate_per_client, bounds.stream_burst_per_client)
         self._lines = Lines()
         self._waiting: dict[DiscoveryStream, Message] = {}
         self._waiting_bytes = 0
@@ -129,6 +128,7 @@ class XdsServer:
         self.ack_times = Durations()
         #: Sums since the start; "streams" alone is the number of open streams.
         self.counters: Counter[str] = Counter()
+        self._admission = Admission(bounds, self._nodes, lambda: self.counters["streams"])
         self._streams = Streams(clock, self.counters, trial_wait, trial_retry, debounce_quiet, debounce_max)
 
     async def start(self, address: str) -> int:
@@ -236,20 +236,12 @@ class XdsServer:
 
     def _admit_or_log(self, call: Call) -> None:
         try:
-            self._admit(call, asyncio.get_running_loop().time())
+            if self._stopping:
+                raise CallEnd(grpc.StatusCode.UNAVAILABLE, "the server stops")
+            self._admission.admit(self.access.client(call), asyncio.get_running_loop().time())
         except CallEnd as end:
             self._log_end(call, end)
             raise
-
-    def _admit(self, call: Call, now: float) -> None:
-        if self._stopping:
-            raise CallEnd(grpc.StatusCode.UNAVAILABLE, "the server stops")
-        client = self.access.client(call)
-        if not self._buckets.admit(client, now):
-            text = f"too many new streams of {client}, try again later"
-            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
-        if not self._bucket.admit(now):
-            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many new streams, try again later")
 
     def _log_end(self, call: Call, end: CallEnd) -> None:
         self.counters["streams_ended_" + end.code.name.lower()] += 1
@@ -281,33 +273,14 @@ class XdsServer:
 
     def first(self, stream: DiscoveryStream, request: Message) -> None:
         """Let a stream begin with its first request, when its node can be served."""
-        if len(request.node) > self._bounds.node_bytes:  # before it is decoded
-            text = f"the node has {len(request.node)} bytes, more than {self._bounds.node_bytes}: "
-            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, text + "leave out metadata")
+        self._admission.check_size(request.node)  # before it is decoded
         with _ends_of_nodes():
             node = self.access.as_node(stream.call, read(request.node, stream.variant is DeltaSubscription))
-            self._check_node(node, stream.client)
+            self._admission.check(node, stream.client)
             stream.node = node
             request.ClearField("node")  # which is large; and what is left, others say too
             self._nodes.add(stream)
             self._begin(stream, request)
-
-    def _check_node(self, node: Node, client: str) -> None:
-        bounds = self._bounds
-        if not node.id:
-            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, "the first request has no node id")
-        if len(node.id) > LONGEST_ID or len(node.cluster) > LONGEST_ID:
-            text = f"node.id or node.cluster has more than {LONGEST_ID} characters"
-            raise CallEnd(grpc.StatusCode.INVALID_ARGUMENT, text)
-        if self._nodes.of_node(client, node.id) >= bounds.streams_per_node:
-            text = f"node {node.id} has {bounds.streams_per_node} open streams, the most that a node may have"
-            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
-        if self._nodes.of_client(client) >= bounds.streams_per_client:
-            text = f"{client} has {bounds.streams_per_client} open streams, the most that one client may have"
-            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
-        if self.counters["streams"] >= bounds.streams:
-            text = f"{bounds.streams} streams are open, the most that the server serves"
-            raise CallEnd(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
 
     def _begin(self, stream: DiscoveryStream, request: Message) -> None:
         """Begin if the server is ready for the node, so that no stream gets an empty configuration."""

@@ -11,9 +11,9 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from controlplane.admin.answers import Proxy
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.control import ExplainRequest, Look, StoreStatus
+from controlplane.admin.proxy_answers import Proxy
 from controlplane.model.definitions import Definitions, Key
 from controlplane.model.documents import Lane
 from controlplane.model.times import phase

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from controlplane.app import laneway as laneway_module
 from controlplane.app.laneway import Laneway
 from controlplane.registry.catalog import Catalog
 from controlplane.rpc.choice import transport
@@ -55,7 +54,7 @@ async def test_edited_definitions_of_a_store_that_has_some_are_told(tmp_path: Pa
 async def test_what_is_waited_for_is_said_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(laneway_module, "STORE_RETRY", 0.01)
+    monkeypatch.setattr("controlplane.app.loading.STORE_RETRY", 0.01)
     first, second = SQLiteStore(tmp_path / "d.db"), Observed(tmp_path / "d.db")
     await first.open()
     laneway = Laneway(second, Catalog([]), transport(), lane_drain=0.0)

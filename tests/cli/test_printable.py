@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from controlplane.admin.answers import Proxy
+from controlplane.admin.proxy_answers import Proxy
 from controlplane.cli import output
 from controlplane.cli.options import Output
 from controlplane.model.definitions import Definitions
