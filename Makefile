@@ -10,7 +10,7 @@ STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
 .PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos test-kubernetes kube-apiserver attacks fuzz bench bench-edge bench-metrics lint format types imports picture protos \
-        golden golden-check bootstraps dashboards crds compose-check constraints check clean
+        golden golden-check console console-check bootstraps dashboards crds compose-check constraints check clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -44,7 +44,7 @@ wheel-check: setup ## The wheel, installed into a fresh environment, runs the de
 	  cd "$$folder" && venv/bin/laneway demo --check $(DEMO)
 
 test: setup ## The whole suite with real Envoys, but for the long runs
-	$(BIN)/pytest -n $(WORKERS) -m 'not mesh and not nacos and not kubernetes'
+	$(BIN)/pytest -n $(WORKERS) -m 'not mesh and not nacos and not kubernetes and not console'
 
 test-mesh: setup ## Long runs on real Envoys, under load and with real tracing agents (needs a JDK, Maven, Node, Go)
 	$(BIN)/pytest -n 0 -m mesh
@@ -107,6 +107,21 @@ golden: setup ## Regenerate the golden files of the translation
 golden-check: golden ## Fail if a golden file in git is not what the translation writes now
 	@changed=$$(git status --porcelain -- tests/translate/testdata); \
 	  test -z "$$changed" || { echo "golden files are not current; look at them and commit:"; echo "$$changed"; exit 1; }
+
+console/node_modules: console/package.json console/package-lock.json
+	@command -v npm > /dev/null || { echo "npm is missing: install Node.js 20.19 or newer, which brings it"; exit 1; }
+	@cd console && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+console: setup console/node_modules ## Build the console's files, which are part of the package (needs Node)
+	@mkdir -p .console && $(BIN)/python tools/openapi_document.py > .console/openapi.json
+	@cd console && npm run --silent types > /dev/null && npm run --silent check && npm run --silent build
+
+console-check: console ## Fail if the console's built files are not current; test it in a real Chromium
+	@changed=$$(git status --porcelain -- controlplane/admin/static); \
+	  test -z "$$changed" || { echo "the console's built files are not current; run make console and commit:"; echo "$$changed"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group console
+	$(BIN)/pytest -n 0 -m console
 
 bootstraps: setup ## Regenerate the sample bootstraps in envoy/
 	$(BIN)/python envoy/regenerate.py

@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match, Route
 
 from controlplane.admin import (
+    console,
     definitions,
     docs,
     lists,
@@ -24,6 +25,7 @@ from controlplane.admin import (
     permissions,
     promotion,
     releases,
+    signing_in,
     traffic,
     ways,
 )
@@ -34,6 +36,7 @@ from controlplane.admin.logins import Logins
 from controlplane.admin.middleware import Guard
 from controlplane.admin.problems import ApiError, problem
 from controlplane.admin.read_only import ReadOnlyHeader
+from controlplane.admin.sessions import Sessions
 from controlplane.auth.tokens import Authentication
 from controlplane.model.mistakes import meant, said
 from controlplane.model.problems import DefinitionError, Problem
@@ -78,6 +81,9 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
     )
     app.state.heavy = asyncio.Lock()
     docs.add_routes(app.router)
+    console.add_routes(app.router)
+    sessions = Sessions()
+    signing_in.add_routes(app.router, sessions)
     watching = lists.Watching(settings.counters, settings.stopping)
     definitions.add_routes(app.router, control, watching)
     operations.add_routes(app.router, control, settings.metrics, watching)
@@ -97,6 +103,7 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
         counters=settings.counters,
         certificates=settings.certificates,
         origins=settings.origins,
+        sessions=sessions,
     )
     app.add_middleware(Audited, sink=settings.audit, counters=settings.counters)
     if settings.origins:

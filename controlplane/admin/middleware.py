@@ -16,6 +16,7 @@ from controlplane.admin.hosts import Hosts
 from controlplane.admin.logins import Logins
 from controlplane.admin.permissions import READING, is_open
 from controlplane.admin.problems import ApiError, problem
+from controlplane.admin.sessions import Sessions, session_of
 from controlplane.auth.rights import ANYBODY, Caller
 from controlplane.auth.tokens import Authentication, Refused
 from controlplane.model.problems import Problem
@@ -52,6 +53,7 @@ class Guard:
         counters: Counter[str],
         certificates: bool = False,
         origins: Sequence[str] = (),
+        sessions: Sessions | None = None,
     ) -> None:
         self._app = app
         self._tokens = tokens
@@ -60,6 +62,7 @@ class Guard:
         self._counters = counters
         self._certificates = certificates
         self._origins = frozenset(one.lower() for one in origins)
+        self._sessions = sessions or Sessions()
         self._bodies = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,6 +171,12 @@ class Guard:
             return None
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
         message = "is missing"
+        if not scheme and (identity := session_of(headers)) is not None:
+            found = self._of_session(identity)
+            if isinstance(found, Caller):
+                state["caller"] = found
+                return None
+            message = str(found)
         if scheme:
             address = (scope.get("client") or ("", 0))[0]
             found = self._found(scheme, credentials.strip())
@@ -186,7 +195,9 @@ class Guard:
                 self._logins.wrong(address, path)
             message = str(found)
         detail = (
-            f"This token {message}." if scheme else "A token is needed: send `Authorization: Bearer TOKEN`."
+            f"This token {message}."
+            if scheme or message != "is missing"
+            else "A token is needed: send `Authorization: Bearer TOKEN`."
         )
         return problem(
             401,
@@ -194,6 +205,15 @@ class Guard:
             [Problem("Authorization", message, None, "send `Bearer TOKEN` with a token of the token file")],
             headers={"WWW-Authenticate": 'Bearer realm="laneway"'},
         )
+
+    def _of_session(self, identity: str) -> Caller | Refused:
+        credentials = self._sessions.credentials(identity)
+        if credentials is None:
+            return Refused("is of a session that has ended")
+        found = self._found("bearer", credentials)
+        if isinstance(found, Refused):
+            self._sessions.end(identity)
+        return found
 
     def _found(self, scheme: str, credentials: str) -> Caller | Refused:
         assert self._tokens is not None

@@ -19,6 +19,7 @@ from controlplane.admin.explained import Explained
 from controlplane.admin.problems import MEDIA_TYPE
 from controlplane.admin.promotion_answers import PromoteRequest, Promotion
 from controlplane.admin.release_answers import RELEASES
+from controlplane.admin.sessions import Session
 from controlplane.admin.way_answers import ASKED_OF_WAYS, WAYS
 from controlplane.model.fields import NAME
 from controlplane.model.kinds import KINDS
@@ -48,6 +49,7 @@ ANSWERS: list[type[BaseModel]] = [
     answers.Revisions,
     answers.Ready,
     answers.Alive,
+    Session,
     *RELEASES,
 ]
 """The bodies that operations name; what these are made of comes with them."""

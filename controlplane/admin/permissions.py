@@ -42,7 +42,9 @@ TABLE: dict[str, dict[str, Need]] = {
     "/healthz": {"GET": OPEN},
     "/readyz": {"GET": OPEN},
     "/metrics": {"GET": VIEW},
-    # A browser cannot send a token for the documentation, which is no secret.
+    # A browser cannot send a token for the pages, which are no secret.
+    "/": {"GET": OPEN},
+    "/assets/{name}": {"GET": OPEN},
     "/openapi.json": {"GET": OPEN},
     "/docs": {"GET": OPEN},
     "/docs/start.js": {"GET": OPEN},
@@ -60,6 +62,8 @@ TABLE: dict[str, dict[str, Need]] = {
     f"{_RELEASE}/resume": {"POST": GROUP},
     f"{_RELEASE}/approve": {"POST": GROUP},
     f"{_RELEASE}/abort": {"POST": GROUP},
+    # Each caller ends only the session of the request itself.
+    "/v1/session": {"GET": VIEW, "POST": VIEW, "DELETE": VIEW},
     "/v1/apply": {"POST": DOCUMENTS},
     "/v1/delete": {"POST": DOCUMENTS},
     "/v1/export": {"GET": VIEW},
@@ -148,7 +152,7 @@ def complete(routes: Iterable[BaseRoute]) -> None:
 
 def is_open(method: str, path: str) -> bool:
     """Whether a request to this path needs no credentials."""
-    return method in READING and (path in _OPEN or path.startswith("/docs/"))
+    return method in READING and (path in _OPEN or path.startswith(("/docs/", "/assets/")))
 
 
 _OPEN = frozenset(path for path, methods in TABLE.items() if methods.get("GET") is OPEN)

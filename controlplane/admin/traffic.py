@@ -23,7 +23,9 @@ DURATION = r"[0-9]{1,5}(s|m|h)"
 MOST_STEPS = 720
 MOST_STREAMS = 50
 EVERY = 1.0
-"""Seconds between two events of a stream."""
+"""Seconds between two summaries of a stream."""
+LOOK = 0.25
+"""Seconds between two looks at whether definitions or services have changed."""
 
 Asked = Annotated[
     str, Query(pattern=f"^{DURATION}$", description="How far back, at most 1h: 30s, 5m", max_length=8)
@@ -209,7 +211,8 @@ def _stream(routes: APIRouter, control: ControlPlane, stopping: asyncio.Event) -
         "/v1/metrics/stream",
         operation_id="trafficStream",
         tags=["traffic"],
-        summary="The same every second, as server-sent events named summary",
+        summary="The same every second, as server-sent events named summary; and one named changed, with the "
+        "revision, when definitions or services are others",
         response_class=Response,
         responses={
             200: openapi.answer({}, "Events without end, each a TrafficSummary", "text/event-stream"),
@@ -228,11 +231,21 @@ def _stream(routes: APIRouter, control: ControlPlane, stopping: asyncio.Event) -
         async def events() -> AsyncIterator[bytes]:
             nonlocal open_streams
             open_streams += 1
+            loop = asyncio.get_running_loop()
+            seen: tuple[object, object] = (None, None)
+            due = loop.time()
             try:
                 while not stopping.is_set():
-                    if made := await event():
-                        yield b"event: summary\ndata: " + made + b"\n\n"
-                    await asyncio.sleep(EVERY)
+                    current = control.store.current
+                    now = (current.definitions, control.services())
+                    if now[0] is not seen[0] or now[1] is not seen[1]:
+                        seen = now
+                        yield b'event: changed\ndata: {"revision":%d}\n\n' % current.revision
+                    if loop.time() >= due:
+                        due = loop.time() + EVERY
+                        if made := await event():
+                            yield b"event: summary\ndata: " + made + b"\n\n"
+                    await asyncio.sleep(LOOK)
             finally:
                 open_streams -= 1
 

@@ -302,6 +302,7 @@ def show_guide(plan: Plan, supervisor: Supervisor) -> None:
     console().print(
         f"""The mesh stays until Ctrl-C.
   edge       {plan.url}
+  console    {plan.admin_url}/
   REST       {plan.admin_url}/v1/services     docs {plan.admin_url}/docs
   edge admin http://127.0.0.1:{plan.edge_admin_port}/
 Try, in another terminal:

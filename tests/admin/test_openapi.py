@@ -101,6 +101,7 @@ def test_schemathesis_finds_nothing(case: Any) -> None:
 LANE_PATH = "/v1/lane-groups/{group}/lanes/{lane}"
 RELEASE_PATH = "/v1/lane-groups/{group}/releases/{release}"
 OPERATIONS = {
+    "/v1/session": "GET POST DELETE",
     "/v1/metrics/applications/{application}": "GET",
     "/v1/metrics/services/{service}": "GET",
     "/v1/metrics/lanes/{lane}": "GET",

@@ -101,7 +101,7 @@ def test_every_path(control: Served, role: str) -> None:
 
 
 def test_whoever_changes_something_needs_more_than_to_read() -> None:
-    reading = {("POST", "/v1/explain")}
+    reading = {("POST", "/v1/explain"), ("POST", "/v1/session"), ("DELETE", "/v1/session")}
     for method, path, need in OPERATIONS:
         if method != "GET" and (method, path) not in reading:
             assert need not in (Need.OPEN, Need.VIEW), f"{method} {path}"
@@ -111,7 +111,8 @@ def test_the_server_has_the_paths_of_the_table(control: Served) -> None:
     described = control.http.get("/openapi.json").json()["paths"]
     served_paths = {(method.upper(), path) for path, methods in described.items() for method in methods}
     plain = {(method, re.sub(r":path\}", "}", path)) for method, path, _ in OPERATIONS}
-    hidden = {("GET", path) for path in ("/openapi.json", "/docs", "/docs/start.js", "/docs/{name}")}
+    pages = ("/", "/assets/{name}", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}")
+    hidden = {("GET", path) for path in pages}
     assert served_paths == plain - hidden
 
 

@@ -88,8 +88,11 @@ def test_the_stream_says_the_same_every_second(mesh: Mesh) -> None:
     said: list[dict[str, Any]] = []
     with httpx.stream("GET", f"{server(mesh)}/v1/metrics/stream", timeout=20, trust_env=False) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
+        event = ""
         for text in answer.iter_lines():
-            if text.startswith("data: "):
+            if text.startswith("event: "):
+                event = text.removeprefix("event: ")
+            elif text.startswith("data: ") and event == "summary":
                 said.append(json.loads(text.removeprefix("data: ")))
             if len(said) == 2:
                 break

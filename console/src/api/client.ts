@@ -1,0 +1,83 @@
+import createClient from "openapi-fetch";
+import type { components, paths } from "./schema";
+
+export type Schemas = components["schemas"];
+export type Problem = Schemas["Problem"];
+
+/** An answer that is a problem (RFC 9457), or no answer at all. */
+export class ApiError extends Error {
+  readonly problem: Problem | null;
+  readonly status: number;
+  constructor(status: number, problem: Problem | null, message: string) {
+    super(message);
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+export const client = createClient<paths>({ baseUrl: "" });
+
+let refused: () => void = () => undefined;
+
+/** What to do when the server no longer knows who asks. */
+export function whenRefused(what: () => void): void {
+  refused = what;
+}
+
+function failure(response: Response, body: unknown): ApiError {
+  const problem = body && typeof body === "object" && "detail" in body ? (body as Problem) : null;
+  if (response.status === 401 && !response.url.endsWith("/v1/session")) refused();
+  return new ApiError(response.status, problem, problem?.detail ?? `HTTP ${response.status}`);
+}
+
+/** The data of an answer. Throws ApiError. */
+export async function told<T>(asked: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+  const { data, error, response } = await asked;
+  if (!response.ok) throw failure(response, error);
+  return data as T;
+}
+
+export interface Call {
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  path: string;
+  body?: unknown;
+  /** The entity tag of what the user saw; the change is refused if something else is stored by now. */
+  match?: string | undefined;
+}
+
+export interface Answered<T> {
+  data: T;
+  etag: string | null;
+}
+
+/** A call whose path is made at run time. Throws ApiError. */
+export async function call<T>({ method, path, body, match }: Call): Promise<Answered<T>> {
+  const headers: Record<string, string> = {};
+  if (body !== undefined) headers["content-type"] = method === "PATCH" ? "application/merge-patch+json" : "application/json";
+  if (match) headers["if-match"] = match;
+  const init: RequestInit = { method, headers };
+  if (body !== undefined) init.body = JSON.stringify(body);
+  const response = await fetch(path, init);
+  const text = await response.text();
+  let data: unknown;
+  try {
+    data = text ? JSON.parse(text) : undefined;
+  } catch {
+    data = undefined;
+  }
+  if (!response.ok) throw failure(response, data);
+  return { data: data as T, etag: response.headers.get("etag") };
+}
+
+/** The same call for a shell. */
+export function curl({ method, path, body }: Call): string {
+  const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
+  const parts = ["curl"];
+  if (method !== "GET") parts.push("-X", method);
+  parts.push(quoted(`${window.location.origin}${path}`));
+  if (body !== undefined) {
+    const type = method === "PATCH" ? "application/merge-patch+json" : "application/json";
+    parts.push("-H", quoted(`content-type: ${type}`), "-d", quoted(JSON.stringify(body)));
+  }
+  return parts.join(" ");
+}
