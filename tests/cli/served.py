@@ -70,18 +70,19 @@ def served(
     *arguments: str,
     descriptors: tuple[int, int] | None = None,
     ca: Path | None = None,
+    admin: int = 0,
     until: str = "/readyz",
     **variables: str,
 ) -> Iterator[Served]:
     """A control plane with a store in memory, ready. `descriptors`: soft and hard RLIMIT_NOFILE of it. `ca`:
-    of its admin port's certificate, if it has one. `until`: the probe that is waited for.
+    of its admin port's certificate, if it has one. `admin`: that port, 0 for a free one. `until`: the probe that is waited for.
     """
 
     def limit() -> None:
         if descriptors is not None:
             resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
 
-    admin, xds = free_port(), free_port()
+    admin, xds = admin or free_port(), free_port()
     log = directory / "laneway.log"
     command = [str(LANEWAY), "serve", "--store", "memory", "--admin", f"127.0.0.1:{admin}"]
     command += ["--xds", f"127.0.0.1:{xds}", *arguments]

@@ -1,0 +1,127 @@
+"""A real mesh, a real Chromium that obeys the page's policy, and what every page must hold."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from tests import require
+from tests.cli import run
+from tests.cli.ports import free_port, loopback_network
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+WAIT_MS = 30_000
+"""How long a page may take to show something, in milliseconds; it takes some hundred on an idle machine."""
+AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A running demo. admin, edge: base URLs."""
+
+    admin: str
+    edge: str
+    http: httpx.Client
+
+    def put(self, path: str, document: dict[str, Any]) -> None:
+        answer = self.http.put(self.admin + path, json=document)
+        assert answer.status_code < 300, answer.text
+
+    def ask(self, **headers: str) -> str:
+        """What the applications answer to a request at the edge."""
+        return self.http.get(f"{self.edge}/a", headers=headers).text
+
+
+@pytest.fixture(scope="session")
+def mesh() -> Iterator[Mesh]:
+    ports = {name: free_port() for name in ("edge", "edge-admin", "admin", "xds")}
+    command = [run.LANEWAY, "demo", "--network", loopback_network()]
+    command += [f"--{name}-port={port}" for name, port in ports.items()]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=run.environment()
+    )
+    try:
+        assert process.stdout is not None
+        said = ""
+        for line in process.stdout:
+            said += line
+            if "stays until Ctrl-C" in line:
+                break
+        else:
+            pytest.fail(said)
+        with httpx.Client(trust_env=False, timeout=30) as http:
+            yield Mesh(f"http://127.0.0.1:{ports['admin']}", f"http://127.0.0.1:{ports['edge']}", http)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        require.lacking("chromium", "needs Chromium (Debian: chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        one = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield one
+        one.close()
+
+
+Opened = Callable[..., "Page"]
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Opened]:
+    """Opens a page in a browser profile of its own. What its console complains of fails the test."""
+    complaints: list[str] = []
+    contexts: list[Any] = []
+
+    def complain(text: str) -> None:
+        # A refused request is told by the browser, too; the page says it to its user.
+        if not re.search(r"Failed to load resource|ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY", text):
+            complaints.append(text)
+
+    def open_page(url: str, width: int = 1280, scheme: str = "light", **more: Any) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, locale="en-GB", **more
+        )
+        contexts.append(context)
+        context.set_default_timeout(WAIT_MS)
+        page = context.new_page()
+        page.on("console", lambda said: complain(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complain(str(error)))
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+def accessible(page: Page) -> None:
+    """Axe finds nothing in what the page shows now."""
+    page.evaluate((ROOT / "console" / "node_modules" / "axe-core" / "axe.min.js").read_text())
+    # What fades in has not its own contrast yet.
+    page.evaluate("Promise.all(document.getAnimations().map(one => one.finished.catch(() => null)))")
+    found = page.evaluate(
+        "rules => axe.run(document, {runOnly: rules}).then(found => found.violations.map("
+        "one => [one.id, one.help, one.nodes.map(node => node.html)]))",
+        AXE_RULES,
+    )
+    assert found == []
+    width, inner = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert width <= inner, "the page is wider than the window"
