@@ -24,7 +24,8 @@ from controlplane.release.engine import Advice
 from controlplane.store.interface import DefinitionStore
 from controlplane.tracing.propagation import Observed
 from controlplane.tracing.watches import Watch
-from controlplane.traffic.figures import Traffic
+from controlplane.traffic.exchange import Everywhere, Interest
+from controlplane.traffic.figures import Traffic, Window
 
 METHOD = "^[A-Za-z]{1,32}$"
 
@@ -103,8 +104,19 @@ class ControlPlane(Protocol):
         ...
 
     @property
+    def identity(self) -> str:
+        """Differs between any two processes."""
+        ...
+
+    @property
     def traffic(self) -> Traffic:
         """What the proxies of this control plane have counted."""
+        ...
+
+    async def everywhere(self, window: Window, interest: Interest) -> Everywhere:
+        """What the proxies of all control planes have counted in that window; without those control planes
+        that do not answer in time, which it names.
+        """
         ...
 
     def reporters(self) -> int:

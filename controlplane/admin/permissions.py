@@ -87,6 +87,7 @@ TABLE: dict[str, dict[str, Need]] = {
     "/v1/metrics/gateways/{gateway}/routes/{route}": {"GET": VIEW},
     "/v1/metrics/summary": {"GET": VIEW},
     "/v1/metrics/stream": {"GET": VIEW},
+    "/v1/metrics/own": {"GET": VIEW},
 }
 """By path, as its route is written, and method. Those of the kinds of documents come from `_of_kind`."""
 

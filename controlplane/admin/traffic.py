@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -16,8 +16,9 @@ from controlplane.admin.problems import ApiError
 from controlplane.model.fields import seconds
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.registry.names import AmbiguousService, UnknownService
+from controlplane.traffic.exchange import Interest, tell
 from controlplane.traffic.figures import Window
-from controlplane.traffic.series import HISTORY, SLOT
+from controlplane.traffic.series import COARSE, HISTORY, SLOT
 
 DURATION = r"[0-9]{1,5}(s|m|h)"
 MOST_STEPS = 720
@@ -39,6 +40,11 @@ Each = Annotated[
     ),
 ]
 
+Slot = Annotated[int, Query(ge=0, le=1 << 40, description="Number of a slot: seconds since the epoch / 5")]
+Names = Annotated[
+    Sequence[str], Query(max_length=1_000, description="Series of these; of all if nothing is named")
+]
+
 
 def add_routes(routes: APIRouter, control: ControlPlane, stopping: asyncio.Event) -> None:
     """All of it for `control`. `stopping`: set when the server stops."""
@@ -46,6 +52,7 @@ def add_routes(routes: APIRouter, control: ControlPlane, stopping: asyncio.Event
     _lanes(routes, control)
     _gateways(routes, control)
     _stream(routes, control, stopping)
+    _own(routes, control)
 
 
 def _window(control: ControlPlane, window: str, step: str) -> Window:
@@ -85,8 +92,9 @@ def _targets(routes: APIRouter, control: ControlPlane) -> None:
         within = _window(control, window, step)
         if name not in traffic_shapes.known_applications(control):
             raise _absent("application", name)
+        seen = await control.everywhere(within, Interest(applications=frozenset({name})))
         return await bodies.in_thread(
-            request, lambda: traffic_shapes.application(control, name, within).response()
+            request, lambda: traffic_shapes.application(seen, name, within).response()
         )
 
     @routes.get(
@@ -112,9 +120,8 @@ def _targets(routes: APIRouter, control: ControlPlane) -> None:
             ) from error
         except UnknownService as error:
             raise _absent("service", name) from error
-        return await bodies.in_thread(
-            request, lambda: traffic_shapes.service(control, one, within).response()
-        )
+        seen = await control.everywhere(within, Interest(services=frozenset({one})))
+        return await bodies.in_thread(request, lambda: traffic_shapes.service(seen, one, within).response())
 
 
 def _lanes(routes: APIRouter, control: ControlPlane) -> None:
@@ -132,10 +139,16 @@ def _lanes(routes: APIRouter, control: ControlPlane) -> None:
     async def lane(request: Request, window: Asked = "5m", step: Each = "5s") -> Response:
         name = request.path_params["lane"]
         within = _window(control, window, step)
-        one = control.store.current.definitions.lanes.get(name)
+        definitions = control.store.current.definitions
+        one = definitions.lanes.get(name)
         if one is None:
             raise _absent("lane", name)
-        return await bodies.in_thread(request, lambda: traffic_shapes.lane(control, one, within).response())
+        group = definitions.groups[one.group]
+        of = Interest(applications=frozenset(group.applications), gateways=frozenset({group.gateway}))
+        seen = await control.everywhere(within, of)
+        return await bodies.in_thread(
+            request, lambda: traffic_shapes.lane(control, seen, one, group, within).response()
+        )
 
 
 def _gateways(routes: APIRouter, control: ControlPlane) -> None:
@@ -155,9 +168,8 @@ def _gateways(routes: APIRouter, control: ControlPlane) -> None:
         within = _window(control, window, step)
         if name not in control.store.current.definitions.gateways:
             raise _absent("gateway", name)
-        return await bodies.in_thread(
-            request, lambda: traffic_shapes.gateway(control, name, within).response()
-        )
+        seen = await control.everywhere(within, Interest(gateways=frozenset({name})))
+        return await bodies.in_thread(request, lambda: traffic_shapes.gateway(seen, name, within).response())
 
     @routes.get(
         "/v1/metrics/gateways/{gateway}/routes/{route}",
@@ -175,8 +187,9 @@ def _gateways(routes: APIRouter, control: ControlPlane) -> None:
         within = _window(control, window, step)
         if (gateway, name) not in control.store.current.definitions.routes:
             raise _absent("route", name)
+        seen = await control.everywhere(within, Interest(gateways=frozenset({gateway})))
         return await bodies.in_thread(
-            request, lambda: traffic_shapes.route(control, gateway, name, within).response()
+            request, lambda: traffic_shapes.route(seen, gateway, name, within).response()
         )
 
 
@@ -184,13 +197,19 @@ def _stream(routes: APIRouter, control: ControlPlane, stopping: asyncio.Event) -
     latest: tuple[float, bytes] = (0.0, b"")
     open_streams = 0
 
+    async def glance() -> bytes:
+        definitions, window = control.store.current.definitions, traffic_shapes.at_a_glance(control)
+        seen = await control.everywhere(window, Interest())
+        made = await asyncio.to_thread(traffic_shapes.summary, seen, definitions, window)
+        return made.model_dump_json(exclude_defaults=True).encode()
+
     async def event() -> bytes:
         """The summary, made once for all who ask within a second."""
         nonlocal latest
         now = asyncio.get_running_loop().time()
         if now - latest[0] >= EVERY / 2:
             latest = now, b""
-            made = await asyncio.to_thread(lambda: traffic_shapes.summary(control).model_dump_json().encode())
+            made = await glance()
             latest = now, made
         return latest[1]
 
@@ -205,7 +224,7 @@ def _stream(routes: APIRouter, control: ControlPlane, stopping: asyncio.Event) -
         },
     )
     async def summary() -> Response:
-        return Response(traffic_shapes.summary(control).model_dump_json(), media_type="application/json")
+        return Response(await glance(), media_type="application/json")
 
     @routes.get(
         "/v1/metrics/stream",
@@ -226,7 +245,7 @@ def _stream(routes: APIRouter, control: ControlPlane, stopping: asyncio.Event) -
                 "", f"would be one of more than {MOST_STREAMS} streams", None, "close others first"
             )
             raise ApiError(503, f"The request {wrong.message}.", wrong, {"Retry-After": "5"})
-        traffic_shapes.summary(control)  # so that what is wrong is answered with its status
+        _ = control.store  # so that what is wrong is answered with its status
 
         async def events() -> AsyncIterator[bytes]:
             nonlocal open_streams
@@ -252,3 +271,40 @@ def _stream(routes: APIRouter, control: ControlPlane, stopping: asyncio.Event) -
         return StreamingResponse(
             events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
+
+
+def _own(routes: APIRouter, control: ControlPlane) -> None:
+    @routes.get(
+        "/v1/metrics/own",
+        operation_id="ownTraffic",
+        tags=["traffic"],
+        summary="What this control plane has counted itself; the others ask for it",
+        responses={
+            200: openapi.answer(openapi.reference("OwnTraffic"), "Its series in that window"),
+            **openapi.failures(422),
+        },
+    )
+    async def own(
+        request: Request,
+        first: Slot,
+        last: Slot,
+        step: Annotated[int, Query(ge=1, le=HISTORY // SLOT, description="Slots of a step")],
+        application: Names = (),
+        service: Names = (),
+        gateway: Names = (),
+        lanes: Annotated[bool, Query(description="Only what callers counted in lanes")] = False,
+    ) -> Response:
+        if not first < last <= first + HISTORY // SLOT + COARSE:
+            wrong = Problem(
+                "last", "is out of bounds", last, "give a slot after first, at most an hour later"
+            )
+            raise DefinitionError(422, f"The parameter last {wrong.message}.", [wrong])
+        window = Window(first, last, step)
+        of = Interest(frozenset(application), frozenset(service), frozenset(gateway), lanes)
+        connected = control.reporters()
+
+        def made() -> Response:
+            told = tell(control.traffic, connected, window, of)
+            return traffic_shapes.own(control.identity, told).response()
+
+        return await bodies.in_thread(request, made)

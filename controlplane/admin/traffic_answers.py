@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from controlplane.admin.answers import Answer, Count, Times
+from controlplane.traffic.meter import Why
+from controlplane.traffic.series import FIELDS, Key
 
 Rate = Annotated[float, Field(ge=0)]
 Milliseconds = Annotated[float | None, Field(description="null without requests")]
@@ -70,18 +72,28 @@ class TrafficGap(Answer):
     start: str
     end: Annotated[str | None, Field(description="null while it lasts")]
     why: Annotated[
-        Literal["restarted", "silent", "away", "new"],
+        Why,
         Field(
             description="restarted: what it counted between its last report and its end; silent: no report "
-            "comes; away: no report came for so long that it may have reported to another control plane; "
-            "new: it was first seen some time after its start"
+            "comes; away: it may have reported to another control plane in between; new: it was first seen "
+            "some time after its start; moved: what it counted between its last report to one control plane "
+            "and its first to another"
         ),
     ]
 
 
 class Reporting(Answer):
-    connected: Annotated[Count, Field(description="Edges and sidecars with an open xDS stream here")]
+    """Proxies of this control plane and of those that answered it."""
+
+    connected: Annotated[Count, Field(description="Edges and sidecars with an open xDS stream")]
     reporting: Annotated[Count, Field(description="Proxies that have reported in the last 12 seconds")]
+
+
+class AskedPeer(Answer):
+    """Another control plane that was asked. Without its answer the figures lack its proxies."""
+
+    peer: Annotated[str, Field(description="Its URL, as it was set")]
+    problem: Annotated[str, Field(description="Why it did not answer; absent if it did")] = ""
 
 
 class Measured(Answer):
@@ -98,6 +110,7 @@ class Measured(Answer):
         ),
     ]
     proxies: Reporting
+    peers: Annotated[list[AskedPeer], Field(description="The other control planes that were asked")]
     gaps: list[TrafficGap]
 
 
@@ -211,9 +224,47 @@ class TrafficSummary(Answer):
     at: str
     seconds: Count
     proxies: Reporting
+    peers: list[AskedPeer]
     gateways: list[GatewayLine]
     applications: list[ApplicationLine]
     lanes: list[LaneLine]
+
+
+class OwnGap(Answer):
+    """Times are seconds since the epoch."""
+
+    node: str
+    start: float
+    end: float | None
+    why: Why
+
+
+class OwnSeries(Answer):
+    key: Annotated[
+        list[str],
+        Field(
+            min_length=len(Key._fields),
+            max_length=len(Key._fields),
+            description="hop, gateway, route, service, application, lane, tag",
+        ),
+    ]
+    last: Annotated[Count, Field(description="The last slot in which something was counted")]
+    rows: Annotated[
+        list[Annotated[list[Count], Field(min_length=1 + FIELDS, max_length=1 + FIELDS)]],
+        Field(description="A row a step with something in it: its first slot, and the count of each field"),
+    ]
+
+
+class OwnTraffic(Answer):
+    """What this control plane has counted itself; others ask for it. slots: times of 5 seconds since the
+    epoch.
+    """
+
+    identity: Annotated[str, Field(description="Of this process: it may be asked by itself")]
+    connected: Count
+    reporting: Count
+    gaps: list[OwnGap]
+    series: list[OwnSeries]
 
 
 ANSWERS: list[type[BaseModel]] = [
@@ -223,4 +274,5 @@ ANSWERS: list[type[BaseModel]] = [
     GatewayTraffic,
     RouteTraffic,
     TrafficSummary,
+    OwnTraffic,
 ]

@@ -9,11 +9,22 @@ from typing import Any
 from controlplane.admin import lane_times
 from controlplane.admin import traffic_answers as answers
 from controlplane.admin.control import ControlPlane
-from controlplane.model.documents import Lane
+from controlplane.model.definitions import Definitions
+from controlplane.model.documents import Lane, LaneGroup
 from controlplane.plan.services import applications_of
 from controlplane.traffic import series as fields
-from controlplane.traffic.figures import CALLERS, RECEIVERS, Figures, Traffic, Window, grouped, one_side
-from controlplane.traffic.series import SLOT, Key, Series
+from controlplane.traffic.exchange import Everywhere, Told
+from controlplane.traffic.figures import (
+    CALLERS,
+    RECEIVERS,
+    Counts,
+    Figures,
+    Traffic,
+    Window,
+    grouped,
+    one_side,
+)
+from controlplane.traffic.series import SLOT, Key
 
 BASE = "base"
 
@@ -51,7 +62,7 @@ def sums(of: Figures) -> answers.Sums:
     return answers.Sums(**_sums(of))
 
 
-def _part(traffic: Traffic, found: Sequence[Series], window: Window) -> dict[str, Any]:
+def _part(traffic: Traffic, found: Sequence[Counts], window: Window) -> dict[str, Any]:
     part = traffic.part(found, window)
     steps = answers.Steps(
         qps=[round(one.qps, 3) for one in part.steps],
@@ -62,25 +73,44 @@ def _part(traffic: Traffic, found: Sequence[Series], window: Window) -> dict[str
     return {**_sums(part.total), "steps": steps}
 
 
-def _tags(traffic: Traffic, found: Sequence[Series], window: Window) -> list[answers.TagPart]:
+def _tags(traffic: Traffic, found: Sequence[Counts], window: Window) -> list[answers.TagPart]:
     return [
         answers.TagPart(tag=tag, **_part(traffic, some, window))
         for tag, some in grouped(found, lambda key: key.tag).items()
     ]
 
 
-def _lanes(traffic: Traffic, found: Sequence[Series], window: Window) -> list[answers.LaneSums]:
+def _lanes(traffic: Traffic, found: Sequence[Counts], window: Window) -> list[answers.LaneSums]:
     return [
         answers.LaneSums(lane=lane, **_sums(traffic.figures(some, window)))
         for lane, some in grouped(found, lambda key: key.lane).items()
     ]
 
 
-def reporting(control: ControlPlane) -> answers.Reporting:
-    return answers.Reporting(connected=control.reporters(), reporting=control.traffic.meter.reporting())
+def _proxies(traffic: Everywhere) -> dict[str, Any]:
+    return {
+        "proxies": answers.Reporting(connected=traffic.connected, reporting=traffic.reporting),
+        "peers": [answers.AskedPeer(peer=one.url, problem=one.problem) for one in traffic.peers],
+    }
 
 
-def _measured(control: ControlPlane, window: Window, seen_by: str) -> dict[str, Any]:
+def own(identity: str, told: Told) -> answers.OwnTraffic:
+    """What a control plane tells another one."""
+    return answers.OwnTraffic(
+        identity=identity,
+        connected=told.connected,
+        reporting=told.reporting,
+        gaps=[answers.OwnGap(node=one.node, start=one.start, end=one.end, why=one.why) for one in told.gaps],
+        series=[
+            answers.OwnSeries(
+                key=list(one.key), last=one.last, rows=[[slot, *counts] for slot, counts in one.rows]
+            )
+            for one in told.series
+        ],
+    )
+
+
+def _measured(traffic: Everywhere, window: Window, seen_by: str) -> dict[str, Any]:
     gaps = [
         answers.TrafficGap(
             node=one.node,
@@ -88,34 +118,33 @@ def _measured(control: ControlPlane, window: Window, seen_by: str) -> dict[str, 
             end=None if one.end is None else _time(one.end),
             why=one.why,
         )
-        for one in control.traffic.gaps(window)
+        for one in traffic.gaps(window)
     ]
     return {
         "start": _time(window.first * SLOT),
         "end": _time(window.last * SLOT),
         "step": window.step * SLOT,
         "seen_by": seen_by,
-        "proxies": reporting(control),
+        **_proxies(traffic),
         "gaps": gaps,
     }
 
 
-def _tagged(found: Iterable[Series]) -> list[Series]:
+def _tagged(found: Iterable[Counts]) -> list[Counts]:
     return [one for one in found if one.key.tag not in ("", BASE)]
 
 
-def _of_base(found: Iterable[Series]) -> list[Series]:
+def _of_base(found: Iterable[Counts]) -> list[Counts]:
     return [one for one in found if one.key.tag == BASE]
 
 
-def _target(control: ControlPlane, window: Window, wanted: Callable[[Key], bool]) -> dict[str, Any]:
+def _target(traffic: Everywhere, window: Window, wanted: Callable[[Key], bool]) -> dict[str, Any]:
     """What answers about applications and services have in common."""
-    traffic = control.traffic
     every = traffic.select(wanted)
     found, seen_by = one_side(every, window)
     received = [one for one in every if one.key.hop in RECEIVERS]
     return {
-        **_measured(control, window, seen_by),
+        **_measured(traffic, window, seen_by),
         "total": answers.Part(**_part(traffic, found, window)),
         "base": answers.Part(**_part(traffic, _of_base(found), window)),
         "gray": answers.Part(**_part(traffic, _tagged(found), window)),
@@ -125,21 +154,20 @@ def _target(control: ControlPlane, window: Window, wanted: Callable[[Key], bool]
     }
 
 
-def application(control: ControlPlane, name: str, window: Window) -> answers.ApplicationTraffic:
+def application(traffic: Everywhere, name: str, window: Window) -> answers.ApplicationTraffic:
     def wanted(key: Key) -> bool:
         return key.application == name
 
-    traffic = control.traffic
     found, _ = one_side(traffic.select(wanted), window)
     services = [
         answers.ServiceSums(service=service, **_sums(traffic.figures(some, window)))
         for service, some in grouped(found, lambda key: key.service).items()
     ]
-    return answers.ApplicationTraffic(application=name, services=services, **_target(control, window, wanted))
+    return answers.ApplicationTraffic(application=name, services=services, **_target(traffic, window, wanted))
 
 
-def service(control: ControlPlane, name: str, window: Window) -> answers.ServiceTraffic:
-    return answers.ServiceTraffic(service=name, **_target(control, window, lambda key: key.service == name))
+def service(traffic: Everywhere, name: str, window: Window) -> answers.ServiceTraffic:
+    return answers.ServiceTraffic(service=name, **_target(traffic, window, lambda key: key.service == name))
 
 
 def known_applications(control: ControlPlane) -> set[str]:
@@ -152,9 +180,9 @@ def known_applications(control: ControlPlane) -> set[str]:
     return found | {one.key.application for one in control.traffic.table}
 
 
-def lane(control: ControlPlane, wanted: Lane, window: Window) -> answers.LaneTraffic:
-    traffic, definitions = control.traffic, control.store.current.definitions
-    group = definitions.groups[wanted.group]
+def lane(
+    control: ControlPlane, traffic: Everywhere, wanted: Lane, group: LaneGroup, window: Window
+) -> answers.LaneTraffic:
     applications = frozenset(group.applications)
     found, seen_by = one_side(
         traffic.select(lambda key: key.application in applications and key.lane in (wanted.name, "")), window
@@ -175,7 +203,7 @@ def lane(control: ControlPlane, wanted: Lane, window: Window) -> answers.LaneTra
     edge = at_edges(traffic, group.gateway, wanted)
     inside = traffic.figures([one for one in edge if one.key.lane == wanted.name], window)
     return answers.LaneTraffic(
-        **_measured(control, window, seen_by),
+        **_measured(traffic, window, seen_by),
         lane_name=wanted.name,
         group=wanted.group,
         gateway=group.gateway,
@@ -190,7 +218,7 @@ def lane(control: ControlPlane, wanted: Lane, window: Window) -> answers.LaneTra
     )
 
 
-def at_edges(traffic: Traffic, gateway: str, lane: Lane) -> list[Series]:
+def at_edges(traffic: Traffic, gateway: str, lane: Lane) -> list[Counts]:
     """What the gateway's edges count on the lane's routes."""
     routes = lane.routes
 
@@ -205,8 +233,7 @@ def share(part: Figures, whole: Figures) -> float | None:
     return round(part.requests / whole.requests, 6) if whole.requests else None
 
 
-def gateway(control: ControlPlane, name: str, window: Window) -> answers.GatewayTraffic:
-    traffic = control.traffic
+def gateway(traffic: Everywhere, name: str, window: Window) -> answers.GatewayTraffic:
     found = traffic.select(lambda key: key.hop == "edge" and key.gateway == name)
     routes: list[answers.RouteSums] = []
     for route, some in grouped(found, lambda key: key.route).items():
@@ -214,7 +241,7 @@ def gateway(control: ControlPlane, name: str, window: Window) -> answers.Gateway
         figures = _sums(traffic.figures(some, window))
         routes.append(answers.RouteSums(route=route, service=services[0] if services else "", **figures))
     return answers.GatewayTraffic(
-        **_measured(control, window, "callers"),
+        **_measured(traffic, window, "callers"),
         gateway=name,
         total=answers.Part(**_part(traffic, found, window)),
         routes=routes,
@@ -223,11 +250,10 @@ def gateway(control: ControlPlane, name: str, window: Window) -> answers.Gateway
     )
 
 
-def route(control: ControlPlane, gateway: str, name: str, window: Window) -> answers.RouteTraffic:
-    traffic = control.traffic
+def route(traffic: Everywhere, gateway: str, name: str, window: Window) -> answers.RouteTraffic:
     found = traffic.select(lambda key: key.hop == "edge" and key.gateway == gateway and key.route == name)
     return answers.RouteTraffic(
-        **_measured(control, window, "callers"),
+        **_measured(traffic, window, "callers"),
         gateway=gateway,
         route=name,
         total=answers.Part(**_part(traffic, found, window)),
@@ -236,10 +262,13 @@ def route(control: ControlPlane, gateway: str, name: str, window: Window) -> ans
     )
 
 
-def summary(control: ControlPlane) -> answers.TrafficSummary:
+def at_a_glance(control: ControlPlane) -> Window:
+    """The window of a summary."""
+    return control.traffic.window(2 * SLOT, 2 * SLOT)
+
+
+def summary(traffic: Everywhere, definitions: Definitions, window: Window) -> answers.TrafficSummary:
     """Everything at a glance."""
-    traffic, definitions = control.traffic, control.store.current.definitions
-    window = traffic.window(2 * SLOT, 2 * SLOT)
     every = traffic.select(lambda key: key.hop in CALLERS or key.hop in RECEIVERS)
     applications: list[answers.ApplicationLine] = []
     for name, some in grouped(every, lambda key: key.application).items():
@@ -278,7 +307,7 @@ def summary(control: ControlPlane) -> answers.TrafficSummary:
     return answers.TrafficSummary(
         at=_time(window.last * SLOT),
         seconds=window.seconds,
-        proxies=reporting(control),
+        **_proxies(traffic),
         gateways=gateways,
         applications=applications,
         lanes=lanes,
@@ -286,7 +315,7 @@ def summary(control: ControlPlane) -> answers.TrafficSummary:
 
 
 def _lane_line(
-    traffic: Traffic, one: Lane, group: Any, callers: Sequence[Series], window: Window
+    traffic: Traffic, one: Lane, group: Any, callers: Sequence[Counts], window: Window
 ) -> answers.LaneLine:
     members = frozenset(group.applications)
     mine = [x for x in callers if x.key.application in members]

@@ -19,6 +19,7 @@ from controlplane.app import proxies
 from controlplane.app.loading import open_store
 from controlplane.app.looking import Looking
 from controlplane.app.patch_check import PatchCheck
+from controlplane.app.peers import Peers, PeerSettings
 from controlplane.app.releasing import Look, Releasing
 from controlplane.app.secrets import check_secrets, follow, secret_warnings
 from controlplane.app.times import Clock, LaneTimes
@@ -50,7 +51,8 @@ from controlplane.store.interface import DefinitionStore, Stored, StoreUnavailab
 from controlplane.tracing.propagation import Observed
 from controlplane.tracing.service import AccessLogService
 from controlplane.tracing.watches import TooMany, Watch
-from controlplane.traffic.figures import Traffic
+from controlplane.traffic.exchange import Everywhere, Interest
+from controlplane.traffic.figures import Traffic, Window
 from controlplane.xds.bounds import Bounds
 from controlplane.xds.identities import Identities
 from controlplane.xds.server import XdsServer
@@ -84,8 +86,10 @@ class Laneway:
         clock: Clock = time.time,
         secrets: Secrets | None = None,
         version_key: str = "version",
+        peers: Peers | None = None,
     ) -> None:
         self.secrets = secrets or Secrets()
+        self.peers = peers or Peers(PeerSettings())
         self._version_key = version_key
         self._patch_check = patch_check or PatchCheck()
         self._store = store
@@ -98,7 +102,10 @@ class Laneway:
         )
         self._names = ServiceNames()
         self.counting = Counting(
-            lambda call, node: self.xds.view_of(call, node), self._names.resolve, traffic
+            lambda call, node: self.xds.view_of(call, node),
+            self._names.resolve,
+            traffic,
+            shared=self.peers.there,
         )
         self.xds = XdsServer(
             self.publisher.classify,
@@ -164,6 +171,7 @@ class Laneway:
                 name="secrets",
             )
             group.create_task(self.releasing.run(), name="releases")
+            group.create_task(self.peers.follow(self.traffic), name="other control planes")
             if self._propagation_every > 0:
                 group.create_task(self._observe_again(), name="propagation")
 
@@ -248,6 +256,13 @@ class Laneway:
     @property
     def traffic(self) -> Traffic:
         return self.counting.traffic
+
+    @property
+    def identity(self) -> str:
+        return self.peers.identity
+
+    async def everywhere(self, window: Window, interest: Interest) -> Everywhere:
+        return await self.peers.everywhere(self.traffic, self.reporters(), window, interest)
 
     def reporters(self) -> int:
         return sum(isinstance(view, NodeView) and view.node.role != "grpc" for view in self.xds.views())

@@ -19,6 +19,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from controlplane.app.peers import Peers
 from controlplane.app.traffic_metrics import TrafficCollector
 from controlplane.model.kinds import KINDS
 from controlplane.secrets.directory import Secrets
@@ -266,6 +267,29 @@ class SecretsCollector(Collector):
         yield reloads
 
 
+class PeersCollector(Collector):
+    """The other control planes, of which answers about traffic are made, too."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    def collect(self) -> Iterable[Metric]:
+        answers = GaugeMetricFamily(
+            "laneway_peer_answers",
+            "1 if another control plane said, when it was asked last, what its proxies have counted",
+            labels=["peer"],
+        )
+        for url, problem in self._peers.problems.items():
+            answers.add_metric([url], float(not problem))
+        yield answers
+        asked = CounterMetricFamily(
+            "laneway_peer_requests", "Requests to other control planes", labels=["result"]
+        )
+        for result in ("answered", "failed"):
+            asked.add_metric([result], self._peers.counters[result])
+        yield asked
+
+
 class TlsCollector(Collector):
     """The certificate of a port: `xds` or `admin`."""
 
@@ -299,6 +323,7 @@ def registry_of(
             registry.register(TlsCollector(port, tls))
     registry.register(LanewayCollector(laneway))
     registry.register(SecretsCollector(laneway.secrets))
+    registry.register(PeersCollector(laneway.peers))
     registry.register(TrafficCollector(laneway.counting, traffic))
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from controlplane.app.peers import Peers, PeerSettings
 from controlplane.app.settings import Settings
 from controlplane.app.times import Clock
 from controlplane.app.traffic import TrafficBounds
@@ -151,6 +152,20 @@ def traffic_of(settings: Settings) -> TrafficBounds:
         series=settings.traffic_series,
         message_bytes=settings.traffic_message_bytes,
         waiting_bytes=settings.traffic_waiting_bytes,
+    )
+
+
+def peers_of(settings: Settings) -> Peers:
+    """The other control planes. Raises OSError or ssl.SSLError where a file cannot be used."""
+    return Peers(
+        PeerSettings(
+            urls=tuple(dict.fromkeys(one.rstrip("/") for one in settings.peers)),
+            wait=settings.peers_wait,
+            token_file=settings.peers_token_file,
+            ca=settings.peers_ca,
+            certificate=settings.admin_certificate,
+            key=settings.admin_key,
+        )
     )
 
 

@@ -20,6 +20,7 @@ from controlplane.app import heap, logs, metrics, parts
 from controlplane.app.callers import Callers
 from controlplane.app.laneway import Laneway
 from controlplane.app.patch_check import PatchCheck
+from controlplane.app.peers import Peers
 from controlplane.app.settings import Settings, endpoint
 from controlplane.app.times import Clock
 from controlplane.model.problems import DefinitionError
@@ -79,6 +80,7 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
         patch_check=PatchCheck(settings.allow_envoy_patches, settings.envoy_binary),
         clock=clock,
         secrets=parts.secrets_of(settings),
+        peers=_peers(settings),
     )
     callers = _callers(settings)
     admin = _admin(settings, laneway, tls, callers, share.admin)
@@ -100,6 +102,7 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
             await serving
     finally:
         await asyncio.gather(laneway.xds.stop(STREAM_GRACE), admin.stop())
+        await laneway.peers.close()
         await store.close()
         log.info("stopped")
 
@@ -117,6 +120,13 @@ def _callers(settings: Settings) -> Callers:
         raise StartError(f"TLS of the admin API: {error}") from error
     except (OSError, ValueError) as error:
         raise StartError(str(error)) from error
+
+
+def _peers(settings: Settings) -> Peers:
+    try:
+        return parts.peers_of(settings)
+    except OSError as error:  # ssl.SSLError is one
+        raise StartError(f"a file for the other control planes cannot be used (--peers): {error}") from error
 
 
 def _tls(settings: Settings) -> Tls | None:

@@ -22,6 +22,7 @@ from pydantic_settings import (
 from controlplane.admin.exposure import is_loopback
 from controlplane.admin.hosts import name_of
 from controlplane.app.admin_settings import AdminSettings, Names
+from controlplane.app.peers import check_url, is_plain
 from controlplane.registry.metadata import APPLICATION_KEYS, GRPC_PORT_KEYS
 from controlplane.rpc.choice import TransportName
 from controlplane.xds.identities import DEFAULT_PATTERNS, Identities
@@ -85,6 +86,21 @@ class Settings(AdminSettings):
     )
     traffic_waiting_bytes: int = Field(
         64 << 20, ge=1 << 20, description="bytes of reports of traffic that wait to be read, of all proxies"
+    )
+    peers: Names = Field(
+        (),
+        description="admin ports of all control planes, such as https://laneway-2:18080; each is asked for "
+        "the traffic that it counts; this one's own may be among them",
+    )
+    peers_wait: float = Field(
+        1.0, gt=0, le=30, description="how long an answer about traffic waits for the other control planes"
+    )
+    peers_token_file: Path | None = Field(
+        None, description="file with a token of the role viewer for the other control planes"
+    )
+    peers_ca: Path | None = Field(
+        None,
+        description="CA of the admin certificates of the other control planes (PEM); unset: the system's",
     )
     xds_streams: int = Field(20_000, ge=1, description="most open xDS streams, all clients together")
     xds_streams_per_client: int = Field(
@@ -224,7 +240,7 @@ class Settings(AdminSettings):
 
     @field_validator(
         "nacos", "nacos_groups", "nacos_services", "tag_keys", "base_tags", "grpc_port_keys", "admin_hosts",
-        "xds_identities", "application_keys", "kubernetes_namespaces", mode="before",
+        "xds_identities", "application_keys", "kubernetes_namespaces", "peers", mode="before",
     )  # fmt: skip
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -247,6 +263,13 @@ class Settings(AdminSettings):
         for one in value:
             if name_of(one) is None or "*" in one:
                 raise ValueError(f"{one!r} is not the name of a host: write laneway.example.com")
+        return value
+
+    @field_validator("peers")
+    @classmethod
+    def _peers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            check_url(one)
         return value
 
     @field_validator("xds_identities")
@@ -297,6 +320,16 @@ class Settings(AdminSettings):
             raise ValueError(
                 f"the xDS address {self.xds} is not a loopback address: give --xds-certificate, --xds-key "
                 "and --xds-client-ca, or --xds-allow-plaintext if everyone who reaches it may be any proxy"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _asked(self) -> Settings:
+        plain = [one for one in self.peers if is_plain(one)]
+        if plain and self.peers_token_file is not None and not self.admin_allow_plaintext:
+            raise ValueError(
+                f"the token for {plain[0]} would travel in plain text: write https://, or set "
+                "admin_allow_plaintext"
             )
         return self
 

@@ -45,7 +45,8 @@ class TrafficBounds:
 class Counting:
     """The traffic of one control plane.
 
-    view_of: of a connected proxy, by its node id. resolve: a service's name to its canonical id.
+    view_of: of a connected proxy, by its node id. resolve: a service's name to its canonical id. shared: see
+    Meter.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Counting:
         resolve: Callable[[str], str],
         bounds: TrafficBounds,
         clock: Callable[[], float] = time.time,
+        shared: bool = False,
     ) -> None:
         self._resolve_service = resolve
         self._plan = Plan()
@@ -62,7 +64,7 @@ class Counting:
         self._meanings: dict[tuple[str, str, bool], Meaning | None] = {}
         self.table = Table(bounds.series)
         names = (traffic.REQUESTS, traffic.DURATION, traffic.LABEL)
-        self.meter = Meter(self.table, self._resolve, names, clock)
+        self.meter = Meter(self.table, self._resolve, names, clock, shared=shared)
         self.receiver = Receiver(self.meter, view_of, bounds.message_bytes, bounds.waiting_bytes)
         self.traffic = Traffic(self.table, self.meter)
 

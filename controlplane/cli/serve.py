@@ -88,6 +88,17 @@ def serve(
         list[str] | None,
         typer.Option(help="Name by which clients call the admin API, besides localhost; may be repeated."),
     ] = None,
+    peers: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Admin port of another control plane, such as https://laneway-2:18080, to ask for its "
+            "proxies' traffic; may be repeated."
+        ),
+    ] = None,
+    peers_token_file: Annotated[
+        Path | None, typer.Option(help="File with a token of the role viewer for them.")
+    ] = None,
+    peers_ca: Annotated[Path | None, typer.Option(help="CA of their admin certificates (PEM).")] = None,
     allow_envoy_patches: Annotated[
         bool | None,
         typer.Option("--allow-envoy-patches", help="Take gateways with envoy_patches."),
@@ -171,6 +182,9 @@ def serve(
             "audit": audit,
             "admin_allow_anonymous": admin_allow_anonymous,
             "admin_hosts": ",".join(admin_hosts) if admin_hosts else None,
+            "peers": ",".join(peers) if peers else None,
+            "peers_token_file": peers_token_file,
+            "peers_ca": peers_ca,
             "allow_envoy_patches": allow_envoy_patches,
             "envoy_binary": envoy_binary,
             "lane_drain": lane_drain,

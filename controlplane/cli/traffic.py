@@ -161,6 +161,7 @@ def top_table(summary: dict[str, Any], past: Past) -> RenderableType:
     ]
     return Group(
         head,
+        *(line((text, "yellow")) for text in absent(summary)),
         "",
         table(("gateway", "qps", "exceptions", "p99", "qps before"), gateways),
         "",
@@ -208,9 +209,20 @@ def lane_status(
     emit(result, output, lambda: _print_status(result))
 
 
+def absent(answer: dict[str, Any]) -> list[str]:
+    """Sentences about the control planes that did not say what they have counted."""
+    return [
+        f"the control plane at {one['peer']} did not answer ({one['problem']}): the figures lack its proxies"
+        for one in answer["peers"]
+        if one.get("problem")
+    ]
+
+
 def _print_status(result: dict[str, Any]) -> None:
     lane, traffic = result["lane"], result["traffic"]
     out = console()
+    for text in absent(traffic):
+        notice(text)
     proxies = traffic["proxies"]
     if proxies["reporting"] < proxies["connected"]:
         silent = proxies["connected"] - proxies["reporting"]

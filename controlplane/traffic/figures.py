@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from controlplane.traffic import series as fields
 from controlplane.traffic.meter import Gap, Meter
@@ -15,7 +16,6 @@ from controlplane.traffic.series import (
     RECENT,
     SLOT,
     Key,
-    Series,
     quantile,
 )
 from controlplane.traffic.table import Table
@@ -24,6 +24,22 @@ Wanted = Callable[[Key], bool]
 CALLERS = frozenset({"edge", "outbound"})
 RECEIVERS = frozenset({"inbound"})
 MINUTE = 60
+
+
+class Counts(Protocol):
+    """What was counted of one kind of requests. `last`: the last slot in which there was something."""
+
+    @property
+    def key(self) -> Key: ...
+
+    @property
+    def last(self) -> int: ...
+
+    def read(self, first: int, last: int, into: list[int]) -> bool:
+        """Add what was counted in the slots from `first` up to, not including, `last`. Whether there is
+        any.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,22 +131,24 @@ class Traffic:
     def __init__(self, table: Table, meter: Meter) -> None:
         self.table = table
         self.meter = meter
-        self._in_lanes: tuple[int, Mapping[tuple[str, str], Figures]] = (-1, {})
+        self.others: tuple[Window, Sequence[Counts]] | None = None
+        """What other control planes counted in lanes in the last minute, as they told lately."""
+        self._in_lanes: tuple[object, Mapping[tuple[str, str], Figures]] = (None, {})
 
     def window(self, seconds: float, step: float) -> Window:
         return Window.until(self.meter.clock(), seconds, step)
 
-    def select(self, wanted: Wanted) -> list[Series]:
-        return self.table.where(wanted)
+    def select(self, wanted: Wanted) -> list[Counts]:
+        return list[Counts](self.table.where(wanted))
 
-    def figures(self, found: Iterable[Series], window: Window) -> Figures:
+    def figures(self, found: Iterable[Counts], window: Window) -> Figures:
         """The sum of these series over the whole window."""
         counts = [0] * FIELDS
         for one in found:
             one.read(window.first, window.last, counts)
         return Figures(counts, window.seconds)
 
-    def part(self, found: Sequence[Series], window: Window) -> Part:
+    def part(self, found: Sequence[Counts], window: Window) -> Part:
         """The sum of these series over the window and over each step."""
         whole = [0] * FIELDS
         steps: list[Figures] = []
@@ -144,15 +162,17 @@ class Traffic:
         return Part(Figures(whole, window.seconds), steps)
 
     def in_lanes(self) -> Mapping[tuple[str, str], Figures]:
-        """What callers counted in the last minute, by lane and service. Made anew for each slot."""
-        window = self.window(MINUTE, MINUTE)
-        if self._in_lanes[0] != window.last:
-            lately = self.select(lambda key: bool(key.lane) and key.hop in CALLERS)
-            named: dict[tuple[str, str], list[Series]] = {}
-            for one in lately:
-                if one.last >= window.first:
-                    named.setdefault((one.key.lane, one.key.service), []).append(one)
-            self._in_lanes = (window.last, {of: self.figures(some, window) for of, some in named.items()})
+        """What callers of all control planes counted in the last minute, by lane and service. Made anew for
+        each slot, and when others have told more.
+        """
+        window, others = self.window(MINUTE, MINUTE), self.others
+        if self._in_lanes[0] != (window.last, id(others)):
+            sums: dict[tuple[str, str], list[int]] = {}
+            _sum_lanes(sums, self.select(in_lane), window)
+            if others is not None:
+                _sum_lanes(sums, others[1], others[0])
+            figures = {of: Figures(counts, window.seconds) for of, counts in sums.items()}
+            self._in_lanes = ((window.last, id(others)), figures)
         return self._in_lanes[1]
 
     def gaps(self, window: Window) -> list[Gap]:
@@ -161,15 +181,28 @@ class Traffic:
         return [one for one in self.meter.gaps if one.start <= last and (one.end or last) >= first]
 
 
-def grouped(found: Iterable[Series], by: Callable[[Key], str]) -> dict[str, list[Series]]:
+def _sum_lanes(sums: dict[tuple[str, str], list[int]], found: Iterable[Counts], window: Window) -> None:
+    """Add by lane and service what was counted in the window."""
+    for one in found:
+        if one.last >= window.first:
+            counts = sums.setdefault((one.key.lane, one.key.service), [0] * FIELDS)
+            one.read(window.first, window.last, counts)
+
+
+def in_lane(key: Key) -> bool:
+    """Whether callers counted these requests, in a lane."""
+    return bool(key.lane) and key.hop in CALLERS
+
+
+def grouped(found: Iterable[Counts], by: Callable[[Key], str]) -> dict[str, list[Counts]]:
     """The series by what `by` says of their keys, sorted."""
-    groups: dict[str, list[Series]] = {}
+    groups: dict[str, list[Counts]] = {}
     for one in found:
         groups.setdefault(by(one.key), []).append(one)
     return dict(sorted(groups.items()))
 
 
-def one_side(found: Iterable[Series], window: Window) -> tuple[list[Series], str]:
+def one_side(found: Iterable[Counts], window: Window) -> tuple[list[Counts], str]:
     """The series of the callers, or where they counted nothing, those of the receivers; and which it is.
 
     Both count the same requests: those of one side only may be summed.

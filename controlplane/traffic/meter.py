@@ -6,6 +6,7 @@ proxy that restarts says another time of its start. docs/decisions/0022-traffic-
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,15 +19,20 @@ from controlplane.traffic.table import Table
 FRESH = 30.0
 """Seconds since its start in which the first report of a proxy is all new; else it may have been counted by
 another control plane, or by this one before it was restarted."""
+NEXT = 1.5 * SLOT
+"""Seconds within which a proxy reports once at most. Where control planes answer for each other, a proxy that
+came over another stream after more may have reported to another one; and one that was older when it was first
+seen, too."""
 AWAY = 60.0
-"""Seconds without a report after which a proxy may have reported to another control plane."""
+"""Seconds without a report after which a proxy that comes over another stream may have reported to another
+control plane, where they do not answer for each other."""
 SILENT = 2.5 * SLOT
 """Seconds without a report after which a proxy counts as silent."""
 MOST_GAPS = 1_000
 AT_ONCE = 50
 """Points between two chances to let others go on."""
 
-Why = Literal["restarted", "silent", "away", "new"]
+Why = Literal["restarted", "silent", "away", "new", "moved"]
 MOST_NEW = 1_000_000 * SLOT
 """New requests of one label in a report: no proxy can count a million a second."""
 
@@ -47,8 +53,9 @@ class Gap:
     """Requests of a proxy may be missing. Times are seconds since the epoch; `end` is None while it lasts.
 
     restarted: what it counted between its last report and its end. silent: no report comes. away: it came
-    back after so long that what it counted may have been reported elsewhere. new: it was first seen some time
-    after its start.
+    back after so long, or over another stream, that what it counted may have been reported elsewhere. new: it
+    was first seen some time after its start. moved: what it counted between its last report to one control
+    plane and its first to another.
     """
 
     node: str
@@ -71,10 +78,28 @@ class _Reading:
 
 
 class _Proxy:
-    __slots__ = ("at", "begun", "first", "gap", "heard", "node", "readings", "slot", "slots")
+    __slots__ = (
+        "at",
+        "begun",
+        "came",
+        "first",
+        "gap",
+        "heard",
+        "idle",
+        "node",
+        "readings",
+        "slot",
+        "slots",
+        "who",
+    )
 
     def __init__(self, node: str) -> None:
         self.node = node
+        self.who: weakref.ref[object] | None = None
+        self.came = True
+        """Over another stream than the former report."""
+        self.idle = 0.0
+        """When it said last that it has counted nothing yet."""
         self.begun = 0
         self.at = 0  # nanoseconds, of its own clock
         self.heard = 0.0
@@ -89,7 +114,8 @@ class Meter:
     """Counts what proxies report in the series of `table`.
 
     counter, histogram, label: names in reports. most_points: of one report. most_labels: of one proxy, and
-    together a thousand times as many. clock: seconds since the epoch.
+    together a thousand times as many. clock: seconds since the epoch. shared: other control planes answer for
+    what proxies counted while they were there, so nothing may be counted by both.
     """
 
     def __init__(
@@ -101,7 +127,9 @@ class Meter:
         most_points: int = 4_000,
         most_labels: int = 20_000,
         most_readings: int = 1_000_000,
+        shared: bool = False,
     ) -> None:
+        self._fresh, self._away = (NEXT, NEXT) if shared else (FRESH, AWAY)
         self._table = table
         self._resolve = resolve
         self._counter, self._histogram, self._label = names
@@ -130,13 +158,12 @@ class Meter:
     def report(self, node: str, who: Any, raw: bytes) -> Iterator[None]:
         """Count a report, a few points a step. Raises otlp.InvalidReport.
 
-        who: handed to `resolve`.
+        who: handed to `resolve`; another one for each stream, None if that is not known.
         """
         proxy, left = None, AT_ONCE
         for point in otlp.points(raw, self._counter, self._histogram, self._most_points):
             if proxy is None:
-                proxy = self._proxies.get(node) or self._new(node)
-                proxy.heard = self._clock()
+                proxy = self._heard(node, who)
             if point.at != proxy.at or point.begun != proxy.begun:
                 self._begin(proxy, point.begun, point.at)
             self._count(proxy, who, point)
@@ -145,12 +172,19 @@ class Meter:
                 left = AT_ONCE
                 yield
         if proxy is None:  # it has counted nothing yet
-            proxy = self._proxies.get(node) or self._new(node)
-            proxy.heard = self._clock()
+            proxy = self._heard(node, who)
+            proxy.idle = proxy.heard
 
-    def _new(self, node: str) -> _Proxy:
-        found = self._proxies[node] = _Proxy(node)
-        return found
+    def _heard(self, node: str, who: Any) -> _Proxy:
+        """The proxy, whose report has come over the stream of `who`."""
+        proxy = self._proxies.get(node)
+        if proxy is None:
+            proxy = self._proxies[node] = _Proxy(node)
+        proxy.heard = self._clock()
+        if who is None or proxy.who is None or proxy.who() is not who:
+            proxy.came = True
+            proxy.who = None if who is None else weakref.ref(who)
+        return proxy
 
     def _begin(self, proxy: _Proxy, begun: int, at: int) -> None:
         """A further report of the proxy begins, with sums since `begun`."""
@@ -161,7 +195,9 @@ class Meter:
         if begun != proxy.begun:
             known = proxy.begun != 0
             self._clear(proxy)
-            proxy.first = not 0 <= age <= FRESH
+            # What began before this control plane heard that it had counted nothing is new, too.
+            idle = not known and 0 < now - proxy.idle <= (self._away if proxy.came else HISTORY)
+            proxy.first = not (0 <= age <= self._fresh or idle)
             if known:
                 self.restarts += 1
                 self._end_gap(proxy, now)
@@ -169,7 +205,7 @@ class Meter:
             elif proxy.first:
                 self.gaps.append(Gap(proxy.node, now, now, "new"))
             proxy.slots = (actual,)
-        elif not 0 <= passed <= AWAY:
+        elif passed < 0 or (proxy.came and passed > self._away):
             proxy.first = True
             self._end_gap(proxy, now, "away")
             proxy.slots = (actual,)
@@ -182,6 +218,7 @@ class Meter:
                 slot = actual
             proxy.slots = tuple(range(proxy.slot + 1, slot + 1)) or (slot,)
         proxy.begun, proxy.at, proxy.slot = begun, at, proxy.slots[-1]
+        proxy.came = False
 
     def _end_gap(self, proxy: _Proxy, now: float, why: Why | None = None) -> None:
         if proxy.gap is not None:

@@ -27,7 +27,8 @@ from controlplane.registry.types import Instance, Refused, Service, SourceStatus
 from controlplane.store.memory import MemoryStore
 from controlplane.tracing.propagation import Finding, Observed
 from controlplane.tracing.watches import Watch, Watches
-from controlplane.traffic.figures import Traffic
+from controlplane.traffic.exchange import Everywhere, Interest
+from controlplane.traffic.figures import Traffic, Window
 from controlplane.traffic.meter import Meter
 from controlplane.traffic.table import Table
 
@@ -117,6 +118,13 @@ class SmallControl:
         table = Table()
         meter = Meter(table, lambda who, label, counter: None, ("r", "d", "of"), time.time)
         return Traffic(table, meter)
+
+    @property
+    def identity(self) -> str:
+        return "small"
+
+    async def everywhere(self, window: Window, interest: Interest) -> Everywhere:
+        return Everywhere(self.traffic, self.reporters())
 
     def reporters(self) -> int:
         return 1

@@ -109,6 +109,7 @@ OPERATIONS = {
     "/v1/metrics/gateways/{gateway}/routes/{route}": "GET",
     "/v1/metrics/summary": "GET",
     "/v1/metrics/stream": "GET",
+    "/v1/metrics/own": "GET",
     "/v1/gateways": "GET",
     "/v1/gateways/{gateway}": "GET PUT PATCH DELETE",
     "/v1/gateways/{gateway}/routes": "GET",

@@ -169,3 +169,18 @@ def test_serve_tells_each_wrong_setting(tmp_path: Path):
     assert "stor" in text
     assert "nowhere" in text
     assert "cannot read" in laneway("serve", "--config", str(tmp_path / "absent.yaml"), code=2)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["laneway-2:18080", "https://laneway-2/v1", "ftp://laneway-2", "https://a:b@c"]
+)
+def test_peers_are_admin_ports(wrong: str):
+    with pytest.raises(ValidationError, match=r"laneway-2|is not|password"):
+        load(None, {"peers": wrong})
+
+
+def test_a_token_for_peers_does_not_travel_in_plain_text(tmp_path: Path):
+    given = {"peers": "https://laneway-1:18080,http://10.0.0.2:18080", "peers_token_file": tmp_path}
+    with pytest.raises(ValidationError, match=r"the token for http://10\.0\.0\.2:18080 would travel"):
+        load(None, given)
+    assert load(None, given | {"admin_allow_plaintext": True}).peers[1] == "http://10.0.0.2:18080"

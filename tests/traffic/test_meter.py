@@ -18,11 +18,16 @@ START = 1_000_000.0
 class Proxies:
     """A meter whose clock the tests move; a label is the service."""
 
-    def __init__(self, most: int = 100) -> None:
+    def __init__(self, most: int = 100, shared: bool = False) -> None:
         self.now = START
         self.table = Table(most)
         self.meter = Meter(
-            self.table, self._resolve, (REQUESTS, DURATION, LABEL), lambda: self.now, most_labels=50
+            self.table,
+            self._resolve,
+            (REQUESTS, DURATION, LABEL),
+            lambda: self.now,
+            most_labels=50,
+            shared=shared,
         )
 
     @staticmethod
@@ -33,9 +38,11 @@ class Proxies:
         key = Key("edge", "edge", "a", label, "app", lane, "base")
         return Meaning(key, ((series.REQUESTS, 1),) if counter else ())
 
-    def send(self, node: str, begun: float, after: float = 5.0, **counters: int) -> None:
+    def send(
+        self, node: str, begun: float, after: float = 5.0, stream: object = None, **counters: int
+    ) -> None:
         self.now += after
-        for _ in self.meter.report(node, None, report(self.now, begun, counters)):
+        for _ in self.meter.report(node, stream, report(self.now, begun, counters)):
             pass
 
     def total(self, service: str = "s") -> int:
@@ -95,6 +102,43 @@ def test_who_was_away_may_have_reported_elsewhere(proxies: Proxies) -> None:
     proxies.send("edge", START, s=906)
     assert proxies.total() == 6
     assert [gap.why for gap in proxies.meter.gaps] == ["away"]
+
+
+class Stream:
+    """What one stream of a proxy is known by."""
+
+
+def test_who_stayed_on_its_stream_was_not_elsewhere(proxies: Proxies) -> None:
+    stream = Stream()
+    proxies.send("edge", START, stream=stream, s=5)
+    proxies.send("edge", START, after=120, stream=stream, s=905)
+    assert proxies.total() == 905
+    assert not proxies.meter.gaps
+
+
+@pytest.mark.parametrize(("shared", "counted"), [(False, 30), (True, 10)])
+def test_who_comes_over_another_stream_may_have_been_elsewhere(shared: bool, counted: int) -> None:
+    """With others that answer, what they may have counted is not counted again; the gap is shown."""
+    proxies = Proxies(shared=shared)
+    streams = [Stream(), Stream(), Stream()]
+    proxies.send("edge", proxies.now, stream=streams[0], s=3)
+    proxies.send("edge", START, stream=streams[1], s=8)  # at once: it cannot have reported in between
+    proxies.send("edge", START, after=12, stream=streams[2], s=28)
+    proxies.send("edge", START, stream=streams[2], s=30)
+    assert proxies.total() == counted
+    assert [gap.why for gap in proxies.meter.gaps] == (["away"] if shared else [])
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_first_requests_of_an_idle_proxy_count(shared: bool) -> None:
+    proxies = Proxies(shared=shared)
+    stream = Stream()
+    for _ in range(12):
+        proxies.send("edge", START, stream=stream)
+    assert len(proxies.table) == 0
+    proxies.send("edge", START, stream=stream, s=4)
+    assert proxies.total() == 4
+    assert not proxies.meter.gaps
 
 
 def test_silence_is_shown_until_the_next_report(proxies: Proxies) -> None:
