@@ -75,7 +75,8 @@ def served(
     **variables: str,
 ) -> Iterator[Served]:
     """A control plane with a store in memory, ready. `descriptors`: soft and hard RLIMIT_NOFILE of it. `ca`:
-    of its admin port's certificate, if it has one. `admin`: that port, 0 for a free one. `until`: the probe that is waited for.
+    of its admin port's certificate, if it has one. `admin`: that port, 0 for a free one. `until`: the probe
+    that is waited for.
     """
 
     def limit() -> None:
