@@ -20,6 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from controlplane.admin.problem_types import TYPES
 from controlplane.net.certificates import Certificate
 from controlplane.net.crowd import Crowd
+from controlplane.net.handshakes import Handshakes
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,8 @@ class Limits:
 
     `header_time`: from the start of the connection, or from the first byte of a further request, until its
     headers are complete. `body_time`: from then until its body is complete. `answer_time`: for which a client
-    may read nothing of its answer. `keep_alive`: between an answer and the next request.
+    may read nothing of its answer. `keep_alive`: between an answer and the next request. `handshake_cpu`: the
+    share of a core that TLS handshakes may take over time.
     """
 
     connections: int = 256
@@ -56,6 +58,7 @@ class Limits:
     body_time: float = 30.0
     answer_time: float = 30.0
     keep_alive: float = 5.0
+    handshake_cpu: float = 0.25
 
 
 @dataclass
@@ -68,6 +71,9 @@ class Port:
     def __post_init__(self) -> None:
         self.crowd: Crowd[Connection] = Crowd(self.limits.connections, self.limits.connections_per_address)
         self.open: set[Connection] = set()
+        self.handshakes = Handshakes(self.limits.handshake_cpu)
+        self._delayed = 0
+        self._delayed_at = 0.0
         self._told: Counter[str] = Counter()
         self._told_at = 0.0
 
@@ -101,6 +107,10 @@ class Port:
             ended = {name: count - self._told[name] for name, count in self.counters.items()}
             log.warning("requests to the admin API came to nothing", **{k: v for k, v in ended.items() if v})
             self._told, self._told_at = Counter(self.counters), now
+        if now - self._delayed_at >= LOG_INTERVAL and self.handshakes.delayed > self._delayed:
+            more = self.handshakes.delayed - self._delayed
+            log.info("TLS handshakes waited for their turn", waited=more, waiting=self.handshakes.waiting)
+            self._delayed, self._delayed_at = self.handshakes.delayed, now
 
 
 class _Phase(Enum):

@@ -12,14 +12,28 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from controlplane.admin.connection import Connection
+from controlplane.net.crowd import sender
+from controlplane.net.handshakes import Handshakes
 from controlplane.net.tls import Channel, TlsFault
+
+LARGEST_HANDSHAKE = 128 << 10
+"""Bytes of a client that may wait for their turn; a handshake has a few thousand."""
 
 
 class Encrypted(asyncio.Protocol):
     """One accepted socket. connection: who reads and writes in plain text. context: of the handshake."""
 
-    def __init__(self, connection: Connection, context: ssl.SSLContext, failed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        context: ssl.SSLContext,
+        handshakes: Handshakes,
+        failed: Callable[[], None],
+    ) -> None:
         """failed: called when the client breaks TLS."""
+        self._handshakes = handshakes
+        self._arrived = bytearray()
+        self.host = ""
         self._connection = connection
         self._context = context
         self._failed = failed
@@ -27,10 +41,27 @@ class Encrypted(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.host = sender((transport.get_extra_info("peername") or ("",))[0])
         plain = _Plain(self._transport, self._channel, self._context)
         self._connection.connection_made(cast(asyncio.Transport, plain))
 
     def data_received(self, data: bytes) -> None:
+        if self._channel.ready:
+            self._receive(data)
+            return
+        self._arrived += data
+        if len(self._arrived) > LARGEST_HANDSHAKE:
+            self._failed()
+            self._transport.abort()
+        else:
+            self._handshakes.arrived(self)
+
+    def shake(self) -> None:
+        """Go on with the handshake. See `Waiter`."""
+        data, self._arrived = bytes(self._arrived), bytearray()
+        self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
         if self._transport.is_closing():
             return
         ready = self._channel.ready
@@ -55,6 +86,7 @@ class Encrypted(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._handshakes.leave(self)
         self._connection.connection_lost(exc)
 
     def pause_writing(self) -> None:

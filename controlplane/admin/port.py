@@ -111,7 +111,7 @@ def _accepted(*arguments: Any, tls: Tls | None, port: Port, **more: Any) -> asyn
     connection = Connection(*arguments, port=port, **more)
     if tls is None:
         return connection
-    return Encrypted(connection, tls.material.context, port.broke_tls)
+    return Encrypted(connection, tls.material.context, port.handshakes, port.broke_tls)
 
 
 def _bound(host: str, port: int) -> socket.socket:

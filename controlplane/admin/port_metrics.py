@@ -44,9 +44,19 @@ class AdminCollector(Collector):
         ended.add_metric(["displaced"], crowd.displaced)
         ended.add_metric(["refused"], crowd.refused)
         ended.add_metric(["answer not taken"], counted["answers_cut"])
+        ended.add_metric(["token ended"], counted["answers_revoked"])
         for what in TIMED_OUT:
             ended.add_metric([f"{what} timed out"], counted[f"timed_out_{what}"])
         yield ended
+        shakes = self._port.handshakes
+        yield CounterMetricFamily(
+            "laneway_admin_handshakes_delayed",
+            "Parts of TLS handshakes that waited for their turn",
+            shakes.delayed,
+        )
+        yield CounterMetricFamily(
+            "laneway_admin_handshake_seconds", "Seconds of a core that TLS handshakes took", shakes.seconds
+        )
         refused = CounterMetricFamily(
             "laneway_admin_requests_refused",
             "Requests refused before they were read, by reason",

@@ -180,6 +180,7 @@ def _admin(
         header_time=settings.admin_header_time,
         body_time=settings.admin_body_time,
         answer_time=settings.admin_body_time,
+        handshake_cpu=settings.admin_handshake_cpu,
     )
     known = Hosts(host, settings.admin_hosts)
     of = AdminSettings(

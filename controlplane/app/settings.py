@@ -156,6 +156,12 @@ class Settings(AdminSettings):
         le=3600,
         description="how long a client of the admin API may take to send the body or to read the answer",
     )
+    admin_handshake_cpu: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="share of a core that TLS handshakes of the admin API may take over time",
+    )
     admin_failed_logins: int = Field(
         10, ge=1, description="most wrong tokens that one address may send in a minute"
     )
