@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controlplane.admin.hosts import Hosts
+from controlplane.admin.lasting import Lasting
 from controlplane.admin.logins import Logins
 from controlplane.admin.permissions import READING, is_open
 from controlplane.admin.problems import ApiError, problem
@@ -84,6 +85,9 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, watched)
             return
+        lasting = self._lasting(scope, receive, watched)
+        if lasting is not None:
+            receive, watched = lasting.receive, lasting.send
         taken = 0
 
         async def bounded() -> Message:
@@ -100,6 +104,11 @@ class Guard:
 
         try:
             await self._app(scope, bounded, watched)
+            if lasting is not None and lasting.ended:
+                self._counters["answers_revoked"] += 1
+                who = scope["state"]["caller"].name
+                log.info("an open answer was ended: the token has ended or has other roles", who=who)
+                await lasting.close()
         except ClientDisconnect:
             log.debug("client went away", path=scope["path"])
         except Exception:
@@ -110,6 +119,24 @@ class Guard:
             await problem(500, "An error of Laneway itself; its log says more.")(scope, receive, watched)
         finally:
             self._bodies -= taken
+
+    def _lasting(self, scope: Scope, receive: Receive, send: Send) -> Lasting | None:
+        """What ends the answer once the credentials are no longer taken, or have other roles.
+
+        None where nobody had to say who they are, and for changes, whose body is read to its end.
+        """
+        tokens, caller = self._tokens, scope["state"]["caller"]
+        if tokens is None or caller is ANYBODY or scope["method"] not in READING:
+            return None
+        credentials = Headers(scope=scope).get("authorization", "").partition(" ")[2].strip()
+
+        def still() -> bool:
+            try:
+                return tokens.caller_of(credentials) == caller
+            except Refused:
+                return False
+
+        return Lasting(still, receive, send)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)
