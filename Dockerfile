@@ -1,36 +1,57 @@
 # Images of Laneway: `control-plane` (the last stage, so the default) and `init`, the first step of a pod.
+#
+# They are put together from the files of a few packages: there is no package manager in them, and no pip. Built twice with
+# the same SOURCE_DATE_EPOCH and the same base image they are the same (docs/how-to/supply-chain.md).
 FROM debian:trixie-slim AS python
 RUN apt-get update -qq \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 >/dev/null \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/* /usr/share/doc /usr/share/man /usr/share/locale \
-    /usr/lib/python3.*/test /usr/lib/python3.*/pydoc_data
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 ca-certificates >/dev/null
 
 FROM python AS build
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv binutils >/dev/null
 RUN python3 -m venv /opt/laneway
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
-COPY demo-apps/service.py demo-apps/registry.py demo-apps/
-# Dependencies in a layer of their own: a change of Laneway's code does not install them again.
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+# Dependencies in layers of their own: a change of Laneway's code does not install them again.
+COPY requirements/build.txt requirements/laneway.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    mkdir controlplane && touch controlplane/__init__.py \
- && /opt/laneway/bin/pip install --quiet --no-compile --constraint constraints.txt . \
- && /opt/laneway/bin/pip uninstall --quiet --yes laneway \
+    /opt/laneway/bin/pip install --quiet --no-compile --require-hashes --requirement requirements/build.txt \
+ && /opt/laneway/bin/pip install --quiet --no-compile --require-hashes --no-build-isolation --requirement requirements/laneway.txt \
  && find /opt/laneway -name '*.so*' -type f -exec strip --strip-unneeded {} + \
  && rm -rf /opt/laneway/lib/python3*/site-packages/Crypto/SelfTest
+COPY pyproject.toml README.md LICENSE sbom.cdx.json ./
+COPY demo-apps/service.py demo-apps/registry.py demo-apps/
 COPY controlplane controlplane
-RUN /opt/laneway/bin/pip install --quiet --no-compile --no-deps . \
- && /opt/laneway/bin/pip uninstall --quiet --yes pip
+COPY tools/bytecode.py tools/
+RUN /opt/laneway/bin/pip install --quiet --no-compile --no-deps --no-build-isolation . \
+ && /opt/laneway/bin/pip uninstall --quiet --yes setuptools pip
 # Bytecode of what is really imported, and of nothing else: it halves the time to start, and the file system
 # is read-only later.
-RUN cd / && /opt/laneway/bin/python -W ignore -c 'import controlplane.app.serving, controlplane.cli.change, controlplane.registry.nacos.discovery, v2.nacos, uvloop, rich.table, rich.markup' \
+RUN find /opt/laneway -name __pycache__ -prune -exec rm -rf {} + \
+ && cd / && /opt/laneway/bin/python -W ignore -c 'import controlplane.app.serving, controlplane.cli.change, controlplane.registry.nacos.discovery, v2.nacos, uvloop, rich.table, rich.markup' \
  && /opt/laneway/bin/laneway serve --help >/dev/null \
- && /opt/laneway/bin/laneway bootstrap edge >/dev/null
+ && /opt/laneway/bin/laneway bootstrap edge >/dev/null \
+ && PYTHONHASHSEED=0 python3 -W ignore /src/tools/bytecode.py /opt/laneway
 
-FROM python AS runtime
-COPY --from=build /opt/laneway /opt/laneway
-ENV PATH=/opt/laneway/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin PYTHONUNBUFFERED=1
+FROM python AS files
+RUN useradd --uid 10001 --no-create-home --home-dir /data laneway
+COPY tools/rootfs.py tools/bytecode.py /tools/
+RUN python3 -c 'import asyncio, email.message, sqlite3, ssl, xml.etree.ElementTree, zoneinfo' \
+ && python3 /tools/rootfs.py /root-of-image python3 bash coreutils dash grep sed ca-certificates netbase base-files libc-bin \
+ && PYTHONHASHSEED=0 python3 -W ignore /tools/bytecode.py /root-of-image \
+ && install -d -o 10001 -g 10001 /root-of-image/data /root-of-image/ca /root-of-image/certs
+
+FROM python AS files-of-init
+RUN DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iptables >/dev/null
+COPY tools/rootfs.py tools/bytecode.py /tools/
+# Every pod's init step writes here: as root without capabilities (by the group), or as nobody. Others only read.
+RUN python3 /tools/rootfs.py /root-of-image python3 bash coreutils dash grep sed hostname iptables base-files libc-bin \
+ && PYTHONHASHSEED=0 python3 -W ignore /tools/bytecode.py /root-of-image \
+ && install -d -o 65534 -g 0 -m 775 /root-of-image/bootstrap
+
+FROM scratch AS runtime
+ENV PATH=/opt/laneway/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
 LABEL org.opencontainers.image.title="Laneway" \
       org.opencontainers.image.description="An Envoy control plane for end-to-end canary release by traffic lanes" \
       org.opencontainers.image.licenses="Apache-2.0"
@@ -38,16 +59,14 @@ LABEL org.opencontainers.image.title="Laneway" \
 # What a pod runs once before its application and its sidecar: it redirects connections (root and NET_ADMIN,
 # only where asked for) and writes the sidecar's bootstrap.
 FROM runtime AS init
-RUN apt-get update -qq \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iptables >/dev/null \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/* /usr/share/doc /usr/share/man /usr/share/locale
+COPY --from=files-of-init /root-of-image /
+COPY --from=build /opt/laneway /opt/laneway
 COPY --chmod=755 compose/init.sh /usr/local/bin/laneway-init
-# Every pod's init step writes here: as root without capabilities (by the group), or as nobody. Others only read.
-RUN install -d -o 65534 -g 0 -m 775 /bootstrap
 ENTRYPOINT ["laneway-init"]
 
 FROM runtime AS control-plane
-RUN useradd --uid 10001 --no-create-home --home-dir /data laneway && install -d -o laneway -g laneway /data /ca /certs
+COPY --from=files /root-of-image /
+COPY --from=build /opt/laneway /opt/laneway
 USER 10001:10001
 WORKDIR /data
 VOLUME /data

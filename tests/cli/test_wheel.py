@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = ("pyproject.toml", "README.md", "LICENSE")
+FILES = ("pyproject.toml", "README.md", "LICENSE", "sbom.cdx.json")
 DIRECTORIES = ("controlplane", "demo-apps", "tests")
 
 
@@ -35,7 +35,8 @@ def test_nothing_but_the_product_and_the_demo_is_in_it(names: list[str]) -> None
     tops = {name.split("/")[0] for name in names}
     assert {re.sub(r"laneway-.*\.", "", top) for top in tops} == {"controlplane", "data", "dist-info"}
     data = {name.rpartition(".data/data/")[2] for name in names if ".data/" in name}
-    assert data == {f"share/laneway/demo-apps/{name}" for name in ("service.py", "registry.py")}
+    demo = {f"share/laneway/demo-apps/{name}" for name in ("service.py", "registry.py")}
+    assert data == demo | {"share/laneway/sbom.cdx.json"}
     others = [name for name in names if re.search(r"test|harness|conftest", name)]
     assert not others
 
