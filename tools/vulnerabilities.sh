@@ -13,7 +13,7 @@ for lock in constraints.txt requirements/demo.txt requirements/tools.txt require
   echo "== $lock"
   "$folder/venv/bin/pip-audit" --strict --disable-pip --require-hashes --requirement "$lock" || status=1
 done
-for package in tests/agents/node; do
+for package in console tests/agents/node; do
   echo "== $package"
   npm audit --prefix "$package" --package-lock-only || status=1
 done

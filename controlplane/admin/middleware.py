@@ -128,11 +128,14 @@ class Guard:
         tokens, caller = self._tokens, scope["state"]["caller"]
         if tokens is None or caller is ANYBODY or scope["method"] not in READING:
             return None
-        credentials = Headers(scope=scope).get("authorization", "").partition(" ")[2].strip()
+        headers = Headers(scope=scope)
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        identity = None if scheme else session_of(headers)
 
         def still() -> bool:
+            credentials = given.strip() if identity is None else self._sessions.credentials(identity)
             try:
-                return tokens.caller_of(credentials) == caller
+                return credentials is not None and tokens.caller_of(credentials) == caller
             except Refused:
                 return False
 

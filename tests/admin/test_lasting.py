@@ -52,10 +52,10 @@ async def served(control: SmallControl, monkeypatch: pytest.MonkeyPatch) -> Asyn
 
 @asynccontextmanager
 async def opened(
-    served: Served, path: str, token: str = "secret-of-ann"
+    served: Served, path: str, token: str = "secret-of-ann", headers: dict[str, str] | None = None
 ) -> AsyncIterator[asyncio.Task[None]]:
     """An event stream that has begun, and what waits for its end. A stream that is cut raises there."""
-    headers = {"authorization": f"Bearer {token}"}
+    headers = headers or {"authorization": f"Bearer {token}"}
     begun = asyncio.Event()
     async with (
         httpx.AsyncClient(base_url=f"http://{served.server.address}", timeout=30, trust_env=False) as client,
@@ -97,3 +97,20 @@ async def test_an_open_answer_outlives_a_file_that_is_written_anew(served: Serve
         served.tokens.become(replace(ANN, expires=time.time() + 3600))
         done, _ = await asyncio.wait({stays}, timeout=0.5)
         assert not done
+
+
+@pytest.mark.parametrize("end", ["signed out", "token revoked"])
+async def test_an_open_answer_ends_with_its_session(served: Served, end: str) -> None:
+    """Of the page in a browser, which sends a cookie in place of its token."""
+    url = f"http://{served.server.address}"
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
+        begun = await client.post("/v1/session", headers={"authorization": "Bearer secret-of-ann"})
+        assert begun.status_code < 300
+        cookie = {"cookie": begun.headers["set-cookie"].partition(";")[0]}
+        async with opened(served, STREAMS[0], headers=cookie) as ends:
+            if end == "signed out":
+                client.cookies.clear()
+                assert (await client.delete("/v1/session", headers=cookie)).status_code == 204
+            else:
+                served.tokens.become(BOB)
+            await asyncio.wait_for(ends, 30)
