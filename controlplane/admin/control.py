@@ -162,9 +162,9 @@ class ControlPlane(Protocol):
         """
         ...
 
-    async def check(self, definitions: Definitions, labelled: bool) -> None:
-        """Try what new or changed definitions ask of Envoy. Raises DefinitionError (422) where that fails;
-        `labelled`: its errors name their document.
+    async def check(self, before: Definitions, after: Definitions, labelled: bool) -> None:
+        """Try what gateways ask of Envoy that `after` has and `before` has not, or not in this way. Raises
+        DefinitionError (422) where that fails; `labelled`: its errors name their document.
         """
         ...
 

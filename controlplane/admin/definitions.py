@@ -16,12 +16,12 @@ from controlplane.admin.problems import ApiError
 from controlplane.admin.references import refuse_ambiguous
 from controlplane.model import fields
 from controlplane.model.definitions import AnyKind, Definitions, Key
-from controlplane.model.documents import Gateway, Lane
+from controlplane.model.documents import Lane
 from controlplane.model.export import etag
 from controlplane.model.kinds import KINDS, Kind
 from controlplane.model.merging import patched
 from controlplane.model.mistakes import meant
-from controlplane.model.parsing import Parsed, parse_document
+from controlplane.model.parsing import parse_document
 from controlplane.model.problems import Problem
 from controlplane.model.time_fields import Ttl, instant_of
 from controlplane.release import actions
@@ -146,7 +146,7 @@ class Endpoints:
         check_parent(self._control.store.current.definitions, key)
         given = {"name": key.name} | ({self._kind.owner: key.parent} if key.parent else {})
         parsed = parse_document(await bodies.value(request), key.kind, given)
-        await self._checked(parsed)
+        refuse_ambiguous(self._control, [parsed.document])
         precondition = bodies.precondition(request)
         existed = False
 
@@ -160,7 +160,7 @@ class Endpoints:
             existed = definitions.get(key) is not None
             return definitions.put(*parsed)
 
-        stored = await change(self._control, request, transform)
+        stored = await change(self._control, request, transform, labelled=False)
         location = "" if existed else request.url.path
         document = stored.definitions.get(key)
         assert document is not None, "a change answers with what it stored"
@@ -170,21 +170,16 @@ class Endpoints:
         key = self._key(request)
         patch = await bodies.value(request, patch=True)
         precondition = bodies.precondition(request)
-        await self._checked(patched(found(self._control.store.current.definitions, key), patch))
+        now = patched(found(self._control.store.current.definitions, key), patch)
+        refuse_ambiguous(self._control, [now.document])
 
         def transform(definitions: Definitions) -> Definitions:
             document = found(definitions, key)
             precondition(definitions, key)
             return definitions.put(*patched(document, patch))
 
-        stored = await change(self._control, request, transform)
+        stored = await change(self._control, request, transform, labelled=False)
         return await response(self._control, stored.definitions, found(stored.definitions, key))
-
-    async def _checked(self, parsed: Parsed) -> None:
-        """Raises DefinitionError 422 for what the rules of definitions do not say."""
-        refuse_ambiguous(self._control, [parsed.document])
-        if isinstance(parsed.document, Gateway):
-            await self._control.check(self._control.store.current.definitions.put(*parsed), labelled=False)
 
     async def delete(self, request: Request) -> Response:
         key = self._key(request)

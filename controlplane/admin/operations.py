@@ -20,13 +20,13 @@ from controlplane.admin import (
     revisions,
     shapes,
 )
-from controlplane.admin.changes import TAKE_OVER, DryRun, Note, caller_of, change, check
+from controlplane.admin.changes import TAKE_OVER, DryRun, Note, caller_of, change_or_try
 from controlplane.admin.control import ControlPlane, ExplainRequest
 from controlplane.admin.problems import MEDIA_TYPE, not_ready
 from controlplane.admin.references import refuse_ambiguous
 from controlplane.model import fields
 from controlplane.model.definitions import Applied, Definitions, Key
-from controlplane.model.documents import Gateway, Lane
+from controlplane.model.documents import Lane
 from controlplane.model.export import export
 from controlplane.model.parsing import validate
 from controlplane.model.problems import DefinitionError, Problem
@@ -95,14 +95,8 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             applied[:], based[:] = [definitions.apply(parsed, prune)], [base]
             return applied[0].definitions
 
-        now = control.store.current.definitions.judged_at(control.now())
-        wanted = transform(now)
-        check(request, now, wanted)  # before it is tried: to try patches runs an Envoy
-        if any(isinstance(one.document, Gateway) for one in parsed):
-            await control.check(wanted, labelled=True)
         request.scope["state"]["dry_run"] = dry_run
-        if not dry_run:
-            await change(control, request, transform, note or "apply")
+        await change_or_try(control, request, transform, note or "apply", dry_run)
         done = applied[0]
         warned = shapes.warned(
             [one.document for one in parsed],

@@ -43,7 +43,7 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
         openapi_extra=_parameters(1),
         responses={
             200: openapi.answer(openapi.reference("Revision"), "The new revision"),
-            **openapi.failures(404, 409, 503),
+            **openapi.failures(404, 409, 422, 503),
         },
     )
     async def undo_revision(request: Request) -> Response:

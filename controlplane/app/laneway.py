@@ -16,6 +16,7 @@ import structlog
 from controlplane.admin.control import ExplainRequest, StoreStatus
 from controlplane.admin.proxy_answers import Proxy
 from controlplane.app import proxies
+from controlplane.app.held_gateways import HeldGateways
 from controlplane.app.loading import open_store
 from controlplane.app.looking import Looking
 from controlplane.app.patch_check import PatchCheck
@@ -119,7 +120,10 @@ class Laneway:
         )
         self._unreachable = Unreachable(self.counting.traffic)
         self._rollout = Rollout(self._publish, self.xds.acknowledged, lane_drain)
-        self.times = LaneTimes(self._times_changed, clock)
+        self.times = LaneTimes(self._roll_out, clock)
+        self.held_gateways = HeldGateways(
+            lambda: self.store.current.definitions, self._attempt, self._roll_out
+        )
         self.releasing = Releasing(lambda: self.store, lambda: self.traffic)
         self._loaded = False
         self._promoted: Mapping[str, frozenset[str]] = {}
@@ -149,8 +153,9 @@ class Laneway:
         Raises DefinitionError if the seed is wrong.
         """
         store = self._store
-        await open_store(store, seed)
+        await open_store(store, seed, self._attempt)
         self.times.take(store.current.definitions)
+        self.held_gateways.start_with(store.current.definitions)
         self._rollout.start_with(store.current.definitions, self.times.resting)
         store.subscribe(self._definitions_changed)
         self._loaded = True
@@ -196,9 +201,10 @@ class Laneway:
         changes = changes_between(old.definitions, new.definitions)
         log.info("definitions changed", revision=new.revision, what=[change.what for change in changes])
         self.times.take(new.definitions)
+        self.held_gateways.take(new.definitions)
         self._rollout.wanted(new.definitions, self.times.resting)
 
-    def _times_changed(self) -> None:
+    def _roll_out(self) -> None:
         self._rollout.wanted(self._store.current.definitions, self.times.resting)
 
     def _services_changed(self, service_ids: frozenset[str]) -> None:
@@ -216,7 +222,7 @@ class Laneway:
     def _publish(self, deployed: Deployed, at_once: bool = False) -> None:
         with self.xds.at_once() if at_once else contextlib.nullcontext():
             self.publisher.publish(
-                self.store.current.definitions,
+                self.held_gateways.served(self.store.current.definitions),
                 deployed,
                 self.catalog.services,
                 self._names.resolve,
@@ -267,11 +273,16 @@ class Laneway:
     def reporters(self) -> int:
         return sum(isinstance(view, NodeView) and view.node.role != "grpc" for view in self.xds.views())
 
-    async def check(self, definitions: Definitions, labelled: bool) -> None:
-        before = self.store.current.definitions
+    async def check(self, before: Definitions, after: Definitions, labelled: bool) -> None:
         services, resolve = self.catalog.services, self._names.resolve
-        await check_secrets(self.secrets, before, definitions, labelled)
-        await self._patch_check.check(before, definitions, services, resolve, labelled)
+        await check_secrets(self.secrets, before, after, labelled)
+        await self._patch_check.check(before, after, services, resolve, labelled)
+        self.held_gateways.passed(after)
+
+    async def _attempt(self, before: Definitions, after: Definitions) -> None:
+        """Try patches that may name services which the sources have not told of. Raises DefinitionError."""
+        services, resolve = self.catalog.services, self._names.resolve
+        await self._patch_check.check(before, after, services, resolve, labelled=True, fitting=False)
 
     def services(self) -> Mapping[str, Service]:
         return self.catalog.services
@@ -330,6 +341,8 @@ class Laneway:
         if definitions is not self.store.current.definitions:
             return {}
         of = {Key("Gateway", "", name): texts for name, texts in self.publisher.patch_failures().items()}
+        for name, text in self.held_gateways.texts().items():
+            of[Key("Gateway", "", name)] = (*of.get(Key("Gateway", "", name), ()), text)
         for name, gateway in definitions.gateways.items() if self._loaded else ():
             if texts := secret_warnings(self.secrets, gateway):
                 of[Key("Gateway", "", name)] = (*of.get(Key("Gateway", "", name), ()), *texts)

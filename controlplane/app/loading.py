@@ -18,8 +18,13 @@ STORE_RETRY = 1.0
 """Seconds between two tries to load the definitions."""
 
 
-async def open_store(store: DefinitionStore, seed: bytes | None) -> None:
-    """Open the store; try again until that succeeds. `seed` holds the documents for a store that is empty.
+Try = Callable[[Definitions, Definitions], Awaitable[None]]
+"""Try the gateways that differ. Raises DefinitionError."""
+
+
+async def open_store(store: DefinitionStore, seed: bytes | None, attempt: Try) -> None:
+    """Open the store; try again until that succeeds. `seed` holds the documents for a store that is empty;
+    `attempt` tries them.
 
     Raises DefinitionError if the seed is wrong.
     """
@@ -31,6 +36,8 @@ async def open_store(store: DefinitionStore, seed: bytes | None) -> None:
         _log_ignored(seed, store.current.definitions)
         return
     documents = parse_documents(seed)
+    empty = store.current.definitions
+    await attempt(empty, empty.apply(documents).definitions)
     await _patiently(lambda: store.change(lambda empty: empty.apply(documents).definitions, note="at start"))
 
 

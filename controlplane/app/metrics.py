@@ -129,6 +129,11 @@ class LanewayCollector(Collector):
         yield connected
         held = len(self._laneway.xds.held())
         yield GaugeMetricFamily("laneway_xds_held_changes", "Changes held back, see GET /v1/proxies", held)
+        yield GaugeMetricFamily(
+            "laneway_held_gateways",
+            "Gateways whose change by another control plane is held, see their warnings",
+            len(self._laneway.held_gateways),
+        )
         ended = CounterMetricFamily(
             "laneway_xds_streams_refused", "Streams ended by Laneway", labels=["status"]
         )

@@ -69,11 +69,18 @@ class PatchCheck:
         self._one_at_a_time = asyncio.Lock()
 
     async def check(
-        self, before: Definitions, after: Definitions, services: Services, resolve: Resolve, labelled: bool
+        self,
+        before: Definitions,
+        after: Definitions,
+        services: Services,
+        resolve: Resolve,
+        labelled: bool,
+        fitting: bool = True,
     ) -> None:
         """Raise DefinitionError (422) for patches of new or changed gateways that cannot be used.
 
-        `labelled`: errors name their document.
+        `labelled`: errors name their document. `fitting`: patches have to fit what the edges have now; else
+        those that do not are passed over, as they are when what they change goes.
         """
         problems: list[Problem] = []
         for name, gateway in after.gateways.items():
@@ -83,18 +90,18 @@ class PatchCheck:
                 remedy = "leave them out, or start the control plane with --allow-envoy-patches"
                 found = [Problem("envoy_patches", "are not allowed by this control plane", None, remedy)]
             else:
-                found = await self._problems(after, name, services, resolve)
+                found = await self._problems(after, name, services, resolve, fitting)
             problems += [one.within(f"Gateway/{name}") for one in found] if labelled else found
         if problems:
             raise invalid(problems)
 
     async def _problems(
-        self, definitions: Definitions, gateway: str, services: Services, resolve: Resolve
+        self, definitions: Definitions, gateway: str, services: Services, resolve: Resolve, fitting: bool
     ) -> list[Problem]:
         plan = Planner().plan(definitions, settled(definitions), services, resolve)
         wanted = plan.gateways[gateway]
         bootstrap, failures = await asyncio.to_thread(configuration, wanted, plan.services)
-        if failures:
+        if failures and fitting:
             return [_problem(one) for one in failures]
         if self._envoy is None or (text := await self._rejected(bootstrap)) is None:
             return []

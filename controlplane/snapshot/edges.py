@@ -66,12 +66,14 @@ class _Gateway:
         self._listeners: dict[Variant, Collection] = {}
         self.routes = Collection(clock, ROUTE)
         self.clusters = Collection(clock, CLUSTER)
+        self.clusters.tried = False  # as long as no patch changes them
         self.extensions = Collection(clock, EXTENSION_CONFIG)
         self.secrets = Collection(clock, SECRET)
         self.held = Collection(clock, SECRET)
         """Certificates with their keys: only for edges whose certificate is of this gateway."""
         self._failures: dict[str, list[Failure]] = {}  # by the kind of resource
         self._built: Any = None
+        self._patched_before = False
         self.closed: frozenset[str] = frozenset()
         """The applications that the gateway may not call."""
 
@@ -143,7 +145,10 @@ class _Gateway:
 
     def _patched_clusters(self, plan: GatewayPlan, encoded: list[Resource]) -> list[Resource]:
         """The clusters of this gateway alone: those of the mesh stay as they are."""
-        if not any(patch.resource == "cluster" for patch in plan.patches):
+        patches = [one for one in plan.patches if one.resource == "cluster"]
+        self.clusters.tried = bool(patches) or self._patched_before
+        self._patched_before = bool(patches)
+        if not patches:
             return encoded
         read = [cluster_pb2.Cluster.FromString(one.body) for one in encoded]
         return [resource(one.name, one) for one in self._patched("cluster", plan, read)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from .resource import Resource
+from .resource import CLUSTER, Resource
 from .resources import Collection, Overrun
 from .standing import Client, State, standing_of
 from .subscription import Nack, Sent, Subscription
@@ -164,6 +164,16 @@ def lags(subscription: Subscription | None) -> bool:
 def covers(reply: Sent, collection: Collection, name: str) -> bool:
     """Whether a reply carried a resource as it is now."""
     return (reply.names is None or name in reply.names) and collection.changed(name) <= reply.after
+
+
+def rejected_of(names: Sequence[str], nack: Nack | None, type_url: str) -> Sequence[str]:
+    """Those of the resources `names` of a reply that its answer rejects.
+
+    Of clusters, Envoy takes those that it can and rejects the others, naming them in its text (CdsApiHelper).
+    """
+    if nack is None or type_url != CLUSTER:
+        return names if nack is not None else ()
+    return [name for name in names if name in nack.message] or names
 
 
 def had(collection: Collection, name: str, cursor: int) -> bool:

@@ -29,6 +29,8 @@ PUSH_ORDER = (CLUSTER, ENDPOINT, SECRET, EXTENSION_CONFIG, LISTENER, ROUTE, VIRT
 
 #: The types whose changes are tried with a few clients first: Envoy rejects such a resource as a whole.
 TRIED = frozenset({LISTENER, ROUTE})
+#: Those and the type of which some collections are tried (`Collection.tried`).
+TRIABLE = TRIED | {CLUSTER}
 
 _MOST_SELECTIONS = 256
 _MOST_BYTES = 64 << 20

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Protocol
 
 from . import wire
-from .resource import TYPE_PREFIX, Identity, Resource, ResponseCache, Selection, identity
+from .resource import TRIED, TYPE_PREFIX, Identity, Resource, ResponseCache, Selection, identity
 
 _HISTORY = 8  # changes remembered for one name: enough to see that a flap came back to where it was
 _TOMBSTONES = 1_000  # removed names remembered at least, before the oldest are forgotten
@@ -69,6 +69,7 @@ class Collection:
     """A mutable set of resources of one type, shared by any number of views. `clock` numbers its changes.
 
     `label`, when set, is shown as the version in state-of-the-world replies in place of the content's hash.
+    `tried`: whether its changes are tried with a few clients first; None: they never are.
     """
 
     gate: Gate | None = None
@@ -77,6 +78,7 @@ class Collection:
         self.clock = clock
         self.type_url = type_url
         self.label: str | None = None
+        self.tried: bool | None = True if type_url in TRIED else None
         self.changed_at = 0
         self._resources: dict[str, Resource] = {}
         self._aliases: dict[str, str] = {}

@@ -21,6 +21,7 @@ from .resource import (
     PUSH_ORDER,
     ROUTE,
     SECRET,
+    TRIABLE,
     TRIED,
     VIRTUAL_HOST,
 )
@@ -135,12 +136,16 @@ class StreamState(Generic[S]):
     def next(self, now: float) -> Response | None:
         """The next response to write. `now` is of the same clock as `wake_at`, in seconds. Raises Overrun."""
         gated = self._gated(now)
+        waiting = False
         holding = not _REFERRING.isdisjoint(self.subscriptions)
         for type_url, subscription in self.subscriptions.items():
             if not subscription.dirty() or (gated and type_url == VIRTUAL_HOST):
                 # A virtual host that is asked for comes with its clusters: they go first, warm.
                 continue
-            if type_url in TRIED and subscription.waits():
+            if waiting and type_url in _REFERRING:
+                continue  # what it refers to may be among the clusters that wait
+            if type_url in TRIABLE and subscription.waits():
+                waiting |= type_url == CLUSTER
                 # Who asks waits, too: a change on trial is neither for whoever connects in time to reject it,
                 # nor for an Envoy that starts and would have nothing if it rejects it.
                 continue

@@ -15,7 +15,6 @@ from .bounds import shown
 from .discovery import DiscoveryStream
 from .jury import Event, Result, ballot_of, key
 from .node import Node
-from .resource import TRIED
 from .resources import Clock, Collection, Overrun
 from .standing import Client, State, standing_of
 from .trial import Trials
@@ -109,7 +108,7 @@ class Streams:
         self._debounce: Debounce[Collection] = Debounce(
             self._push, quiet=debounce_quiet, longest=debounce_max
         )
-        self._tried = TRIED if trial_wait else frozenset[str]()
+        self._tries = trial_wait > 0
         self._by_collection: dict[Collection, dict[DiscoveryStream, None]] = {}
         self._waiters: list[Waiter[DiscoveryStream]] = []
         self._closed = False
@@ -127,7 +126,7 @@ class Streams:
                 streams = self._by_collection[collection] = {}
                 collection.watch(self._debounce.mark)
             streams[stream] = None
-            if collection.type_url in self._tried:
+            if self._tries and collection.tried is not None:
                 collection.gate = self.trials
 
     def detach(self, stream: DiscoveryStream) -> None:

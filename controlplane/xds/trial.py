@@ -4,7 +4,8 @@ A listener or a route configuration that one Envoy rejects is rejected by every 
 another state than the control plane means it to be. So a change of one that several nodes subscribe to goes
 to `QUORUM` of them, and the others wait (`Gate.keeps_from`). Two that accept it let it go to all. Two that
 reject it hold it: the collection goes back to the last good state, which all others have. One of each is
-decided by a third. Who was alone in rejecting is outvoted.
+decided by a third. Who was alone in rejecting is outvoted. The same is done with clusters where users'
+patches change them (`Collection.tried`); what refers to clusters waits with them.
 
 Anyone may be a client, so those that were in sync for a while are asked first, those for the longest time
 before others; who has rejected something of late only confirms a rejection; who is silent is not asked (see
@@ -41,6 +42,7 @@ from .jury import (
     had,
     lags,
     of,
+    rejected_of,
     uses,
     waits_for_an_answer,
 )
@@ -108,6 +110,8 @@ class Trials:
                 self._settle(collection, [before.name])
         elif self._open:
             self._settle(collection, self.names(collection), "overtaken")
+        elif not collection.tried:
+            self._settle(collection, [before.name], "overtaken")
         else:
             self._try(collection, before, after)
         return True
@@ -145,11 +149,12 @@ class Trials:
             else:
                 rejected = {name for name in names if client in trial.cases[name].rejections()}
                 names = [one for one in names if one not in rejected or covers(reply, collection, one)]
+            refused = rejected_of(names, nack, type_url)
             now = self._owner.now()
             if now - reply.at > self._wait / 2:
                 client.standing.demote(now)
             for name in names:
-                trial.cases[name].votes[client] = Vote(nack, reply)
+                trial.cases[name].votes[client] = Vote(nack if name in refused else None, reply)
                 self._judge(collection, name)
 
     def left(self, client: Client) -> None:

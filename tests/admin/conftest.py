@@ -154,7 +154,7 @@ class SmallControl:
         decision = Decision(None, None, "wanted" if wanted else "no route")
         return Explanation(decision, request.path, request.client_address, (), ())
 
-    async def check(self, definitions: Definitions, labelled: bool) -> None:
+    async def check(self, before: Definitions, after: Definitions, labelled: bool) -> None:
         """Nothing here can try it."""
 
     async def moves(self, definitions: Definitions) -> Moves:

@@ -163,39 +163,65 @@ def test_a_patch_whose_target_goes_is_left_out_with_a_warning(mesh: Mesh) -> Non
     assert put(mesh).status == 200
 
 
-def test_without_an_envoy_of_its_own_the_trial_holds_what_edges_reject(unaided: Mesh) -> None:
-    """Two edges reject the listener; the other two keep the last good one and never get it."""
+def edges(mesh: Mesh) -> list[dict[str, Any]]:
+    return [one for one in mesh.rest.get("/v1/proxies")["items"] if one["role"] == "edge"]
+
+
+def settled(mesh: Mesh, kind: str) -> bool:
+    states = [one["types"].get(kind) for one in edges(mesh)]
+    return all(state is not None and state["acked"] == state["sent"] != "" for state in states)
+
+
+@pytest.fixture(scope="module")
+def four(unaided: Mesh) -> Mesh:
+    """Four edges of a control plane that has no Envoy."""
     for number in range(3):
-        config = bootstrap(
-            f"other-{number}",
-            "edge",
-            edge_metadata(),
-            unaided.xds,
-            (f"{unaided.network}.{240 + number}", 15000),
-        )
+        address = (f"{unaided.network}.{240 + number}", 15000)
+        config = bootstrap(f"other-{number}", "edge", edge_metadata(), unaided.xds, address)
         unaided.start_envoy(f"other-{number}", config)
+    until(lambda: len(edges(unaided)) == 4 and settled(unaided, "listener"), 20, "four edges")
+    return unaided
 
-    def edges() -> list[dict[str, Any]]:
-        return [one for one in unaided.rest.get("/v1/proxies")["items"] if one["role"] == "edge"]
 
-    def settled(one: dict[str, Any]) -> bool:
-        state = one["types"].get("listener")
-        return state is not None and state["acked"] == state["sent"] != ""
-
-    until(lambda: len(edges()) == 4 and all(map(settled, edges())), 20, "four edges")
-    answer = put(unaided, BROKEN)
+@pytest.mark.parametrize(
+    ("kind", "broken", "text"),
+    [
+        ("listener", BROKEN, "fill timer must be >= 50ms"),
+        ("cluster", connect_timeout("file///sc-A|base", "-3s"), "Expected positive duration"),
+    ],
+    ids=["listener", "cluster"],
+)
+def test_without_an_envoy_of_its_own_the_trial_holds_what_edges_reject(
+    four: Mesh, kind: str, broken: dict[str, Any], text: str
+) -> None:
+    """Two edges reject it; the other two keep the last good one and never get it."""
+    answer = put(four, broken)
     assert answer.status == 200, answer.body
-    until(lambda: any(one["held"] for one in edges()), 10, "the trial to end")
-    rejecting = [one for one in edges() if one["types"]["listener"]["nack"]]
+    until(lambda: any(one["held"] for one in edges(four)), 20, "the trial to end")
+    rejecting = [one for one in edges(four) if one["types"][kind]["nack"]]
     assert len(rejecting) == 2
-    assert all(
-        "fill timer must be >= 50ms" in one["types"]["listener"]["nack"]["message"] for one in rejecting
-    )
-    assert statuses(unaided, 4) == [200] * 4
-    assert put(unaided, stat_prefix("after")).status == 200
-    until(lambda: all(map(settled, edges())), 10, "the good one everywhere")
-    assert not any(one["types"]["listener"]["nack"] or one["held"] for one in edges())
-    assert statuses(unaided, 4) == [200] * 4
+    assert all(text in one["types"][kind]["nack"]["message"] for one in rejecting)
+    assert statuses(four, 4) == [200] * 4
+    assert put(four, stat_prefix("after")).status == 200
+    until(lambda: settled(four, kind), 20, "the good one everywhere")
+    assert not any(one["types"][kind]["nack"] or one["held"] for one in edges(four))
+    assert statuses(four, 4) == [200] * 4
+
+
+def test_taking_back_a_change_tries_patches_too(mesh: Mesh) -> None:
+    """The patch was good when it was stored; what it changes has gone since."""
+    assert put(mesh, connect_timeout("file///sc-A|base")).status == 200
+    assert put(mesh).status == 200
+    without = mesh.rest.get("/v1/revisions?limit=1")["items"][0]["revision"]
+    mesh.rest.done("DELETE", "/v1/gateways/edge/routes/a")
+    answer = mesh.rest.call("POST", f"/v1/revisions/{without}/undo")
+    assert answer.status == 422, answer.body
+    (error,) = answer.json["errors"]
+    assert (error["document"], error["field"]) == ("Gateway/edge", "envoy_patches[0]")
+    mesh.apply(route("a", "sc-A"))
+    assert mesh.rest.call("POST", f"/v1/revisions/{without}/undo").status == 200
+    until(lambda: '"connect_timeout": "3s"' in mesh.config_dump(mesh.edge_admin), 20, "the time again")
+    assert put(mesh).status == 200
 
 
 def test_patches_have_to_be_allowed(new_mesh: Callable[..., Mesh]) -> None:
