@@ -115,6 +115,14 @@ class LanewayCollector(Collector):
         for standing in STATES:
             clients.add_metric([standing], standings[standing])
         yield clients
+        times = self._laneway.xds.change_times
+        yield HistogramMetricFamily(
+            "laneway_xds_change_ack_seconds",
+            "From a change until a client accepted the response that has it, trial and waiting included; "
+            "answers to requests are left out",
+            buckets=times.cumulative(),
+            sum_value=times.sum,
+        )
         times = self._laneway.xds.ack_times
         yield HistogramMetricFamily(
             "laneway_xds_ack_seconds",

@@ -90,6 +90,7 @@ class Collection:
         self._sum = 0
         self._responses = ResponseCache()
         self._changes: dict[int, frozenset[str]] = {}
+        self._firsts: dict[int, int] = {}
         self._weights: dict[frozenset[str], int] = {}
         self._listeners: dict[Callable[[Collection], None], None] = {}
         self._filled = 0
@@ -183,6 +184,24 @@ class Collection:
                 self._changes.clear()
             known = self._changes[cursor] = frozenset(self._walk(cursor))
         return known
+
+    def first_change(self, cursor: int) -> int:
+        """The number of the first change after `cursor`, of those that none of the same name overtook; 0 if
+        there is none.
+        """
+        first = self._firsts.get(cursor)
+        if first is None:
+            first = 0
+            for at in reversed(self._log.values()):
+                if at <= cursor:
+                    break
+                first = at
+            if cursor < self._filled:
+                first = self._filled
+            if len(self._firsts) > 256:
+                self._firsts.clear()
+            self._firsts[cursor] = first
+        return first
 
     def changed(self, name: str) -> int:
         """The number of the last change of that name."""
@@ -349,6 +368,7 @@ class Collection:
     def _notify(self) -> None:
         self._responses.clear()
         self._changes.clear()
+        self._firsts.clear()
         self._weights.clear()
         for listener in tuple(self._listeners):
             listener(self)

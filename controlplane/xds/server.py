@@ -126,6 +126,8 @@ class XdsServer:
         self._stopping = False
         #: From when a response was composed until its client accepted it.
         self.ack_times = Durations()
+        #: From a change until a client accepted the response with it. Answers to requests are left out.
+        self.change_times = Durations()
         #: Sums since the start; "streams" alone is the number of open streams.
         self.counters: Counter[str] = Counter()
         self._admission = Admission(bounds, self._nodes, lambda: self.counters["streams"])
@@ -370,6 +372,8 @@ class XdsServer:
         else:
             self.counters["acks"] += 1
             self.ack_times.add(self._streams.now() - reply.at)
+            if (took := self._streams.took(reply)) is not None:
+                self.change_times.add(took)
         self._streams.trials.answered(stream, request.type_url, reply, nack)
         self._streams.answered(stream)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
@@ -13,10 +14,12 @@ from controlplane.debounce import Debounce
 
 from .bounds import shown
 from .discovery import DiscoveryStream
+from .durations import Moments
 from .jury import Event, Result, ballot_of, key
 from .node import Node
 from .resources import Clock, Collection, Overrun
 from .standing import Client, State, standing_of
+from .subscription import Sent
 from .trial import Trials
 from .view import View
 
@@ -112,6 +115,7 @@ class Streams:
         self._by_collection: dict[Collection, dict[DiscoveryStream, None]] = {}
         self._waiters: list[Waiter[DiscoveryStream]] = []
         self._closed = False
+        self._moments = Moments()
         self.open: dict[DiscoveryStream, None] = {}
         self.trials = Trials(trial_wait, trial_retry, self)
 
@@ -124,7 +128,7 @@ class Streams:
             streams = self._by_collection.get(collection)
             if streams is None:
                 streams = self._by_collection[collection] = {}
-                collection.watch(self._debounce.mark)
+                collection.watch(self._changed)
             streams[stream] = None
             if self._tries and collection.tried is not None:
                 collection.gate = self.trials
@@ -138,7 +142,7 @@ class Streams:
             streams.pop(stream, None)
             if not streams:
                 del self._by_collection[collection]
-                collection.unwatch(self._debounce.mark)
+                collection.unwatch(self._changed)
         if not self._closed:
             self.trials.left(stream)
         for waiter in self._waiters:
@@ -190,6 +194,18 @@ class Streams:
         return sorted({stream.node.id for stream in waiter.streams})
 
     # What has changed.
+
+    def _changed(self, collection: Collection) -> None:
+        self._debounce.mark(collection)
+        with contextlib.suppress(RuntimeError):  # without a running event loop there are no clients, either
+            self._moments.add(self._clock.now, self.now())
+
+    def took(self, reply: Sent) -> float | None:
+        """Seconds since the first change that a reply carries; None if it carries none, or if that is so long
+        ago that it was forgotten.
+        """
+        began = self._moments.of(reply.since) if reply.since else None
+        return None if began is None else self.now() - began
 
     def _push(self, collections: set[Collection]) -> None:
         """Wake the streams which the changes of these collections concern."""

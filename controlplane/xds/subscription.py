@@ -111,6 +111,8 @@ class Sent:
     """It answers a request and does not only carry changes."""
     at: float
     """When it was composed, in seconds of the clock of `StreamState.next`."""
+    since: int = 0
+    """The number of the first change that it carries; 0 if it answers a request."""
 
 
 @dataclass(slots=True)
@@ -226,5 +228,10 @@ class Subscription:
         self.nonce += 1
         nonce = str(self.nonce)
         self.sent = version
-        self.outstanding.append(Sent(nonce, version, before, self.cursor, names, asked, now))
+        since = 0
+        if not asked:
+            for part in self.parts:
+                if part.changed_at > before and (first := part.first_change(before)):
+                    since = min(since or first, first)
+        self.outstanding.append(Sent(nonce, version, before, self.cursor, names, asked, now, since))
         return nonce.encode()
