@@ -89,7 +89,7 @@ class Syslog:
             entry["diff"], entry["cut"] = "", True
             entry["what"] = entry.get("what", [])[:50]
             line = json.dumps(entry, separators=(",", ":"))[:MESSAGE]
-        self._handler.emit(logging.LogRecord("audit", logging.INFO, "", 0, line.replace("%", "%%"), (), None))
+        self._handler.emit(logging.LogRecord("audit", logging.INFO, "", 0, line, (), None))
 
     def reopen(self) -> None:
         """Nothing to do: each message finds its way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -14,6 +15,7 @@ import grpc
 import pytest
 from envoy.service.status.v3 import csds_pb2, csds_pb2_grpc
 
+from controlplane.app.audit_sinks import Syslog
 from controlplane.auth.rights import rights_of
 from controlplane.auth.tokens import Token, digest_of
 from tests.cli.ports import wait_for
@@ -166,6 +168,53 @@ def test_syslog_gets_entries(tmp_path: Path) -> None:
     priority, _, text = message.partition(b"laneway: ")
     assert priority == b"<86>"
     assert json.loads(text)["what"] == ["created Gateway/edge"]
+
+
+@contextlib.contextmanager
+def syslog(where: str) -> Iterator[Syslog]:
+    """The sink alone; a process ends with its own."""
+    sink = Syslog(where)
+    with contextlib.closing(sink._handler):
+        yield sink
+
+
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_syslog_over_udp_gets_entries(family: int, host: str) -> None:
+    with socket.socket(family, socket.SOCK_DGRAM) as receiver:
+        receiver.bind((host, 0))
+        receiver.settimeout(20)
+        place = f"[{host}]" if ":" in host else host
+        with syslog(f"{place}:{receiver.getsockname()[1]}") as sink:
+            sink.write('{"who":"ann","diff":"100 %s"}')
+            sink.write(json.dumps({"who": "bob", "what": ["changed Lane/gray"], "diff": "x" * 20_000}))
+        found = [receiver.recv(1 << 16).partition(b"laneway: ") for _ in range(2)]
+    assert [one[0] for one in found] == [b"<86>", b"<86>"]
+    assert json.loads(found[0][2]) == {"who": "ann", "diff": "100 %s"}
+    cut = {"who": "bob", "what": ["changed Lane/gray"], "diff": "", "cut": True}
+    assert json.loads(found[1][2]) == cut
+
+
+def test_syslog_that_is_gone_is_an_error_that_counts(tmp_path: Path) -> None:
+    """Over a local socket; over UDP nobody can tell."""
+    path = tmp_path / "log"
+
+    def receiving() -> socket.socket:
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        made.bind(str(path))
+        made.settimeout(20)
+        return made
+
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(receiving())
+        sink = stack.enter_context(syslog(str(path)))
+        sink.write("{}")
+        first.close()
+        path.unlink()
+        with pytest.raises(OSError, match="syslog"):
+            sink.write("{}")
+        second = stack.enter_context(receiving())
+        sink.write('{"who":"ann"}')
+        assert second.recv(1 << 16).endswith(b'laneway: {"who":"ann"}')
 
 
 def test_secrets_are_nowhere(tmp_path: Path) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
+import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,13 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from controlplane.auth import jwks
 from controlplane.auth.jwks import Keys, check_place
 from controlplane.auth.oidc import Claims, Issuer, mapping_of
 from controlplane.auth.tokens import Refused
 from tests.cli.ports import wait_for
 from tests.cli.served import Served, served
+from tests.trust import Authority
 
 ISSUER = "https://id.example/realms/shop"
 RSA = rsa.generate_private_key(65537, 2048)
@@ -177,23 +181,94 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None: ...
 
 
-async def test_keys_come_by_http(tmp_path: Path) -> None:
-    _Handler.body = json.dumps(key_set(ec=EC)).encode()
+@contextlib.contextmanager
+def issuing(tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """The port of a server with keys."""
     with HTTPServer(("127.0.0.1", 0), _Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        issuer, counters = Issuer(CLAIMS), Counter[str]()
-        keys = Keys(issuer, f"http://127.0.0.1:{server.server_port}/jwks", None, counters)
-        following = asyncio.create_task(keys.follow())
         try:
-            async with asyncio.timeout(20):
-                while not counters["oidc_reloaded"]:  # noqa: ASYNC110 - it tells nobody
-                    await asyncio.sleep(0.02)
-            assert issuer.caller_of(token()).name == "oidc:ann"
+            yield server.server_port
         finally:
-            following.cancel()
             server.shutdown()
             thread.join()
+
+
+@contextlib.asynccontextmanager
+async def following(keys: Keys) -> AsyncIterator[None]:
+    task = asyncio.create_task(keys.follow())
+    try:
+        async with asyncio.timeout(20):
+            yield
+    finally:
+        task.cancel()
+
+
+async def counted(counters: Counter[str], name: str, least: int = 1) -> None:
+    while counters[name] < least:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0.02)
+
+
+def server_context(authority: Authority) -> ssl.SSLContext:
+    files = authority.server()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    return context
+
+
+async def test_keys_come_by_https_from_a_server_with_a_ca_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(jwks, "LOOK", 0.05)
+    monkeypatch.setattr(jwks, "LEAST", 0.1)
+    authority = Authority(tmp_path)
+    _Handler.body = json.dumps(key_set(ec=EC)).encode()
+    issuer, counters = Issuer(CLAIMS), Counter[str]()
+    with issuing(server_context(authority)) as port:
+        place = f"https://localhost:{port}/jwks"
+        async with following(Keys(issuer, place, authority.ca, counters)):
+            await counted(counters, "oidc_reloaded")
+            assert issuer.caller_of(token()).name == "oidc:ann"
+            # Keys are replaced: the JWT that names the new one makes them be fetched again.
+            _Handler.body = json.dumps(key_set(other=OTHER)).encode()
+            with pytest.raises(Refused):
+                issuer.caller_of(token(OTHER, "other"))
+            await counted(counters, "oidc_reloaded", 2)
+            assert issuer.caller_of(token(OTHER, "other")).name == "oidc:ann"
+            with pytest.raises(Refused):
+                issuer.caller_of(token())
+    assert not counters["oidc_failed"]
+
+
+@pytest.mark.parametrize("wrong", ["another CA", "the system's CAs", "another name"])
+async def test_keys_of_a_server_that_cannot_prove_its_name_are_not_taken(tmp_path: Path, wrong: str) -> None:
+    authority = Authority(tmp_path)
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other")
+    _Handler.body = json.dumps(key_set(ec=EC)).encode()
+    issuer, counters = Issuer(CLAIMS), Counter[str]()
+    ca = {"another CA": other.ca, "the system's CAs": None, "another name": authority.ca}[wrong]
+    hosts = ["id.example"] if wrong == "another name" else ["localhost"]
+    files = authority.server(hosts=hosts)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    with issuing(context) as port:
+        async with following(Keys(issuer, f"https://localhost:{port}/jwks", ca, counters)):
+            await counted(counters, "oidc_failed")
+    assert not counters["oidc_reloaded"]
+    with pytest.raises(Refused):
+        issuer.caller_of(token())
+
+
+async def test_keys_come_by_http_from_this_machine_alone() -> None:
+    _Handler.body = json.dumps(key_set(ec=EC)).encode()
+    issuer, counters = Issuer(CLAIMS), Counter[str]()
+    with issuing() as port:
+        async with following(Keys(issuer, f"http://127.0.0.1:{port}/jwks", None, counters)):
+            await counted(counters, "oidc_reloaded")
+            assert issuer.caller_of(token()).name == "oidc:ann"
     for place in ("http://id.example/jwks", "ftp://127.0.0.1/x", "https:///x"):
         with pytest.raises(ValueError, match="https"):
             check_place(place)
