@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from tests.nacos_server import free_port
+from tests.relaying import relay
 
 PROTOCOLS = {0: "http/1.1", 1000: "h2"}
 """What is spoken at each port, by its offset."""
@@ -100,30 +100,7 @@ class NacosRelay:
     async def _serve(
         self, number: int, offset: int, down: asyncio.StreamReader, back: asyncio.StreamWriter
     ) -> None:
-        try:
-            up, forth = await asyncio.open_connection(self._to[0], self._to[1] + offset)
-        except OSError:
-            back.transport.abort()
-            return
-        self._writers.add(forth)
+        async def passes(answer: bool, data: bytes) -> bool:
+            return self._passes(number, answer, data)
 
-        async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter, answer: bool) -> None:
-            with contextlib.suppress(OSError):
-                while data := await source.read(1 << 16):
-                    if not self._passes(number, answer, data):
-                        return
-                    target.write(data)
-                    await target.drain()
-
-        ways = [asyncio.create_task(copy(down, forth, False)), asyncio.create_task(copy(up, back, True))]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            for writer in (back, forth):
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
-                self._writers.discard(writer)
+        await relay(down, back, (self._to[0], self._to[1] + offset), self._writers, passes)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+
+from tests.relaying import PIECE, relay
 
 
 class Relay:
@@ -23,7 +24,7 @@ class Relay:
         self._moving.set()
         self.refuses = False
         self.pause = 0.0
-        self.piece = 1 << 16
+        self.piece = PIECE
         self.port = 0
         self.taken = 0
         """How many connections were passed on."""
@@ -68,31 +69,10 @@ class Relay:
     async def _serve(
         self, down: asyncio.StreamReader, back: asyncio.StreamWriter, moving: asyncio.Event
     ) -> None:
-        try:
-            up, forth = await asyncio.open_connection("127.0.0.1", self._to)
-        except OSError:
-            back.transport.abort()
-            return
-        self._writers.add(forth)
+        async def passes(answer: bool, _: bytes) -> bool:
+            if answer and self.pause:
+                await asyncio.sleep(self.pause)
+            await moving.wait()
+            return True
 
-        async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter, answer: bool) -> None:
-            with contextlib.suppress(OSError):
-                while data := await source.read(self.piece if answer else 1 << 16):
-                    if answer and self.pause:
-                        await asyncio.sleep(self.pause)
-                    await moving.wait()
-                    target.write(data)
-                    await target.drain()
-
-        ways = [asyncio.create_task(copy(down, forth, False)), asyncio.create_task(copy(up, back, True))]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            for writer in (back, forth):
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
-                self._writers.discard(writer)
+        await relay(down, back, ("127.0.0.1", self._to), self._writers, passes, self.piece)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 from tests.mesh.harness import Mesh
 from tests.mesh.pods import Pod
 from tests.nacos_server import free_port
+from tests.relaying import relay
 
 T = TypeVar("T")
 
@@ -115,40 +115,21 @@ class Relay:
         self.stall(False)
 
     async def _listen(self, own: int, port: int) -> list[asyncio.Server]:
-        async def forward(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            pair = {writer}
-            try:
-                there, back = await asyncio.open_connection("127.0.0.1", number)
-                pair.add(back)
-                self._writers |= pair
-                await asyncio.gather(self._copy(reader, back), self._copy(there, writer))
-            except OSError:
-                pass  # nobody listens there: the client sees its connection reset
-            finally:
-                self._writers -= pair
-                for one in pair:
-                    one.transport.abort()
-                    with contextlib.suppress(OSError):
-                        await one.wait_closed()
+        async def passes(answer: bool, data: bytes) -> bool:
+            await self._open.wait()
+            return True
 
         servers = []
         for offset in (0, 1000):
 
             def accept(r: asyncio.StreamReader, w: asyncio.StreamWriter, n: int = port + offset) -> None:
-                task = asyncio.ensure_future(forward(n, r, w))
+                self._writers.add(w)
+                task = asyncio.ensure_future(relay(r, w, ("127.0.0.1", n), self._writers, passes))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
             servers.append(await asyncio.start_server(accept, "127.0.0.1", own + offset))
         return servers
-
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                await self._open.wait()
-                writer.write(data)
-                await writer.drain()
-        writer.close()
 
     def stall(self, stalled: bool) -> None:
         """Forward nothing, with every connection left open; or everything that waits, and go on."""
