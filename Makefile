@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 FUZZ_SECONDS ?= 600
 # One more than cores: tests wait for real processes about half of their time.
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# The long runs put the machine under load themselves.
+LONG_WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
@@ -47,10 +49,10 @@ wheel-check: setup ## The wheel, installed into a fresh environment, runs the de
 	  cd "$$folder" && venv/bin/laneway demo --check $(DEMO)
 
 test: setup ## The whole suite with real Envoys, but for the long runs
-	$(BIN)/pytest -n $(WORKERS) -m 'not mesh and not nacos and not kubernetes and not console'
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m 'not mesh and not nacos and not kubernetes and not console'
 
 test-mesh: setup ## Long runs on real Envoys, under load and with real tracing agents (needs a JDK, Maven, Node, Go)
-	$(BIN)/pytest -n 0 -m mesh
+	$(BIN)/pytest -n $(LONG_WORKERS) --dist loadfile -m mesh
 
 test-nacos: setup ## Tests with a real Nacos server (needs a JDK and Maven)
 	$(BIN)/pytest -n 0 -m nacos

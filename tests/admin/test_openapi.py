@@ -26,7 +26,7 @@ from controlplane.plan.rollout import Deployed
 from controlplane.store.memory import MemoryStore
 from tests.admin.conftest import GATEWAY, GROUP, LANE, RELEASE, ROUTE, SmallControl
 
-EXAMPLES = 4
+EXAMPLES = 2
 
 
 @schemathesis.deserializer(*YAML_MEDIA_TYPES)

@@ -91,7 +91,11 @@ def test_the_death_of_a_process_is_told_and_it_is_brought_back():
         until(lambda: post_gray(edge).endswith(f"Cgray[{network}.5]"), 40, "an answer of the lane")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, *(pytest.param(one, marks=pytest.mark.mesh) for one in (signal.SIGTERM, signal.SIGKILL))],
+    ids=lambda one: one.name,
+)
 def test_it_stays_and_leaves_nothing_behind(number: signal.Signals):
     network, edge = loopback_network(), free_port()
     with staying(network, edge) as process:

@@ -220,6 +220,7 @@ def test_garbage_is_a_problem(guarded: Served, garbage: bytes):
     assert not guarded.said("Traceback")
 
 
+@pytest.mark.mesh
 def test_explain_answers_within_bounds(tmp_path: Path):
     file = tmp_path / "services.yaml"
     file.write_text(SERVICES)
@@ -251,6 +252,7 @@ def test_explain_answers_within_bounds(tmp_path: Path):
             assert refused.status_code == wanted
 
 
+@pytest.mark.mesh
 def test_answers_that_nobody_takes_have_a_bound(tmp_path: Path):
     """Forty clients ask for 5 MB each and read nothing; another one is served."""
     with served(tmp_path, LANEWAY_ADMIN_CONNECTIONS_PER_ADDRESS="128") as one:

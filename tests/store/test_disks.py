@@ -81,12 +81,12 @@ def started_read_only(disk: Disk, before: str, edge: dict[str, bytes], problem: 
 
 
 @needs_mounts
-@pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
-def test_a_start_on_a_full_disk(small: Disk, killed: bool) -> None:
+@pytest.mark.parametrize("how", ["stopped", pytest.param("killed", marks=pytest.mark.mesh)])
+def test_a_start_on_a_full_disk(small: Disk, how: str) -> None:
     with serving(small.path, prefix=small.prefix) as served:
         before = filled(served)
         edge = served.edge()
-        if killed:
+        if how == "killed":
             served.process.kill()
     small.fill()
     with started_read_only(small, before, edge, "the disk is full") as served:
@@ -103,12 +103,12 @@ def test_a_start_on_a_full_disk(small: Disk, killed: bool) -> None:
 
 
 @needs_mounts
-@pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
-def test_a_start_on_a_read_only_disk(small: Disk, killed: bool) -> None:
+@pytest.mark.parametrize("how", ["stopped", pytest.param("killed", marks=pytest.mark.mesh)])
+def test_a_start_on_a_read_only_disk(small: Disk, how: str) -> None:
     with serving(small.path, prefix=small.prefix) as served:
         before = filled(served)
         edge = served.edge()
-        if killed:
+        if how == "killed":
             served.process.kill()
     small.read_only()
     with started_read_only(small, before, edge, "the file system is read-only") as served:

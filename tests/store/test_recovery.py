@@ -66,7 +66,12 @@ def test_a_running_control_plane_takes_what_is_recovered(good: Path, home: Path)
     assert "revision 4, 4 definitions" in store(home, "check")
 
 
-@pytest.mark.parametrize("what", ["snapshot", "copy", "export"])
+LONG = pytest.mark.mesh
+
+
+@pytest.mark.parametrize(
+    "what", ["snapshot", pytest.param("copy", marks=LONG), pytest.param("export", marks=LONG)]
+)
 def test_what_can_be_recovered_from(good: Path, home: Path, tmp_path: Path, what: str) -> None:
     given = {"snapshot": beside(db(good)), "copy": db(good), "export": good.with_name("all.yaml")}[what]
     text(home)
@@ -103,6 +108,7 @@ def test_what_cannot_be_recovered_from(home: Path, tmp_path: Path, content: byte
     assert db(home).read_bytes() == before
 
 
+@pytest.mark.mesh
 def test_an_older_copy_is_put_back_on_purpose(good: Path, home: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copy(db(home), tmp_path / "backup.db"))
     with serving(home) as served:
@@ -117,6 +123,7 @@ def test_an_older_copy_is_put_back_on_purpose(good: Path, home: Path, tmp_path: 
         assert served.metric("laneway_revision") == 4
 
 
+@pytest.mark.mesh
 def test_reset_begins_anew(home: Path, tmp_path: Path) -> None:
     missing(home)
     assert len(store(home, "reset").split("renamed to ")) == 2

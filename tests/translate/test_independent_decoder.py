@@ -10,7 +10,6 @@ from typing import Any
 
 import grpc
 import pytest
-import yaml
 
 from controlplane.rpc.choice import transport
 from controlplane.xds.resource import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE
@@ -33,7 +32,7 @@ def _comparable(value: Any) -> Any:
 @pytest.mark.filterwarnings("ignore:OpenTelemetryAccessLogConfig.common_config:DeprecationWarning")
 @pytest.mark.parametrize("name", cases.NAMES)
 def test_another_library_reads_what_the_golden_file_says(name: str) -> None:
-    golden = yaml.safe_load((cases.TESTDATA / f"{name}.out.yaml").read_text(encoding="utf-8"))
+    golden = cases.golden(name)
     count = 0
     for one in cases.sent(cases.read(name)):
         meant = golden[one.node][one.kind][one.resource.name]
@@ -66,7 +65,7 @@ NAMED = {
 @pytest.mark.parametrize("name", ["lane-clusters", "lifted", "proxy-capture", "redirect-capture"])
 async def test_a_client_of_another_library_gets_over_a_stream_what_the_golden_file_says(name: str) -> None:
     case = cases.read(name)
-    golden = yaml.safe_load((cases.TESTDATA / f"{name}.out.yaml").read_text(encoding="utf-8"))
+    golden = cases.golden(name)
     publisher = cases.published(case)
     server = XdsServer(publisher.classify, publisher.clock, transport=transport())
     port = await server.start("127.0.0.1:0")
