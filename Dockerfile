@@ -62,6 +62,7 @@ FROM runtime AS init
 COPY --from=files-of-init /root-of-image /
 COPY --from=build /opt/laneway /opt/laneway
 COPY --chmod=755 compose/init.sh /usr/local/bin/laneway-init
+COPY --chmod=755 compose/envoy.sh /usr/local/share/laneway/envoy.sh
 ENTRYPOINT ["laneway-init"]
 
 FROM runtime AS control-plane

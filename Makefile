@@ -10,7 +10,7 @@ LONG_WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos test-kubernetes kube-apiserver attacks fuzz bench bench-edge bench-metrics lint format types imports picture protos \
+.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos test-kubernetes kube-apiserver kube-clients manifests attacks fuzz bench bench-edge bench-metrics lint format types imports picture protos \
         golden golden-check console console-check bootstraps dashboards crds compose-check supply-tools constraints sbom \
         licences vulnerabilities check clean
 
@@ -57,11 +57,17 @@ test-mesh: setup ## Long runs on real Envoys, under load and with real tracing a
 test-nacos: setup ## Tests with a real Nacos server (needs a JDK and Maven)
 	$(BIN)/pytest -n 0 -m nacos
 
-test-kubernetes: setup ## Tests with a real Kubernetes API server (needs `make kube-apiserver` once)
+test-kubernetes: setup ## Tests with a real Kubernetes API server (needs `make kube-apiserver kube-clients` once)
 	$(BIN)/pytest -n 0 -m kubernetes
 
 kube-apiserver: setup ## Build the API server of these tests into the user's cache (needs Go; ten minutes or more)
 	@$(BIN)/python -m tests.kubernetes.server
+
+kube-clients: setup ## Build helm, kubectl and kustomize of these tests into the user's cache (needs Go; some minutes)
+	@$(BIN)/python -m tests.kubernetes.programs
+
+manifests: kube-clients ## Render the Helm chart into deploy/kubernetes/kustomize
+	@$(BIN)/python tools/manifests.py "$$($(BIN)/python -m tests.kubernetes.programs)/helm"
 
 attacks: setup ## Attacks of one client on the xDS port beside an equal harmless load: a table (half an hour)
 	$(BIN)/python -m tests.attacks

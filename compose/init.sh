@@ -3,11 +3,16 @@
 #
 #   ROLE                    sidecar (default) or edge
 #   NAME                    the bootstrap is written to /bootstrap/NAME.yaml
+#   NODE_ID                 how the Envoy calls itself; NAME by default
 #   XDS                     host:port of the control plane
 #   CERTS                   directory of ca.pem and of the proxy's certificate, gateway-NAME.pem or
 #                           application-NAME.pem, as Envoy sees it; empty: plain text
+#   XDS_CA, XDS_CERTIFICATE, XDS_KEY   single files in place of CERTS; XDS_CA alone: without a certificate of its own
+#   XDS_CA_PEM              the CA itself in place of XDS_CA
+#   DRAINING                edge: 1 puts the script that runs Envoy and drains it beside the bootstrap
 #   GATEWAY                 edge: name of the gateway
-#   APPLICATION, SERVICE    sidecar: application, and NAME:PORT[:APP_PORT] of its service
+#   APPLICATION, SERVICE    sidecar: application, and NAME:PORT[:APP_PORT] of its services, separated by spaces
+#   ADDRESS                 sidecar: address of the instance; by default the first of this host
 #   TAG                     sidecar: tag of the instance; empty for base
 #   METRICS                 host:port at which Prometheus reads the Envoy's statistics; empty: nowhere
 #   CAPTURE                 redirect: iptables lead every TCP connection to the sidecar (needs NET_ADMIN);
@@ -40,25 +45,37 @@ redirect() {
 }
 
 certificates() { # of whom
-  [ -z "${CERTS:-}" ] || echo "--xds-ca $CERTS/ca.pem --xds-certificate $CERTS/$1.pem --xds-key $CERTS/$1-key.pem"
+  if [ -n "${CERTS:-}" ]; then
+    echo "--xds-ca $CERTS/ca.pem --xds-certificate $CERTS/$1.pem --xds-key $CERTS/$1-key.pem"
+  elif [ -n "${XDS_CA:-}" ]; then
+    echo "--xds-ca $XDS_CA ${XDS_CERTIFICATE:+--xds-certificate $XDS_CERTIFICATE --xds-key $XDS_KEY}"
+  fi
 }
 
 # Replaced whole: the last run may have been another user, and an Envoy may read it. Everybody may read it.
 umask 022
 file=/bootstrap/$NAME.yaml
+node=${NODE_ID:-$NAME}
+if [ -n "${XDS_CA_PEM:-}" ]; then
+  XDS_CA=/bootstrap/ca.pem
+  printf '%s\n' "$XDS_CA_PEM" > "$XDS_CA"
+fi
+[ -z "${DRAINING:-}" ] || cp /usr/local/share/laneway/envoy.sh /bootstrap/envoy.sh
 metrics=${METRICS:+--metrics $METRICS}
 if [ "${ROLE:-sidecar}" = edge ]; then
   # shellcheck disable=SC2046,SC2086  # several words
-  laneway bootstrap edge --gateway "$GATEWAY" --node-id "$NAME" --xds "$XDS" --file "$file" \
+  laneway bootstrap edge --gateway "$GATEWAY" --node-id "$node" --xds "$XDS" --file "$file" \
     $metrics $(certificates "gateway-$GATEWAY")
 else
-  address=$(hostname -i | tr " " "\n" | grep -m 1 -F .)
+  address=${ADDRESS:-$(hostname -i | tr " " "\n" | grep -m 1 -F .)}
   [ "${CAPTURE:-redirect}" = proxy ] || redirect
-  set -- --application "$APPLICATION" --service "$SERVICE" --capture "${CAPTURE:-redirect}" --address "$address"
+  set --
+  for one in $SERVICE; do set -- "$@" --service "$one"; done
+  set -- "$@" --application "$APPLICATION" --capture "${CAPTURE:-redirect}" --address "$address"
   [ -z "${TAG:-}" ] || set -- "$@" --tag "$TAG"
   [ -z "${APP_ADDRESS:-}" ] || set -- "$@" --app-address "$APP_ADDRESS"
   # shellcheck disable=SC2046,SC2086
-  laneway bootstrap sidecar "$@" --node-id "$NAME" --xds "$XDS" --file "$file" \
+  laneway bootstrap sidecar "$@" --node-id "$node" --xds "$XDS" --file "$file" \
     $metrics $(certificates "application-$APPLICATION")
 fi
 echo "wrote $file"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 
-from controlplane.cli.authority import Issued, issue, new_authority
+from controlplane.net.authority import Issued, issue, new_authority
 from controlplane.net.tls import TlsFiles
 
 HOUR = timedelta(hours=1)

@@ -13,7 +13,7 @@ from controlplane.cli.options import Exit
 from controlplane.cli.output import console, fail, line
 
 if TYPE_CHECKING:
-    from controlplane.cli.authority import Issued
+    from controlplane.net.authority import Issued
 
 EARNEST = (
     "This CA is for trials: its key is a file. In earnest use SPIRE, cert-manager or Vault, see "
@@ -41,7 +41,7 @@ def init(
     days: Annotated[int, typer.Option(min=1, max=3650, help="How long the CA is valid.")] = 30,
 ) -> None:
     """Make a CA for trials, in files. An existing one is left alone."""
-    from controlplane.cli.authority import new_authority
+    from controlplane.net.authority import new_authority
 
     if (directory / "ca-key.pem").exists():
         fail(f"{directory} has a CA already: remove it, or name another --dir", Exit.USAGE)
@@ -78,7 +78,7 @@ def issue(
 
     Files are replaced whole, so that a server or an Envoy that watches them takes the new ones.
     """
-    from controlplane.cli import authority
+    from controlplane.net import authority
 
     if kind is Kind.SERVER and not host:
         fail("a server's certificate needs --host: by it clients know the server", Exit.USAGE)

@@ -15,6 +15,7 @@ from controlplane.cli import (
     demo,
     differences,
     doctor,
+    inject,
     inspection,
     promotion,
     read,
@@ -54,6 +55,7 @@ authorities = typer.Typer(help="Certificates for trials of xDS over TLS.", no_ar
 tokens = typer.Typer(help="Tokens for the admin API, in a file of digests.", no_args_is_help=True)
 
 app.command("serve")(serve.serve)
+app.command("inject")(inject.inject)
 app.add_typer(stores, name="store")
 stores.command("check")(store.check)
 stores.command("recover")(store.recover)

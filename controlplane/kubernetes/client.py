@@ -70,6 +70,23 @@ class Client:
                 raise refusal(self.server, answer.status_code, path, _message(answer.content))
             return _object(answer.content)
 
+    async def change(
+        self, method: str, path: str, body: Json, kind: str = "application/json", within: float = 10.0
+    ) -> Json:
+        """The object that the API server has after a POST, PUT or PATCH; `kind` is the type of the body."""
+        with self._errors(path, method):
+            answer = await self._http.request(
+                method,
+                path,
+                content=json.dumps(body).encode(),
+                headers={**self._access.headers(), "Content-Type": kind},
+                timeout=within,
+                extensions=self._extensions(),
+            )
+            if not answer.is_success:
+                raise refusal(self.server, answer.status_code, path, _message(answer.content), method)
+            return _object(answer.content)
+
     async def ready(self, within: float) -> None:
         """Return if the server says that it is ready. Raises KubernetesError; Forbidden if it may not say."""
         path = "/readyz"
@@ -140,13 +157,13 @@ class Client:
         return {"sni_hostname": self._access.tls_name} if self._access.tls_name else {}
 
     @contextlib.contextmanager
-    def _errors(self, path: str) -> Iterator[None]:
+    def _errors(self, path: str, method: str = "GET") -> Iterator[None]:
         try:
             yield
         except httpx.TimeoutException as error:
             kind = "accept a connection" if isinstance(error, httpx.ConnectTimeout) else "answer"
             raise KubernetesError(
-                f"the API server does not {kind} in time (GET {path})",
+                f"the API server does not {kind} in time ({method} {path})",
                 self.server,
                 "look at the server and the network",
             ) from error
@@ -157,10 +174,14 @@ class Client:
                 "check the address, and that this machine trusts its certificate",
             ) from error
         except httpx.HTTPError as error:
-            raise KubernetesError(f"the connection broke (GET {path}): {error!r}", self.server) from error
+            raise KubernetesError(
+                f"the connection broke ({method} {path}): {error!r}", self.server
+            ) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise KubernetesError(
-                f"the answer to GET {path} is not of Kubernetes: {error!r}", self.server, "check the address"
+                f"the answer to {method} {path} is not of Kubernetes: {error!r}",
+                self.server,
+                "check the address",
             ) from error
 
 

@@ -37,9 +37,9 @@ class Expired(KubernetesError):
     """The version from which a watch should resume is no longer known (410): a new list is needed."""
 
 
-def refusal(server: str, status: int, path: str, message: str) -> KubernetesError:
+def refusal(server: str, status: int, path: str, message: str, method: str = "GET") -> KubernetesError:
     """The error that an answer with this HTTP status means. message: that of the answer's Status object."""
-    text = f"the API server answers {status} to GET {path}" + (f": {message}" if message else "")
+    text = f"the API server answers {status} to {method} {path}" + (f": {message}" if message else "")
     if status == HTTPStatus.UNAUTHORIZED:
         remedy = "check the token of the service account or the credentials of the kubeconfig"
         return Unauthorized(text, server, remedy, status)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from controlplane.registry.kubernetes import KubernetesConfig
+from tests.kubernetes.install import MANIFESTS, kubectl
 from tests.kubernetes.server import KubeServer, for_test
 from tests.kubernetes.tools import NODE, Admin
 
@@ -42,3 +43,10 @@ async def admin(shared: KubeServer) -> Admin:
 def config(shared: KubeServer, admin: Admin) -> KubernetesConfig:
     """What reads that namespace."""
     return KubernetesConfig(kubeconfig=shared.kubeconfig, namespaces=(admin.namespace,))
+
+
+@pytest.fixture(scope="session")
+def installed(shared: KubeServer) -> KubeServer:
+    """The server with what `kubectl apply -k deploy/kubernetes/kustomize/base` makes, checked strictly."""
+    kubectl(shared, "apply", "--server-side", "--validate=strict", "--kustomize", str(MANIFESTS / "base"))
+    return shared

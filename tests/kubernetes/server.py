@@ -38,7 +38,7 @@ class ApiError(Exception):
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"{code} {text[:300]}")
-        self.code = code
+        self.code, self.text = code, text
 
 
 def program() -> Path:

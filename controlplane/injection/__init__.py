@@ -1,0 +1,1 @@
+"""Puts a sidecar into pods of Kubernetes when they are created."""
