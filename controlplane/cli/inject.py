@@ -31,7 +31,7 @@ def inject(
         Literal["proxy", "redirect"],
         typer.Option(
             envvar="LANEWAY_CAPTURE",
-            help="How a pod without the annotation laneway.io/capture is caught: redirect needs NET_ADMIN.",
+            help="How a pod without the annotation laneway.dev/capture is caught: redirect needs NET_ADMIN.",
         ),
     ] = "proxy",
     xds_ca: Annotated[

@@ -17,7 +17,7 @@ from controlplane.registry.metadata import (
 Json = Mapping[str, Any]
 Capture = Literal["proxy", "redirect"]
 
-PREFIX = "laneway.io/"
+PREFIX = "laneway.dev/"
 CAPTURE = f"{PREFIX}capture"
 SERVICES = f"{PREFIX}services"
 APP_ADDRESS = f"{PREFIX}app-address"

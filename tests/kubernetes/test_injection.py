@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.kubernetes]
 _NUMBERS = itertools.count(1)
 CA = "-----BEGIN CERTIFICATE-----\nof a test\n-----END CERTIFICATE-----\n"
 APP = {"msePilotCreateAppName": "spring-cloud-a"}
-ON, OFF = {"laneway.io/inject": "enabled"}, {"laneway.io/inject": "disabled"}
+ON, OFF = {"laneway.dev/inject": "enabled"}, {"laneway.dev/inject": "disabled"}
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -90,7 +90,7 @@ def test_a_pod_of_an_enabled_namespace_gets_a_sidecar(webhook: Injector) -> None
     assert (said["TAG"], said["CAPTURE"], said["XDS_CA_PEM"]) == ("gray", "proxy", CA)
     assert said["XDS"] == "laneway.laneway.svc:18000"
     assert variables(pod["spec"]["containers"][0])["http_proxy"] == "http://127.0.0.1:15001"
-    assert pod["metadata"]["annotations"]["laneway.io/injected"] == "envoyproxy/envoy:v1.40.0"
+    assert pod["metadata"]["annotations"]["laneway.dev/injected"] == "envoyproxy/envoy:v1.40.0"
 
 
 def test_who_is_asked(webhook: Injector) -> None:
@@ -112,10 +112,10 @@ def test_a_pod_may_say_more(webhook: Injector) -> None:
         "a",
         APP,
         annotations={
-            "laneway.io/capture": "redirect",
-            "laneway.io/services": "sc-a:20001, sc-a-admin:20002:30002",
-            "laneway.io/certificates": "a-tls",
-            "laneway.io/exclude-outbound-ports": "8848, 9848",
+            "laneway.dev/capture": "redirect",
+            "laneway.dev/services": "sc-a:20001, sc-a-admin:20002:30002",
+            "laneway.dev/certificates": "a-tls",
+            "laneway.dev/exclude-outbound-ports": "8848, 9848",
         },
         initContainers=[{"name": "migrate", "image": "none"}],
         volumes=[{"name": "own", "emptyDir": {}}],
@@ -139,11 +139,11 @@ def test_a_pod_may_say_more(webhook: Injector) -> None:
     [
         ({}, {}, "the pod names no application: give it one of the labels msePilotCreateAppName, app"),
         (APP | {"alicloud.service.tag": ""}, {}, "alicloud.service.tag is empty"),
-        (APP, {"laneway.io/capture": "cni"}, "laneway.io/capture is 'cni'; write proxy or redirect"),
-        (APP, {"laneway.io/services": "sc-a"}, "laneway.io/services has 'sc-a'; write NAME:PORT"),
-        (APP, {"laneway.io/services": "sc-a:0"}, "'0' is not a port from 1 to 65535"),
-        (APP, {"laneway.io/service": "sc-a:1"}, "laneway.io/service is not known; known are"),
-        (APP, {"laneway.io/app-address": "localhost"}, "'localhost' is not an IP address"),
+        (APP, {"laneway.dev/capture": "cni"}, "laneway.dev/capture is 'cni'; write proxy or redirect"),
+        (APP, {"laneway.dev/services": "sc-a"}, "laneway.dev/services has 'sc-a'; write NAME:PORT"),
+        (APP, {"laneway.dev/services": "sc-a:0"}, "'0' is not a port from 1 to 65535"),
+        (APP, {"laneway.dev/service": "sc-a:1"}, "laneway.dev/service is not known; known are"),
+        (APP, {"laneway.dev/app-address": "localhost"}, "'localhost' is not an IP address"),
     ],
 )
 def test_a_pod_that_is_wrong_is_refused(
@@ -173,15 +173,15 @@ def test_the_demo_with_written_sidecars_is_what_the_injector_makes(webhook: Inje
     written = pods(objects(MANIFESTS / "demo"))
     assert len(written) == 5
     for name, pod in pods(objects(MANIFESTS / "demo-injected")).items():
-        pod["metadata"]["annotations"]["laneway.io/capture"] = "redirect"
+        pod["metadata"]["annotations"]["laneway.dev/capture"] = "redirect"
         for variable in pod["spec"]["containers"][0]["env"]:
             if variable["name"] == "LISTEN":
                 variable["value"] = "0.0.0.0"
         injected = space.create(pod)
         wanted = written[name]
-        del wanted["metadata"]["labels"]["laneway.io/inject"]
+        del wanted["metadata"]["labels"]["laneway.dev/inject"]
         wanted["metadata"]["name"] += "-written"
-        wanted["metadata"]["labels"]["laneway.io/inject"] = "disabled"
+        wanted["metadata"]["labels"]["laneway.dev/inject"] = "disabled"
         stored = space.create(wanted)
         assert _comparable(injected["spec"]) == _comparable(stored["spec"]), name
 

@@ -134,7 +134,7 @@ async def test_each_right_of_the_injector_is_needed(
     assert less != whole["rules"]
     wrong = {
         "webhooks": [
-            {"name": f"{n}.inject.laneway.io", "clientConfig": {"caBundle": None}}
+            {"name": f"{n}.inject.laneway.dev", "clientConfig": {"caBundle": None}}
             for n in ("pod", "namespace")
         ]
     }
