@@ -9,6 +9,7 @@ from controlplane.model.definitions import Definitions
 from controlplane.model.documents import Lane, LaneGroup
 from controlplane.model.kinds import Key
 from controlplane.model.mistakes import nearest
+from controlplane.plan.callers import gateway_caller
 from controlplane.plan.planner import overrides
 from controlplane.plan.services import applications_of
 from controlplane.registry.types import Health, Protocol, Service, Services
@@ -59,6 +60,7 @@ def unanswered(definitions: Definitions, services: Services, resolve: Callable[[
             if problem:
                 yield Key("Application", "", application.name), problem
     live = _Live.of(services, overrides(definitions, resolve))
+    yield from _callers(definitions, live)
     for group in definitions.groups.values():
         for application in group.applications:
             if not live.services.get(application):
@@ -72,6 +74,26 @@ def unanswered(definitions: Definitions, services: Services, resolve: Callable[[
     for group in definitions.groups.values():
         for text in _said_of_metadata(group, live):
             yield Key("LaneGroup", "", group.name), text
+
+
+def _callers(definitions: Definitions, live: _Live) -> Iterator[Told]:
+    """Names in `callers` that nobody has who is defined or registered."""
+    listed = [one for one in definitions.applications.values() if one.callers]
+    if not listed:
+        return
+    known = {*live.services, *definitions.applications}
+    known |= {gateway_caller(gateway) for gateway in definitions.gateways}
+    for application in listed:
+        unknown = [one for one in application.callers or () if one not in known]
+        for caller in unknown[:SHOWN]:
+            kind = "gateway" if caller.startswith(gateway_caller("")) else "application"
+            same = {one for one in known if one.startswith(gateway_caller("")) == (kind == "gateway")}
+            hint = _hint(caller, same - set(application.callers or ()))
+            text = f"caller {caller} is no {kind} that is defined or has a service{hint}"
+            yield Key("Application", "", application.name), text
+        if len(unknown) > SHOWN:
+            text = f"{len(unknown) - SHOWN} more callers are not defined and have no service"
+            yield Key("Application", "", application.name), text
 
 
 def _unresolved(service: str | None, resolve: Callable[[str], str]) -> str:

@@ -179,3 +179,21 @@ def test_a_change_is_looked_at_alone() -> None:
     found = warner.warnings(changed, known, ServiceNames(known).resolve)
     assert set(found.definitions) == {Key("Lane", "order-flow", "l8")}
     assert warner.searches < 10
+
+
+def test_callers_that_nobody_is() -> None:
+    """Gateways are looked for among gateways, applications among those that are defined or have a service."""
+    text = "\n---\n{kind: Application, name: spring-cloud-b, callers: [%s]}\n---\n{kind: Application, name: cron}"
+    assert told(text % "spring-cloud-a, gateway/edge, cron") == {}
+    assert told(text % "spring-cloud-aa, gateway/egde, edge") == {
+        "Application/spring-cloud-b": [
+            "caller spring-cloud-aa is no application that is defined or has a service; "
+            "did you mean spring-cloud-a?",
+            "caller gateway/egde is no gateway that is defined or has a service; did you mean gateway/edge?",
+            "caller edge is no application that is defined or has a service",
+        ]
+    }
+    many = ", ".join(f"x{number}" for number in range(9))
+    assert told(text % many)["Application/spring-cloud-b"][-1] == (
+        "4 more callers are not defined and have no service"
+    )
