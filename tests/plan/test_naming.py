@@ -183,7 +183,8 @@ def test_a_change_is_looked_at_alone() -> None:
 
 def test_callers_that_nobody_is() -> None:
     """Gateways are looked for among gateways, applications among those that are defined or have a service."""
-    text = "\n---\n{kind: Application, name: spring-cloud-b, callers: [%s]}\n---\n{kind: Application, name: cron}"
+    text = "\n---\n{kind: Application, name: cron}"
+    text += "\n---\n{kind: Application, name: spring-cloud-b, callers: [%s]}"
     assert told(text % "spring-cloud-a, gateway/edge, cron") == {}
     assert told(text % "spring-cloud-aa, gateway/egde, edge") == {
         "Application/spring-cloud-b": [
