@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from controlplane.app.peers import Peers, PeerSettings
 from controlplane.app.settings import Settings
@@ -18,6 +20,7 @@ from controlplane.registry.source import Source
 from controlplane.rpc.choice import transport
 from controlplane.rpc.transport import Limits, MakeTransport
 from controlplane.secrets.directory import Secrets
+from controlplane.store.base import BaseStore
 from controlplane.store.fallback import FallbackStore
 from controlplane.store.interface import DefinitionStore
 from controlplane.store.memory import MemoryStore
@@ -28,6 +31,9 @@ from controlplane.store.sqlite import SQLiteStore
 from controlplane.xds.bounds import Bounds
 from controlplane.xds.identities import Identities
 
+if TYPE_CHECKING:
+    from controlplane.kubernetes.access import Access
+
 CONNECTION_AGE = 1800.0
 """Seconds after which a connection is asked to reconnect, so that proxies spread over replicas again."""
 
@@ -36,13 +42,50 @@ def store_of(settings: Settings, clock: Clock = time.time) -> DefinitionStore:
     """The store that `settings.store` names, not yet open, with its last snapshot."""
     if settings.store == "memory":
         return MemoryStore(clock)
-    store = (
-        NacosStore(nacos_of(settings), clock=clock)
-        if settings.store == "nacos"
-        else SQLiteStore(sqlite_of(settings), clock=clock)
-    )
+    store: BaseStore
+    if settings.store == "nacos":
+        store = NacosStore(nacos_of(settings), clock=clock)
+    elif settings.stores_in_kubernetes:
+        store = kubernetes_store_of(settings, clock)
+    else:
+        store = SQLiteStore(sqlite_of(settings), clock=clock)
     snapshots = snapshots_of(settings)
     return FallbackStore(store, snapshots) if snapshots.paths else store
+
+
+def kubernetes_store_of(settings: Settings, clock: Clock) -> BaseStore:
+    """Definitions as custom resources, imported only now."""
+    from controlplane.store.kubernetes.following import Cluster
+    from controlplane.store.kubernetes.shared_store import KubernetesStore
+
+    access = _access_of(settings)
+    return KubernetesStore(Cluster(access, _namespace_of(settings)), clock)
+
+
+def _access_of(settings: Settings) -> Callable[[], Access]:
+    """How the API server is reached. Raises ValueError where that is not configured."""
+    from controlplane.kubernetes.errors import ConfigurationError
+    from controlplane.registry.kubernetes import KubernetesConfig
+
+    config = KubernetesConfig(kubeconfig=settings.kubernetes_config, context=settings.kubernetes_context)
+    try:
+        config.access()
+    except ConfigurationError as error:
+        raise ValueError(f"Kubernetes: {error}") from error
+    return config.access
+
+
+def _namespace_of(settings: Settings) -> str:
+    """The namespace of the custom resources: the one that is named, else that of this pod."""
+    from controlplane.kubernetes.access import SERVICE_ACCOUNT
+
+    named = settings.store.partition(":")[2]
+    if named:
+        return named
+    try:
+        return (SERVICE_ACCOUNT / "namespace").read_text().strip()
+    except OSError:
+        return "laneway"
 
 
 def sqlite_of(settings: Settings) -> Path:
@@ -58,6 +101,8 @@ def snapshots_of(settings: Settings) -> Snapshots:
     """
     if settings.store == "nacos":
         name, paths = f"nacos:{nacos_of(settings).namespace}/{GROUP}", []
+    elif settings.stores_in_kubernetes:
+        name, paths = f"kubernetes:{_namespace_of(settings)}", []
     else:
         path = sqlite_of(settings)
         name, paths = f"sqlite:{path.absolute()}", [beside(path)]

@@ -7,6 +7,7 @@ import contextlib
 import resource
 import signal
 import time
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -28,6 +29,10 @@ from controlplane.net import descriptors
 from controlplane.net.tls import Tls, TlsError
 from controlplane.registry import hold
 from controlplane.registry.catalog import Catalog
+from controlplane.store.interface import DefinitionStore
+
+if TYPE_CHECKING:
+    from controlplane.store.kubernetes.reporting import Reporting
 
 log = structlog.get_logger("laneway")
 
@@ -52,8 +57,8 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    store = parts.store_of(settings, clock)
     try:
+        store = parts.store_of(settings, clock)
         sources = parts.sources_of(settings)
     except ValueError as error:
         raise StartError(str(error)) from error
@@ -87,10 +92,13 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
     loop.add_signal_handler(signal.SIGHUP, _reload, callers, tls)
     try:
         await _listen(settings, laneway, admin)
+        reporting = _reporting(settings, store, laneway)
         serving = asyncio.create_task(_serve(laneway, seed), name="control plane")
         freeing = asyncio.create_task(heap.give_back(), name="memory")
         waiting = asyncio.create_task(stopped.wait(), name="signals")
         following = [asyncio.create_task(callers.follow(), name="callers")]
+        if reporting is not None:
+            following.append(asyncio.create_task(reporting.run(), name="status of custom resources"))
         if tls is not None:
             following.append(asyncio.create_task(tls.follow(), name="certificate"))
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -105,6 +113,15 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
         await laneway.peers.close()
         await store.close()
         log.info("stopped")
+
+
+def _reporting(settings: Settings, store: DefinitionStore, laneway: Laneway) -> Reporting | None:
+    """What writes the status of custom resources, where definitions are such."""
+    if not settings.stores_in_kubernetes:
+        return None
+    from controlplane.app.custom_resources import reporting_of
+
+    return reporting_of(store, laneway)
 
 
 def _no_core_dumps() -> None:

@@ -7,6 +7,7 @@ Every field is also a variable `LANEWAY_<FIELD>`; those about Nacos can also be 
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,8 @@ from controlplane.app.peers import check_url, is_plain
 from controlplane.registry.metadata import APPLICATION_KEYS, GRPC_PORT_KEYS
 from controlplane.rpc.choice import TransportName
 from controlplane.xds.identities import DEFAULT_PATTERNS, Identities
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def _nacos(field: str, *others: str) -> AliasChoices:
@@ -130,7 +133,9 @@ class Settings(AdminSettings):
     )
     services: Path | None = Field(None, description="file or directory of the file source")
     definitions: Path | None = Field(None, description="applied at start if the store is empty")
-    store: str = Field("sqlite:laneway.db", description="sqlite:PATH, memory or nacos")
+    store: str = Field(
+        "sqlite:laneway.db", description="sqlite:PATH, memory, nacos, kubernetes or kubernetes:NAMESPACE"
+    )
     state_dir: Path | None = Field(
         None,
         description="directory for the last known services and the Nacos SDK's files; unset: not kept",
@@ -301,9 +306,11 @@ class Settings(AdminSettings):
     @field_validator("store")
     @classmethod
     def _store(cls, value: str) -> str:
-        if value in ("memory", "nacos") or (value.startswith("sqlite:") and value != "sqlite:"):
+        if value in ("memory", "nacos", "kubernetes") or (value.startswith("sqlite:") and value != "sqlite:"):
             return value
-        raise ValueError("write sqlite:PATH, memory or nacos")
+        if value.startswith("kubernetes:") and _NAMESPACE.fullmatch(value.partition(":")[2]):
+            return value
+        raise ValueError("write sqlite:PATH, memory, nacos, kubernetes or kubernetes:NAMESPACE")
 
     @field_validator("nacos_ca_file")
     @classmethod
@@ -349,7 +356,7 @@ class Settings(AdminSettings):
             )
         if (
             self.kubernetes_context or self.kubernetes_namespaces or self.kubernetes_namespace_selector
-        ) and not self.reads_kubernetes:
+        ) and not (self.reads_kubernetes or self.stores_in_kubernetes):
             raise ValueError(
                 "settings of Kubernetes have no effect: give --kubernetes, or --kubernetes-config FILE"
             )
@@ -361,8 +368,15 @@ class Settings(AdminSettings):
 
     @property
     def reads_kubernetes(self) -> bool:
-        """Whether Kubernetes is a source of services."""
-        return self.kubernetes or self.kubernetes_config is not None
+        """Whether Kubernetes is a source of services. A kubeconfig alone means that unless definitions are in
+        Kubernetes.
+        """
+        return self.kubernetes or (self.kubernetes_config is not None and not self.stores_in_kubernetes)
+
+    @property
+    def stores_in_kubernetes(self) -> bool:
+        """Whether definitions are custom resources."""
+        return self.store.partition(":")[0] == "kubernetes"
 
 
 def endpoint(text: str) -> tuple[str, int]:

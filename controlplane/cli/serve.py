@@ -33,7 +33,10 @@ def serve(
         Path | None, typer.Option(help="Definitions that are applied at start if the store is empty.")
     ] = None,
     store: Annotated[
-        Text, typer.Option(help="sqlite:PATH, memory or nacos. [default: sqlite:laneway.db]")
+        Text,
+        typer.Option(
+            help="sqlite:PATH, memory, nacos or kubernetes[:NAMESPACE]. [default: sqlite:laneway.db]"
+        ),
     ] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Directory of the last known services.")] = None,
     xds: Annotated[Text, typer.Option(help="Address of the xDS server. [default: 127.0.0.1:18000]")] = None,

@@ -122,6 +122,8 @@ def _settings(config: Path | None, store: str | None, state_dir: Path | None) ->
     from controlplane.app.parts import snapshots_of
 
     settings = load_or_fail(config, {"store": store, "state_dir": state_dir})
+    if settings.stores_in_kubernetes:
+        fail("definitions in Kubernetes are restored with Kubernetes' own means", Exit.USAGE)
     if settings.store == "memory":
         fail("the store `memory` keeps nothing between starts", Exit.USAGE)
     logs.configure(settings.log_format, "warning")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import random
@@ -41,6 +42,8 @@ class Client:
         self._access = access
         self.watch_for = watch_for
         self.server = access.server
+        self._closed = False
+        self._under_way: set[asyncio.Timeout] = set()
         self._http = httpx.AsyncClient(
             base_url=access.server,
             transport=httpx.AsyncHTTPTransport(
@@ -54,12 +57,36 @@ class Client:
         )
 
     async def close(self) -> None:
+        """Requests under way fail."""
+        self._closed = True
+        for scope in list(self._under_way):
+            scope.reschedule(0.0)
+        for _ in range(1000):  # each of them ends at once
+            if not self._under_way:
+                break
+            await asyncio.sleep(0.001)
         await self._http.aclose()
+
+    async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """As httpx, which must not be closed while it connects."""
+        given_up = KubernetesError(f"the connection was given up ({method} {path})", self.server)
+        if self._closed:
+            raise given_up
+        try:
+            async with asyncio.timeout(None) as scope:
+                self._under_way.add(scope)
+                try:
+                    return await self._http.request(method, path, **more)
+                finally:
+                    self._under_way.discard(scope)
+        except TimeoutError:
+            raise given_up from None
 
     async def get(self, path: str, parameters: Mapping[str, str] | None = None, within: float = 10.0) -> Json:
         """The answer to one request. within: seconds without a byte of it after which it has failed."""
         with self._errors(path):
-            answer = await self._http.get(
+            answer = await self._send(
+                "GET",
                 path,
                 params=dict(parameters or {}),
                 headers=self._access.headers(),
@@ -75,7 +102,7 @@ class Client:
     ) -> Json:
         """The object that the API server has after a POST, PUT or PATCH; `kind` is the type of the body."""
         with self._errors(path, method):
-            answer = await self._http.request(
+            answer = await self._send(
                 method,
                 path,
                 content=json.dumps(body).encode(),

@@ -87,6 +87,7 @@ class Reflector(Generic[T]):
         self._taker = taker
         self._listed = asyncio.Event()
         self._again = asyncio.Event()
+        self._new_list = asyncio.Event()
 
     @property
     def has_answered(self) -> bool:
@@ -96,6 +97,12 @@ class Reflector(Generic[T]):
     async def answered(self) -> None:
         """Return when the collection was listed once, or refused."""
         await self._listed.wait()
+
+    async def listed_after(self, lists: int) -> None:
+        """Return when the collection was listed more than `lists` times."""
+        while self.lists <= lists:
+            self._new_list.clear()
+            await self._new_list.wait()
 
     def renew(self) -> None:
         """List the collection again, soon."""
@@ -145,6 +152,7 @@ class Reflector(Generic[T]):
         self._taker.refused("")
         self._taker.listed(records)
         self._listed.set()
+        self._new_list.set()
 
     async def _watch(self, client: Client) -> float:
         """Follow one watch until the server ends it. Returns how many seconds it lasted."""

@@ -53,6 +53,11 @@ class FallbackStore:
         store.subscribe(self._store_changed)
 
     @property
+    def store(self) -> BaseStore:
+        """The store itself."""
+        return self._store
+
+    @property
     def current(self) -> Stored:
         return self._served if self._served is not None else self._store.current
 

@@ -120,7 +120,7 @@ def undoing(revision: Revision | None, number: int) -> Transform:
                 conflicts,
             )
         try:
-            return definitions.change(puts, _topmost(deletes))
+            return definitions.change(puts, topmost(deletes))
         except DefinitionError as error:
             raise DefinitionError(
                 409, f"Revision {number} cannot be undone: {error.title}", error.problems
@@ -184,7 +184,7 @@ def _without_status(value: dict[str, Any] | None) -> dict[str, Any] | None:
     return None if value is None else {name: field for name, field in value.items() if name != "status"}
 
 
-def _topmost(deletes: list[Key]) -> list[Key]:
+def topmost(deletes: list[Key]) -> list[Key]:
     """Those of `deletes` that are not deleted together with their parent."""
     gone = {(key.kind, key.name) for key in deletes}
     return [key for key in deletes if (KINDS[key.kind].parent, key.parent) not in gone]

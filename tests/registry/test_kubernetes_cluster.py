@@ -260,7 +260,9 @@ def test_any_order_of_events_leads_to_the_same() -> None:
 def test_nothing_of_it_is_imported_where_kubernetes_is_not_configured() -> None:
     code = (
         "import sys; from controlplane.app import serving, parts, settings; "
-        "parts.sources_of(settings.load(None, {'services': '.'})); "
+        "chosen = settings.load(None, {'services': '.', 'store': 'sqlite:x.db'}); "
+        "parts.sources_of(chosen); store = parts.store_of(chosen); assert not chosen.stores_in_kubernetes; "
+        "serving._reporting(chosen, store, None); "
         "print([m for m in sys.modules if 'kubernetes' in m])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -37,6 +37,18 @@ def merged(value: Any, patch: Any) -> Any:
     return result
 
 
+def combined(first: Json, second: Json) -> Json:
+    """The patch that does what both do, one after the other."""
+    made = dict(first)
+    for name, value in second.items():
+        old = made.get(name)
+        if isinstance(old, dict) and isinstance(value, dict):
+            made[name] = combined(cast("Json", old), cast("Json", value))
+        else:
+            made[name] = value
+    return made
+
+
 def overlaps(patch: Json, one: Any, other: Any) -> bool:
     """Whether `one` and `other` differ in a field that the patch sets."""
     first = cast("Json", one) if isinstance(one, dict) else {}

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from controlplane.model.definitions import AnyKind, Key
 from controlplane.model.kinds import KINDS, Kind
@@ -22,6 +22,24 @@ NAME_LIMIT = 253
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 Json = dict[str, Any]
+
+
+WRITTEN = f"{GROUP}/written"
+"""Annotation: the revision that a control plane wrote last, and a digest of the spec as it was then."""
+
+
+def digest_of(spec: Json) -> str:
+    """Equal for equal specs, however numbers are written."""
+    return hashlib.sha256(repr(_plain(spec)).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        fields = cast("Json", value)
+        return sorted((name, _plain(one)) for name, one in fields.items())
+    if isinstance(value, list):
+        return [_plain(one) for one in cast("list[Any]", value)]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def plural_of(kind: str) -> str:
@@ -56,7 +74,9 @@ class Ref(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CustomObject:
-    """What is used of an object. `version` is its resourceVersion, `created` its time as RFC 3339."""
+    """What is used of an object. `version` is its resourceVersion, `created` its time as RFC 3339, `written`
+    the annotation WRITTEN.
+    """
 
     ref: Ref
     uid: str
@@ -65,6 +85,7 @@ class CustomObject:
     created: str
     spec: Json = field(hash=False)
     status: Json = field(hash=False)
+    written: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -77,11 +98,21 @@ class CustomObject:
         name = self.spec.get("name", self.ref.name)
         return Key(self.kind.name, parent if isinstance(parent, str) else "", str(name))
 
-    def parsed(self) -> Parsed:
-        """Its document. Raises DefinitionError 422. What the control plane alone writes is not read."""
+    @property
+    def written_at(self) -> int | None:
+        """The revision that a control plane wrote into the spec; None where somebody else wrote after it."""
+        revision, _, digest = self.written.partition(":")
+        return int(revision) if revision.isdecimal() and digest == digest_of(self.spec) else None
+
+    def parsed(self, slots: bool = False) -> Parsed:
+        """Its document. Raises DefinitionError 422. What the control plane alone writes is not read, but for
+        the slots where they are asked for.
+        """
         fields = {"name": self.ref.name} | self.spec
         for name in self.kind.written:
             fields.pop(name, None)
+        if slots and "slots" in self.status:
+            fields["status"] = {"slots": self.status["slots"]}
         return parse_document(fields | {"kind": self.kind.name})
 
 
@@ -99,6 +130,7 @@ def read_object(plural: str, found: Json) -> CustomObject:
         metadata["creationTimestamp"],
         spec,  # pyright: ignore[reportUnknownArgumentType]
         status,  # pyright: ignore[reportUnknownArgumentType]
+        (metadata.get("annotations") or {}).get(WRITTEN, ""),
     )
 
 
