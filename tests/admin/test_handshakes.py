@@ -19,6 +19,7 @@ from controlplane.admin.port import AdminServer
 from controlplane.net.handshakes import Handshakes
 from controlplane.net.tls import Tls, TlsFiles
 from tests.admin.conftest import SmallControl
+from tests.attacks.handshakes import hello
 from tests.trust import Authority
 
 FLOOD = 150
@@ -41,17 +42,6 @@ async def served(
         assert (await client.get("/healthz")).status_code == 200
         yield server, client
     await server.stop()
-
-
-def hello() -> bytes:
-    """What any client says first, always the same: it costs the sender nothing."""
-    arrived, leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    with pytest.raises(ssl.SSLWantReadError):
-        context.wrap_bio(arrived, leaving).do_handshake()
-    return leaving.read()
 
 
 def flood(port: int, source: str, count: int) -> list[socket.socket]:

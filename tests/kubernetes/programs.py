@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import subprocess
 from pathlib import Path
 
 from tests import golang, require
+from tests.kubernetes.server import cached
 
 SOURCE = Path(__file__).parent / "clients"
 PACKAGES = {
@@ -26,12 +26,8 @@ _HELM_OF = (
 
 
 def directory() -> Path:
-    """Where the programs are, or would be: the name has a hash of their sources."""
-    said = hashlib.sha256()
-    for name in ("kubectl.go", "go.mod", "go.sum"):
-        said.update((SOURCE / name).read_bytes())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "laneway" / "kubernetes" / f"clients-{said.hexdigest()[:12]}"
+    """Where the programs are, or would be."""
+    return cached("clients", SOURCE, "kubectl.go")
 
 
 def build() -> Path:

@@ -41,15 +41,19 @@ class ApiError(Exception):
         self.code, self.text = code, text
 
 
-def program() -> Path:
-    """Where the program is, or would be: the name has a hash of its sources."""
-    if chosen := os.environ.get(USERS_PROGRAM):
-        return Path(chosen)
-    said = hashlib.sha256()
-    for name in ("main.go", "go.mod", "go.sum"):
-        said.update((SOURCE / name).read_bytes())
+def cached(name: str, source: Path, main: str) -> Path:
+    """Where something is kept that is built of `source`: the name has a hash of main, go.mod and go.sum."""
+    content = hashlib.sha256()
+    for file in (main, "go.mod", "go.sum"):
+        content.update((source / file).read_bytes())
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "laneway" / "kubernetes" / f"kube-apiserver-{VERSION}-{said.hexdigest()[:12]}"
+    return cache / "laneway" / "kubernetes" / f"{name}-{content.hexdigest()[:12]}"
+
+
+def program() -> Path:
+    """Where the program is, or would be."""
+    chosen = os.environ.get(USERS_PROGRAM)
+    return Path(chosen) if chosen else cached(f"kube-apiserver-{VERSION}", SOURCE, "main.go")
 
 
 def build() -> Path:
