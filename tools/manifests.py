@@ -1,5 +1,7 @@
 """Renders the Helm chart into the manifests for kustomize, `deploy/kubernetes/kustomize`: `make manifests`.
 
+The CustomResourceDefinitions are copied: Helm and kustomize read nothing outside of their directories.
+
 Give the program helm as the only argument.
 """
 
@@ -11,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CHART = ROOT / "deploy" / "kubernetes" / "chart"
+CRDS = ROOT / "deploy" / "kubernetes" / "crds"
 KUSTOMIZE = ROOT / "deploy" / "kubernetes" / "kustomize"
 SETTINGS = {
     "base": ("namespace.create=true",),
@@ -44,10 +47,17 @@ def files(helm: Path | str) -> dict[Path, str]:
     for name, templates in TEMPLATES.items():
         for template in templates:
             found[KUSTOMIZE / name / f"{template}.yaml"] = render(helm, name, template)
-        listed = "".join(f"  - {template}.yaml\n" for template in templates)
+        listed = "".join(f"  - {template}.yaml\n" for template in _resources(name))
         head = f"{HEAD}apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n"
         found[KUSTOMIZE / name / "kustomization.yaml"] = head + listed
+    kinds = {path.name: path.read_text(encoding="utf-8") for path in sorted(CRDS.glob("*.yaml"))}
+    found |= {CHART / "crds" / name: text for name, text in kinds.items()}
+    found[KUSTOMIZE / "base" / "crds.yaml"] = "---\n".join(kinds.values())
     return found
+
+
+def _resources(name: str) -> tuple[str, ...]:
+    return ("crds", *TEMPLATES[name]) if name == "base" else TEMPLATES[name]
 
 
 if __name__ == "__main__":

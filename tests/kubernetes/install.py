@@ -36,6 +36,7 @@ def kubectl(server: KubeServer, *arguments: str, stdin: str = "", fails: bool = 
 def rendered(*settings: str) -> list[Json]:
     """The objects of the chart with these settings."""
     command = ["template", "laneway", str(CHART), "--namespace", NAMESPACE, "--kube-version", "1.37.0"]
+    command.append("--include-crds")
     for setting in settings:
         command += ["--set-json" if "=[" in setting else "--set", setting]
     return [one for one in yaml.safe_load_all(programs.run("helm", *command)) if one]

@@ -51,6 +51,7 @@ VARIANTS = {
     "exposed": ("admin.expose=true", "admin.tlsSecret=admin-tls", "admin.tokensSecret=tokens"),
     "namespaces": ("controlPlane.namespaces={default}",),
     "selector": ("controlPlane.namespaceSelector=lanes=on",),
+    "nacos": ("controlPlane.store=nacos", "controlPlane.nacos.servers={nacos.nacos.svc:8848}"),
     "one": ("controlPlane.replicas=1", "controlPlane.store=memory", "injector.enabled=false"),
     "proxy": ("demo.enabled=true", "demo.capture=proxy"),
     "injected": ("demo.enabled=true", "demo.sidecars=injected"),
@@ -65,7 +66,8 @@ def test_the_chart_is_clean() -> None:
 def test_the_manifests_are_what_the_chart_renders() -> None:
     """Else: `make manifests`, look at the difference, commit."""
     wanted = manifests.files(programs.program("helm"))
-    found = {path: path.read_text(encoding="utf-8") for path in MANIFESTS.rglob("*.yaml")}
+    written = [*MANIFESTS.rglob("*.yaml"), *(CHART / "crds").iterdir()]
+    found = {path: path.read_text(encoding="utf-8") for path in written}
     assert found == wanted
     for name, settings in manifests.SETTINGS.items():
         everything = {_key(one): one for one in rendered(*settings)}
@@ -82,7 +84,10 @@ def _key(one: dict[str, Any]) -> tuple[str, str, str]:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (("controlPlane.store=memory",), "set controlPlane.store to nacos, or controlPlane.replicas to 1"),
+        (
+            ("controlPlane.store=memory",),
+            "set controlPlane.store to kubernetes or nacos, or controlPlane.replicas to 1",
+        ),
         (("admin.expose=true",), "admin.expose needs admin.tlsSecret and admin.tokensSecret"),
         (("xds.tls.mode=none",), "value must be one of 'secret', 'certManager', 'plaintext'"),
         (("edgs=1",), "edgs"),
@@ -173,7 +178,11 @@ def test_the_control_plane_runs_under_its_account(installed: KubeServer, tmp_pat
     services = "/api/v1/namespaces/run-under-rbac/services"
     service = {"metadata": {"name": "sc-run"}, "spec": {"ports": [{"port": 20001}]}}
     installed.call("POST", services, service)
-    with served(tmp_path, *kept, "--kubernetes-config", str(config)) as one:
+    kept += ["--kubernetes", "--store", f"kubernetes:{NAMESPACE}", "--kubernetes-config", str(config)]
+    with served(tmp_path, *kept) as one:
+        definition = {"listeners": [{"port": 8080}]}
+        assert one.http.put("/v1/gateways/of-chart", json=definition).status_code == 201
+        assert one.http.delete("/v1/gateways/of-chart").status_code == 204
         found = one.http.get("/v1/services/kubernetes/run-under-rbac//sc-run")
         assert found.status_code == 200, found.text
         installed.call("POST", services, service | {"metadata": {"name": "sc-2"}})
@@ -184,6 +193,13 @@ def test_the_control_plane_runs_under_its_account(installed: KubeServer, tmp_pat
 
 
 RIGHTS = [(kind, verb) for kind in ("pods", "services", "endpointslices") for verb in ("list", "watch")]
+
+
+def test_the_rights_for_the_store_are_those_that_it_asks_for() -> None:
+    """tests of the store run under rbac-store.yaml."""
+    asked = yaml.safe_load_all((DEPLOY / "rbac-store.yaml").read_text(encoding="utf-8"))
+    wanted = _named(list(asked), "Role", "laneway-definitions")
+    assert _named(objects(MANIFESTS / "base"), "Role", "laneway-definitions")["rules"] == wanted["rules"]
 
 
 def test_the_rights_are_these() -> None:

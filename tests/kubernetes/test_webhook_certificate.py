@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.admin.port import AdminServer
 from controlplane.injection import pairs
 from controlplane.injection.certificates import Certificates, Places
+from controlplane.injection.pods import Sidecars
+from controlplane.injection.port import Webhook
 from controlplane.kubernetes.access import from_kubeconfig
 from controlplane.kubernetes.client import Client
 from controlplane.kubernetes.errors import Forbidden
-from tests.kubernetes.install import CONFIGURATION, INJECT, NAMESPACE, kubeconfig
-from tests.kubernetes.server import MERGE, KubeServer
+from controlplane.net.tls import Tls, TlsFiles
+from tests.kubernetes.install import CONFIGURATION, INJECT, NAMESPACE, Injector, kubeconfig
+from tests.kubernetes.server import MERGE, ApiError, KubeServer
 
 pytestmark = [pytest.mark.kubernetes]
 
@@ -37,11 +41,11 @@ class Clock:
 
 @contextlib.asynccontextmanager
 async def keeper(
-    server: KubeServer, directory: Path, clock: Clock | None = None
+    server: KubeServer, directory: Path, clock: Clock | None = None, hosts: tuple[str, ...] = HOSTS
 ) -> AsyncIterator[tuple[Certificates, Places]]:
     config = await asyncio.to_thread(kubeconfig, server, INJECT, directory / "kubeconfig")
     client = Client(from_kubeconfig(config))
-    places = Places(NAMESPACE, INJECT, INJECT, HOSTS, directory / "certificate")
+    places = Places(NAMESPACE, INJECT, INJECT, hosts, directory / "certificate")
     try:
         yield Certificates(client, places, clock or Clock(), settle=0.05), places
     finally:
@@ -111,6 +115,53 @@ async def test_what_somebody_breaks_is_repaired(empty: KubeServer, tmp_path: Pat
         empty.call("PATCH", SECRET, {"data": {"tls.crt": base64.b64encode(b"nothing").decode()}}, MERGE)
         await one.refresh()
         assert places.certificate.read_bytes() != good
+
+
+async def test_the_api_server_calls_before_and_after_a_new_ca(empty: KubeServer, tmp_path: Path) -> None:
+    """And what another replica still serves by the former CA is trusted."""
+    clock = Clock()
+    space = f"/api/v1/namespaces/{await asyncio.to_thread(_enabled, empty)}/pods"
+    async with keeper(empty, tmp_path, clock, ("127.0.0.1",)) as (one, places):
+        await one.refresh()
+        tls = Tls(TlsFiles(certificate=places.certificate, key=places.key, protocols=("http/1.1",)))
+        webhook = Webhook(lambda: Sidecars("x:1", "envoy", "init"), lambda: "")
+        server = AdminServer(webhook.app, "127.0.0.1", 0, tls=tls)
+        await server.start()
+        try:
+            await asyncio.to_thread(Injector(empty, tmp_path, server.port).lead)
+            await _created(empty, space, "before")
+            former = places.certificate.read_bytes()
+            clock.ahead = timedelta(days=250)
+            await one.refresh()
+            await _created(empty, space, "other-replica")
+            assert tls.refresh()
+            assert tls.material.certificate != former
+            await _created(empty, space, "after")
+        finally:
+            await server.stop()
+    assert webhook.reviews["injected"] == 3
+
+
+def _enabled(server: KubeServer) -> str:
+    labels = {"laneway.dev/inject": "enabled"}
+    made = {"metadata": {"generateName": "rotation-", "labels": labels}}
+    return server.call("POST", "/api/v1/namespaces", made)["metadata"]["name"]
+
+
+async def _created(server: KubeServer, pods: str, name: str) -> None:
+    """The API server learns of a new CA within milliseconds, so the first calls may fail."""
+    container = {"name": "app", "image": "x", "ports": [{"containerPort": 1}]}
+    pod = {"metadata": {"name": name, "labels": {"app": "a"}}, "spec": {"containers": [container]}}
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                made = await asyncio.to_thread(server.call, "POST", pods, pod)
+                break
+            except ApiError as error:
+                if "failed calling webhook" not in error.text:
+                    raise
+                await asyncio.sleep(0.05)
+    assert [one["name"] for one in made["spec"]["initContainers"]] == ["laneway-init", "laneway-sidecar"]
 
 
 @pytest.mark.parametrize(
