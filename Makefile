@@ -10,7 +10,7 @@ LONG_WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos test-kubernetes kube-apiserver kube-clients manifests attacks fuzz bench bench-edge bench-metrics lint format types imports picture protos \
+.PHONY: help setup go demo demo-check wheel-check test test-mesh test-nacos test-kubernetes kube-apiserver kube-clients manifests attacks fuzz bench bench-edge bench-kubernetes bench-metrics lint format types imports picture protos \
         golden golden-check console console-check bootstraps dashboards crds compose-check supply-tools constraints sbom \
         licences vulnerabilities check clean
 
@@ -84,6 +84,9 @@ bench: setup ## Benchmarks of the control plane, into docs/benchmarks.md (half a
 
 bench-edge: setup ## What a request costs edges and sidecars beside a plain Envoy, with 1, 100 and 1,000 lanes
 	$(BIN)/python -m bench.edge
+
+bench-kubernetes: setup ## From the status of a pod to the Envoys, 1,000 services x 10 pods (needs `make kube-apiserver`)
+	$(BIN)/python -m bench.kubernetes
 
 bench-metrics: setup ## What reports of traffic cost the control plane: 1,000 proxies, 100 services, 10 lanes
 	$(BIN)/python -m bench.metrics

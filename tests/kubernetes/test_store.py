@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import yaml
 
 from controlplane.model.definitions import Definitions, Key
 from controlplane.model.documents import Application, Gateway, Lane, LaneGroup, Listener, Ratio
 from controlplane.model.problems import DefinitionError
+from controlplane.store.kubernetes.reporting import Reporting
 from controlplane.store.kubernetes.resources import Ref
 from controlplane.store.kubernetes.shared_store import KubernetesStore
+from controlplane.store.kubernetes.status import Facts
 from tests.kubernetes.resources import Definer, cluster_of, install, storing, until
 from tests.kubernetes.server import ApiError, KubeServer
-from tests.kubernetes.tools import Admin
+from tests.kubernetes.test_credentials import account
+from tests.kubernetes.tools import Admin, through
+
+ROLE = Path(__file__).parents[2] / "deploy" / "kubernetes" / "rbac-store.yaml"
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(240)]
 
@@ -192,6 +200,34 @@ async def test_a_refused_change_writes_nothing(definer: Definer) -> None:
             await store.change(lambda now: now.put(LaneGroup(name="x", gateway="none", applications=("a",))))
         assert store.current == before
         assert await names(definer, "lanegroups") == ["order-flow"]
+
+
+async def test_the_role_suffices(definer: Definer, admin: Admin, tmp_path: Path) -> None:
+    """Everything that the store does, with nothing but deploy/kubernetes/rbac-store.yaml."""
+    await definer.base()
+    token = await account(Admin(definer.server), f"store-{admin.namespace}")
+    role, binding = yaml.safe_load_all(ROLE.read_text())
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{admin.namespace}"
+    subject = {"kind": "ServiceAccount", "name": f"store-{admin.namespace}", "namespace": "default"}
+    for kind, made in (("roles", role), ("rolebindings", binding | {"subjects": [subject]})):
+        await definer.call("POST", f"{rbac}/{kind}", made | {"metadata": {"name": "laneway-definitions"}})
+    kubeconfig = through(definer.server, definer.server.port, tmp_path / "config", token=token)
+
+    async def known() -> Callable[[Key], Facts]:
+        return lambda _: Facts(("a warning",))
+
+    async with storing(cluster_of(definer.server, admin.namespace, kubeconfig)) as store:
+        await store.change(lambda now: now.put(Application(name="x")))
+        await store.change(lambda now: now.delete("Application", "x"))
+        await store.undo(store.current.revision)
+        assert len(await store.revisions()) == 4
+        reporting = Reporting(store, known)
+        await until(lambda: len(store.verdicts) == 4)
+        assert await reporting.turn()
+        assert reporting.writes == 8  # a status and an Event for each object
+        await until(lambda: all(one.status for one in store.objects.values()))
+        assert await reporting.turn()
+        assert reporting.writes == 8
 
 
 async def test_an_empty_namespace_is_an_empty_store(definer: Definer) -> None:

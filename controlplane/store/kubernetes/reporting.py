@@ -78,6 +78,7 @@ class Reporting:
         definitions = store.current.definitions
         left = WRITES
         for ref, verdict in sorted(store.verdicts.items()):
+            await asyncio.sleep(0)  # proxies are served meanwhile
             found = store.objects.get(ref)
             if found is None or found.generation != verdict.generation:
                 continue
