@@ -90,7 +90,7 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
     promotion.add_routes(app.router, control)
     ways.add_routes(app.router, control)
     traffic.add_routes(app.router, control, settings.stopping)
-    releases.add_routes(app.router, control)
+    releases.add_routes(app.router, control, watching)
     openapi.add_route(app, settings.tokens is not None)
     permissions.complete(app.routes)
     _handle_errors(app)

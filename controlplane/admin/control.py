@@ -14,6 +14,7 @@ from controlplane.model.addresses import ClientAddress
 from controlplane.model.definitions import Definitions, Key
 from controlplane.model.documents import Lane
 from controlplane.model.fields import refuse
+from controlplane.model.releases import Release
 from controlplane.plan.moves import Moves
 from controlplane.plan.preview import Explanation, ServiceMatch
 from controlplane.plan.promotion import Action, ServiceVersions
@@ -206,6 +207,10 @@ class ControlPlane(Protocol):
 
     def end_observation(self) -> None:
         """Judge what the observation that runs has seen so far."""
+        ...
+
+    def refused_urls(self, release: Release) -> list[str]:
+        """Sentences about URLs of this release that no administrator has allowed."""
         ...
 
     def release_look(self, key: Key) -> Look | None:

@@ -57,6 +57,7 @@ TABLE: dict[str, dict[str, Need]] = {
     f"{_LANE}/disable": {"POST": GROUP},
     f"{_LANE}/matches": {"GET": VIEW},
     f"{_RELEASE}/status": {"GET": VIEW},
+    f"{_RELEASE}/events": {"GET": VIEW},
     f"{_RELEASE}/start": {"POST": GROUP},
     f"{_RELEASE}/pause": {"POST": GROUP},
     f"{_RELEASE}/resume": {"POST": GROUP},

@@ -12,8 +12,18 @@ class ReleaseLook(Answer):
     """What the control plane found when it looked last, and what followed."""
 
     at: str
-    did: Literal["hold", "forward", "wait", "finish", "abort", "stop"]
+    did: Literal["hold", "begin", "forward", "wait", "finish", "abort", "stop"]
     why: str
+    findings: list[Finding]
+
+
+class ReleaseEvent(Answer):
+    """A decision: what a release did, and what its checks and hooks had found."""
+
+    name: str
+    at: str
+    step: int
+    what: str
     findings: list[Finding]
 
 
@@ -32,4 +42,4 @@ class ReleaseStatus(Answer):
     preflight: Preflight
 
 
-RELEASES = [ReleaseLook, Preflight, ReleaseStatus]
+RELEASES = [ReleaseEvent, ReleaseLook, Preflight, ReleaseStatus]

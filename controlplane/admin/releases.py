@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from controlplane.admin import openapi
+from controlplane.admin import lists, openapi
 from controlplane.admin.changes import caller_of, change
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.definitions import check_parent, found, response
-from controlplane.admin.release_answers import Preflight, ReleaseLook, ReleaseStatus
+from controlplane.admin.release_answers import Preflight, ReleaseEvent, ReleaseLook, ReleaseStatus
 from controlplane.model.definitions import Definitions, Key
 from controlplane.model.problems import DefinitionError, Problem
-from controlplane.model.releases import Release
+from controlplane.model.releases import Decision, Release
 from controlplane.release import actions
 
 PATH = "/v1/lane-groups/{group}/releases/{release}"
 WORDS: tuple[actions.Word, ...] = ("pause", "resume", "approve", "abort")
+MOST_COLLECTIONS = 1000
+"""Releases whose events are remembered for watches."""
 SUMMARIES = {
     "pause": "Make no further step; checks that fail still end the release",
     "resume": "Go on with a paused release",
@@ -28,7 +31,7 @@ SUMMARIES = {
 }
 
 
-def add_routes(routes: APIRouter, control: ControlPlane) -> None:
+def add_routes(routes: APIRouter, control: ControlPlane, watching: lists.Watching) -> None:
     """All of it for `control`."""
     parameters = {"parameters": [openapi.path_parameter("group"), openapi.path_parameter("release")]}
     shown = openapi.answer(openapi.reference("Release"), "The release", ETag="Its entity tag")
@@ -102,13 +105,73 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
         answer = ReleaseStatus(release=release, look=look, preflight=preflight(control, release))
         return Response(answer.model_dump_json(), media_type="application/json")
 
+    collections: dict[Key, lists.Collection] = {}
+
+    @routes.get(
+        f"{PATH}/events",
+        operation_id="releaseEvents",
+        tags=["releases"],
+        summary="What was decided in the present run of a release, with the figures",
+        openapi_extra=parameters,
+        responses={
+            200: openapi.listed(openapi.reference("ReleaseEvent")),
+            **openapi.UNCHANGED,
+            **openapi.failures(404, 422, 503),
+        },
+    )
+    async def events(
+        request: Request,
+        limit: lists.Limit = None,
+        after: lists.Continue = None,
+        watch: lists.Watch = False,
+    ) -> Response:
+        key = _key(request)
+        _found(control.store.current.definitions, key)
+        if len(collections) > MOST_COLLECTIONS:
+            collections.clear()
+        if key not in collections:
+            collections[key] = lists.Collection(
+                watching,
+                lambda: _events(control.store.current.definitions, key),
+                lambda: (control.store.current.definitions,),
+            )
+        return await collections[key].answer(request, limit, after, watch)
+
+
+def _events(definitions: Definitions, key: Key) -> lists.Contents:
+    release = definitions.get(key)
+    progress = release.progress if isinstance(release, Release) else None
+    decisions = progress.decisions if progress is not None else ()
+    names = [(name,) for name in event_names(decisions)]
+
+    def show(index: int) -> bytes:
+        one = decisions[index]
+        at = datetime.fromtimestamp(one.at, UTC).isoformat(timespec="milliseconds")
+        event = ReleaseEvent(
+            name=names[index][0], at=at, step=one.step, what=one.what, findings=list(one.findings)
+        )
+        return event.model_dump_json().encode()
+
+    return lists.Contents(("name",), names, show)
+
+
+def event_names(decisions: Sequence[Decision]) -> list[str]:
+    """Names in the order of the decisions: their times, which never go back."""
+    names: list[str] = []
+    last, number = 0.0, 0
+    for one in decisions:
+        number = number + 1 if one.at <= last else 0
+        last = max(last, one.at)
+        names.append(f"{last:015.3f}-{number:03d}")
+    return names
+
 
 def preflight(control: ControlPlane, release: Release) -> Preflight:
     """What stands in the way of a release of this lane now."""
     lane = control.store.current.definitions.lanes.get(release.lane)
     if lane is None or lane.group != release.group or lane.ratio is None:
         return Preflight(wrong=[f"{release.lane} is no ratio lane of group {release.group}"], notes=[])
-    wrong: list[str] = []
+    wrong = control.refused_urls(release)
     notes: list[str] = []
     services = [one for _, some in control.matches(lane.name) for one in some]
     if not any(one.tagged and not one.fallback for one in services):

@@ -27,9 +27,11 @@ from controlplane.app.times import Clock, LaneTimes
 from controlplane.app.traffic import Counting, TrafficBounds
 from controlplane.app.unreachable import Unreachable
 from controlplane.app.watching import Watching
+from controlplane.callouts.client import Callouts
 from controlplane.model.definitions import Definitions
 from controlplane.model.documents import Lane
 from controlplane.model.kinds import Key
+from controlplane.model.releases import Release
 from controlplane.plan.base import Base, promoted_base
 from controlplane.plan.lanes import meaning_of
 from controlplane.plan.moves import Moves
@@ -88,6 +90,7 @@ class Laneway:
         secrets: Secrets | None = None,
         version_key: str = "version",
         peers: Peers | None = None,
+        callouts: Callouts | None = None,
     ) -> None:
         self.secrets = secrets or Secrets()
         self.peers = peers or Peers(PeerSettings())
@@ -124,7 +127,7 @@ class Laneway:
         self.held_gateways = HeldGateways(
             lambda: self.store.current.definitions, self._attempt, self._roll_out
         )
-        self.releasing = Releasing(lambda: self.store, lambda: self.traffic)
+        self.releasing = Releasing(lambda: self.store, lambda: self.traffic, clock, callouts)
         self._loaded = False
         self._promoted: Mapping[str, frozenset[str]] = {}
         self._based: tuple[Definitions, Base] | None = None
@@ -376,6 +379,9 @@ class Laneway:
 
     def end_observation(self) -> None:
         self.watching.end_observation()
+
+    def refused_urls(self, release: Release) -> list[str]:
+        return self.releasing.refused(release)
 
     def release_look(self, key: Key) -> Look | None:
         return self.releasing.looks.get(key)

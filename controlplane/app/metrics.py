@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from controlplane.app.peers import Peers
 from controlplane.app.traffic_metrics import TrafficCollector
+from controlplane.callouts.client import RESULTS
 from controlplane.model.kinds import KINDS
 from controlplane.secrets.directory import Secrets
 from controlplane.snapshot.view import NodeView
@@ -59,6 +60,17 @@ class LanewayCollector(Collector):
         yield from self._registry()
         yield from self._definitions()
         yield from self._propagation()
+        yield from self._callouts()
+
+    def _callouts(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(
+            "laneway_release_requests",
+            "Requests of releases to a Prometheus or a web hook, by result",
+            labels=["result"],
+        )
+        for result in RESULTS:
+            family.add_metric([result], self._laneway.releasing.callouts.counters[result])
+        yield family
 
     def _propagation(self) -> Iterable[Metric]:
         family = GaugeMetricFamily(

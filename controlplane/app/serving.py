@@ -24,6 +24,7 @@ from controlplane.app.patch_check import PatchCheck
 from controlplane.app.peers import Peers
 from controlplane.app.settings import Settings, endpoint
 from controlplane.app.times import Clock
+from controlplane.callouts.client import Callouts
 from controlplane.model.problems import DefinitionError
 from controlplane.net import descriptors
 from controlplane.net.tls import Tls, TlsError
@@ -86,6 +87,7 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
         clock=clock,
         secrets=parts.secrets_of(settings),
         peers=_peers(settings),
+        callouts=Callouts(settings.release_urls, settings.release_ca),
     )
     callers = _callers(settings)
     admin = _admin(settings, laneway, tls, callers, share.admin)

@@ -24,6 +24,7 @@ from controlplane.admin.exposure import is_loopback
 from controlplane.admin.hosts import name_of
 from controlplane.app.admin_settings import AdminSettings, Names
 from controlplane.app.peers import check_url, is_plain
+from controlplane.model.urls import place_of
 from controlplane.registry.metadata import APPLICATION_KEYS, GRPC_PORT_KEYS
 from controlplane.rpc.choice import TransportName
 from controlplane.xds.identities import DEFAULT_PATTERNS, Identities
@@ -131,6 +132,12 @@ class Settings(AdminSettings):
         description="directory of certificates for listeners of gateways: NAME/tls.crt and NAME/tls.key; "
         "sent only over mTLS",
     )
+    release_urls: Names = Field(
+        (),
+        description="URLs below which releases may ask a Prometheus or call web hooks, such as "
+        "https://prometheus.example.com/; none by default",
+    )
+    release_ca: Path | None = Field(None, description="CA of these servers (PEM); unset: those of the system")
     services: Path | None = Field(None, description="file or directory of the file source")
     definitions: Path | None = Field(None, description="applied at start if the store is empty")
     store: str = Field(
@@ -251,7 +258,7 @@ class Settings(AdminSettings):
 
     @field_validator(
         "nacos", "nacos_groups", "nacos_services", "tag_keys", "base_tags", "grpc_port_keys", "admin_hosts",
-        "xds_identities", "application_keys", "kubernetes_namespaces", "peers", mode="before",
+        "xds_identities", "application_keys", "kubernetes_namespaces", "peers", "release_urls", mode="before",
     )  # fmt: skip
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -289,6 +296,16 @@ class Settings(AdminSettings):
         Identities(value)
         return value
 
+    @field_validator("release_urls")
+    @classmethod
+    def _release_urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                place_of(one)
+            except ValueError as error:
+                raise ValueError(f"{one!r} {error}: write https://prometheus.example.com/, say") from None
+        return value
+
     @field_validator("envoy_binary")
     @classmethod
     def _executable(cls, value: Path | None) -> Path | None:
@@ -312,7 +329,7 @@ class Settings(AdminSettings):
             return value
         raise ValueError("write sqlite:PATH, memory, nacos, kubernetes or kubernetes:NAMESPACE")
 
-    @field_validator("nacos_ca_file")
+    @field_validator("nacos_ca_file", "release_ca")
     @classmethod
     def _certificates(cls, value: Path | None) -> Path | None:
         try:

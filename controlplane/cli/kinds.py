@@ -168,6 +168,8 @@ CELLS: dict[tuple[str, str], Callable[[Item], str]] = {
     ("lanes", "fallback"): fallback_text,
     ("releases", "steps"): lambda item: ", ".join(f"{one['percent']:g} %" for one in item["steps"]),
     ("releases", "checks"): lambda item: ", ".join(one["measure"] for one in item.get("checks", ())),
+    ("releases", "hooks"): lambda item: names([one["name"] for one in item.get("hooks", ())], "none"),
+    ("freezes", "groups"): lambda item: names(item.get("groups"), "all"),
     ("releases", "phase"): lambda item: (item.get("progress") or {}).get("phase", "not started"),
 }
 """Functions for cells that `plain` does not format, by plural and column."""

@@ -15,7 +15,7 @@ from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Serve
 from controlplane.cli.output import console, emit, line, notice, table
 
 Name = Annotated[str, typer.Argument(help="Name of the release, or GROUP/NAME.")]
-UNFINISHED = ("running", "paused", "waiting")
+UNFINISHED = ("starting", "running", "paused", "waiting")
 _COLOURS = {"succeeded": "green", "aborted": "red", "stopped": "yellow", "paused": "yellow"}
 _EVERY = 1.0
 
@@ -142,7 +142,7 @@ def _rows(findings: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     return [
         (
             one["check"],
-            one["verdict"],
+            one["verdict"] + (f" ({one['note']})" if one.get("note") else ""),
             one["service"],
             "" if one.get("value") is None else f"{one['value']:g}",
             "" if one.get("limit") is None else f"{one['limit']:g}",

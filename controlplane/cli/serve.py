@@ -102,6 +102,14 @@ def serve(
         Path | None, typer.Option(help="File with a token of the role viewer for them.")
     ] = None,
     peers_ca: Annotated[Path | None, typer.Option(help="CA of their admin certificates (PEM).")] = None,
+    release_urls: Annotated[
+        Text,
+        typer.Option(
+            help="URLs, with commas between, below which releases may ask a Prometheus and call web hooks. "
+            "[default: none]"
+        ),
+    ] = None,
+    release_ca: Annotated[Path | None, typer.Option(help="CA of these servers (PEM).")] = None,
     allow_envoy_patches: Annotated[
         bool | None,
         typer.Option("--allow-envoy-patches", help="Take gateways with envoy_patches."),
@@ -166,6 +174,8 @@ def serve(
         {
             "services": services,
             "secrets": secrets,
+            "release_urls": release_urls,
+            "release_ca": release_ca,
             "definitions": definitions,
             "store": store,
             "state_dir": state_dir,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self
 
-from controlplane.model import documents, releases
+from controlplane.model import documents, freezes, releases
 from controlplane.model.documents import Document
 
 
@@ -148,8 +148,15 @@ KINDS: dict[str, Kind] = _table(
         parent="LaneGroup",
         owner="group",
         columns=("name", "group", "lane", "steps", "phase"),
-        wide=("checks", "interval"),
+        wide=("checks", "hooks", "interval"),
         written=("progress",),
+    ),
+    Kind(
+        freezes.Freeze,
+        words="freeze",
+        plural="freezes",
+        parameter="freeze",
+        columns=("name", "from", "until", "groups", "reason"),
     ),
 )
 """By name, in the order in which kinds build on each other, which is the order of an export."""

@@ -65,7 +65,7 @@ def phase(lane: Lane, at: float) -> Phase:
     opens = max(at, seconds_of(begin)) if begin is not None else at
     closes: float | None = None
     if schedule is not None:
-        hours, closes = _window(schedule, opens)
+        hours, closes = window_of(schedule, opens)
         opens = max(opens, hours)
     ends = [one for one in (end, closes) if one is not None]
     if opens <= at:
@@ -83,7 +83,7 @@ def _ended(lane: Lane) -> str:
     return f"it was switched on until {lane.enabled_until} only (enabled_until)"
 
 
-def _window(schedule: Schedule, at: float) -> tuple[float, float | None]:
+def window_of(schedule: Schedule, at: float) -> tuple[float, float | None]:
     """The open hours that hold `at`, else the next ones: (begin, end). The end is None if there is none."""
     begin, end = 0.0, -1.0
     for one, other in _spans(schedule, at):

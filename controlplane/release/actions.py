@@ -14,6 +14,7 @@ from controlplane.model.documents import Lane, Ratio
 from controlplane.model.kinds import Key
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.model.releases import (
+    MOST_APPROVERS,
     MOST_DECISIONS,
     Decision,
     Finding,
@@ -22,6 +23,7 @@ from controlplane.model.releases import (
     Release,
     Target,
 )
+from controlplane.release.gates import closed
 
 Word = Literal["pause", "resume", "approve", "abort"]
 
@@ -42,7 +44,8 @@ def release_of(definitions: Definitions, key: Key) -> Release:
 
 
 def start(definitions: Definitions, key: Key, by: str, now: float) -> Definitions:
-    """Begin with the first step; the lane is enabled in the same change.
+    """Begin with the first step; the lane is enabled in the same change. While a freeze, a window or a hook
+    holds the release up, the lane stays as it is.
 
     The lane's present share is what the steps lead to; after an abort it is the one from before that.
     Raises DefinitionError (404, 409, 422).
@@ -65,6 +68,12 @@ def start(definitions: Definitions, key: Key, by: str, now: float) -> Definition
             "ratio.percent", "is 0, so no step would get any request", 0, "set what the lane is to have"
         )
         raise DefinitionError(422, f"{key} cannot start", [wrong])
+    waits = closed(definitions, release, now)
+    if not waits and any(hook.when == "before" for hook in release.hooks):
+        waits = "its hooks are asked first"
+    if waits:
+        progress = Progress(phase="starting", step=0, since=now, target=target, by=by)
+        return _kept(definitions, release, _decided(progress, now, f"starts: {waits}"))
     progress = Progress(phase="running", step=0, since=now, target=target, by=by)
     first = f"started with {release.steps[0].percent:g} %"
     return _moved(definitions, release, lane, _decided(progress, now, first), release.steps[0].percent)
@@ -81,14 +90,9 @@ def act(definitions: Definitions, key: Key, word: Word, by: str, now: float) -> 
     if word == "abort":
         return ended(definitions, key, progress, "aborted", f"aborted{who}", (), now)
     if word == "approve":
-        if not release.steps[progress.step].approval:
-            raise _not_now(
-                release, f"needs no approval in step {progress.step + 1}", "wait for its hold time"
-            )
-        if progress.approved:
-            return definitions
-        changed = progress.model_copy(update={"approved": True, "phase": "running"})
-        return _kept(definitions, release, _decided(changed, now, f"approved{who}"))
+        return _approved(definitions, release, progress, by, now)
+    if progress.phase == "starting":
+        raise _not_now(release, "has not begun with its first step", "abort it, or wait")
     phase: Phase = "paused" if word == "pause" else "running"
     if (progress.phase == "paused") == (phase == "paused"):
         return definitions
@@ -97,19 +101,74 @@ def act(definitions: Definitions, key: Key, word: Word, by: str, now: float) -> 
     return _kept(definitions, release, _decided(changed, now, f"{done}{who}"))
 
 
+def _approved(
+    definitions: Definitions, release: Release, progress: Progress, by: str, now: float
+) -> Definitions:
+    step = release.steps[progress.step]
+    if not step.approval or progress.phase == "starting":
+        raise _not_now(release, f"needs no approval in step {progress.step + 1}", "wait for its hold time")
+    if progress.approved or by in progress.approvers:
+        return definitions
+    persons = step.persons or 1
+    if not by and (step.by_others or persons > 1):
+        raise _not_now(release, "asks for an approval by name", "approve it with a token of your own")
+    if step.by_others and by == progress.by:
+        raise _not_now(release, f"was started by {by}", "have somebody else approve it")
+    approvers = (*progress.approvers, by)[-MOST_APPROVERS:] if by else progress.approvers
+    enough = len(approvers) >= persons or persons == 1
+    phase: Phase = "running" if enough and progress.phase == "waiting" else progress.phase
+    changed = progress.model_copy(
+        update={"approved": True if enough else None, "approvers": approvers, "phase": phase}
+    )
+    who = f" by {by}" if by else ""
+    said = f"approved{who}" if enough else f"approved{who}, {len(approvers)} of {persons}"
+    return _kept(definitions, release, _decided(changed, now, said))
+
+
 _ENDS = {"succeeded": "succeeded", "aborted": "was aborted", "stopped": "was stopped"}
+
+
+def begin(
+    definitions: Definitions, key: Key, seen: Progress, what: str, found: tuple[Finding, ...], now: float
+) -> Definitions:
+    """The first step of a release that was held up, unless it still is, or is not where `seen` has it."""
+    release = _still(definitions, key, seen)
+    lane = None if release is None else definitions.lanes.get(release.lane)
+    if release is None or lane is None or closed(definitions, release, now):
+        return definitions
+    progress = seen.model_copy(update={"phase": "running", "since": now})
+    first = release.steps[0].percent
+    return _moved(definitions, release, lane, _decided(progress, now, what, found), first)
+
+
+def told(
+    definitions: Definitions, key: Key, seen: Progress, hook: str, failed: str, now: float
+) -> Definitions:
+    """A hook knows how the release has ended, or cannot be told: `failed` says why, else it is empty."""
+    release = _still(definitions, key, seen)
+    if release is None or release.progress is None or hook in release.progress.told:
+        return definitions
+    progress = release.progress.model_copy(update={"told": (*release.progress.told, hook)})
+    if failed:
+        progress = _decided(progress, now, f"hook {hook} was not told: {failed}"[:400])
+    return _kept(definitions, release, progress)
 
 
 def forward(
     definitions: Definitions, key: Key, seen: Progress, what: str, found: tuple[Finding, ...], now: float
 ) -> Definitions:
-    """The next step, unless the release is not where `seen` has it. Raises DefinitionError (422)."""
+    """The next step, unless the release is held up, or not where `seen` has it.
+
+    Raises DefinitionError (422).
+    """
     release = _still(definitions, key, seen)
     lane = None if release is None else definitions.lanes.get(release.lane)
-    if release is None or lane is None:
+    if release is None or lane is None or closed(definitions, release, now):
         return definitions
     step = seen.step + 1
-    progress = seen.model_copy(update={"phase": "running", "step": step, "since": now, "approved": None})
+    progress = seen.model_copy(
+        update={"phase": "running", "step": step, "since": now, "approved": None, "approvers": ()}
+    )
     return _moved(
         definitions, release, lane, _decided(progress, now, what, found), release.steps[step].percent
     )
@@ -148,6 +207,8 @@ def ended(
     lane = definitions.lanes.get(release.lane)
     group = definitions.groups.get(release.group)
     if phase == "succeeded" and release.at_end == "promote" and group is not None:
+        if closed(definitions, release, now):
+            return definitions
         promoted = group.model_copy(update={"promoted": release.lane})
         return definitions.proceed([promoted, release.model_copy(update={"progress": progress})])
     if phase == "aborted" and lane is not None and lane.ratio is not None:
@@ -179,12 +240,8 @@ def _still(definitions: Definitions, key: Key, seen: Progress) -> Release | None
     if not isinstance(found, Release) or found.progress is None:
         return None
     now = found.progress
-    same = (now.phase, now.step, now.since, now.approved) == (
-        seen.phase,
-        seen.step,
-        seen.since,
-        seen.approved,
-    )
+    fields = ("phase", "step", "since", "approved", "approvers")
+    same = all(getattr(now, name) == getattr(seen, name) for name in fields)
     return found if same else None
 
 

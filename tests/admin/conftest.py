@@ -16,6 +16,7 @@ from controlplane.admin.control import ExplainRequest, Look, StoreStatus
 from controlplane.admin.proxy_answers import Proxy
 from controlplane.model.definitions import Definitions, Key
 from controlplane.model.documents import Lane
+from controlplane.model.releases import Release
 from controlplane.model.times import phase
 from controlplane.plan.evaluate import Decision
 from controlplane.plan.moves import Moves, moved
@@ -174,6 +175,9 @@ class SmallControl:
         return [Proxy.model_validate(one) for one in found]
 
     def conflicts(self, service_id: str) -> list[str]:
+        return []
+
+    def refused_urls(self, release: Release) -> list[str]:
         return []
 
     def release_look(self, key: Key) -> Look | None:

@@ -17,7 +17,20 @@ YAML = {"content-type": "application/yaml"}
 ANY_TEXT = {"service", "services", "value", "regex", "set", "add", "body", "content_type"}
 
 REQUIRED = {"listeners", "port", "service", "applications", "tag", "rule", "ratio", "percent", "conditions"}
-REQUIRED |= {"source", "operator", "value", "time_zone", "lane", "steps", "measure", "quantile"}
+REQUIRED |= {
+    "source",
+    "operator",
+    "value",
+    "time_zone",
+    "lane",
+    "steps",
+    "measure",
+    "quantile",
+    "when",
+    "url",
+    "prometheus",
+    "query",
+}
 ALSO_REQUIRED = {("cors", "allow_origins"), ("respond", "status"), ("redirect",), ("respond",)}
 ALSO_REQUIRED |= {("rewrite", "regex"), ("rewrite", "substitution")}
 DEFAULTED = {("retries", "conditions"), ("source",)}
@@ -47,17 +60,19 @@ def wrong_values(name: str, path: Path) -> list[Any]:
         wrong += [True, "x" * 5000] + ([] if field == "body" else ["a\r\nb"])
         wrong += [] if {"value", "substitution", "body", "grpc"} & set(path) else [""]
         query = field == "name" and ("query" in path or at(FULL[name][1], path[:-1]).get("source") == "query")
-        wrong += [] if query or (ANY_TEXT | {"envoy_patches"}) & set(path) else ["ä ö"]
+        any_text = query or (ANY_TEXT | {"envoy_patches"}) & set(path)
+        wrong += [] if any_text or field in ("reason", "query") else ["ä ö"]
     elif isinstance(value, bool):
         wrong += ["true", 0, "yes"]
     else:
         wrong += [True, "30", ""]
         wrong += (
             [[]]
-            if isinstance(value, list) and field not in ("hosts", "services", "remove", "callers", "checks")
+            if isinstance(value, list)
+            and field not in ("hosts", "services", "remove", "callers", "checks", "hooks")
             else []
         )
-        wrong += [] if field in ("value", "max", "above_base", "quantile") else [0.001]
+        wrong += [] if field in ("value", "min", "max", "above_base", "quantile") else [0.001]
     optional = field in OPTIONAL or (path[0], field) in (("envoy_patches", "name"), ("source", "source"))
     return wrong + ([] if optional else [None])
 
@@ -150,6 +165,8 @@ async def test_missing_fields(filled: httpx.AsyncClient, name: str) -> None:
             continue  # which it needs
         if path[-1] == "tls" and "http3" in at(document, path[:-1]):
             continue  # likewise
+        if path[-1] == "approval":
+            continue  # persons and by_others belong to it
         if path[-1] == "secret":
             continue  # then a certificate is missing
         answer = await filled.put(url, json=without(document, path))

@@ -264,8 +264,28 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
             "group": "spring-sale",
             "name": "rollout",
             "lane": "sale",
-            "steps": [{"percent": 5, "hold": "5m", "approval": True}],
+            "steps": [
+                {"percent": 5, "hold": "5m", "approval": True, "persons": 2, "by_others": True},
+            ],
+            "hooks": [
+                {
+                    "name": "smoke",
+                    "when": "before",
+                    "url": "https://a.test/smoke",
+                    "timeout": "9s",
+                    "failures": 3,
+                },
+            ],
+            "windows": [{"days": ["mon"], "hours": "09:00-17:00", "time_zone": "Europe/Berlin"}],
             "checks": [
+                {
+                    "measure": "query",
+                    "prometheus": "http://a.test:9090",
+                    "query": "up",
+                    "min": 1,
+                    "max": 2,
+                    "failures": 2,
+                },
                 {
                     "measure": "latency",
                     "quantile": 0.99,
@@ -274,11 +294,22 @@ FULL: dict[str, tuple[str, dict[str, Any]]] = {
                     "window": "1m",
                     "requests": 50,
                     "failures": 2,
-                }
+                },
             ],
             "interval": "10s",
             "patience": "1h",
             "at_end": "promote",
+        },
+    ),
+    "freeze": (
+        "/v1/freezes/december",
+        {
+            "kind": "Freeze",
+            "name": "december",
+            "from": "2026-12-20T00:00:00Z",
+            "until": "2027-01-03T00:00:00+01:00",
+            "groups": ["spring-sale"],
+            "reason": "holidays",
         },
     ),
     "ratio by address": ("/v1/lane-groups/spring-sale/lanes/sale", ratio_lane(client_address=True)),
@@ -306,7 +337,18 @@ OPTIONAL |= {"timeouts", "request", "idle", "load_balancing", "hash_by", "circui
 OPTIONAL |= {"pending", "requests", "grpc", "tcp", "path"}
 OPTIONAL |= {"keep_request_id", "header_limits", "access_log", "response_headers"}
 OPTIONAL |= {"otlp", "tracing", "callers", "promoted"}
-OPTIONAL |= {"approval", "quantile", "max", "above_base"}
+OPTIONAL |= {
+    "approval",
+    "quantile",
+    "max",
+    "above_base",
+    "min",
+    "persons",
+    "by_others",
+    "windows",
+    "groups",
+    "reason",
+}
 OPTIONAL |= {"enabled_until", "from", "until", "schedule", "days", "hours"}
 """Fields that may be absent altogether, so that null says nothing wrong (`routes` of a lane alone)."""
 

@@ -10,7 +10,7 @@ from controlplane.model.documents import Lane
 from controlplane.model.parsing import parse_document
 from controlplane.model.releases import Check, Progress, Release, Target
 from controlplane.release.checks import Sample, findings, verdict
-from controlplane.release.engine import advise
+from controlplane.release.engine import Judged, advise
 from controlplane.traffic.figures import Figures
 from controlplane.traffic.series import BUCKETS, FALLBACKS, FIELDS, FIRST_BUCKET, REQUESTS, SERVER_ERRORS
 
@@ -56,7 +56,12 @@ def lane(percent: float = 5, **more: Any) -> Lane:
 def advice(one: Release, found: Sample, of: Lane | None = None, failures: int = 1, now: float = NOW) -> Any:
     seen = findings(one.checks, [{"sc-A": found}] * len(one.checks), whole=False)
     share = one.steps[one.progress.step].percent if one.progress else 0
-    return advise(one, of or lane(share), seen, dict.fromkeys(range(len(one.checks)), failures), now)
+    judged = [
+        Judged(finding, finding.verdict == "failed" and failures >= check.failures)
+        for check, finding in zip(one.checks, seen, strict=True)
+    ]
+    lacking = now - one.progress.since - 60 if one.progress else 0
+    return advise(one, of or lane(share), judged, now, lacking=lacking)
 
 
 @pytest.mark.parametrize(
