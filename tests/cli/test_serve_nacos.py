@@ -54,8 +54,9 @@ def guarded(
 class Served:
     """A control plane in a process of its own, and what it says."""
 
-    def __init__(self, url: str, log: Path) -> None:
+    def __init__(self, url: str, log: Path, process: asyncio.subprocess.Process) -> None:
         self.url = url
+        self.process = process
         self.log = log
         self.http = httpx.AsyncClient(base_url=url)
 
@@ -89,12 +90,13 @@ async def serving(
             cwd=home,
             env=environment(HOME=str(home), **variables),
         )
-    served = Served(f"http://{admin}", log)
+    served = Served(f"http://{admin}", log, process)
     try:
         yield served
     finally:
         await served.http.aclose()
-        process.terminate()
+        with contextlib.suppress(ProcessLookupError):  # a test has killed it
+            process.terminate()
         await process.wait()
 
 

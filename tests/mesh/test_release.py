@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.callouts.server import Asked, serving
 from tests.mesh.client import until
 from tests.mesh.documents import group, lane, route
 from tests.mesh.harness import APPLICATIONS, Mesh, abc
@@ -17,6 +19,7 @@ from tests.mesh.harness import APPLICATIONS, Mesh, abc
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(240)]
 
 PATH = "/v1/lane-groups/order-flow/releases/rollout"
+PATCHED = "application/merge-patch+json"
 LANEWAY = str(Path(sys.executable).with_name("laneway"))
 
 
@@ -156,3 +159,104 @@ def test_the_preflight(mesh: Mesh) -> None:
     assert answer.status == 409
     assert "can be reached" in answer.json["detail"]
     assert mesh.rest.call("POST", f"{PATH}/start?force=true").status == 200
+
+
+def changed(mesh: Mesh, **fields: Any) -> None:
+    """Another plan for the release."""
+    answer = mesh.rest.call("PATCH", PATH, json.dumps(fields).encode(), ("content-type", PATCHED))
+    assert answer.status == 200, answer.body.decode()
+
+
+def test_a_slow_canary_is_taken_out(mesh: Mesh) -> None:
+    """B answers in the lane 300 ms later than at once, and no request fails."""
+    check = {"measure": "latency", "quantile": 0.99, "window": "10s", "requests": 20, "above_base": 100}
+    changed(mesh, steps=[{"percent": 50, "hold": "5m"}], checks=[check])
+    slow = ("x-delay", "Bgray=0.3")
+    with mesh.load(("GET", "/a", [slow], b""), rate=60) as load:
+        mesh.rest.done("POST", f"{PATH}/start")
+        end = reached(mesh, "aborted", 0)
+    assert load.failed() == []
+    assert percent(mesh) == 0
+    last = end["decisions"][-1]
+    assert last["what"].startswith("latency p99 at file///sc-"), last
+    found = last["findings"][0]
+    assert found["service"] in ("file///sc-A", "file///sc-B")
+    assert found["value"] > found["limit"] >= 100
+    shown = mesh.rest.get(f"{PATH}/events")["items"]
+    assert [one["what"] for one in shown] == [one["what"] for one in end["decisions"]]
+    assert shown[-1]["findings"] == last["findings"]
+
+
+def test_hooks_a_query_and_no_data(new_mesh: Callable[..., Mesh]) -> None:
+    """On the served control plane: what it asks, what it refuses to ask, and what a missing metric does."""
+    values: list[str] = []
+
+    def answer(asked: Asked) -> tuple[int, bytes]:
+        if asked.path != "/prometheus/api/v1/query":
+            return 200, b"go on"
+        result = [{"metric": {}, "value": [1, value]} for value in values]
+        return 200, json.dumps(
+            {"status": "success", "data": {"resultType": "vector", "result": result}}
+        ).encode()
+
+    with serving(answer) as server:
+        mesh = new_mesh()
+        mesh.environment = {"LANEWAY_RELEASE_URLS": f"{server.url}/hooks/,{server.url}/prometheus"}
+        abc(mesh, "Agray")
+        release = {
+            "kind": "Release", "group": "order-flow", "name": "rollout", "lane": "gray",
+            "steps": [{"percent": 20}], "interval": "1s", "patience": "5s",
+            "checks": [
+                {"measure": "query", "prometheus": f"{server.url}/prometheus", "query": "x", "max": 5}
+            ],
+            "hooks": [{"name": "smoke", "when": "before", "url": f"{server.url}/secret"}],
+        }  # fmt: skip
+        documents = [group("order-flow", *APPLICATIONS), lane("gray", enabled=False, ratio={"percent": 100})]
+        mesh.start(route("a", "sc-A"), *documents, release, envoys=False)
+        refused = mesh.rest.call("POST", f"{PATH}/start")
+        assert refused.status == 409
+        assert (
+            "/secret is not allowed: an administrator has to add it to --release-urls"
+            in refused.json["detail"]
+        )
+        hooks = [
+            {"name": when, "when": when, "url": f"{server.url}/hooks/{when}"}
+            for when in ("before", "during", "after")
+        ]
+        changed(mesh, hooks=hooks)
+        mesh.rest.done("POST", f"{PATH}/start")
+        end = reached(mesh, "aborted", 0)
+        assert end["decisions"][-1]["what"] == "query x: it gives no series for 5s"
+        until(lambda: "after" in progress(mesh)["told"], 30, "the hook to know the end")
+        values.append("3")
+        mesh.rest.done("POST", f"{PATH}/start")
+        end = reached(mesh, "succeeded", 0)
+        assert [one["note"] for one in end["decisions"][-1]["findings"]] == [
+            "it is 3",
+            "it answered 200: go on",
+        ]
+        until(lambda: "after" in progress(mesh)["told"], 30, "the hook to know the end")
+        told = [one.json["phase"] for one in server.asked if one.path == "/hooks/after"]
+        assert (told[0], told[-1], "/secret" in {one.path for one in server.asked}) == (
+            "aborted",
+            "succeeded",
+            False,
+        )
+        assert (
+            'laneway_release_requests_total{result="failed"} 0.0'
+            in mesh.rest.call("GET", "/metrics").body.decode()
+        )
+
+
+def test_a_freeze_holds_the_next_step_up_and_no_abort(mesh: Mesh) -> None:
+    changed(mesh, steps=[{"percent": 20}, {"percent": 60}], checks=[])
+    mesh.apply({"kind": "Freeze", "name": "now", "reason": "an incident"})
+    mesh.rest.done("POST", f"{PATH}/start")
+    assert progress(mesh)["phase"] == "starting"
+    assert percent(mesh) == 100
+    assert not mesh.rest.get("/v1/lane-groups/order-flow/lanes/gray")["enabled"]
+    until(lambda: status(mesh)["look"], 20, "the release to be looked at")
+    assert status(mesh)["look"]["why"] == "freeze now holds it up: an incident"
+    mesh.rest.done("DELETE", "/v1/freezes/now")
+    reached(mesh, "succeeded", 1)
+    assert percent(mesh) == 60
