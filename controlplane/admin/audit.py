@@ -67,25 +67,45 @@ class Audited:
         given = Headers(scope=scope).get(HEADER, "")
         request_id = state["request_id"] = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         status, body = 0, bytearray()
+        begun: Message | None = None
+        written = False
 
-        async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = request_id
-            elif status >= 400 and len(body) < BODY:
-                body.extend(message.get("body", b""))
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        finally:
+        async def write() -> None:
+            nonlocal written
+            written = True
             if _counts(scope, status):
                 entry = _entry(scope, status, bytes(body))
                 change = state.get("change")
                 if change is not None and status < 400:
                     entry |= await asyncio.to_thread(_changed, *change)
                 self._write(entry, scope)
+
+        async def watched(message: Message) -> None:
+            """Whoever has an answer to a change finds its entry: it is written before the answer leaves."""
+            nonlocal status, begun
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[HEADER] = request_id
+                if status >= 400:  # the reason is in the body
+                    begun = message
+                    return
+                await write()
+            elif begun is not None:
+                if len(body) < BODY:
+                    body.extend(message.get("body", b""))
+                if message.get("more_body") and len(body) < BODY:
+                    return
+                first, begun = begun, None
+                await write()
+                await send(first)
+                message = {**message, "body": bytes(body)}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            if not written:
+                await write()
 
     def _write(self, entry: dict[str, Any], scope: Scope) -> None:
         if entry["who"] or entry["outcome"] == "done":

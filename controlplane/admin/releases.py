@@ -114,7 +114,7 @@ def add_routes(routes: APIRouter, control: ControlPlane, watching: lists.Watchin
         summary="What was decided in the present run of a release, with the figures",
         openapi_extra=parameters,
         responses={
-            200: openapi.listed(openapi.reference("ReleaseEvent")),
+            200: openapi.listed(openapi.items("ReleaseEvent")),
             **openapi.UNCHANGED,
             **openapi.failures(404, 422, 503),
         },

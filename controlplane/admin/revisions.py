@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from controlplane.admin import answers, openapi, shapes
+from controlplane.admin import answers, openapi, shapes, tags
 from controlplane.admin.changes import DryRun, Note, change_or_try, undo
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.problems import ApiError
@@ -26,14 +26,34 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
         operation_id="listRevisions",
         tags=["revisions"],
         summary="The last changes, the newest first",
+        openapi_extra={"parameters": openapi.IF_NONE_MATCH},
         responses={
-            200: openapi.answer(openapi.reference("Revisions"), "Who changed what, and when"),
+            200: openapi.answer(
+                openapi.items("Revision"), "Who changed what, and when", ETag="A weak entity tag"
+            ),
+            **openapi.UNCHANGED,
             **openapi.failures(422, 503),
         },
     )
-    async def revisions(limit: Annotated[int, Query(ge=1, le=REVISIONS_READ)] = 100) -> Response:
-        found = await control.store.revisions(limit)
-        return answers.Revisions(items=[shapes.revision(one) for one in found]).response()
+    async def revisions(
+        request: Request,
+        limit: Annotated[int, Query(ge=1, le=REVISIONS_READ)] = 100,
+        after: Annotated[
+            str | None,
+            Query(
+                alias="continue",
+                pattern="^[0-9]{1,16}$",
+                description="`continue` of the page before, for the next one",
+            ),
+        ] = None,
+    ) -> Response:
+        kept = await control.store.revisions(REVISIONS_READ if after is not None else limit + 1)
+        older = [one for one in kept if after is None or one.number < int(after)]
+        page = [shapes.revision(one) for one in older[:limit]]
+        items = b",".join(one.model_dump_json(exclude_defaults=True).encode() for one in page)
+        rest = b',"continue":"%d"' % older[limit - 1].number if len(older) > limit else b""
+        body = b'{"items":[' + items + b"]" + rest + b"}"
+        return tags.answer(request, body, tags.weak(body))
 
     @routes.post(
         "/v1/revisions/{revision}/undo",

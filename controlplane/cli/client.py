@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +90,21 @@ class Client:
     def items(self, path: str) -> list[dict[str, Any]]:
         """The items of the collection at `path`."""
         return self.get(path)["items"]
+
+    def events(self, path: str) -> Iterator[str]:
+        """The names of the events of a watch of the collection at `path`, until it ends or cannot be had."""
+        import httpx
+
+        try:
+            silence = httpx.Timeout(TIMEOUT_S, read=2 * TIMEOUT_S)  # the server speaks every 15 s
+            with self._http.stream("GET", path, params={"watch": "1"}, timeout=silence) as response:
+                if response.status_code != 200:
+                    return
+                for text in response.iter_lines():
+                    if text.startswith("event: "):
+                        yield text.removeprefix("event: ")
+        except httpx.TransportError:
+            return
 
     def text(self, path: str) -> str:
         """The body at `path`, unparsed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,14 +11,13 @@ import typer
 from controlplane.cli import applications, completion, kinds
 from controlplane.cli.arguments import GatewayOption, GroupOption, NameArgument
 from controlplane.cli.client import Client
+from controlplane.cli.following import Following
 from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Server, Token
 from controlplane.cli.output import Harmless, console, dump, emit, fail, line, table, write
 from controlplane.ip import authority
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-WATCH_INTERVAL_S = 1.0
 
 KindArgument = Annotated[
     str,
@@ -70,9 +68,17 @@ def get(
             emit(_machine(value), output, lambda: console().print(render(value)))
 
         if watch:
-            _watch(fetch, render, printed, output)
+            _watch(fetch, render, printed, output, Following(client, _followed(wanted)))
         else:
             printed(fetch())
+
+
+def _followed(wanted: list[kinds.Kind]) -> list[str]:
+    """The collections that what is shown is made of."""
+    paths = [f"/v1/{of.plural}" for of in wanted]
+    if any(of.plural == "applications" for of in wanted):
+        paths.append("/v1/services")  # the live ones come from there
+    return list(dict.fromkeys(paths))
 
 
 def _fetched(client: Client, of: kinds.Kind, name: str | None, parent: str | None) -> Any:
@@ -249,8 +255,9 @@ def _watch(
     render: Callable[[Any], RenderableType],
     printed: Callable[[Any], None],
     output: Output,
+    following: Following,
 ) -> None:
-    """Poll and show each change: a terminal gets a table that is redrawn, a file one more document."""
+    """Show each change: a terminal gets a table that is redrawn, a file one more document."""
     from rich.live import Live
 
     out = console()
@@ -268,7 +275,7 @@ def _watch(
                 printed(value)
                 sys.stdout.flush()
             last = value
-            time.sleep(WATCH_INTERVAL_S)
+            following.wait()
     except KeyboardInterrupt:
         return
     finally:

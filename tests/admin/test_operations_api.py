@@ -21,6 +21,28 @@ from tests.admin.conftest import DRIFT, LANE, PROXY, SOURCE, SmallControl, probl
 TOKENS = {"joe": "secret-of-joe", "ann": "secret-of-ann"}
 
 
+async def test_revisions_in_pages(flow: httpx.AsyncClient) -> None:
+    whole = await flow.get("/v1/revisions")
+    numbers = [one["revision"] for one in whole.json()["items"]]
+    assert "continue" not in whole.json()
+    found: list[int] = []
+    page: dict[str, str] = {}
+    for _ in numbers:
+        answer = (await flow.get("/v1/revisions", params={"limit": "2", **page})).json()
+        found += [one["revision"] for one in answer["items"]]
+        if "continue" not in answer:
+            break
+        await flow.delete("/v1/applications/none")  # changes nothing; newer ones would come on no page
+        page = {"continue": answer["continue"]}
+    assert found == numbers == sorted(numbers, reverse=True)
+    problem(await flow.get("/v1/revisions?continue=x"), 422)
+    tag = whole.headers["etag"]
+    again = await flow.get("/v1/revisions", headers={"If-None-Match": tag})
+    assert (again.status_code, again.content) == (304, b"")
+    await flow.put("/v1/applications/new", json={"services": []})
+    assert (await flow.get("/v1/revisions", headers={"If-None-Match": tag})).status_code == 200
+
+
 async def test_revisions_and_undo(flow: httpx.AsyncClient) -> None:
     path = "/v1/lane-groups/order-flow/lanes/gray"
     await flow.put(path, json=LANE)

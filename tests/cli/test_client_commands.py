@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,31 @@ def test_watch_shows_each_change_until_interrupted(admin: Admin):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode == os.EX_OK
+
+
+def test_watch_asks_only_when_something_has_changed(admin: Admin):
+    """A quiet control plane is asked once for what is there, and once more when the watch begins."""
+    from controlplane.cli.client import Client
+    from controlplane.cli.following import Following
+
+    server = applied(admin)
+    with Client(server) as client:
+        following = Following(client, ["/v1/lanes", "/v1/services"])
+        following.wait()  # the watches have begun
+        seen = threading.Event()
+
+        def wait() -> None:
+            following.wait()
+            seen.set()
+
+        for _ in range(20):  # what the other watch began with may come now
+            threading.Thread(target=wait, daemon=True).start()
+            if not seen.wait(1.5):
+                break
+            seen.clear()
+        assert not seen.is_set()
+        laneway("lane", "disable", "gray", "--server", server)
+        assert seen.wait(30)
 
 
 def test_lane_switch(admin: Admin):
