@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from controlplane.plan.gateways import ContentLane, GatewayPlan
+from controlplane.plan.proof.affixes import NONE, Affixes, affixes
 from controlplane.plan.proof.atoms import ALIASES, Formula, Literal, of_rule
 from controlplane.plan.proof.front import holds, value_in
 from controlplane.plan.proof.search import Model
@@ -54,9 +55,10 @@ class Index:
         self.formulas = [of_rule(one.lane.rule) for one in entries]
         self._places = [frozenset(one.routes) for one in entries]
         self._by_value: dict[tuple[str, bytes], list[int]] = {}
-        self._by_part: dict[str, list[int]] = {}
+        self._by_part: dict[str, list[tuple[int, Affixes]]] = {}
         self._always: list[int] = []
         self._lists = [_lists(formula) for formula in self.formulas]
+        self._ends = [_ends(formula) for formula in self.formulas]
         self._listed: dict[str, dict[bytes, set[int]]] = {}
         self._unlisted: dict[str, set[int]] = {}
         for rank, formula in enumerate(self.formulas):
@@ -73,7 +75,7 @@ class Index:
         if atom.holds(None):
             self._always.append(rank)
         elif atom.finite is None:
-            self._by_part.setdefault(atom.name, []).append(rank)
+            self._by_part.setdefault(atom.name, []).append((rank, _affixes(literal)))
         else:
             for value in atom.finite:
                 self._by_value.setdefault((atom.name, value), []).append(rank)
@@ -84,15 +86,17 @@ class Index:
         for name in {*model, *ALIASES}:
             value = value_in(model, name)
             if value is not None:
-                found.update(self._by_part.get(name, ()), self._by_value.get((name, value), ()))
+                found.update(self._by_value.get((name, value), ()))
+                found.update(rank for rank, ends in self._by_part.get(name, ()) if ends.fit(value))
         return [r for r in sorted(found) if route in self._places[r] and holds(self.formulas[r], model)]
 
     def meeting(self, rank: int) -> list[int]:
         """Earlier lanes of other groups, on a common route, that may match requests which this one matches.
 
-        Those that list other values for the same part are left out.
+        Those that list other values for the same part are left out, and those whose values begin or end
+        otherwise.
         """
-        me, lists = self.entries[rank], self._lists[rank]
+        me, lists, ends = self.entries[rank], self._lists[rank], self._ends[rank]
         ranks: set[int] | range = range(rank)
         if lists:
             name, values = min(lists.items(), key=lambda item: len(item[1]))
@@ -107,6 +111,7 @@ class Index:
             and not any(
                 name in lists and lists[name].isdisjoint(values) for name, values in self._lists[one].items()
             )
+            and not any(name in ends and ends[name].apart(other) for name, other in self._ends[one].items())
         ]
 
 
@@ -115,6 +120,21 @@ def _breadth(literal: Literal) -> tuple[int, int]:
     if literal.atom.holds(None):
         return 3, 0
     return (2, 0) if literal.atom.finite is None else (1, len(literal.atom.finite))
+
+
+def _affixes(literal: Literal) -> Affixes:
+    pattern = literal.atom.pattern
+    return affixes(pattern) if literal.wanted and pattern is not None else NONE
+
+
+def _ends(formula: Formula) -> dict[str, Affixes]:
+    """How the values of a part begin and end that a rule takes, where something is known of that."""
+    found: dict[str, Affixes] = {}
+    for literal in () if formula.any else formula.literals:
+        known = _affixes(literal)
+        if known != NONE and not literal.atom.holds(None):
+            found.setdefault(literal.atom.name, known)
+    return found
 
 
 def _lists(formula: Formula) -> dict[str, frozenset[bytes]]:

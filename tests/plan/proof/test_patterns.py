@@ -7,6 +7,7 @@ import random
 import pytest
 import re2
 
+from controlplane.plan.proof.affixes import affixes
 from controlplane.plan.proof.patterns import Unclear
 from controlplane.plan.proof.words import Words, words
 
@@ -61,7 +62,9 @@ def test_what_matches_is_what_re2_matches(pattern: str) -> None:
         "x{",
     ]
     for text in texts:
-        assert accepts(automaton, text) == (compiled.fullmatch(text) is not None), text
+        matches = compiled.fullmatch(text) is not None
+        assert accepts(automaton, text) == matches, text
+        assert affixes(pattern).fit(text.encode()) or not matches, (text, affixes(pattern))
 
 
 @pytest.mark.parametrize("pattern", [r"\pL", r"\bx", r"\C", "(?m)^a", "(?i)ß", r"\Qa\E"])
@@ -104,3 +107,41 @@ def test_all_of_a_few_words_are_tried() -> None:
     assert found.find(lambda word: word == "nobody") is None
     with pytest.raises(Unclear, match="tried"):
         words(("user-[0-9]+",), ()).find(lambda word: word == "nobody")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "begin", "end"),
+    [
+        ("v12-.*", "v12-", ""),
+        (".*-12", "", "-12"),
+        ("v1[0-9]*x", "v1", "x"),
+        ("(?:abc|abd)e", "ab", "e"),
+        ("^gray$", "gray", "gray"),
+        ("gray", "gray", "gray"),
+        ("(gray)?", "", ""),
+        ("(?i)gray", "", ""),
+        ("(?i)g1", "", "1"),
+        ("aé", "a", ""),
+        ("a+", "a", "a"),
+        ("[a-z]+", "", ""),
+        (r"\bx", "", ""),
+        ("a{200}", "a" * 64, "a" * 64),
+    ],
+)
+def test_how_values_begin_and_end(pattern: str, begin: str, end: str) -> None:
+    assert affixes(pattern) == (begin.encode(), end.encode())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "apart"),
+    [
+        ("v1-.*", "v2-.*", True),
+        ("v1.*", "v12.*", False),
+        (".*-1", ".*-11", True),
+        (".*1", ".*-11", False),
+        ("a.*b", "a.*c", True),
+        ("a.*", ".*b", False),
+    ],
+)
+def test_values_that_are_told_apart(one: str, other: str, apart: bool) -> None:
+    assert affixes(one).apart(affixes(other)) is affixes(other).apart(affixes(one)) is apart
