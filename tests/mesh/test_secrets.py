@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.keys import made, put
+from tests.mesh import http3
 from tests.mesh.client import Address, fetch, until
 from tests.mesh.documents import route
 from tests.mesh.secure import SecureMesh
@@ -197,3 +198,33 @@ def test_a_listener_whose_secret_is_missing_delays_no_other(mesh: SecureMesh, tm
     assert "edges have no certificate for it: shop/tls.crt cannot be read" in gateway_text(mesh)
     put(tmp_path / "secrets", "shop", pair)
     until(lambda: shown((mesh.edge_address[0], TLS)) == der(pair), 30, "the certificate")
+
+
+def test_http3_with_a_held_certificate(mesh: SecureMesh, tmp_path: Path) -> None:
+    """QUIC takes it over SDS as TLS does, also the one for a name, and what is renewed."""
+    pairs = {name: made(f"{name}.test") for name in ("shop", "named")}
+    for name, pair in pairs.items():
+        put(tmp_path / "secrets", name, pair)
+    mesh.pod("A", "sc-A", "a", sidecar=False)
+    own = document(
+        mesh, "edge", mesh.edge_address, secret="shop", sni=[{"hosts": ["named.test"], "secret": "named"}]
+    )
+    own["listeners"][1]["http3"] = {}
+    mesh.start(own, route("a", "sc-A", {"prefix": "/"}))
+    edge = (mesh.edge_address[0], TLS)
+
+    def over_quic(name: str) -> bytes | None:
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            answer, certificate = http3.ask(edge, "GET", "/x", host=name)
+            assert (answer.status, answer.chain) == (200, ["A"])
+            return certificate
+        return None
+
+    until(lambda: over_quic("shop.test") == der(pairs["shop"]), 30, "HTTP/3")
+    assert over_quic("named.test") == der(pairs["named"])
+    mesh.check_accepted()
+    put(tmp_path / "secrets", "shop", new := made("new.test"))
+    until(lambda: over_quic("shop.test") == der(new), 30, "the renewed certificate over QUIC")
+    assert shown(edge) == der(new)
+    mesh.kill(mesh.serving)
+    assert over_quic("named.test") == der(pairs["named"])
