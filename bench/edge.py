@@ -3,10 +3,12 @@
     make bench-edge
 
 The plain Envoy forwards everything to one cluster. For every number of lanes there is a control plane with an
-edge and a sidecar. All Envoys have one worker, share one processor and run at the same time; one of them is
-loaded at a time, for a short burst, and every pass loads each case once in an order of its own. A case is
-compared with the plain Envoy's burst of the same pass, so that what disturbs the machine disturbs both; the
-table has medians. Each lane is one `==` on the same header, requests in a lane are for the last one.
+edge and a sidecar, which report what they count; `--by-trace` names the numbers of lanes for which there is a
+second one, whose group colours by trace. All Envoys have one worker, share one processor and run at the same
+time; one of them is loaded at a time, for a short burst, and every pass loads each case once in an order of
+its own. A case is compared with the plain Envoy's burst of the same pass, so that what disturbs the machine
+disturbs both; the table has medians. Each lane is one `==` on the same header, requests in a lane are for the
+last one. The whole takes less than four minutes: `--seconds` bounds the passes.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -26,6 +29,8 @@ from bench.proxies import Proxy, control_plane, cpu, on, plain, running
 from bench.run import HERE, free_port
 
 PLAIN = "plain"
+FEWEST = 5
+"""Passes that are made however long they take."""
 
 
 @dataclass
@@ -79,12 +84,16 @@ def cases_of(lanes: int, edge: Proxy, sidecar: Proxy) -> list[Case]:
 TRACE = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e{}-00f067aa0ba902b7-01"
 
 
-def cases_by_trace(lanes: int, sidecar: Proxy) -> list[Case]:
-    """The same at a sidecar that remembers traces: each lane and base has one, each request its own id."""
+def cases_by_trace(lanes: int, edge: Proxy, sidecar: Proxy) -> list[Case]:
+    """The same where traces are remembered: each lane and base has one, each request its own id."""
     lane = [f"x-lane: lane-{lanes - 1}", f"baggage: lane=lane-{lanes - 1}", TRACE.format("4736")]
     base = [TRACE.format("0001")]
+    chosen = [f"canary: v{lanes - 1}", lane[2]]
     out, into = sidecar.ports["outbound"], sidecar.ports["inbound"]
+    port = edge.ports["edge"]
     return [
+        Case("edge, base, by trace", lanes, edge, port, "bench.example.com", base, "base"),
+        Case("edge, lane, by trace", lanes, edge, port, "bench.example.com", chosen, "lane"),
         Case("inbound, lane, by trace", lanes, sidecar, into, "sc-B", lane, "base"),
         Case("inbound, base, by trace", lanes, sidecar, into, "sc-B", base, "base"),
         Case("outbound, lane, by trace", lanes, sidecar, out, "sc-A", lane, "lane"),
@@ -131,7 +140,10 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=20)
     parser.add_argument("--count", type=int, default=4000, help="requests of a burst")
     parser.add_argument("--limit", type=float, default=1.1, help="the highest growth from few to many lanes")
-    parser.add_argument("--by-trace", action="store_true", help="also sidecars that colour by trace")
+    parser.add_argument(
+        "--by-trace", default="100,1000", help='numbers of lanes that are coloured by trace; "" for none'
+    )
+    parser.add_argument("--seconds", type=float, default=170.0, help="no pass begins later, but for five")
     parser.add_argument("--dump", type=Path, help="write each proxy's configuration into this directory")
     arguments = parser.parse_args()
     go = shutil.which("go")
@@ -152,15 +164,17 @@ def main() -> None:
         for number in map(int, arguments.lanes.split(",")):
             proxies = stack.enter_context(control_plane(number, (base, lane), directory / str(number)))
             cases += cases_of(number, *proxies)
-        if arguments.by_trace:
-            number = int(arguments.lanes.split(",")[0])
-            made = control_plane(number, (base, lane), directory / "by-trace", by_trace=True)
-            cases += cases_by_trace(number, stack.enter_context(made)[1])
+        for number in map(int, filter(None, arguments.by_trace.split(","))):
+            made = control_plane(number, (base, lane), directory / f"{number}-by-trace", by_trace=True)
+            cases += cases_by_trace(number, *stack.enter_context(made))
         if arguments.dump:
             arguments.dump.mkdir(exist_ok=True)
             for proxy in {case.proxy.name: case.proxy for case in cases}.values():
                 (arguments.dump / f"{proxy.name}.json").write_text(proxy.dump())
+        end = time.monotonic() + arguments.seconds
         for number in range(arguments.passes + 1):
+            if number > FEWEST and time.monotonic() > end:
+                break
             order = cases[:]
             if number:  # in the first pass a trace comes in before it goes out
                 random.Random(number).shuffle(order)
@@ -169,7 +183,9 @@ def main() -> None:
                 if number:  # the first pass warms up
                     case.bursts.append(found)
     print(table(cases))
-    print(f"\n{arguments.passes} passes, bursts of {arguments.count} requests over 8 connections; medians.")
+    print(
+        f"\n{len(cases[0].bursts)} passes, bursts of {arguments.count} requests over 8 connections; medians."
+    )
     failures = verdict(cases, arguments.limit)
     if failures:
         raise SystemExit("\n".join(failures))

@@ -58,20 +58,25 @@ def refused_headers(headers: Headers) -> str | None:
 
 
 def arrived(
-    headers: Headers, address: str, trusted_hops: int, scheme: str = "http", keep_request_id: bool = False
+    headers: Headers,
+    address: str,
+    trusted_hops: int,
+    scheme: str = "http",
+    keep_request_id: bool = False,
+    keep_referer: bool = False,
 ) -> Arrived:
     """What Envoy makes of `headers`, which come over a connection from `address`.
 
     `x-request-id` is another one at each call, unless the edge keeps the client's. Where `address` is
     127.0.0.1 or ::1, Envoy appends an address of its own host to X-Forwarded-For, which is not known here:
-    it is given as `address`.
+    it is given as `address`. `keep_referer`: whether the edge keeps one that Envoy would remove.
     """
     found = ip_address(address)
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
     address = _text(mapped or found)
     lines = [(name.lower(), value.strip(" \t")) for name, value in headers]
     client = _client(joined(lines, "x-forwarded-for"), address, trusted_hops)
-    gone = _removed(lines)
+    gone = _removed(lines, keep_referer)
     kept = [(name, value) for name, value in lines if name not in gone]
     if joined(kept, "te"):
         _replace(kept, "te", "trailers")
@@ -96,7 +101,7 @@ def _tokens(headers: Headers) -> list[str]:
     return [one.strip(" \t").lower() for one in found if one]
 
 
-def _removed(lines: Headers) -> set[str]:
+def _removed(lines: Headers, keep_referer: bool) -> set[str]:
     """Names of the headers that are gone before rules are looked at, or set anew."""
     gone = {"x-forwarded-client-cert"} | {name for name, _ in lines if name.startswith(_PROXIES_OWN)}
     nominated: set[str] = set()
@@ -116,7 +121,7 @@ def _removed(lines: Headers) -> set[str]:
     if (joined(lines, "expect") or "").lower() == "100-continue":
         gone.add("expect")
     referer = joined(lines, "referer")
-    if referer is not None and not is_kept(referer):
+    if referer is not None and not keep_referer and not is_kept(referer):
         gone.add("referer")
     return gone
 

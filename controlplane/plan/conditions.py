@@ -27,6 +27,9 @@ CLIENT_HEADER = "x-envoy-external-address"
 https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-envoy-external-address
 """
 
+REFERER_HEADER = "x-laneway-referer"
+"""The Referer as the client sent it: Envoy removes one that it takes for no URL."""
+
 
 def carried_in(condition: Condition) -> str:
     """The header in which the value of a condition stands when the edge matches it.
@@ -37,7 +40,7 @@ def carried_in(condition: Condition) -> str:
     match condition.source:
         case "header":
             name = (condition.name or "").lower()
-            return ":authority" if name == "host" else name
+            return {"host": ":authority", "referer": REFERER_HEADER}.get(name, name)
         case "method":
             return ":method"
         case "path":

@@ -21,6 +21,7 @@ from controlplane.model.documents import (
 from controlplane.model.fields import seconds
 from controlplane.model.gateway_fields import AccessLog, HeaderLimits, Tracing
 from controlplane.model.patches import EnvoyPatch
+from controlplane.plan.conditions import REFERER_HEADER, carried_in
 from controlplane.plan.hosts import asked_host, canonical_host
 from controlplane.plan.observing import Observing
 from controlplane.plan.route_actions import HeaderChanges, RouteActions, actions_of, changes_of
@@ -122,6 +123,11 @@ class GatewayPlan:
             yield from route.conditions
             for lane in route.content:
                 yield from lane.rule.conditions
+
+    @property
+    def reads_referer(self) -> bool:
+        """Whether any condition reads the Referer. Then applications get it as the client sent it."""
+        return any(carried_in(condition) == REFERER_HEADER for condition in self.conditions())
 
     def hosts(self) -> list[str]:
         """Every host of every route, lower case, sorted; "*" for routes without hosts comes last."""

@@ -13,6 +13,7 @@ from controlplane.plan.conditions import (
     CLIENT_HEADER,
     HOST_HEADER,
     PATH_HEADER,
+    REFERER_HEADER,
     full_match,
     lifted_header,
 )
@@ -56,7 +57,14 @@ class Request:
         At a gateway with TLS on a port the scheme is https, because its ports without TLS only redirect.
         """
         scheme = "https" if any(one.tls is not None for one in plan.listeners) else "http"
-        return arrived(self.headers, self.client_address, plan.trusted_hops, scheme, plan.keep_request_id)
+        return arrived(
+            self.headers,
+            self.client_address,
+            plan.trusted_hops,
+            scheme,
+            plan.keep_request_id,
+            plan.reads_referer,
+        )
 
 
 def _unescaped(path: str) -> str:
@@ -191,6 +199,8 @@ def carried_values(plan: GatewayPlan, request: Request, arrived: Arrived) -> dic
         value = joined(headers, name, "; " if name == "cookie" else ",")
         if value is not None and name != "host":
             values[name] = value.encode()
+    if plan.reads_referer and values.get("referer"):  # an empty one is not copied
+        values[REFERER_HEADER] = values["referer"]
     for name, value in query_values(request.path).items():
         values[lifted_header("query", name.decode(errors="surrogateescape"))] = value
     for name, value in cookie_values(headers).items():

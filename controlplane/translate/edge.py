@@ -13,7 +13,7 @@ from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from google.protobuf import wrappers_pb2
 
-from controlplane.plan.conditions import CLIENT_HEADER, PATH_HEADER, lifted_header
+from controlplane.plan.conditions import CLIENT_HEADER, PATH_HEADER, REFERER_HEADER, lifted_header
 from controlplane.plan.gateways import TOTAL_SLOTS, GatewayPlan, RoutePlan
 from controlplane.plan.services import ServicePlan, Target
 from controlplane.translate import matching, paths
@@ -125,6 +125,9 @@ class _RouteBuilder:
         if self.idle is not None:
             route.route.retry_policy.CopyFrom(retry_policy(idempotent=True))
             route.metadata.filter_metadata[RECEIVE].CopyFrom(struct({"idle": True}))
+        if self.plan.reads_referer and not _replaces(self.route, "referer"):
+            # Envoy has removed it if it is odd, and the application must see what rules were met by.
+            route.request_headers_to_add.append(header("referer", f"%REQ({REFERER_HEADER})%"))
         dress(route, self.route)
         turn_off(route, EDGE_REQUEST, RECEIVE)
         return route
@@ -286,6 +289,7 @@ def route_configuration(
             REST_HEADER,
             LANE_HEADER,
             CLIENT_HEADER,
+            REFERER_HEADER,
             *lifted_headers(plan),
         ],
     )
@@ -299,6 +303,12 @@ def route_configuration(
         virtual_host.request_body_buffer_limit.value = REPLAYED_BODY
         virtual_host.matcher.CopyFrom(_by_phase(plan, _by_path(plan, host, services)))
     return configuration
+
+
+def _replaces(route: RoutePlan, name: str) -> bool:
+    """Whether the route sets or removes that header of requests."""
+    changes = route.actions.request
+    return name in {*(one.lower() for one, _ in changes.set), *(one.lower() for one in changes.remove)}
 
 
 def _by_path(plan: GatewayPlan, host: str, services: Mapping[str, ServicePlan]) -> OnMatch:

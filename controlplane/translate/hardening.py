@@ -18,6 +18,7 @@ from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from google.protobuf import wrappers_pb2
 
+from controlplane.plan.conditions import REFERER_HEADER
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.request import confusable
 from controlplane.translate.messages import duration, extension, header, pack
@@ -77,6 +78,8 @@ def harden(manager: Hcm) -> None:
                     # The duration has no value while the request's body is open, and then sets nothing.
                     mutation_rules_pb2.HeaderMutation(append=header(PHASE_HEADER, OPEN_PHASE)),
                     mutation_rules_pb2.HeaderMutation(append=header(PHASE_HEADER, "%REQUEST_DURATION%")),
+                    # Envoy removes odd ones next; conditions read what the client sent.
+                    mutation_rules_pb2.HeaderMutation(append=header(REFERER_HEADER, "%REQ(REFERER)%")),
                 ]
             ),
         )

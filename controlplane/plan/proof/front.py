@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from controlplane.plan.arrival import REQUEST_ID
-from controlplane.plan.conditions import CLIENT_HEADER, HOST_HEADER, PATH_HEADER
+from controlplane.plan.conditions import CLIENT_HEADER, HOST_HEADER, PATH_HEADER, REFERER_HEADER
 from controlplane.plan.gateways import ContentLane, GatewayPlan, RoutePlan
 from controlplane.plan.proof.atoms import (
     ALIASES,
@@ -169,7 +169,7 @@ def request_of(model: Model) -> Request:
         elif name.startswith(COOKIE):
             cookies.append(f"{bytes.fromhex(name.removeprefix(COOKIE)).decode()}={value.decode()}")
         else:
-            headers.append((name, value.decode()))
+            headers.append(("referer" if name == REFERER_HEADER else name, value.decode()))
     if cookies:
         headers.append(("cookie", "; ".join(cookies)))
     path = text(PATH_HEADER, "/") + (f"?{'&'.join(query)}" if query else "")
