@@ -184,15 +184,20 @@ def four(unaided: Mesh) -> Mesh:
 
 
 @pytest.mark.parametrize(
-    ("kind", "broken", "text"),
+    ("kind", "broken", "text", "good"),
     [
-        ("listener", BROKEN, "fill timer must be >= 50ms"),
-        ("cluster", connect_timeout("file///sc-A|base", "-3s"), "Expected positive duration"),
+        ("listener", BROKEN, "fill timer must be >= 50ms", stat_prefix("after")),
+        (
+            "cluster",
+            connect_timeout("file///sc-A|base", "-3s"),
+            "Expected positive duration",
+            connect_timeout("file///sc-A|base", "4s"),
+        ),
     ],
     ids=["listener", "cluster"],
 )
 def test_without_an_envoy_of_its_own_the_trial_holds_what_edges_reject(
-    four: Mesh, kind: str, broken: dict[str, Any], text: str
+    four: Mesh, kind: str, broken: dict[str, Any], text: str, good: dict[str, Any]
 ) -> None:
     """Two edges reject it; the other two keep the last good one and never get it."""
     answer = put(four, broken)
@@ -202,7 +207,7 @@ def test_without_an_envoy_of_its_own_the_trial_holds_what_edges_reject(
     assert len(rejecting) == 2
     assert all(text in one["types"][kind]["nack"]["message"] for one in rejecting)
     assert statuses(four, 4) == [200] * 4
-    assert put(four, stat_prefix("after")).status == 200
+    assert put(four, good).status == 200
     until(lambda: settled(four, kind), 20, "the good one everywhere")
     assert not any(one["types"][kind]["nack"] or one["held"] for one in edges(four))
     assert statuses(four, 4) == [200] * 4
