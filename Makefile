@@ -143,7 +143,7 @@ bootstraps: setup ## Regenerate the sample bootstraps in envoy/
 dashboards: setup ## Write the dashboards for Grafana, and the tables of their queries in the documentation
 	$(BIN)/python tools/dashboards.py
 
-crds: setup ## Write the CustomResourceDefinitions of all kinds into deploy/kubernetes/crds
+crds: setup ## Write the CustomResourceDefinitions of all kinds into deploy/kubernetes/crds; `make manifests` copies them
 	$(BIN)/python tools/crds.py
 
 compose-check: setup ## docker compose, its tutorial and its faults, end to end (needs a Docker engine)

@@ -183,6 +183,14 @@ def test_the_control_plane_runs_under_its_account(installed: KubeServer, tmp_pat
         definition = {"listeners": [{"port": 8080}]}
         assert one.http.put("/v1/gateways/of-chart", json=definition).status_code == 201
         assert one.http.delete("/v1/gateways/of-chart").status_code == 204
+        kubectl(
+            installed, "apply", "--server-side", "--validate=strict", "-k", str(MANIFESTS / "demo-injected")
+        )
+        lane = "/v1/lane-groups/order-flow/lanes/gray"
+        wait_for(lambda: one.http.get(lane).status_code == 200, one.process)
+        route = "/v1/gateways/edge/routes/a"
+        wait_for(lambda: one.http.get(route).status_code == 200, one.process)
+        assert one.http.get(route).json()["service"] == "laneway-demo/sc-a"
         found = one.http.get("/v1/services/kubernetes/run-under-rbac//sc-run")
         assert found.status_code == 200, found.text
         installed.call("POST", services, service | {"metadata": {"name": "sc-2"}})
