@@ -64,9 +64,7 @@ async def run(settings: Settings, sidecars: Sidecars, options: Options) -> None:
         if ending.done():
             return
         tls = _tls(options, kept)
-        webhook = Webhook(
-            lambda: replace(sidecars, ca=_ca(options)), lambda: kept.certificates.problem if kept else ""
-        )
+        webhook = Webhook(lambda: replace(sidecars, ca=_ca(options)), lambda: tls.material.expires)
         host, port = endpoint(options.listen)
         server = AdminServer(webhook.app, host, port, tls=tls, limits=Limits(connections_per_address=256))
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
@@ -25,9 +26,11 @@ _log = structlog.get_logger("laneway.injection")
 class Webhook:
     """Answers reviews. `reviews` counts them by verdict since the start."""
 
-    def __init__(self, sidecars: Callable[[], Sidecars], ready: Callable[[], str]) -> None:
-        """`sidecars`: what sidecars are like at this moment. `ready`: what is missing, or ""."""
-        self._sidecars, self._ready = sidecars, ready
+    def __init__(self, sidecars: Callable[[], Sidecars], expires: Callable[[], float]) -> None:
+        """`sidecars`: what sidecars are like at this moment. `expires`: when the certificate ends, in epoch
+        seconds.
+        """
+        self._sidecars, self._expires = sidecars, expires
         self.reviews: Counter[str] = Counter({"injected": 0, "left": 0, "refused": 0, "unreadable": 0})
         self.app = Starlette(
             routes=[
@@ -68,13 +71,18 @@ class Webhook:
         return PlainTextResponse("ok\n")
 
     async def _readyz(self, _: Request) -> Response:
-        missing = self._ready()
-        if missing:
-            return PlainTextResponse(f"{missing}\n", HTTPStatus.SERVICE_UNAVAILABLE)
+        # Not while it cannot be renewed: what cannot reach the API server now would take all replicas away.
+        if time.time() > self._expires():
+            return PlainTextResponse(
+                "the certificate of the webhook has ended\n", HTTPStatus.SERVICE_UNAVAILABLE
+            )
         return PlainTextResponse("ready\n")
 
     async def _metrics(self, _: Request) -> Response:
         name = "laneway_injection_reviews_total"
         lines = [f"# HELP {name} Pods that the API server asked about.", f"# TYPE {name} counter"]
         lines += [f'{name}{{result="{verdict}"}} {count}' for verdict, count in sorted(self.reviews.items())]
+        name = "laneway_injection_certificate_expires_seconds"
+        lines += [f"# HELP {name} When the certificate of the webhook ends.", f"# TYPE {name} gauge"]
+        lines.append(f"{name} {self._expires():.0f}")
         return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from controlplane.injection import pairs
 from controlplane.injection.pods import Sidecars
+from controlplane.injection.port import Webhook
 from controlplane.injection.reviews import ReviewError, answer
 from controlplane.registry.metadata import Conventions
 
@@ -89,3 +92,12 @@ def test_a_secret_that_lacks_something_counts_as_empty(key: str) -> None:
     assert pairs.read(data | {key: ""}) is None
     assert pairs.read({name: value for name, value in data.items() if name != key}) is None
     assert pairs.read(None) is None
+
+
+@pytest.mark.parametrize(("left", "status"), [(60, 200), (-60, 503)])
+async def test_an_injector_whose_certificate_has_ended_is_not_ready(left: float, status: int) -> None:
+    webhook = Webhook(lambda: SIDECARS, lambda: time.time() + left)
+    transport = httpx.ASGITransport(webhook.app)
+    async with httpx.AsyncClient(transport=transport, base_url="https://inject") as client:
+        assert (await client.get("/readyz")).status_code == status
+        assert (await client.get("/healthz")).status_code == 200

@@ -224,6 +224,7 @@ def test_the_port_tells_whether_it_is_ready_and_counts(webhook: Injector) -> Non
         assert client.get("/readyz").status_code == client.get("/healthz").status_code == 200
         counted = client.get("/metrics").text
         assert 'laneway_injection_reviews_total{result="injected"}' in counted
+        assert "laneway_injection_certificate_expires_seconds 1" in counted
         assert client.post("/inject", content=b"{").status_code == 400
         assert client.post("/inject", json={"kind": "AdmissionReview"}).status_code == 400
         assert client.post("/inject", content=b" " * (5 << 20)).status_code == 413

@@ -124,7 +124,7 @@ async def test_the_api_server_calls_before_and_after_a_new_ca(empty: KubeServer,
     async with keeper(empty, tmp_path, clock, ("127.0.0.1",)) as (one, places):
         await one.refresh()
         tls = Tls(TlsFiles(certificate=places.certificate, key=places.key, protocols=("http/1.1",)))
-        webhook = Webhook(lambda: Sidecars("x:1", "envoy", "init"), lambda: "")
+        webhook = Webhook(lambda: Sidecars("x:1", "envoy", "init"), lambda: tls.material.expires)
         server = AdminServer(webhook.app, "127.0.0.1", 0, tls=tls)
         await server.start()
         try:
