@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.mesh.client import Answer, Client, until
-from tests.mesh.documents import route
-from tests.mesh.harness import Mesh, abc
+from tests.mesh.documents import group, lane, route
+from tests.mesh.harness import APPLICATIONS, Mesh, abc
 from tests.mesh.secure import SecureMesh
 
 pytestmark = pytest.mark.mesh
@@ -53,6 +53,38 @@ def test_only_callers_that_are_named_are_served(tmp_path: Path) -> None:
             load.wait_for(50)
         assert load.failed() == []
         assert set(load.chains()) == {("A", "B", "C")}
+        mesh.check_accepted()
+    finally:
+        mesh.stop()
+
+
+def test_a_promotion_opens_no_closed_application(tmp_path: Path) -> None:
+    """B is called by A alone, whichever of its versions is base; no request fails or meets two versions."""
+    mesh = SecureMesh(tmp_path)
+    try:
+        abc(mesh, "Agray", "Bgray", "Cgray")
+        bank = {"kind": "Application", "name": "spring-cloud-b", "callers": ["spring-cloud-a"]}
+        mesh.start(
+            route("a", "sc-A"), route("b", "sc-B"), bank, group("order-flow", *APPLICATIONS), lane("gray")
+        )
+        old, new = ("A", "B", "C"), ("Agray", "Bgray", "Cgray")
+
+        def closed() -> bool:
+            others = [called(mesh, by, "sc-B") for by in ("C", "Cgray")]
+            return all(refused(one) for one in (*others, mesh.edge.get("/b")))
+
+        until(closed, 30, "all but A to be refused")
+        with mesh.load(("GET", "/a", [], b""), ("GET", "/a", [("canary", "gray")], b"")) as load:
+            for word, base in (("promote", new), ("rollback", old), ("promote", new)):
+                mesh.apply(lane("gray", enabled=True))
+                body = {"lane": "gray"} if word == "promote" else None
+                mesh.rest.done("POST", f"/v1/lane-groups/order-flow/{word}", body)
+                until(lambda b=base: tuple(mesh.chain("/a")) == b, 30, f"base to be {base}")
+                assert closed()
+                load.wait_for(30)
+            assert called(mesh, "A", "sc-B").chain == ["Bgray", "Cgray"]
+        assert load.failed() == []
+        assert set(load.chains()) == {old, new}
         mesh.check_accepted()
     finally:
         mesh.stop()
