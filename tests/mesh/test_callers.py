@@ -82,7 +82,9 @@ def test_a_promotion_opens_no_closed_application(tmp_path: Path) -> None:
                 until(lambda b=base: tuple(mesh.chain("/a")) == b, 30, f"base to be {base}")
                 assert closed()
                 load.wait_for(30)
-            assert called(mesh, "A", "sc-B").chain == ["Bgray", "Cgray"]
+            # Calls that no edge has coloured follow when the switch is over.
+            until(lambda: called(mesh, "A", "sc-B").chain == ["Bgray", "Cgray"], 30, "A to call new base")
+            assert closed()
         assert load.failed() == []
         assert set(load.chains()) == {old, new}
         mesh.check_accepted()
