@@ -11,5 +11,6 @@ export interface View {
 }
 
 export const views: View[] = [
+  { path: "/groups/$group", load: () => import("./views/group/Group") },
   { path: "/", name: "overview", icon: IconLayoutDashboard, load: () => import("./views/overview/Overview") },
 ];

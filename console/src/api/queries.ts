@@ -97,6 +97,16 @@ export const tagMatches = (group: string, tag: string) =>
     retry: false,
   });
 
+/** The last ten seconds of a lane, service by service. */
+export const recentLaneTraffic = (lane: string) => laneTraffic(lane, "10s");
+
+/** What the last observation found of applications that lose the lane. */
+export const propagation = queryOptions({
+  queryKey: ["propagation"],
+  queryFn: () => told(client.GET("/v1/propagation")),
+  refetchInterval: 30_000,
+});
+
 export const laneTraffic = (lane: string, window = "5m") =>
   queryOptions({
     queryKey: ["traffic", "lane", lane, window],

@@ -1,0 +1,236 @@
+import { Alert, Button, Card, Group as Row, List, Menu, MultiSelect, SimpleGrid, Stack, Tabs, Text, Title } from "@mantine/core";
+import { useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useParams } from "@tanstack/react-router";
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import type { Schemas } from "../../api/client";
+import { document, groups, laneMatches, lanePath, lanes as allLanes, propagation, recentLaneTraffic, summary } from "../../api/queries";
+import { useRights } from "../../api/rights";
+import { type Action, Confirm } from "../../parts/Confirm";
+import { type Column, DataTable } from "../../parts/DataTable";
+import { ShareDialog } from "../../parts/ShareDialog";
+import { BesideBase, useFigures } from "../../parts/figures";
+import { deleted, promotion, switched } from "../../parts/laneActions";
+import { LaneState } from "../overview/Lanes";
+import { failsMore, isSlower } from "../overview/problems";
+import { LaneChart } from "./LaneChart";
+import { Picture } from "./Picture";
+import { type Stop, type Track, tracksOf } from "./model";
+
+const AT_FIRST = 5; // lanes that are drawn; more are chosen
+
+export default function Group() {
+  const { t } = useTranslation();
+  const { group: name } = useParams({ strict: false }) as { group: string };
+  const known = useQuery(groups);
+  const group = known.data?.find((one) => one.name === name);
+  if (known.data && !group) return <Alert color="red" title={t("group.absent", { group: name })} />;
+  return group ? <Whole group={group} key={name} /> : null;
+}
+
+function Whole({ group }: { group: Schemas["LaneGroup"] }) {
+  const { t } = useTranslation();
+  const say = useFigures();
+  const mine = (useQuery(allLanes).data ?? []).filter((one) => one.group === group.name);
+  const [chosen, setChosen] = useState<string[] | null>(null);
+  const drawn = mine.filter((one, index) => (chosen ? chosen.includes(one.name) : index < AT_FIRST));
+  const matches = useQueries({ queries: drawn.map((one) => laneMatches(group.name, one.name)) });
+  const traffic = useQueries({ queries: drawn.map((one) => recentLaneTraffic(one.name)) });
+  const seen = useQuery(summary).data;
+  const losing = new Set((useQuery(propagation).data?.items ?? []).filter((one) => one.verdict === "loses").map((one) => one.application));
+  const pairs = <T,>(found: { data?: T | undefined }[]) => new Map(drawn.flatMap((one, index) => (found[index]?.data ? [[one.name, found[index].data] as [string, T]] : [])));
+  const tracks = tracksOf({ group, lanes: drawn, matches: pairs(matches), traffic: pairs(traffic), summary: seen });
+  const warnings = [...(group.status.warnings ?? []), ...mine.flatMap((one) => (one.status.warnings ?? []).map((text) => `${one.name}: ${text}`))];
+  return (
+    <Stack>
+      <Row justify="space-between">
+        <div>
+          <Title order={1} size="h2">{group.name}</Title>
+          <Text size="sm">{t("group.at", { gateway: group.gateway, count: group.applications.length })}</Text>
+        </div>
+        <Promotion group={group} />
+      </Row>
+      {warnings.length > 0 && (
+        <Alert color="yellow" title={t("overview.warnings")}>
+          <List size="sm">{warnings.map((text) => <List.Item key={text}>{text}</List.Item>)}</List>
+        </Alert>
+      )}
+      <Lanes group={group} lanes={mine} />
+      <Card withBorder component="section">
+        <Row justify="space-between" align="flex-end" mb="sm">
+          <Title order={2} size="h4">{t("group.way")}</Title>
+          {mine.length > 1 && (
+            <MultiSelect
+              label={t("group.focus")}
+              data={mine.map((one) => one.name)}
+              value={drawn.map((one) => one.name)}
+              onChange={setChosen}
+              searchable
+              maw={420}
+              clearButtonProps={{ "aria-label": t("group.none") }}
+            />
+          )}
+        </Row>
+        <Tabs defaultValue="picture" keepMounted={false}>
+          <Tabs.List>
+            <Tabs.Tab value="picture">{t("group.picture")}</Tabs.Tab>
+            <Tabs.Tab value="table">{t("group.table")}</Tabs.Tab>
+          </Tabs.List>
+          <Tabs.Panel value="picture" pt="sm">
+            <Picture
+              gateway={group.gateway}
+              gatewayQps={say.rate(seen?.gateways.find((one) => one.gateway === group.gateway)?.qps)}
+              tracks={tracks}
+              promoted={group.promoted}
+              losing={losing}
+            />
+          </Tabs.Panel>
+          <Tabs.Panel value="table" pt="sm">
+            <TracksTable tracks={tracks} losing={losing} />
+          </Tabs.Panel>
+        </Tabs>
+      </Card>
+      {drawn.map((lane) => (
+        <Card withBorder component="section" key={lane.name}>
+          <Title order={2} size="h4" mb="xs">{lane.name}</Title>
+          <SimpleGrid cols={{ base: 1, md: 3 }}>
+            <LaneChart lane={lane.name} measure="qps" title={t("figures.qpsLong")} query={`sum(rate(laneway_requests_total{lane="${lane.name}"}[1m]))`} />
+            <LaneChart
+              lane={lane.name}
+              measure="exception_qps"
+              title={t("group.exceptions")}
+              query={`sum(rate(laneway_requests_total{lane="${lane.name}",result=~"server_error|reset"}[1m]))`}
+            />
+            <LaneChart
+              lane={lane.name}
+              measure="p99"
+              title={t("group.p99")}
+              query={`histogram_quantile(0.99, sum by (le) (rate(laneway_request_duration_seconds_bucket{lane="${lane.name}"}[1m])))`}
+            />
+          </SimpleGrid>
+        </Card>
+      ))}
+    </Stack>
+  );
+}
+
+function Promotion({ group }: { group: Schemas["LaneGroup"] }) {
+  const { t } = useTranslation();
+  const [action, setAction] = useState<Action | null>(null);
+  const may = useRights().operates(group.name);
+  if (!group.promoted || !may) return null;
+  const ask = (what: "finish" | "rollback") => setAction(promotion(what, group.name, group.promoted ?? "", t));
+  return (
+    <Row>
+      <Button onClick={() => ask("finish")}>{t("actions.finish")}</Button>
+      <Button color="red" variant="outline" onClick={() => ask("rollback")}>{t("actions.rollback")}</Button>
+      <Confirm action={action} close={() => setAction(null)} />
+    </Row>
+  );
+}
+
+function Lanes({ group, lanes }: { group: Schemas["LaneGroup"]; lanes: Schemas["Lane"][] }) {
+  const { t } = useTranslation();
+  const say = useFigures();
+  const queries = useQueryClient();
+  const may = useRights().operates(group.name);
+  const lineOf = new Map((useQuery(summary).data?.lanes ?? []).map((one) => [one.lane, one]));
+  const [action, setAction] = useState<Action | null>(null);
+  const [sharing, setSharing] = useState<{ lane: Schemas["Lane"]; etag: string | null } | null>(null);
+  /** The lane as it is now, and its tag: what is confirmed is the change of just that. */
+  const fresh = async (lane: Schemas["Lane"]) => {
+    const { data, etag } = await queries.fetchQuery({ ...document<Schemas["Lane"]>(lanePath(lane.group, lane.name)), staleTime: 0 });
+    return { lane: data, etag };
+  };
+  const ask = async (lane: Schemas["Lane"], make: typeof switched) => {
+    const now = await fresh(lane);
+    setAction(make(now.lane, lineOf.get(lane.name), now.etag, t, say));
+  };
+  const columns: Column<Schemas["Lane"]>[] = [
+    { key: "lane", title: t("overview.lane"), cell: (lane) => <Text fw={600} size="sm">{lane.name}</Text> },
+    { key: "tag", title: t("group.tag"), cell: (lane) => lane.tag },
+    { key: "state", title: t("overview.state"), cell: (lane) => <LaneState lane={lane} group={group} /> },
+    { key: "asked", title: t("overview.asked"), figure: true, cell: (lane) => (lane.ratio ? say.percent(lane.ratio.percent) : t("overview.byRule")) },
+    { key: "seen", title: t("overview.seen"), figure: true, cell: (lane) => say.part(lineOf.get(lane.name)?.share) },
+    { key: "qps", title: t("figures.qps"), figure: true, cell: (lane) => say.rate(lineOf.get(lane.name)?.qps) },
+    {
+      key: "errors",
+      title: t("figures.errors"),
+      figure: true,
+      cell: (lane) => {
+        const line = lineOf.get(lane.name);
+        return <BesideBase lane={say.part(line?.error_rate)} base={say.part(line?.base_error_rate)} worse={line !== undefined && failsMore(line)} />;
+      },
+    },
+    {
+      key: "p99",
+      title: t("figures.p99"),
+      figure: true,
+      cell: (lane) => {
+        const line = lineOf.get(lane.name);
+        return <BesideBase lane={say.ms(line?.p99)} base={say.ms(line?.base_p99)} worse={line !== undefined && isSlower(line)} />;
+      },
+    },
+  ];
+  if (may)
+    columns.push({
+      key: "actions",
+      title: t("actions.title"),
+      cell: (lane) => (
+        <Row gap="xs" wrap="nowrap">
+          <Button size="xs" variant="default" onClick={() => void ask(lane, switched)}>{lane.enabled ? t("actions.disable") : t("actions.enable")}</Button>
+          <Menu>
+            <Menu.Target>
+              <Button size="xs" variant="default" aria-label={t("actions.moreOf", { lane: lane.name })}>…</Button>
+            </Menu.Target>
+            <Menu.Dropdown>
+              {lane.ratio && <Menu.Item onClick={() => void fresh(lane).then(setSharing)}>{t("actions.share")}</Menu.Item>}
+              <Menu.Item component="a" href={`#/groups/${encodeURIComponent(group.name)}/lanes/${encodeURIComponent(lane.name)}/edit`}>{t("actions.edit")}</Menu.Item>
+              {!group.promoted && <Menu.Item onClick={() => setAction(promotion("promote", group.name, lane.name, t))}>{t("actions.promote")}</Menu.Item>}
+              <Menu.Item color="red" onClick={() => void ask(lane, deleted)}>{t("actions.delete")}</Menu.Item>
+            </Menu.Dropdown>
+          </Menu>
+        </Row>
+      ),
+    });
+  return (
+    <Card withBorder component="section">
+      <Row justify="space-between" mb="xs">
+        <Title order={2} size="h4">{t("overview.lanes")}</Title>
+        {may && <Button component="a" href={`#/groups/${encodeURIComponent(group.name)}/new-lane`} size="xs">{t("actions.newLane")}</Button>}
+      </Row>
+      <DataTable label={t("overview.lanes")} columns={columns} rows={lanes} rowKey={(lane) => lane.name} text={(lane) => `${lane.name} ${lane.tag}`} empty={t("overview.noLanes")} height="50vh" />
+      <Confirm action={action} close={() => setAction(null)} />
+      <ShareDialog lane={sharing?.lane ?? null} etag={sharing?.etag ?? null} close={() => setSharing(null)} then={setAction} />
+    </Card>
+  );
+}
+
+/** The same as the picture. */
+function TracksTable({ tracks, losing }: { tracks: Track[]; losing: ReadonlySet<string> }) {
+  const { t } = useTranslation();
+  const say = useFigures();
+  const columns: Column<Stop>[] = [
+    { key: "track", title: t("overview.lane"), cell: (stop) => stop.lane ?? t("effect.base") },
+    { key: "application", title: t("group.application"), cell: (stop) => stop.application },
+    {
+      key: "serving",
+      title: t("group.servedBy"),
+      cell: (stop) => (stop.serving === "nobody" ? t("group.refused") : stop.lane && stop.serving === "base" ? t("group.fallsBack") : t("group.instances", { count: stop.instances })),
+    },
+    { key: "dead", title: t("group.unhealthy"), figure: true, cell: (stop) => (stop.unhealthy ? `▲ ${stop.unhealthy}` : "0") },
+    { key: "qps", title: t("figures.qps"), figure: true, cell: (stop) => say.rate(stop.qps) },
+    { key: "errors", title: t("figures.errors"), figure: true, cell: (stop) => say.part(stop.errors) },
+    { key: "fallbacks", title: t("group.fallbacksMinute"), figure: true, cell: (stop) => stop.fallbacks || "0" },
+    { key: "colour", title: t("group.colour"), cell: (stop) => (losing.has(stop.application) ? `◆ ${t("group.losesColour")}` : "–") },
+  ];
+  return (
+    <DataTable
+      label={t("group.table")}
+      columns={columns}
+      rows={tracks.flatMap((one) => one.stops)}
+      rowKey={(stop) => `${stop.lane ?? ""}/${stop.application}`}
+      text={(stop) => `${stop.lane ?? t("effect.base")} ${stop.application}`}
+    />
+  );
+}
