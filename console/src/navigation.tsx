@@ -1,16 +1,23 @@
 /** Every view: its address, and its entry in the navigation, if it has one. A view is a folder below views/. */
-import { type Icon, IconLayoutDashboard } from "@tabler/icons-react";
+import { type Icon, IconLayoutDashboard, IconRocket } from "@tabler/icons-react";
 import type { ComponentType } from "react";
 
 export interface View {
   path: string;
   /** Key of its name in the texts; without it the view has no entry in the navigation. */
-  name?: "overview";
+  name?: "overview" | "releases";
   icon?: Icon;
   load: () => Promise<{ default: ComponentType }>;
 }
 
 export const views: View[] = [
+  { path: "/new-group", load: () => import("./views/edit/EditGroup") },
+  { path: "/groups/$group/edit", load: () => import("./views/edit/EditGroup") },
+  { path: "/groups/$group/new-lane", load: () => import("./views/edit/NewLane") },
+  { path: "/groups/$group/lanes/$lane/edit", load: () => import("./views/edit/EditLane") },
   { path: "/groups/$group", load: () => import("./views/group/Group") },
   { path: "/", name: "overview", icon: IconLayoutDashboard, load: () => import("./views/overview/Overview") },
+  { path: "/releases", name: "releases", icon: IconRocket, load: () => import("./views/releases/Releases") },
+  { path: "/releases/$group/$release", load: () => import("./views/releases/Release") },
+  { path: "/new-release/$group", load: () => import("./views/releases/NewRelease") },
 ];

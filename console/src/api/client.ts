@@ -43,6 +43,8 @@ export interface Call {
   body?: unknown;
   /** The entity tag of what the user saw; the change is refused if something else is stored by now. */
   match?: string | undefined;
+  /** The change is refused if there is such a document already. */
+  absent?: boolean;
 }
 
 export interface Answered<T> {
@@ -51,10 +53,11 @@ export interface Answered<T> {
 }
 
 /** A call whose path is made at run time. Throws ApiError. */
-export async function call<T>({ method, path, body, match }: Call): Promise<Answered<T>> {
+export async function call<T>({ method, path, body, match, absent }: Call): Promise<Answered<T>> {
   const headers: Record<string, string> = {};
   if (body !== undefined) headers["content-type"] = method === "PATCH" ? "application/merge-patch+json" : "application/json";
   if (match) headers["if-match"] = match;
+  if (absent) headers["if-none-match"] = "*";
   const init: RequestInit = { method, headers };
   if (body !== undefined) init.body = JSON.stringify(body);
   const response = await fetch(path, init);

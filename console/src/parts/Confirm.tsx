@@ -23,15 +23,22 @@ export interface Action {
   force?: string;
 }
 
-export function Confirm({ action, close }: { action: Action | null; close: () => void }) {
+interface Props {
+  action: Action | null;
+  close: () => void;
+  /** What follows once it is done. */
+  done?: () => void;
+}
+
+export function Confirm({ action, close, done }: Props) {
   return (
     <Modal opened={action !== null} onClose={close} title={action?.title} size="lg" closeButtonProps={{ "aria-label": "×" }}>
-      {action && <Body action={action} close={close} />}
+      {action && <Body action={action} close={close} done={done} />}
     </Modal>
   );
 }
 
-function Body({ action, close }: { action: Action; close: () => void }) {
+function Body({ action, close, done }: { action: Action; close: () => void; done: (() => void) | undefined }) {
   const { t } = useTranslation();
   const queries = useQueryClient();
   const [busy, setBusy] = useState(false);
@@ -53,6 +60,7 @@ function Body({ action, close }: { action: Action; close: () => void }) {
       await queries.invalidateQueries({ queryKey: documentsKey });
       notifications.show({ message: t("effect.done", { what: action.title }), color: "teal" });
       close();
+      done?.();
     } catch (error) {
       setWrong(error instanceof ApiError ? error : new ApiError(0, null, String(error)));
     } finally {

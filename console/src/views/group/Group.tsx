@@ -48,7 +48,10 @@ function Whole({ group }: { group: Schemas["LaneGroup"] }) {
           <Title order={1} size="h2">{group.name}</Title>
           <Text size="sm">{t("group.at", { gateway: group.gateway, count: group.applications.length })}</Text>
         </div>
-        <Promotion group={group} />
+        <Row>
+          <Promotion group={group} />
+          <EditLink group={group.name} />
+        </Row>
       </Row>
       {warnings.length > 0 && (
         <Alert color="yellow" title={t("overview.warnings")}>
@@ -112,6 +115,11 @@ function Whole({ group }: { group: Schemas["LaneGroup"] }) {
       ))}
     </Stack>
   );
+}
+
+function EditLink({ group }: { group: string }) {
+  const { t } = useTranslation();
+  return useRights().admin ? <Button component="a" variant="default" href={`#/groups/${encodeURIComponent(group)}/edit`}>{t("actions.editGroup")}</Button> : null;
 }
 
 function Promotion({ group }: { group: Schemas["LaneGroup"] }) {

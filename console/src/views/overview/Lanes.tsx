@@ -1,10 +1,11 @@
 /** Every lane in one table, what is not well first. */
-import { Anchor, Card, Group, Text, Title } from "@mantine/core";
+import { Anchor, Button, Card, Group, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useTranslation } from "react-i18next";
 import type { Schemas } from "../../api/client";
 import { groups, lanes, releases, summary } from "../../api/queries";
+import { useRights } from "../../api/rights";
 import { type Column, DataTable } from "../../parts/DataTable";
 import { BesideBase, useFigures } from "../../parts/figures";
 import { StateBadge } from "../../parts/StateBadge";
@@ -28,6 +29,7 @@ function weigh(lane: Schemas["Lane"], line: Schemas["LaneLine"] | undefined): nu
 export function Lanes() {
   const { t } = useTranslation();
   const say = useFigures();
+  const { admin } = useRights();
   const known = { groups: useQuery(groups).data, lanes: useQuery(lanes).data, releases: useQuery(releases).data, summary: useQuery(summary).data };
   const rows = useMemo<Row[]>(() => {
     const groupOf = new Map(known.groups?.map((one) => [one.name, one]));
@@ -76,7 +78,10 @@ export function Lanes() {
   const empty = (known.groups ?? []).filter((group) => !known.lanes?.some((lane) => lane.group === group.name));
   return (
     <Card withBorder component="section">
-      <Title order={2} size="h4" mb="xs">{t("overview.lanes")}</Title>
+      <Group justify="space-between" mb="xs">
+        <Title order={2} size="h4">{t("overview.lanes")}</Title>
+        {admin && <Button component="a" size="xs" variant="default" href="#/new-group">{t("actions.newGroup")}</Button>}
+      </Group>
       <DataTable
         label={t("overview.lanes")}
         columns={columns}
