@@ -137,6 +137,11 @@ console-check: console ## Fail if the console's built files are not current; tes
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group console
 	$(BIN)/pytest -n 0 -m console
 
+.PHONY: console-pictures
+console-pictures: console ## Take the pictures of docs/console.md from a running demo, in Chromium
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group console
+	$(BIN)/python -m tests.console.pictures
+
 bootstraps: setup ## Regenerate the sample bootstraps in envoy/
 	$(BIN)/python envoy/regenerate.py
 

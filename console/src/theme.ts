@@ -1,4 +1,4 @@
-import { Alert, Badge, createTheme } from "@mantine/core";
+import { Alert, Badge, Input, Modal, createTheme } from "@mantine/core";
 
 /** Colours of text on the page and on filled parts have a contrast of 4.5 and more in both schemes. */
 export const theme = createTheme({
@@ -10,6 +10,9 @@ export const theme = createTheme({
   defaultRadius: "sm",
   components: {
     Alert: Alert.extend({ defaultProps: { variant: "outline" }, styles: { label: { color: "var(--mantine-color-text)" } } }),
+    // The header of a dialog is no banner of the page.
+    Modal: Modal.extend({ defaultProps: { attributes: { header: { role: "presentation" } } } }),
+    InputWrapper: Input.Wrapper.extend({ styles: { description: { color: "var(--mantine-color-text)" }, error: { color: "light-dark(var(--mantine-color-red-9), var(--mantine-color-red-3))" } } }),
     Badge: Badge.extend({ styles: { root: { flexShrink: 0, overflow: "visible", maxWidth: "none" }, label: { overflow: "visible" } } }),
   },
 });

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,8 +45,9 @@ class Mesh:
         return self.http.get(f"{self.edge}/a", headers=headers).text
 
 
-@pytest.fixture(scope="session")
-def mesh() -> Iterator[Mesh]:
+@contextmanager
+def demo() -> Iterator[Mesh]:
+    """`laneway demo` on ports and addresses of its own."""
     ports = {name: free_port() for name in ("edge", "edge-admin", "admin", "xds")}
     command = [run.LANEWAY, "demo", "--network", loopback_network()]
     command += [f"--{name}-port={port}" for name, port in ports.items()]
@@ -66,6 +68,12 @@ def mesh() -> Iterator[Mesh]:
     finally:
         process.terminate()
         process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def mesh() -> Iterator[Mesh]:
+    with demo() as one:
+        yield one
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,7 @@ def test_signing_in_and_out(guarded: Served, opened: Opened, tmp_path: Path) -> 
     token.fill("secret-of-viewer")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Overview").wait_for()
+    assert page.get_by_role("link", name="New group").count() == 0, "a viewer is offered no change"
     (cookie,) = page.context.cookies()
     assert cookie["httpOnly"]
     assert cookie["sameSite"] == "Strict"
@@ -50,7 +51,7 @@ def test_signing_in_and_out(guarded: Served, opened: Opened, tmp_path: Path) -> 
     assert page.context.cookies() == []
     token.fill("secret-of-root")
     page.keyboard.press("Enter")
-    page.get_by_role("heading", name="Overview").wait_for()
+    page.get_by_role("link", name="New group").wait_for()
     tokens(tmp_path, "viewer")  # the token of the session is revoked
     token.wait_for()
 

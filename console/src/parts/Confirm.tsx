@@ -31,8 +31,9 @@ interface Props {
 }
 
 export function Confirm({ action, close, done }: Props) {
+  const { t } = useTranslation();
   return (
-    <Modal opened={action !== null} onClose={close} title={action?.title} size="lg" closeButtonProps={{ "aria-label": "×" }}>
+    <Modal opened={action !== null} onClose={close} title={action?.title} size="lg" closeButtonProps={{ "aria-label": t("effect.close") }}>
       {action && <Body action={action} close={close} done={done} />}
     </Modal>
   );
@@ -58,7 +59,7 @@ function Body({ action, close, done }: { action: Action; close: () => void; done
     try {
       await call(asked);
       await queries.invalidateQueries({ queryKey: documentsKey });
-      notifications.show({ message: t("effect.done", { what: action.title }), color: "teal" });
+      notifications.show({ message: t("effect.done", { what: action.title }), color: "teal", closeButtonProps: { "aria-label": t("effect.close") } });
       close();
       done?.();
     } catch (error) {

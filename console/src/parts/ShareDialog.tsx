@@ -19,7 +19,7 @@ interface Props {
 export function ShareDialog({ lane, etag, close, then }: Props) {
   const { t } = useTranslation();
   return (
-    <Modal opened={lane !== null} onClose={close} title={t("share.title", { lane: lane?.name ?? "" })} closeButtonProps={{ "aria-label": "×" }}>
+    <Modal opened={lane !== null} onClose={close} title={t("share.title", { lane: lane?.name ?? "" })} closeButtonProps={{ "aria-label": t("effect.close") }}>
       {lane?.ratio && <Body lane={lane} ratio={lane.ratio} etag={etag} close={close} then={then} />}
     </Modal>
   );

@@ -44,7 +44,7 @@ export function Editor({ title, first, fields, form, path, match, done }: Props)
   const refused = effect.error instanceof ApiError ? effect.error : null;
   const wrong: Wrong = (field) => {
     const one = refused?.problem?.errors.find((error) => error.field === field);
-    return one && `${one.message}. ${one.remedy}`;
+    return one && `${one.message}; ${one.remedy}`;
   };
   const change: Change = (some) => {
     const next: Document = { ...document, ...some };

@@ -1,7 +1,7 @@
 import { Alert, Anchor, Card, Group, List, SimpleGrid, Stack, Table, Text, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
-import { gateways, proxies, ready, releases, summary } from "../../api/queries";
+import { gateways, proxies, ready, releases, summary, warnings } from "../../api/queries";
 import { useFigures } from "../../parts/figures";
 import { StateBadge } from "../../parts/StateBadge";
 import { Lanes } from "./Lanes";
@@ -32,8 +32,9 @@ function Health() {
   const connected = useQuery(proxies);
   const state = useQuery(ready);
   const planned = useQuery(releases);
-  if (!seen.data || !connected.data || !state.data) return null;
-  const known = { summary: seen.data, proxies: connected.data, sources: state.data.sources, releases: planned.data ?? [] };
+  const warned = useQuery(warnings);
+  if (!warned.data || !seen.data || !connected.data || !state.data) return null;
+  const known = { warnings: warned.data.items.length + warned.data.services.length, summary: seen.data, proxies: connected.data, sources: state.data.sources, releases: planned.data ?? [] };
   const found = troubles(known, t, say);
   if (found.length === 0)
     return (

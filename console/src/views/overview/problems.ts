@@ -25,13 +25,15 @@ export const unsynced = (proxy: Schemas["Proxy"]): number =>
   Object.values(proxy.types).filter((state) => state.nack || state.sent !== state.acked).length;
 
 interface Known {
+  /** Warnings about definitions and services. */
+  warnings: number;
   summary: Summary | undefined;
   proxies: Schemas["Proxy"][];
   sources: Schemas["Source"][];
   releases: Schemas["Release"][];
 }
 
-export function troubles({ summary, proxies, sources, releases }: Known, t: TFunction, say: ReturnType<typeof useFigures>): Trouble[] {
+export function troubles({ warnings, summary, proxies, sources, releases }: Known, t: TFunction, say: ReturnType<typeof useFigures>): Trouble[] {
   const found: Trouble[] = [];
   const bad = (text: string, href?: string) => found.push({ tone: "bad", text, ...(href && { href }) });
   const watch = (text: string, href?: string) => found.push({ tone: "watch", text, ...(href && { href }) });
@@ -59,6 +61,7 @@ export function troubles({ summary, proxies, sources, releases }: Known, t: TFun
     if (one.progress?.phase === "aborted") watch(t("problems.aborted", { release: one.name, lane: one.lane }));
     if (one.progress?.phase === "waiting") watch(t("problems.waiting", { release: one.name, lane: one.lane }));
   }
+  if (warnings) watch(t("problems.warnings", { count: warnings }));
   if (summary && summary.proxies.reporting < summary.proxies.connected)
     watch(t("problems.silent", { count: summary.proxies.connected - summary.proxies.reporting }));
   return found.sort((one, other) => Number(other.tone === "bad") - Number(one.tone === "bad"));
