@@ -16,8 +16,8 @@ from controlplane.net.crowd import sender
 from controlplane.net.handshakes import Handshakes
 from controlplane.net.tls import Channel, TlsFault
 
-LARGEST_HANDSHAKE = 128 << 10
-"""Bytes of a client that may wait for their turn; a handshake has a few thousand."""
+MOST_WAITING = 64 << 10
+"""Bytes of a client that wait for the turn of its handshake before no more is read."""
 
 
 class Encrypted(asyncio.Protocol):
@@ -50,15 +50,15 @@ class Encrypted(asyncio.Protocol):
             self._receive(data)
             return
         self._arrived += data
-        if len(self._arrived) > LARGEST_HANDSHAKE:
-            self._failed()
-            self._transport.abort()
-        else:
-            self._handshakes.arrived(self)
+        if len(self._arrived) > MOST_WAITING:
+            self._transport.pause_reading()
+        self._handshakes.arrived(self)
 
     def shake(self) -> None:
         """Go on with the handshake. See `Waiter`."""
         data, self._arrived = bytes(self._arrived), bytearray()
+        if len(data) > MOST_WAITING and not self._transport.is_closing():
+            self._transport.resume_reading()
         self._receive(data)
 
     def _receive(self, data: bytes) -> None:

@@ -180,6 +180,11 @@ class LanewayCollector(Collector):
             cut.add_metric([reason], count)
         yield cut
         yield CounterMetricFamily(
+            "laneway_handshakes_delayed",
+            "Parts of TLS handshakes of the xDS port that waited for their turn",
+            self._laneway.xds.handshakes_delayed,
+        )
+        yield CounterMetricFamily(
             "laneway_log_lines_suppressed",
             "Log lines about xDS clients that were left out, because one address caused too many",
             self._laneway.xds.suppressed_lines,

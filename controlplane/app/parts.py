@@ -174,6 +174,7 @@ def transport_of(settings: Settings, connections: int, tls: Tls | None = None) -
         connections_per_address=settings.xds_connections_per_address,
         waiting=settings.xds_waiting_bytes,
         cpu=settings.xds_connection_cpu,
+        handshake_cpu=settings.xds_handshake_cpu,
     )
     return transport(settings.xds_transport, limits, tls)
 

@@ -73,6 +73,9 @@ class Settings(AdminSettings):
         gt=0,
         description="most that the requests of one xDS connection may use, as a share of a CPU core",
     )
+    xds_handshake_cpu: float = Field(
+        0.5, gt=0, le=1, description="share of a core that TLS handshakes of the xDS port may take over time"
+    )
     xds_request_bytes: int = Field(16 << 20, ge=1 << 16, description="largest xDS request")
     xds_waiting_bytes: int = Field(
         128 << 20,

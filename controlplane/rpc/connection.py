@@ -9,6 +9,7 @@ from typing import Protocol, cast
 import grpc
 
 from controlplane.net.crowd import sender
+from controlplane.net.handshakes import Handshakes
 from controlplane.net.tls import Channel, TlsFault
 
 from . import frames
@@ -34,6 +35,7 @@ class Port(Protocol):
     limits: Limits
     stopping: bool
     turns: Turns
+    handshakes: Handshakes
     requests: Room
     backlog: Backlog
 
@@ -66,6 +68,8 @@ class Connection(asyncio.Protocol):
         self._taken = 0
         self._over = False
         self._arrived: list[bytes] = []
+        self._gated = False  # with a handshake for its turn
+        self._said = b""  # what came with the end of the handshake
         self._waits = False  # with requests for its turn
         self._waiting = 0  # bytes of them
         self._reads = True
@@ -102,7 +106,12 @@ class Connection(asyncio.Protocol):
         self._heard = self._loop.time()
         self._pinged = None
         self._arrived.append(data)
-        if self._waits:
+        if self._tls is not None and not self._tls.ready:
+            self._gated = True
+            self._waiting += len(data)
+            self._read_or_not()
+            self._port.handshakes.arrived(self)
+        elif self._waits:
             self._waiting += len(data)
             self._read_or_not()
         elif not self._port.turns.arrived(self):
@@ -138,6 +147,23 @@ class Connection(asyncio.Protocol):
         self._gone()
         self._port.left(self)
 
+    # The handshakes' side.
+
+    def shake(self) -> None:
+        """Go on with the handshake."""
+        if self._over or self._tls is None:
+            return
+        data = b"".join(self._arrived)
+        self._arrived.clear()
+        self._gated, self._waiting = False, 0
+        try:
+            self._said = self._decrypted(self._tls, data)
+        except ConnectionFault as fault:
+            self.end(fault.reason, fault.text, fault.code)
+            return
+        self._waits = self._tls.ready and not self._port.turns.arrived(self)
+        self._read_or_not()
+
     # The turns' side.
 
     def handle(self, until: float) -> bool:
@@ -146,12 +172,14 @@ class Connection(asyncio.Protocol):
             return self.http2.lost(until)
         if self.http2.outgoing.clogged:
             return True  # it comes again when it may write
+        if self._tls is not None and not self._tls.ready:
+            return True  # it comes again when its handshake is over
         arrived = self._arrived
         data = arrived[0] if len(arrived) == 1 else b"".join(arrived)
         arrived.clear()
         try:
             if self._tls is not None:
-                data = self._decrypted(self._tls, data)
+                data, self._said = self._said + self._decrypted(self._tls, data), b""
             whole = self.http2.receive(data, until)
         except ConnectionFault as fault:
             self.end(fault.reason, fault.text, fault.code)
@@ -207,7 +235,7 @@ class Connection(asyncio.Protocol):
             self._check_reading(now)
 
     def _end_without_preface(self) -> None:
-        if not self._over and not self.http2.greeted and not self._waits:
+        if not self._over and not self.http2.greeted and not self._waits and not self._gated:
             what = "HTTP/2 preface" if self._tls is None or self._tls.ready else "complete TLS handshake"
             self.end("hello", f"it sent no {what} within {self._port.limits.hello:g} s")
 
@@ -275,6 +303,7 @@ class Connection(asyncio.Protocol):
     def _gone(self) -> None:
         """Free what the connection holds; its streams are told when it is its turn."""
         self._arrived.clear()
+        self._port.handshakes.leave(self)
         self.share.close()
         self._port.turns.arrived(self)
 

@@ -113,6 +113,7 @@ class GrpcioServer:
         self.ended: Counter[str] = Counter()
         self.open = 0
         self.suppressed_lines = 0
+        self.handshakes_delayed = 0
 
     async def start(self, address: str) -> int:
         """Listen on host:port, port 0 for one that the system gives. Returns the port. Raises OSError."""

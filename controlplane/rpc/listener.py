@@ -10,6 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from controlplane.net.crowd import Crowd
+from controlplane.net.handshakes import Handshakes
 from controlplane.net.lines import Lines
 from controlplane.net.tls import Channel, Tls
 
@@ -46,6 +47,7 @@ class Listener:
         #: Connections that were ended since the start, by reason.
         self.ended: Counter[str] = Counter()
         self.turns = Turns(self._soon)
+        self.handshakes = Handshakes(limits.handshake_cpu)
         self._deserted: deque[Connection] = deque()
         self._crowd: Crowd[Connection] = Crowd(limits.connections, limits.connections_per_address)
         self._lines = Lines()
@@ -156,6 +158,11 @@ class Listener:
     def open(self) -> int:
         """Open connections."""
         return len(self.connections)
+
+    @property
+    def handshakes_delayed(self) -> int:
+        """Parts of TLS handshakes that waited for their turn, since the start."""
+        return self.handshakes.delayed
 
     @property
     def suppressed_lines(self) -> int:

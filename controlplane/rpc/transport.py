@@ -111,6 +111,11 @@ class Transport(Protocol):
         ...
 
     @property
+    def handshakes_delayed(self) -> int:
+        """Parts of TLS handshakes that waited for their turn, since the start."""
+        ...
+
+    @property
     def suppressed_lines(self) -> int:
         """Log lines about connections that were left out, because one address caused too many."""
         ...
@@ -153,6 +158,8 @@ class Limits:
     """The share of a core that one connection may use over time."""
     cpu_burst: float = 5.0
     """Seconds of a core that it may use at once."""
+    handshake_cpu: float = 0.5
+    """The share of a core that the TLS handshakes of all connections may use over time."""
 
 
 #: Makes a transport that serves these methods.

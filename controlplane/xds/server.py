@@ -254,6 +254,11 @@ class XdsServer:
         self._lines.write(log, event, host_of(call.peer), peer=call.peer, **fields)
 
     @property
+    def handshakes_delayed(self) -> int:
+        """Parts of TLS handshakes that waited for their turn, since the start."""
+        return self._transport.handshakes_delayed
+
+    @property
     def suppressed_lines(self) -> int:
         """Number of log lines left out since the start, because one address caused too many."""
         return self._lines.suppressed + self._transport.suppressed_lines

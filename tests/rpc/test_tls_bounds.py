@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import ssl
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from controlplane.net.tls import Tls
 from controlplane.rpc import frames
 from controlplane.rpc.choice import TransportName
 from tests import require
+from tests.attacks.handshakes import hello
 from tests.rpc.pair import HELLO
 from tests.rpc.wire import PATIENCE, Raw, call, message, raw, requests_that_are_not_read, serving
 from tests.trust import Authority
@@ -64,6 +66,29 @@ async def test_half_open_handshakes_make_room(tls: Tls, authority: Authority) ->
         assert (await client.next(frames.DATA)).payload[5:] == b"again"
         for one in (*half_open, *more, client):
             one.writer.transport.abort()
+
+
+async def test_others_do_not_wait_for_handshakes(tls: Tls, authority: Authority) -> None:
+    """The connections that say hello wait for each other: those of one address behind each other."""
+    context = authority.client("gateway/edge").context()
+    async with serving("laneway", tls, handshake_cpu=0.01) as service:
+        client = await connected(service.port, context)
+        client.write(HELLO, call(1), message(1, b"hello"))
+        assert (await client.next(frames.DATA)).payload[5:] == b"hello"
+        said, flood = hello(), list[socket.socket]()
+        for _ in range(150):
+            flood.append(socket.create_connection(("127.0.0.1", service.port), 10, ("127.0.0.2", 0)))
+            flood[-1].sendall(said)
+        client.write(message(1, b"again"))
+        assert (await client.next(frames.DATA)).payload[5:] == b"again"
+        other = await connected(service.port, context)
+        other.write(HELLO, call(1), message(1, b"other"))
+        assert (await other.next(frames.DATA)).payload[5:] == b"other"
+        assert service.transport.handshakes.waiting > 75
+        for one in flood:
+            one.close()
+        client.writer.transport.abort()
+        other.writer.transport.abort()
 
 
 async def test_garbage_instead_of_a_handshake(tls: Tls) -> None:
