@@ -266,6 +266,11 @@ class InLane(Answer):
     requests: Count
     fallbacks: Annotated[Count, Field(description="Those that base answered in place of the lane")]
     refusals: Annotated[Count, Field(description="Those for which there was no instance")]
+    ejected: Annotated[
+        Count,
+        Field(description="Instances of the lane that one proxy leaves out now, the most of any of them"),
+    ] = 0
+    ejected_by: Annotated[Count, Field(description="Proxies that leave any out")] = 0
 
 
 class ServiceMatch(Answer):

@@ -26,7 +26,7 @@ from controlplane.store.interface import DefinitionStore
 from controlplane.tracing.propagation import Observed
 from controlplane.tracing.watches import Watch
 from controlplane.traffic.exchange import Everywhere, Interest
-from controlplane.traffic.figures import Traffic, Window
+from controlplane.traffic.figures import Seen, Traffic, Window
 
 METHOD = "^[A-Za-z]{1,32}$"
 
@@ -112,6 +112,10 @@ class ControlPlane(Protocol):
     @property
     def traffic(self) -> Traffic:
         """What the proxies of this control plane have counted."""
+        ...
+
+    def seen_in_lanes(self) -> Mapping[tuple[str, str], Seen]:
+        """What proxies have seen of the instances of lanes lately, by lane and service."""
         ...
 
     async def everywhere(self, window: Window, interest: Interest) -> Everywhere:

@@ -336,7 +336,7 @@ def _add_lane_actions(routes: APIRouter, control: ControlPlane) -> None:
         key = Key("Lane", request.path_params["group"], request.path_params["lane"])
         lane = found(control.store.current.definitions, key)
         assert isinstance(lane, Lane)
-        times, counted = lane_times.told(lane, control.now()), control.traffic.in_lanes()
+        times, counted = lane_times.told(lane, control.now()), control.seen_in_lanes()
         return shapes.matches(control.matches(key.name), times, counted, key.name).response()
 
     async def matches_of_tag(request: Request, tag: Annotated[fields.Tag, Query()]) -> Response:

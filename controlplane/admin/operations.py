@@ -182,7 +182,7 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             explanation = await control.explain(asked, by == "definitions")
         route = explanation.decision.route
         resting = lane_times.resting(control, asked.gateway, route.name if route is not None else None)
-        return shapes.explained(explanation, resting, control.traffic.in_lanes()).response()
+        return shapes.explained(explanation, resting, control.seen_in_lanes()).response()
 
 
 def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry) -> None:

@@ -27,9 +27,9 @@ from controlplane.plan.upstream import Upstream
 from controlplane.plan.warnings import Warnings
 from controlplane.registry.types import Instance, Service, SourceStatus
 from controlplane.store.interface import Change, Revision
-from controlplane.traffic.figures import Figures
+from controlplane.traffic.figures import Seen
 
-Counted = Mapping[tuple[str, str], Figures]
+Counted = Mapping[tuple[str, str], Seen]
 VALUE_BYTES = 256
 """Of one value that an answer shows; what is longer is cut, and its length said."""
 LIST_BYTES = 1024
@@ -245,9 +245,16 @@ def matches(
 
 def _in_lane(counted: Counted, lane: str, service: str) -> answers.InLane | None:
     one = counted.get((lane, service))
-    if one is None or not one.requests:
+    if one is None:
         return None
-    return answers.InLane(requests=one.requests, fallbacks=one.fallbacks, refusals=one.refusals)
+    of = one.figures
+    return answers.InLane(
+        requests=of.requests if of is not None else 0,
+        fallbacks=of.fallbacks if of is not None else 0,
+        refusals=of.refusals if of is not None else 0,
+        ejected=one.ejected.most,
+        ejected_by=one.ejected.proxies,
+    )
 
 
 def explained(

@@ -265,6 +265,10 @@ class OwnTraffic(Answer):
     reporting: Count
     gaps: list[OwnGap]
     series: list[OwnSeries]
+    ejected: Annotated[
+        dict[str, tuple[Count, Count]],
+        Field(description="By cluster: the most instances that one proxy has ejected, and how many have any"),
+    ]
 
 
 ANSWERS: list[type[BaseModel]] = [

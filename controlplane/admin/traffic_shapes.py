@@ -107,6 +107,7 @@ def own(identity: str, told: Told) -> answers.OwnTraffic:
             )
             for one in told.series
         ],
+        ejected={cluster: (one.most, one.proxies) for cluster, one in told.ejected.items()},
     )
 
 

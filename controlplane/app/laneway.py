@@ -55,7 +55,7 @@ from controlplane.tracing.propagation import Observed
 from controlplane.tracing.service import AccessLogService
 from controlplane.tracing.watches import TooMany, Watch
 from controlplane.traffic.exchange import Everywhere, Interest
-from controlplane.traffic.figures import Traffic, Window
+from controlplane.traffic.figures import Seen, Traffic, Window
 from controlplane.xds.bounds import Bounds
 from controlplane.xds.identities import Identities
 from controlplane.xds.server import XdsServer
@@ -269,6 +269,9 @@ class Laneway:
     @property
     def identity(self) -> str:
         return self.peers.identity
+
+    def seen_in_lanes(self) -> Mapping[tuple[str, str], Seen]:
+        return self._unreachable.seen(self._served())
 
     async def everywhere(self, window: Window, interest: Interest) -> Everywhere:
         return await self.peers.everywhere(self.traffic, self.reporters(), window, interest)

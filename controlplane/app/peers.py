@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from controlplane.admin.exposure import is_loopback
 from controlplane.admin.traffic_answers import OwnTraffic
+from controlplane.traffic.ejections import Ejected
 from controlplane.traffic.exchange import Everywhere, Interest, Peer, Rows, Told
 from controlplane.traffic.figures import MINUTE, Traffic, Window
 from controlplane.traffic.meter import Gap
@@ -115,6 +116,7 @@ class Peers:
             window = own.window(MINUTE, MINUTE)
             seen = await self.everywhere(own, 0, window, Interest(lanes=True))
             own.others = (window, seen.of_others())
+            own.ejected_elsewhere = seen.ejected_by_others()
             await asyncio.sleep(SLOT)
 
     async def close(self) -> None:
@@ -186,6 +188,7 @@ class Peers:
                 Rows(Key._make(one.key), one.last, [(row[0], row[1:]) for row in one.rows])  # type: ignore[arg-type]
                 for one in answer.series
             ],
+            {cluster: Ejected(*one) for cluster, one in answer.ejected.items()},
         )
 
     def _note(self, url: str, problem: str) -> None:

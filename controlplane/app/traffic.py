@@ -64,7 +64,7 @@ class Counting:
         self._meanings: dict[tuple[str, str, bool], Meaning | None] = {}
         self.table = Table(bounds.series)
         names = (traffic.REQUESTS, traffic.DURATION, traffic.LABEL)
-        self.meter = Meter(self.table, self._resolve, names, clock, shared=shared)
+        self.meter = Meter(self.table, self._resolve, names, clock, shared=shared, gauge=traffic.EJECTED)
         self.receiver = Receiver(self.meter, view_of, bounds.message_bytes, bounds.waiting_bytes)
         self.traffic = Traffic(self.table, self.meter)
 

@@ -201,18 +201,22 @@ def _bootstrap(
 
 
 def _traffic(node_id: str) -> dict[str, Any]:
-    """Reports what the proxy has counted of traffic, and nothing else, to the control plane (OTLP)."""
+    """Reports what the proxy has counted of traffic, and how many instances it has ejected, and nothing else,
+    to the control plane (OTLP).
+    """
     sink = "type.googleapis.com/envoy.extensions.stat_sinks.open_telemetry.v3.SinkConfig"
     full_name = "envoy.extensions.matching.common_inputs.stats.v3.StatFullNameMatchInput"
 
-    def kept(name: str) -> dict[str, Any]:
+    def kept(name: str, match: dict[str, str]) -> dict[str, Any]:
         named = {"name": "name", "typed_config": {"@type": f"type.googleapis.com/{full_name}"}}
         one_metric = {"@type": f"{sink}.ConversionAction", "metric_name": name}
         return {
-            "predicate": {"single_predicate": {"input": named, "value_match": {"prefix": f"{name}."}}},
+            "predicate": {"single_predicate": {"input": named, "value_match": match}},
             "on_match": {"action": {"name": "keep", "typed_config": one_metric}},
         }
 
+    matchers = [kept(name, {"prefix": f"{name}."}) for name in ("laneway.requests", "laneway.duration")]
+    matchers.append(kept("laneway.ejected", {"suffix": ".outlier_detection.ejections_active"}))
     return {
         "name": "envoy.stat_sinks.open_telemetry",
         "typed_config": {
@@ -224,7 +228,7 @@ def _traffic(node_id: str) -> dict[str, Any]:
             },
             "max_data_points_per_request": MOST_POINTS,
             "custom_metric_conversions": {
-                "matcher_list": {"matchers": [kept("laneway.requests"), kept("laneway.duration")]},
+                "matcher_list": {"matchers": matchers},
                 "on_no_match": {"action": {"name": "drop", "typed_config": {"@type": f"{sink}.DropAction"}}},
             },
         },

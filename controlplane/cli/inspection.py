@@ -90,9 +90,19 @@ def matches_table(result: dict[str, Any]) -> RenderableType:
 def fallen_back(one: dict[str, Any]) -> str:
     """What was observed of a service whose instances of the lane should answer: "" if they do."""
     seen = one.get("observed")
-    if not seen or not seen["fallbacks"] or one["fallback"]:
+    if not seen or one["fallback"]:
         return ""
-    return f"base answered {seen['fallbacks']} of {seen['requests']} in the last minute"
+    if seen["fallbacks"]:
+        return f"base answered {seen['fallbacks']} of {seen['requests']} in the last minute"
+    return left_out(seen)
+
+
+def left_out(seen: dict[str, Any]) -> str:
+    """What proxies leave out of a lane's instances, because they failed: "" for none."""
+    if not (number := seen.get("ejected", 0)):
+        return ""
+    by = "1 proxy" if seen["ejected_by"] == 1 else f"{seen['ejected_by']} proxies"
+    return f"{number} left out by {by}"
 
 
 def explain(

@@ -11,6 +11,7 @@ import typer
 
 from controlplane.cli import completion, kinds
 from controlplane.cli.client import Client, segment
+from controlplane.cli.inspection import left_out
 from controlplane.cli.options import DEFAULT_SERVER, Format, Output, Server, Token
 from controlplane.cli.output import Harmless, console, emit, line, notice, table
 
@@ -320,6 +321,8 @@ def _of_service(one: dict[str, Any], sums: dict[str, Any] | None) -> list[tuple[
         part = f"{sums['fallbacks']} of {sums['requests']} requests"
         text = f"{service}: base answered {part}, although the lane has {tagged}: proxies could not reach it"
         found.append((text, "bold red"))
+    if text := left_out(one.get("observed") or {}):
+        found.append((f"{service}: of {tagged}, {text}, because it failed", "bold red"))
     return found
 
 

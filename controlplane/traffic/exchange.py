@@ -7,9 +7,10 @@ clocks of control planes have to agree to a few seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from controlplane.traffic.ejections import Ejected, summed
 from controlplane.traffic.figures import Counts, Traffic, Wanted, Window, in_lane
 from controlplane.traffic.meter import Gap
 from controlplane.traffic.series import FIELDS, SLOT, Key
@@ -63,12 +64,15 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a control plane has counted. connected, reporting: its proxies. gaps: those of the window."""
+    """What a control plane has counted. connected, reporting: its proxies. gaps: those of the window.
+    ejected: what they have ejected lately, by cluster.
+    """
 
     connected: int
     reporting: int
     gaps: Sequence[Gap]
     series: Sequence[Rows]
+    ejected: Mapping[str, Ejected]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,9 @@ def tell(traffic: Traffic, connected: int, window: Window, interest: Interest) -
                 rows.append((first, counts))
         if rows:
             found.append(Rows(one.key, one.last, rows))
-    return Told(connected, traffic.meter.reporting(), traffic.gaps(window), found)
+    return Told(
+        connected, traffic.meter.reporting(), traffic.gaps(window), found, traffic.meter.ejections.lately()
+    )
 
 
 class Everywhere(Traffic):
@@ -110,6 +116,10 @@ class Everywhere(Traffic):
     def of_others(self) -> list[Counts]:
         """What the others have told."""
         return [one for told in self._told for one in told.series]
+
+    def ejected_by_others(self) -> Mapping[str, Ejected]:
+        """What proxies of the others have ejected lately, by cluster."""
+        return summed(one for told in self._told for one in told.ejected.items())
 
     def select(self, wanted: Wanted) -> list[Counts]:
         return super().select(wanted) + [one for one in self.of_others() if wanted(one.key)]

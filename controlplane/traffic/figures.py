@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from controlplane.traffic import series as fields
+from controlplane.traffic.ejections import NONE, Ejected, summed
 from controlplane.traffic.meter import Gap, Meter
 from controlplane.traffic.series import (
     COARSE,
@@ -118,6 +119,16 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What proxies have seen of a lane's instances of a service lately. figures: of the last minute; None
+    where nothing was counted.
+    """
+
+    figures: Figures | None
+    ejected: Ejected = NONE
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A sum over a window, and over each of its steps."""
 
@@ -133,6 +144,8 @@ class Traffic:
         self.meter = meter
         self.others: tuple[Window, Sequence[Counts]] | None = None
         """What other control planes counted in lanes in the last minute, as they told lately."""
+        self.ejected_elsewhere: Mapping[str, Ejected] = {}
+        """By cluster, as other control planes told lately."""
         self._in_lanes: tuple[object, Mapping[tuple[str, str], Figures]] = (None, {})
 
     def window(self, seconds: float, step: float) -> Window:
@@ -174,6 +187,12 @@ class Traffic:
             figures = {of: Figures(counts, window.seconds) for of, counts in sums.items()}
             self._in_lanes = ((window.last, id(others)), figures)
         return self._in_lanes[1]
+
+    def ejected(self) -> Mapping[str, Ejected]:
+        """What proxies of all control planes have ejected lately, by cluster."""
+        own = self.meter.ejections.lately()
+        elsewhere = self.ejected_elsewhere
+        return summed([*own.items(), *elsewhere.items()]) if elsewhere else own
 
     def gaps(self, window: Window) -> list[Gap]:
         """Gaps that reach into the window; reports tell of what was up to a slot before."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from controlplane.traffic import otlp
+from controlplane.traffic.ejections import Ejections
 from controlplane.traffic.series import FIRST_BUCKET, HISTORY, SLOT, Key, Series
 from controlplane.traffic.table import Table
 
@@ -113,9 +114,10 @@ class _Proxy:
 class Meter:
     """Counts what proxies report in the series of `table`.
 
-    counter, histogram, label: names in reports. most_points: of one report. most_labels: of one proxy, and
-    together a thousand times as many. clock: seconds since the epoch. shared: other control planes answer for
-    what proxies counted while they were there, so nothing may be counted by both.
+    counter, histogram, label, gauge: names in reports, the last of ejected instances. most_points: of one
+    report. most_labels: of one proxy, and together a thousand times as many. clock: seconds since the epoch.
+    shared: other control planes answer for what proxies counted while they were there, so nothing may be
+    counted by both.
     """
 
     def __init__(
@@ -128,7 +130,10 @@ class Meter:
         most_labels: int = 20_000,
         most_readings: int = 1_000_000,
         shared: bool = False,
+        gauge: str = "",
     ) -> None:
+        self._gauge = gauge
+        self.ejections = Ejections(clock, SILENT)
         self._fresh, self._away = (NEXT, NEXT) if shared else (FRESH, AWAY)
         self._table = table
         self._resolve = resolve
@@ -161,7 +166,10 @@ class Meter:
         who: handed to `resolve`; another one for each stream, None if that is not known.
         """
         proxy, left = None, AT_ONCE
-        for point in otlp.points(raw, self._counter, self._histogram, self._most_points):
+        for point in otlp.points(raw, self._counter, self._histogram, self._most_points, self._gauge):
+            if isinstance(point, otlp.Level):
+                self.ejections.note(node, point.cluster, point.value)
+                continue
             if proxy is None:
                 proxy = self._heard(node, who)
             if point.at != proxy.at or point.begun != proxy.begun:
@@ -307,6 +315,7 @@ class Meter:
     def sweep(self) -> None:
         """To be called every few seconds: see which proxies are silent, and forget what is old."""
         now = self._clock()
+        self.ejections.sweep()
         for proxy in tuple(self._proxies.values()):
             silent = now - proxy.heard
             if silent > HISTORY:

@@ -16,6 +16,8 @@ from controlplane.traffic.series import BUCKETS
 
 LONGEST_LABEL = 1024
 """Bytes of a label."""
+CLUSTER = "envoy.cluster_name"
+"""Envoy's own label of what it counts of a cluster."""
 
 _messages: Mapping[str, Any] = vars(otlp_pb2)
 _Report, _Attribute = _messages["Report"], _messages["Attribute"]
@@ -43,8 +45,15 @@ class Point(NamedTuple):
     duration: float
 
 
-def points(raw: bytes, counter: str, histogram: str, most: int) -> Iterator[Point]:
-    """The points of the counter and of the histogram of these names, at most `most`.
+class Level(NamedTuple):
+    """The value of a gauge of one cluster."""
+
+    cluster: str
+    value: int
+
+
+def points(raw: bytes, counter: str, histogram: str, most: int, gauge: str = "") -> Iterator[Point | Level]:
+    """The points of the counter, of the histogram and of the gauge of these names, at most `most`.
 
     Others are passed over, also histograms with other bounds than BUCKETS. Raises InvalidReport.
     """
@@ -63,6 +72,8 @@ def points(raw: bytes, counter: str, histogram: str, most: int) -> Iterator[Poin
                     found = _numbers(metric)
                 elif metric.name == histogram:
                     found = _histograms(metric)
+                elif gauge and metric.name == gauge:
+                    found = _levels(metric)
                 else:
                     continue
                 for point in found:
@@ -77,6 +88,14 @@ def _numbers(metric: Any) -> Iterator[Point]:
         label = one.attributes
         if len(label) == 1:
             yield Point(label[0], one.start_time_unix_nano, one.time_unix_nano, one.as_int, None, 0.0)
+
+
+def _levels(metric: Any) -> Iterator[Level]:
+    for one in metric.gauge.data_points:
+        for label in one.attributes:
+            cluster = text(label, CLUSTER)
+            if cluster is not None:
+                yield Level(cluster, one.as_int)
 
 
 def _histograms(metric: Any) -> Iterator[Point]:

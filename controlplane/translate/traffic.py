@@ -27,6 +27,8 @@ Hop = Literal["edge", "outbound", "inbound"]
 REQUESTS = "laneway.requests"
 DURATION = "laneway.duration"
 """Names of the counter and of the histogram, as Envoy has them. The histogram counts milliseconds."""
+EJECTED = "laneway.ejected"
+"""The gauge of the instances of a cluster that outlier detection has ejected, as bootstraps name it."""
 LABEL = "laneway.of"
 SERVED_KEY = "of"
 """The key of an endpoint's metadata with its tag and application."""

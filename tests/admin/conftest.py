@@ -29,7 +29,7 @@ from controlplane.store.memory import MemoryStore
 from controlplane.tracing.propagation import Finding, Observed
 from controlplane.tracing.watches import Watch, Watches
 from controlplane.traffic.exchange import Everywhere, Interest
-from controlplane.traffic.figures import Traffic, Window
+from controlplane.traffic.figures import Seen, Traffic, Window
 from controlplane.traffic.meter import Meter
 from controlplane.traffic.table import Table
 
@@ -123,6 +123,9 @@ class SmallControl:
     @property
     def identity(self) -> str:
         return "small"
+
+    def seen_in_lanes(self) -> Mapping[tuple[str, str], Seen]:
+        return {}
 
     async def everywhere(self, window: Window, interest: Interest) -> Everywhere:
         return Everywhere(self.traffic, self.reporters())

@@ -75,6 +75,41 @@ def check_everywhere(mesh: Mesh) -> None:
     assert hops["file///sc-C"]["fallback"] is False
 
 
+def test_one_dead_of_two_shows(mesh: Mesh) -> None:
+    """The other one answers, nothing falls back: only proxies know."""
+    one, other = mesh.pod("Agray2", "sc-A", "spring-cloud-a", tag="gray", next="sc-B"), mesh.pods["Agray"]
+    mesh.start_apps([one])
+    mesh.start_sidecars([one])
+    mesh.register("Agray2")
+    who = f"{other.address}:{other.port}, {one.address}:{one.port}"
+    until(lambda: who in laneway("matches", "gray", "--server", server(mesh)), 30, "the second instance")
+    seen: set[str] = set()
+
+    def both() -> bool:
+        seen.add(mesh.edge.get("/a", GRAY).chain[0])
+        return seen == {"Agray", "Agray2"}
+
+    until(both, 30, "both to answer")
+    mesh.kill(one.app)
+
+    def said(*command: str) -> bool:
+        assert mesh.edge.get("/a", GRAY).chain[0] == "Agray"
+        return "left out by 1 proxy" in laneway(*command, "--server", server(mesh))
+
+    for command in (("matches", "gray"), ("lane", "status", "gray"), EXPLAIN):
+        until(lambda c=command: said(*c), 30, f"the dead instance in {command[0]}")
+    whole = f"1 proxy leaves out 1 of 2 instances of the lane for file///sc-A ({who}), which failed"
+    until(lambda: whole in lanes_json(mesh), 30, "the dead instance in the lanes")
+
+
+EXPLAIN = ("explain", "--gateway", "edge", "--path", "/a", "-H", "canary: gray")
+
+
+def lanes_json(mesh: Mesh) -> str:
+    mesh.chain("/a", GRAY)
+    return laneway("get", "lanes", "-o", "json", "--server", server(mesh))
+
+
 def test_top_has_lanes_and_applications(mesh: Mesh) -> None:
     mesh.chain("/a", GRAY)
     until(lambda: json.loads(top(mesh, "-o", "json"))["lanes"][0]["qps"] > 0, 30, "traffic")

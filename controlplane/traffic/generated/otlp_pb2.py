@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\notlp.proto\x12\x0flaneway.traffic\"=\n\x06Report\x12\x33\n\x10resource_metrics\x18\x01 \x03(\x0b\x32\x19.laneway.traffic.Resource\"9\n\x08Resource\x12-\n\rscope_metrics\x18\x02 \x03(\x0b\x32\x16.laneway.traffic.Scope\"1\n\x05Scope\x12(\n\x07metrics\x18\x02 \x03(\x0b\x32\x17.laneway.traffic.Metric\"h\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x03sum\x18\x07 \x01(\x0b\x32\x14.laneway.traffic.Sum\x12-\n\thistogram\x18\t \x01(\x0b\x32\x1a.laneway.traffic.Histogram\"3\n\x03Sum\x12,\n\x0b\x64\x61ta_points\x18\x01 \x03(\x0b\x32\x17.laneway.traffic.Number\":\n\tHistogram\x12-\n\x0b\x64\x61ta_points\x18\x01 \x03(\x0b\x32\x18.laneway.traffic.Buckets\"b\n\x06Number\x12\x1c\n\x14start_time_unix_nano\x18\x02 \x01(\x06\x12\x16\n\x0etime_unix_nano\x18\x03 \x01(\x06\x12\x0e\n\x06\x61s_int\x18\x06 \x01(\x10\x12\x12\n\nattributes\x18\x07 \x03(\x0c\"\x9f\x01\n\x07\x42uckets\x12\x1c\n\x14start_time_unix_nano\x18\x02 \x01(\x06\x12\x16\n\x0etime_unix_nano\x18\x03 \x01(\x06\x12\r\n\x05\x63ount\x18\x04 \x01(\x06\x12\x0b\n\x03sum\x18\x05 \x01(\x01\x12\x15\n\rbucket_counts\x18\x06 \x01(\x0c\x12\x17\n\x0f\x65xplicit_bounds\x18\x07 \x01(\x0c\x12\x12\n\nattributes\x18\t \x03(\x0c\"?\n\tAttribute\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.laneway.traffic.Value\"\x1d\n\x05Value\x12\x14\n\x0cstring_value\x18\x01 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\notlp.proto\x12\x0flaneway.traffic\"=\n\x06Report\x12\x33\n\x10resource_metrics\x18\x01 \x03(\x0b\x32\x19.laneway.traffic.Resource\"9\n\x08Resource\x12-\n\rscope_metrics\x18\x02 \x03(\x0b\x32\x16.laneway.traffic.Scope\"1\n\x05Scope\x12(\n\x07metrics\x18\x02 \x03(\x0b\x32\x17.laneway.traffic.Metric\"\x8f\x01\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x05gauge\x18\x05 \x01(\x0b\x32\x16.laneway.traffic.Gauge\x12!\n\x03sum\x18\x07 \x01(\x0b\x32\x14.laneway.traffic.Sum\x12-\n\thistogram\x18\t \x01(\x0b\x32\x1a.laneway.traffic.Histogram\"5\n\x05Gauge\x12,\n\x0b\x64\x61ta_points\x18\x01 \x03(\x0b\x32\x17.laneway.traffic.Number\"3\n\x03Sum\x12,\n\x0b\x64\x61ta_points\x18\x01 \x03(\x0b\x32\x17.laneway.traffic.Number\":\n\tHistogram\x12-\n\x0b\x64\x61ta_points\x18\x01 \x03(\x0b\x32\x18.laneway.traffic.Buckets\"b\n\x06Number\x12\x1c\n\x14start_time_unix_nano\x18\x02 \x01(\x06\x12\x16\n\x0etime_unix_nano\x18\x03 \x01(\x06\x12\x0e\n\x06\x61s_int\x18\x06 \x01(\x10\x12\x12\n\nattributes\x18\x07 \x03(\x0c\"\x9f\x01\n\x07\x42uckets\x12\x1c\n\x14start_time_unix_nano\x18\x02 \x01(\x06\x12\x16\n\x0etime_unix_nano\x18\x03 \x01(\x06\x12\r\n\x05\x63ount\x18\x04 \x01(\x06\x12\x0b\n\x03sum\x18\x05 \x01(\x01\x12\x15\n\rbucket_counts\x18\x06 \x01(\x0c\x12\x17\n\x0f\x65xplicit_bounds\x18\x07 \x01(\x0c\x12\x12\n\nattributes\x18\t \x03(\x0c\"?\n\tAttribute\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.laneway.traffic.Value\"\x1d\n\x05Value\x12\x14\n\x0cstring_value\x18\x01 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,18 +37,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOURCE']._serialized_end=151
   _globals['_SCOPE']._serialized_start=153
   _globals['_SCOPE']._serialized_end=202
-  _globals['_METRIC']._serialized_start=204
-  _globals['_METRIC']._serialized_end=308
-  _globals['_SUM']._serialized_start=310
-  _globals['_SUM']._serialized_end=361
-  _globals['_HISTOGRAM']._serialized_start=363
-  _globals['_HISTOGRAM']._serialized_end=421
-  _globals['_NUMBER']._serialized_start=423
-  _globals['_NUMBER']._serialized_end=521
-  _globals['_BUCKETS']._serialized_start=524
-  _globals['_BUCKETS']._serialized_end=683
-  _globals['_ATTRIBUTE']._serialized_start=685
-  _globals['_ATTRIBUTE']._serialized_end=748
-  _globals['_VALUE']._serialized_start=750
-  _globals['_VALUE']._serialized_end=779
+  _globals['_METRIC']._serialized_start=205
+  _globals['_METRIC']._serialized_end=348
+  _globals['_GAUGE']._serialized_start=350
+  _globals['_GAUGE']._serialized_end=403
+  _globals['_SUM']._serialized_start=405
+  _globals['_SUM']._serialized_end=456
+  _globals['_HISTOGRAM']._serialized_start=458
+  _globals['_HISTOGRAM']._serialized_end=516
+  _globals['_NUMBER']._serialized_start=518
+  _globals['_NUMBER']._serialized_end=616
+  _globals['_BUCKETS']._serialized_start=619
+  _globals['_BUCKETS']._serialized_end=778
+  _globals['_ATTRIBUTE']._serialized_start=780
+  _globals['_ATTRIBUTE']._serialized_end=843
+  _globals['_VALUE']._serialized_start=845
+  _globals['_VALUE']._serialized_end=874
 # @@protoc_insertion_point(module_scope)

@@ -25,14 +25,22 @@ class Scope(_message.Message):
     def __init__(self, metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ...) -> None: ...
 
 class Metric(_message.Message):
-    __slots__ = ("name", "sum", "histogram")
+    __slots__ = ("name", "gauge", "sum", "histogram")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    GAUGE_FIELD_NUMBER: _ClassVar[int]
     SUM_FIELD_NUMBER: _ClassVar[int]
     HISTOGRAM_FIELD_NUMBER: _ClassVar[int]
     name: str
+    gauge: Gauge
     sum: Sum
     histogram: Histogram
-    def __init__(self, name: _Optional[str] = ..., sum: _Optional[_Union[Sum, _Mapping]] = ..., histogram: _Optional[_Union[Histogram, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., gauge: _Optional[_Union[Gauge, _Mapping]] = ..., sum: _Optional[_Union[Sum, _Mapping]] = ..., histogram: _Optional[_Union[Histogram, _Mapping]] = ...) -> None: ...
+
+class Gauge(_message.Message):
+    __slots__ = ("data_points",)
+    DATA_POINTS_FIELD_NUMBER: _ClassVar[int]
+    data_points: _containers.RepeatedCompositeFieldContainer[Number]
+    def __init__(self, data_points: _Optional[_Iterable[_Union[Number, _Mapping]]] = ...) -> None: ...
 
 class Sum(_message.Message):
     __slots__ = ("data_points",)
