@@ -52,7 +52,8 @@ async def two(server: NacosServer, tmp_path: Path) -> AsyncIterator[tuple[Served
 
 
 def progress(answer: httpx.Response) -> dict[str, Any]:
-    return answer.json()["progress"] if answer.status_code == 200 else {"phase": "", "step": -1}
+    found = answer.json().get("progress") if answer.status_code == 200 else None
+    return found or {"phase": "", "step": -1}
 
 
 def at(phase: str, step: int) -> Callable[[httpx.Response], bool]:
@@ -93,9 +94,9 @@ async def test_the_one_that_makes_the_steps_is_killed(server: NacosServer, tmp_p
             (STEPS, "every step has passed"),
         ]
         times = [made["at"] for made in found["decisions"]]
-        assert all(after - before >= 4 for before, after in itertools.pairwise(times)), times
+        assert all(after - before >= 3.99 for before, after in itertools.pairwise(times)), times
         revisions = (await left.http.get("/v1/revisions")).json()["items"]
-        steps = [item["note"] for item in revisions if str(item["note"]).startswith("release rollout: ")]
+        steps = [one for item in revisions if (one := item.get("note", "")).startswith("release rollout: ")]
         assert len(steps) == STEPS + 1, steps
         assert (await left.http.get(f"{GROUP}/lanes/gray")).json()["ratio"]["percent"] == shares[-1]
 
@@ -104,17 +105,18 @@ async def test_times_hold_on_both(server: NacosServer, tmp_path: Path) -> None:
     """`from`, `until` and a time to live: each sees them pass by its own clock, and nothing is written."""
     rule = {"conditions": [{"source": "header", "name": "x", "operator": "==", "value": "y"}]}
     async with two(server, tmp_path) as (one, other):
-        begin = time.time() + 5
-        timed = {"tag": "timed", "rule": rule, "from": instant_of(begin), "until": instant_of(begin + 4)}
+        begin = int(time.time()) + 10
+        timed = {"tag": "timed", "rule": rule, "from": instant_of(begin), "until": instant_of(begin + 5)}
         (await one.http.put(f"{GROUP}/lanes/timed", json=timed)).raise_for_status()
         short = {"tag": "short", "rule": rule, "enabled": False}
         (await one.http.put(f"{GROUP}/lanes/short", json=short)).raise_for_status()
-        (await other.http.post(f"{GROUP}/lanes/short/enable?ttl=6s")).raise_for_status()
+        (await other.http.post(f"{GROUP}/lanes/short/enable?ttl=15s")).raise_for_status()
 
         def is_open(name: str, said: bool) -> Callable[[httpx.Response], bool]:
             def met(answer: httpx.Response) -> bool:
-                status = answer.json().get("status", {}) if answer.status_code == 200 else {}
-                return name in answer.text and status.get("open", True) is said
+                if answer.status_code != 200 or answer.json()["name"] != name:
+                    return False
+                return answer.json()["status"].get("times", {}).get("open") is said
 
             return met
 
