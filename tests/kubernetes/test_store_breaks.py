@@ -14,10 +14,12 @@ from controlplane.kubernetes.errors import KubernetesError
 from controlplane.model.definitions import Definitions
 from controlplane.model.documents import Application
 from controlplane.model.problems import DefinitionError
+from controlplane.store.fallback import FallbackStore
 from controlplane.store.interface import StoreUnavailable
 from controlplane.store.kubernetes import head, writing
 from controlplane.store.kubernetes.shared_store import KubernetesStore
 from controlplane.store.kubernetes.taking import take
+from controlplane.store.snapshots import Snapshots
 from tests.kubernetes.relay import Relay
 from tests.kubernetes.resources import Definer, cluster_of, install, storing, until
 from tests.kubernetes.server import ApiError, KubeServer
@@ -94,6 +96,32 @@ async def test_the_accepted_definitions_are_deleted(definer: Definer) -> None:
     async with storing(cluster_of(definer.server, definer.namespace)) as store:
         assert set(store.current.definitions.gateways) == {"edge"}  # from the objects
         assert store.current.revision == 1
+
+
+async def test_a_lost_store_is_not_taken_for_a_new_one(definer: Definer, tmp_path: Path) -> None:
+    """A control plane that has a snapshot serves that, read-only; an operator decides."""
+    await definer.base()
+    cluster = cluster_of(definer.server, definer.namespace)
+    snapshots = Snapshots("kubernetes", [tmp_path / "snapshot"])
+    for _ in range(2):  # a start, and a start with a snapshot
+        store = FallbackStore(KubernetesStore(cluster), snapshots)
+        await store.open()
+        assert set(store.current.definitions.gateways) == {"edge"}
+        await store.close()
+    for kind, name in (("Route", "a"), ("LaneGroup", "order-flow"), ("Gateway", "edge")):
+        await definer.delete(kind, name)
+    await definer.call("DELETE", f"/api/v1/namespaces/{definer.namespace}/configmaps/{head.NAME}")
+    store = FallbackStore(KubernetesStore(cluster), snapshots)
+    await store.open()
+    assert store.read_only
+    inner = store.store
+    assert isinstance(inner, KubernetesStore)
+    await until(lambda: inner.lease.held)
+    await definer.apply("Application", "new", {})
+    await until(lambda: len(inner.objects) == 1)
+    assert set(store.current.definitions.gateways) == {"edge"}
+    assert "is missing, although revision" in store.problem
+    await store.close()
 
 
 async def test_the_writer_dies_between_the_commit_and_the_objects(

@@ -1,9 +1,8 @@
 """Definitions as custom resources, shared by several control planes and by whoever uses kubectl.
 
-What all control planes serve is one ConfigMap (`head.py`), replaced by compare and set: a change of several
-definitions is valid as a whole, or it is not. Then the change is written into the custom resources, each with
-its resourceVersion (`writing.py`). What others write into custom resources is taken by the control plane that
-holds the lease (`taking.py`): what breaks a rule gets a verdict, and the rest goes on.
+What all control planes serve is one ConfigMap (`head.py`), replaced by compare and set (`accepted.py`). Then
+a change is written into the custom resources (`writing.py`). What others write into these is taken by the
+control plane that holds the lease (`taking.py`): what breaks a rule gets a verdict, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -47,6 +46,8 @@ OPEN_WITHIN = 20.0
 """Seconds that `open` waits for the first lists."""
 PATIENCE = 30.0
 """Seconds for which a change is tried again after others were first."""
+GATHER = 0.1
+"""Seconds for which news are gathered: what kubectl applies at once is mostly one revision."""
 SETTLE = 1.0
 """Seconds until the ConfigMap is written only to note which generations it has."""
 STALE = 5.0
@@ -87,6 +88,7 @@ class KubernetesStore(BaseStore):
         self._since: dict[Ref, float] = {}
         self._noted = float("-inf")
         self._relisted = False
+        self._expected = False
         self._closed = False
 
     @property
@@ -106,6 +108,8 @@ class KubernetesStore(BaseStore):
     # Life.
 
     async def _open(self, served: Served | None) -> None:
+        # A lost ConfigMap must not be taken for a new store.
+        self._expected = served is not None and served.revision > 0
         if self._follower is None:
             self._follower = asyncio.create_task(self._following.run(), name="definitions in Kubernetes")
         loop = asyncio.get_running_loop()
@@ -315,10 +319,12 @@ class KubernetesStore(BaseStore):
         """Take what is written into custom resources, as long as this process holds the lease."""
         while True:
             await self._news.wait()
+            await asyncio.sleep(GATHER)
             self._news.clear()
             if not self.lease.held:
                 self._relisted = False
-            if not self.lease.held or not self._following.whole or self.problem or self._closed:
+            lost = self._expected and not self._accepted.head.version
+            if lost or not self.lease.held or not self._following.whole or self.problem or self._closed:
                 continue
             if not self._relisted:
                 await self._following.relist()  # who acted before may have seen more
@@ -344,8 +350,6 @@ class KubernetesStore(BaseStore):
         loop = asyncio.get_running_loop()
         objects = dict(self.objects)
         taken = await self._judged(objects)
-        self.verdicts, self.kept = taken.verdicts, taken.kept
-        self.told()
         head = taken.head
         stale = self._stale(head, loop.time())
         late = [] if stale else missing(head, head.stored.definitions)
@@ -353,38 +357,41 @@ class KubernetesStore(BaseStore):
             made = {new_ref(key_of(one)): spec_of(one, new_ref(key_of(one))) for one in late}
             head = replace(head, pending={**head.pending, **made})
         if head.stored.revision != self._accepted.head.stored.revision or late:
-            await self._refuse_stale(client, head)
+            if await self._keep(client, head):
+                self._tell(taken)
             return 0.0 if late else None
+        self._tell(taken)
         if stale:
             lost = await Writer(client, self.namespace).write(stale, objects, _kind_of, head.stored.revision)
             left = {ref: patch for ref, patch in head.pending.items() if ref not in lost}
             head = replace(head, pending=left)
         if not self._accepted.head.version:
-            await self._refuse_stale(client, head)
+            await self._keep(client, head)
             return None
         if head != self._accepted.head:
-            if self._settled(loop.time()):
-                await self._refuse_stale(client, head)
-                return None
-            return SETTLE
+            if loop.time() - self._noted < SETTLE:
+                return SETTLE
+            self._noted = loop.time()
+            await self._keep(client, head)
+            return None
         return STALE if head.pending else None
 
-    async def _refuse_stale(self, client: Client, head: Head) -> None:
-        """Store `head`, unless another was first: then what is known is read again."""
-        if not await self._accepted.store(client, head):
-            await self._accepted.refresh(client)
-            self._news.set()
+    def _tell(self, taken: Taken) -> None:
+        self.verdicts, self.kept = taken.verdicts, taken.kept
+        self.told()
+
+    async def _keep(self, client: Client, head: Head) -> bool:
+        """Store `head`. False if another was first: then what is known is read again."""
+        if await self._accepted.store(client, head):
+            return True
+        await self._accepted.refresh(client)
+        self._news.set()
+        return False
 
     def _stale(self, head: Head, now: float) -> dict[Ref, Json | None]:
         """What was to be written into objects for a while."""
         self._since = {ref: self._since.get(ref, now) for ref in head.pending}
         return {ref: patch for ref, patch in head.pending.items() if now - self._since[ref] >= STALE}
-
-    def _settled(self, now: float) -> bool:
-        if now - self._noted < SETTLE:
-            return False
-        self._noted = now
-        return True
 
 
 def _kind_of(ref: Ref) -> str:
