@@ -16,7 +16,10 @@ from controlplane.callouts.client import Callouts
 from tests.ports import free_port
 
 PROGRAM = shutil.which("prometheus")
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Prometheus is installed: apt install prometheus")
+pytestmark = [
+    pytest.mark.mesh,  # it takes a while to start
+    pytest.mark.skipif(PROGRAM is None, reason="no Prometheus is installed: apt install prometheus"),
+]
 
 
 @pytest.fixture
