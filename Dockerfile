@@ -37,7 +37,7 @@ FROM python AS files
 RUN useradd --uid 10001 --no-create-home --home-dir /data laneway
 COPY tools/rootfs.py tools/bytecode.py /tools/
 RUN python3 -c 'import asyncio, email.message, sqlite3, ssl, xml.etree.ElementTree, zoneinfo' \
- && python3 /tools/rootfs.py /root-of-image python3 bash coreutils dash grep sed ca-certificates netbase base-files libc-bin \
+ && python3 /tools/rootfs.py /root-of-image python3 bash coreutils dash grep sed ca-certificates netbase base-files libc-bin libstdc++6 \
  && PYTHONHASHSEED=0 python3 -W ignore /tools/bytecode.py /root-of-image \
  && install -d -o 10001 -g 10001 /root-of-image/data /root-of-image/ca /root-of-image/certs
 
@@ -45,7 +45,7 @@ FROM python AS files-of-init
 RUN DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iptables >/dev/null
 COPY tools/rootfs.py tools/bytecode.py /tools/
 # Every pod's init step writes here: as root without capabilities (by the group), or as nobody. Others only read.
-RUN python3 /tools/rootfs.py /root-of-image python3 bash coreutils dash grep sed hostname iptables base-files libc-bin \
+RUN python3 /tools/rootfs.py /root-of-image python3 bash coreutils dash grep sed hostname iptables base-files libc-bin libstdc++6 \
  && PYTHONHASHSEED=0 python3 -W ignore /tools/bytecode.py /root-of-image \
  && install -d -o 65534 -g 0 -m 775 /root-of-image/bootstrap
 
@@ -61,6 +61,8 @@ LABEL org.opencontainers.image.title="Laneway" \
 FROM runtime AS init
 COPY --from=files-of-init /root-of-image /
 COPY --from=build /opt/laneway /opt/laneway
+# Whatever a library needs of the system is there.
+RUN ["python", "-W", "ignore", "-c", "import controlplane.app.serving, controlplane.cli.change, v2.nacos, uvloop, grpc, re2, sqlite3, ssl"]
 COPY --chmod=755 compose/init.sh /usr/local/bin/laneway-init
 COPY --chmod=755 compose/envoy.sh /usr/local/share/laneway/envoy.sh
 ENTRYPOINT ["laneway-init"]
@@ -68,6 +70,8 @@ ENTRYPOINT ["laneway-init"]
 FROM runtime AS control-plane
 COPY --from=files /root-of-image /
 COPY --from=build /opt/laneway /opt/laneway
+# Whatever a library needs of the system is there.
+RUN ["python", "-W", "ignore", "-c", "import controlplane.app.serving, controlplane.cli.change, v2.nacos, uvloop, grpc, re2, sqlite3, ssl"]
 USER 10001:10001
 WORKDIR /data
 VOLUME /data
