@@ -182,7 +182,7 @@ class Mesh:
                 pod.address,
                 [(pod.service, pod.port, pod.app_port)],
                 tag=pod.tag,
-                egress_address=pod.address,
+                egress_address=pod.egress_address,
             )
             config = bootstrap(
                 f"sidecar~{pod.name}",
@@ -205,7 +205,7 @@ class Mesh:
             if pod.sidecar and pod.envoy is not None and pod.envoy.alive:
                 until(lambda p=pod: self._is_ready((p.address, 15000)), 30, f"sidecar {pod.name}")
                 until(lambda p=pod: listening((p.address, p.port)), 30, f"inbound of {pod.name}")
-                until(lambda p=pod: listening((p.address, 15001)), 30, f"egress of {pod.name}")
+                until(lambda p=pod: listening((p.egress_address, 15001)), 30, f"egress of {pod.name}")
         self.check_accepted()
 
     @staticmethod

@@ -31,9 +31,14 @@ class Pod:
     metadata: dict[str, Any] = field(default_factory=dict)
     listed: str = ""  # its address as the registry has it, where that is written in another way
     keep_alive: float | None = None  # seconds after which its application closes an idle connection
+    egress: str = ""  # where its sidecar's proxy listens, where that is not its own address
     behaviour: dict[str, Any] = field(default_factory=dict)  # more of its application's, see app.py
     app: Child | None = None
     envoy: Child | None = None
+
+    @property
+    def egress_address(self) -> str:
+        return self.egress or self.address
 
     def instance(self) -> dict[str, Any]:
         metadata = {"app": self.application, **self.metadata}
@@ -53,7 +58,7 @@ class Pod:
             "address": self.address,
             "port": self.app_port if self.sidecar else self.port,
             "next": f"http://{self.next}/{self.name.lower()}" if self.next else "",
-            "proxy": [self.address, 15001],
+            "proxy": [self.egress_address, 15001],
             "carriers": list(self.carriers),
             "keep_alive": self.keep_alive,
             **self.behaviour,

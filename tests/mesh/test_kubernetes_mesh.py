@@ -76,6 +76,7 @@ class Cluster:
         letter, tag = name[0], name[1:]
         service = f"sc-{letter.lower()}"
         pod = self.mesh.pod(name, service, f"spring-cloud-{letter.lower()}", tag=tag, next=CALLS[letter])
+        pod.egress = f"127.0.{pod.address.rpartition('.')[2]}.1"  # the proxy listens on loopback alone
         labels = {"msePilotCreateAppName": pod.application}
         if tag:
             labels["alicloud.service.tag"] = tag
