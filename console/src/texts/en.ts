@@ -98,6 +98,7 @@ export const en = {
   },
   sourceState: { waiting: "not read yet", complete: "complete", incomplete: "incomplete", stale: "stale" },
   phase: {
+    starting: "starting",
     running: "running",
     paused: "paused",
     waiting: "waits for approval",

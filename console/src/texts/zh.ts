@@ -101,6 +101,7 @@ export const zh: Texts<typeof en> = {
   },
   sourceState: { waiting: "尚未读取", complete: "完整", incomplete: "不完整", stale: "已过期" },
   phase: {
+    starting: "正在开始",
     running: "进行中",
     paused: "已暂停",
     waiting: "等待批准",

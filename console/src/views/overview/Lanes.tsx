@@ -19,7 +19,7 @@ interface Row {
   weight: number;
 }
 
-const underWay = (release: Schemas["Release"]): boolean => ["running", "paused", "waiting"].includes(release.progress?.phase ?? "");
+const underWay = (release: Schemas["Release"]): boolean => ["starting", "running", "paused", "waiting"].includes(release.progress?.phase ?? "");
 
 function weigh(lane: Schemas["Lane"], line: Schemas["LaneLine"] | undefined): number {
   if (!line) return 0;

@@ -2,7 +2,7 @@ import { useTranslation } from "react-i18next";
 import type { Schemas } from "../../api/client";
 import { StateBadge, type Tone } from "../../parts/StateBadge";
 
-const TONES: Record<Schemas["Progress"]["phase"], Tone> = { running: "good", paused: "watch", waiting: "watch", succeeded: "good", aborted: "bad", stopped: "idle" };
+const TONES: Record<Schemas["Progress"]["phase"], Tone> = { starting: "watch", running: "good", paused: "watch", waiting: "watch", succeeded: "good", aborted: "bad", stopped: "idle" };
 
 export function PhaseBadge({ release }: { release: Schemas["Release"] }) {
   const { t } = useTranslation();

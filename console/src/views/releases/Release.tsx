@@ -14,7 +14,7 @@ import { PhaseBadge } from "./PhaseBadge";
 const ACTIONS = ["start", "pause", "resume", "approve", "abort"] as const;
 type Verb = (typeof ACTIONS)[number];
 const possible = (phase: string | undefined): Verb[] =>
-  phase === "running" ? ["pause", "abort"] : phase === "paused" ? ["resume", "abort"] : phase === "waiting" ? ["approve", "pause", "abort"] : ["start"];
+  phase === "running" || phase === "starting" ? ["pause", "abort"] : phase === "paused" ? ["resume", "abort"] : phase === "waiting" ? ["approve", "pause", "abort"] : ["start"];
 
 export default function Release() {
   const { t } = useTranslation();
@@ -34,7 +34,7 @@ export default function Release() {
   if (!data) return null;
   const { release, look, preflight } = data;
   const progress = release.progress;
-  const under = progress && ["running", "paused", "waiting"].includes(progress.phase);
+  const under = progress && ["starting", "running", "paused", "waiting"].includes(progress.phase);
   const ask = (verb: Verb) =>
     setAction({
       title: t(`releases.${verb}`),
