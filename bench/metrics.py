@@ -6,7 +6,8 @@ A real control plane runs in a process of its own. Proxies are gRPC clients that
 and send reports of the form that Envoy sends; all counters and histograms grow in each. Of every hundred
 proxies one is an edge, which has a series for each service and lane; a sidecar calls `--calls` services, in
 every lane. Printed: CPU of the control plane without and with the reports, bytes, series, memory, and how
-long others wait (GET /healthz).
+long others wait: GET /healthz, and a request for endpoints on an open stream of discovery (ADS), each
+without and with reports, and the ratio.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 from envoy.service.discovery.v3 import discovery_pb2
@@ -33,6 +35,7 @@ from controlplane.traffic.series import BUCKETS, SLOT
 from tests.traffic.reports import report
 
 DELTA = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+ENDPOINT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 
 
@@ -172,6 +175,34 @@ async def waits(admin: int, seconds: float) -> list[float]:
     return found
 
 
+async def asks(stream: Any, seconds: float) -> list[float]:
+    """Milliseconds that a request for endpoints of a name that there is not takes, again and again."""
+    found: list[float] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        name = f"nothing-{time.monotonic_ns()}"
+        request = discovery_pb2.DeltaDiscoveryRequest(type_url=ENDPOINT, resource_names_subscribe=[name])
+        began = time.perf_counter()
+        await stream.write(request.SerializeToString())
+        while True:
+            answer = discovery_pb2.DeltaDiscoveryResponse.FromString(await stream.read())
+            if name in answer.removed_resources:
+                break
+        found.append((time.perf_counter() - began) * 1000)
+        done = discovery_pb2.DeltaDiscoveryRequest(
+            type_url=ENDPOINT, response_nonce=answer.nonce, resource_names_unsubscribe=[name]
+        )
+        await stream.write(done.SerializeToString())
+        await asyncio.sleep(0.05)
+    return found
+
+
+async def both(admin: int, stream: Any, seconds: float) -> tuple[list[float], list[float]]:
+    """Both waits at the same time."""
+    health, ads = await asyncio.gather(waits(admin, seconds), asks(stream, seconds))
+    return health, ads
+
+
 def metrics(admin: int) -> dict[str, float]:
     text = urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics").read().decode()
     return {
@@ -187,7 +218,8 @@ async def _load(pid: int, xds: int, admin: int, args: argparse.Namespace) -> Non
         await asyncio.gather(*(one.connect() for one in proxies[start : start + 50]))
     await asyncio.sleep(2)
     before = cpu(pid)
-    quiet = await waits(admin, 10)
+    stream = proxies[-1].stream
+    quiet = await both(admin, stream, 10)
     idle = (cpu(pid) - before) / 10
 
     async def go(proxy: Proxy) -> None:
@@ -201,7 +233,7 @@ async def _load(pid: int, xds: int, admin: int, args: argparse.Namespace) -> Non
     await asyncio.sleep(2 * SLOT)  # the first reports make all series
     before, sent, told = cpu(pid), sum(one.sent for one in proxies), metrics(admin)
     began = time.monotonic()
-    busy = await waits(admin, args.seconds)
+    busy = await both(admin, stream, args.seconds)
     passed = time.monotonic() - began
     used, after = (cpu(pid) - before) / passed, metrics(admin)
     size = (sum(one.sent for one in proxies) - sent) / passed
@@ -221,9 +253,12 @@ async def _load(pid: int, xds: int, admin: int, args: argparse.Namespace) -> Non
         f"failed reports {failed}; waiting {after['laneway_traffic_waiting_bytes']:,.0f} bytes",
     ):
         print(line)
-    for name, found in (("without", quiet), ("with", busy)):
-        p50, p99 = statistics.median(found), statistics.quantiles(found, n=100)[98]
-        print(f"GET /healthz {name}: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+    for what, without, having in zip(("GET /healthz", "ADS request"), quiet, busy, strict=True):
+        one, other = ((statistics.median(x), statistics.quantiles(x, n=100)[98]) for x in (without, having))
+        print(
+            f"{what}: p50, p99 without {one[0]:.1f}, {one[1]:.1f} ms, with {other[0]:.1f}, {other[1]:.1f} ms;"
+        )
+        print(f"  ratio {other[0] / one[0]:.2f}, {other[1] / one[1]:.2f}")
     await asyncio.gather(*(one.channel.close() for one in proxies))
 
 
