@@ -21,6 +21,7 @@ from tests.nacos_server import NacosServer
 pytestmark = [pytest.mark.nacos, pytest.mark.timeout(240)]
 
 GROUP = "/v1/lane-groups/order-flow"
+HOURS = "/v1/lane-groups/hours"
 RELEASE = f"{GROUP}/releases/rollout"
 STEPS = 5
 
@@ -105,12 +106,15 @@ async def test_times_hold_on_both(server: NacosServer, tmp_path: Path) -> None:
     """`from`, `until` and a time to live: each sees them pass by its own clock, and nothing is written."""
     rule = {"conditions": [{"source": "header", "name": "x", "operator": "==", "value": "y"}]}
     async with two(server, tmp_path) as (one, other):
+        group = {"gateway": "edge", "applications": ["spring-cloud-b"]}  # whose lanes have rules
+        (await one.http.put(HOURS, json=group)).raise_for_status()
+        await other.until(HOURS, ready)
         begin = int(time.time()) + 10
         timed = {"tag": "timed", "rule": rule, "from": instant_of(begin), "until": instant_of(begin + 5)}
-        (await one.http.put(f"{GROUP}/lanes/timed", json=timed)).raise_for_status()
+        (await one.http.put(f"{HOURS}/lanes/timed", json=timed)).raise_for_status()
         short = {"tag": "short", "rule": rule, "enabled": False}
-        (await one.http.put(f"{GROUP}/lanes/short", json=short)).raise_for_status()
-        (await other.http.post(f"{GROUP}/lanes/short/enable?ttl=15s")).raise_for_status()
+        (await one.http.put(f"{HOURS}/lanes/short", json=short)).raise_for_status()
+        (await other.http.post(f"{HOURS}/lanes/short/enable?ttl=15s")).raise_for_status()
 
         def is_open(name: str, said: bool) -> Callable[[httpx.Response], bool]:
             def met(answer: httpx.Response) -> bool:
@@ -125,15 +129,15 @@ async def test_times_hold_on_both(server: NacosServer, tmp_path: Path) -> None:
             return max(item["revision"] for item in items)
 
         for served in (one, other):
-            await served.until(f"{GROUP}/lanes/timed", is_open("timed", False))
-            await served.until(f"{GROUP}/lanes/short", is_open("short", True))
+            await served.until(f"{HOURS}/lanes/timed", is_open("timed", False))
+            await served.until(f"{HOURS}/lanes/short", is_open("short", True))
         before = await revision(one)
         await asyncio.gather(
-            *(served.until(f"{GROUP}/lanes/timed", is_open("timed", True)) for served in (one, other))
+            *(served.until(f"{HOURS}/lanes/timed", is_open("timed", True)) for served in (one, other))
         )
         assert time.time() >= begin
         for name in ("timed", "short"):
             await asyncio.gather(
-                *(served.until(f"{GROUP}/lanes/{name}", is_open(name, False)) for served in (one, other))
+                *(served.until(f"{HOURS}/lanes/{name}", is_open(name, False)) for served in (one, other))
             )
         assert await revision(one) == await revision(other) == before
