@@ -1,7 +1,7 @@
 # Images of Laneway: `control-plane` (the last stage, so the default) and `init`, the first step of a pod.
 #
-# They are put together from the files of a few packages: there is no package manager in them, and no pip. Built twice with
-# the same SOURCE_DATE_EPOCH and the same base image they are the same (docs/how-to/supply-chain.md).
+# They are put together from the files of a few packages: there is no package manager in them, and no pip. How
+# to build them again the same: docs/how-to/supply-chain.md.
 FROM debian:trixie-slim AS python
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 ca-certificates >/dev/null
