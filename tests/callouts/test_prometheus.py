@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,18 +12,14 @@ import pytest
 
 from controlplane.callouts.answers import value_in
 from controlplane.callouts.client import Callouts
+from tests.monitoring.prometheus import program
 from tests.ports import free_port
 
-PROGRAM = shutil.which("prometheus")
-pytestmark = [
-    pytest.mark.mesh,  # it takes a while to start
-    pytest.mark.skipif(PROGRAM is None, reason="no Prometheus is installed: apt install prometheus"),
-]
+pytestmark = pytest.mark.mesh  # it takes a while to start
 
 
 @pytest.fixture
 def prometheus(tmp_path: Path) -> Iterator[str]:
-    assert PROGRAM is not None
     port = free_port()
     config = tmp_path / "prometheus.yml"
     config.write_text(
@@ -32,7 +27,7 @@ def prometheus(tmp_path: Path) -> Iterator[str]:
         f'static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]\n'
     )
     command = [
-        PROGRAM, f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}",
+        program("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}", "--log.level=error",
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
