@@ -1,11 +1,11 @@
 /** Every view: its address, and its entry in the navigation, if it has one. A view is a folder below views/. */
-import { type Icon, IconLayoutDashboard, IconRocket } from "@tabler/icons-react";
+import { type Icon, IconLayoutDashboard, IconRocket, IconRoute, IconServer2, IconShare3, IconHistory } from "@tabler/icons-react";
 import type { ComponentType } from "react";
 
 export interface View {
   path: string;
   /** Key of its name in the texts; without it the view has no entry in the navigation. */
-  name?: "overview" | "releases";
+  name?: "overview" | "releases" | "explain" | "services" | "proxies" | "history";
   icon?: Icon;
   load: () => Promise<{ default: ComponentType }>;
 }
@@ -20,4 +20,9 @@ export const views: View[] = [
   { path: "/releases", name: "releases", icon: IconRocket, load: () => import("./views/releases/Releases") },
   { path: "/releases/$group/$release", load: () => import("./views/releases/Release") },
   { path: "/new-release/$group", load: () => import("./views/releases/NewRelease") },
+  { path: "/explain", name: "explain", icon: IconRoute, load: () => import("./views/explain/Explain") },
+  { path: "/services", name: "services", icon: IconServer2, load: () => import("./views/services/Services") },
+  { path: "/proxies", name: "proxies", icon: IconShare3, load: () => import("./views/proxies/Proxies") },
+  { path: "/proxies/$node", load: () => import("./views/proxies/Proxy") },
+  { path: "/history", name: "history", icon: IconHistory, load: () => import("./views/history/History") },
 ];
