@@ -23,7 +23,7 @@ def test_picture_and_table_say_the_same(mesh: Mesh, opened: Opened, width: int, 
         mesh.ask(canary="gray")
         return picture.locator(".react-flow__edge.animated").count() >= 3
 
-    until(traffic, 30, "requests on the edges of the picture")
+    until(traffic, 60, "requests on the edges of the picture")
     assert fallback.evaluate("one => one.style.transform") == before, "nothing moves while figures change"
     accessible(page)
     page.get_by_role("tab", name="Table").click()
