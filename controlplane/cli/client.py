@@ -105,6 +105,14 @@ class Client:
                         yield text.removeprefix("event: ")
         except httpx.TransportError:
             return
+        except RuntimeError:
+            if not self.closed:
+                raise
+
+    @property
+    def closed(self) -> bool:
+        """Whether the command has ended, and nothing can be asked any more."""
+        return self._http.is_closed
 
     def text(self, path: str) -> str:
         """The body at `path`, unparsed."""

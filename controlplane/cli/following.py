@@ -31,7 +31,7 @@ class Following:
             self._changes.get()
 
     def _follow(self, client: Client, path: str) -> None:
-        while True:
+        while not client.closed:
             for _ in client.events(path):
                 self._changes.put(None)
             time.sleep(AGAIN_S)
