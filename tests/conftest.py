@@ -1,8 +1,12 @@
 """Options that every test may read."""
 
+import os
 import signal
 
 import pytest
+
+# Tests start processes: gRPC would begin its threads anew in the child, and end it there before its own time.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 
 def pytest_configure() -> None:

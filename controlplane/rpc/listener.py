@@ -94,6 +94,7 @@ class Listener:
                 await asyncio.sleep(0)
                 for connection in tuple(self.connections):
                     connection.transport.abort()
+                await self.empty.wait()
         await self._server.wait_closed()
 
     def _channel(self) -> Channel | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -142,11 +143,13 @@ def instructions(server: Server, raw: bytes) -> int:
         count += event == "line"
         return trace
 
+    gc.disable()  # others' callbacks of the collector would count
     sys.settrace(trace)  # pyright: ignore[reportArgumentType]
     try:
         server.http2.receive(raw)
     finally:
         sys.settrace(None)
+        gc.enable()
     return count
 
 

@@ -214,7 +214,7 @@ async def test_a_slow_reader_gets_one_merged_update_and_delays_nobody(world: Wor
 
 
 async def test_many_changes_close_together_become_one_push(worlds: Worlds, delta: bool) -> None:
-    world = await worlds(debounce_quiet=0.2, debounce_max=2.0).start()
+    world = await worlds(debounce_quiet=1.0, debounce_max=10.0).start()
     world[ENDPOINT].put(resource("a"))
     stream = world.connect(delta=delta)
     await stream.subscribe(ENDPOINT, ["a"])
