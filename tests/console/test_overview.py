@@ -43,6 +43,7 @@ def test_chinese(mesh: Mesh, opened: Opened) -> None:
     page.get_by_role("button", name="Language").click()
     page.get_by_role("menuitem", name="中文").click()
     page.get_by_role("heading", name="总览").wait_for()
+    page.locator("[data-menu-dropdown]").wait_for(state="hidden")  # it fades, already without its items
     assert page.locator("html").get_attribute("lang") == "zh-CN"
     accessible(page)
     page.reload()
