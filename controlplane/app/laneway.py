@@ -21,6 +21,7 @@ from controlplane.app.loading import open_store
 from controlplane.app.looking import Looking
 from controlplane.app.patch_check import PatchCheck
 from controlplane.app.peers import Peers, PeerSettings
+from controlplane.app.promoted import PromotedInstances
 from controlplane.app.releasing import Look, Releasing
 from controlplane.app.secrets import check_secrets, follow, secret_warnings
 from controlplane.app.times import Clock, LaneTimes
@@ -32,7 +33,6 @@ from controlplane.model.definitions import Definitions
 from controlplane.model.documents import Lane
 from controlplane.model.kinds import Key
 from controlplane.model.releases import Release
-from controlplane.plan.base import Base, promoted_base
 from controlplane.plan.lanes import meaning_of
 from controlplane.plan.moves import Moves
 from controlplane.plan.planner import Plan, Planner
@@ -129,8 +129,7 @@ class Laneway:
         )
         self.releasing = Releasing(lambda: self.store, lambda: self.traffic, clock, callouts)
         self._loaded = False
-        self._promoted: Mapping[str, frozenset[str]] = {}
-        self._based: tuple[Definitions, Base] | None = None
+        self._promoted = PromotedInstances(catalog.hold_promoted)
         self.changes = 0
         """Changes of definitions since the start."""
         self.looking = Looking(
@@ -234,25 +233,8 @@ class Laneway:
         stale = self.publisher.stale()
         if stale and (ended := self.xds.end(stale, "what this client may call has changed: connect again")):
             log.info("the callers of services have changed: proxies connect again", streams=ended)
-        self._hold_promoted()
+        self._promoted.hold(self.store.current.definitions, self.publisher.plan)
         self.counting.published(self.publisher.plan, self.store.current.definitions, self.catalog.services)
-
-    def _hold_promoted(self) -> None:
-        """Promoted instances are base: they are kept as such when their source loses them."""
-        definitions = self.store.current.definitions
-        if self._based is None or self._based[0] is not definitions:
-            self._based = (definitions, promoted_base(definitions))
-        tags = self._based[1].tags
-        if not tags and not self._promoted:
-            return
-        found = {
-            service: frozenset(tags[a] for a in plan.applications if a in tags)
-            for service, plan in self.publisher.plan.services.items()
-        }
-        promoted = {service: held for service, held in found.items() if held}
-        if promoted != self._promoted:
-            self._promoted = promoted
-            self.catalog.hold_promoted(promoted)
 
     # What the admin API asks.
 
