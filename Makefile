@@ -7,6 +7,8 @@ FUZZ_SECONDS ?= 600
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 # The long runs put the machine under load themselves.
 LONG_WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
+# Tests start hundreds of processes: each would compile all of Laneway.
+unexport PYTHONDONTWRITEBYTECODE
 STAMP := $(VENV)/.laneway-setup
 
 .DEFAULT_GOAL := help

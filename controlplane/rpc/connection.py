@@ -230,7 +230,8 @@ class Connection(asyncio.Protocol):
             self.end("cpu", f"its requests take more than {limits.cpu:.0%} of a core")
         elif not self.http2.greeted and now - self._made > limits.hello:
             # Where the server is late, the preface may be here without having been read.
-            self._loop.call_later(_SECOND_LOOK, self._end_without_preface)
+            # One after the other: to end thousands in one turn of the event loop would hold up all others.
+            self._loop.call_later(_SECOND_LOOK * random.uniform(1, 3), self._end_without_preface)
         elif self._tls is None or self._tls.ready:
             self._check_reading(now)
 

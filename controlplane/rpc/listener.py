@@ -16,6 +16,7 @@ from controlplane.net.tls import Channel, Tls
 
 from .backlog import Backlog
 from .connection import Connection
+from .door import Door
 from .room import Room
 from .transport import Limits, Methods
 from .turns import Turns
@@ -23,6 +24,7 @@ from .turns import Turns
 _log = structlog.get_logger("laneway.rpc")
 _BACKLOG = 4096
 _SWEEPS = 6  # in a keepalive time
+_CHECKED_AT_ONCE = 64  # connections in one turn of the event loop
 _REQUESTS_AT_ONCE = 8  # of the largest size, in parts, over all connections
 _RELIEF = 1.0  # seconds between two looks at who keeps others waiting
 
@@ -51,7 +53,7 @@ class Listener:
         self._deserted: deque[Connection] = deque()
         self._crowd: Crowd[Connection] = Crowd(limits.connections, limits.connections_per_address)
         self._lines = Lines()
-        self._server: asyncio.Server | None = None
+        self._door: Door | None = None
         self._sweeping: asyncio.TimerHandle | None = None
         self._relieving: asyncio.TimerHandle | None = None
         self._pressed = False
@@ -66,22 +68,21 @@ class Listener:
             (host, int(port)), family=family, backlog=_BACKLOG, dualstack_ipv6=host == "::"
         )
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self, loop, self._channel()), sock=listening, backlog=_BACKLOG
-        )
+        self._door = Door(loop, listening, lambda: Connection(self, loop, self._channel()))
         self._sweep()
         self._relieve()
         return listening.getsockname()[1]
 
     async def stop(self, grace: float) -> None:
         """Accept nothing more, ask the clients to leave, and cut those off that are there after `grace`."""
-        if self._server is None:
+        if self._door is None:
             return
-        self._server.close()
+        self._door.close()
         self.stopping = True
         for timer in (self._sweeping, self._relieving):
             if timer is not None:
                 timer.cancel()
+        await self._door.entered()
         for connection in self.connections:
             connection.http2.ends.go_away()
         if self.connections:
@@ -95,7 +96,6 @@ class Listener:
                 for connection in tuple(self.connections):
                     connection.transport.abort()
                 await self.empty.wait()
-        await self._server.wait_closed()
 
     def _channel(self) -> Channel | None:
         return None if self._tls is None else Channel(self._tls.material.context)
@@ -173,9 +173,14 @@ class Listener:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         self._sweeping = loop.call_later(self.limits.keepalive / _SWEEPS, self._sweep)
-        now = loop.time()
-        for connection in tuple(self.connections):
-            connection.check(now)
+        self._check(deque(self.connections))
+
+    def _check(self, connections: deque[Connection]) -> None:
+        now = asyncio.get_running_loop().time()
+        for _ in range(min(len(connections), _CHECKED_AT_ONCE)):
+            connections.popleft().check(now)
+        if connections and not self.stopping:
+            self._soon(lambda: self._check(connections))
 
     def _relieve(self) -> None:
         """End connections that keep others waiting for memory and read nothing: first those that hold most
