@@ -111,6 +111,13 @@ class GatewayPlan:
     base_colour: str = ""
     """The name of a meaning of base by which base requests go, and with which they are coloured; "" for none.
     """
+    reads_referer: bool = field(init=False, compare=False, default=False)
+    """Whether any condition reads the Referer. Then applications get it as the client sent it."""
+
+    def __post_init__(self) -> None:
+        # Once, and not for each route of each lane, for which it is asked.
+        reads = any(carried_in(condition) == REFERER_HEADER for condition in self.conditions())
+        object.__setattr__(self, "reads_referer", reads)
 
     @property
     def observing(self) -> Observing:
@@ -123,11 +130,6 @@ class GatewayPlan:
             yield from route.conditions
             for lane in route.content:
                 yield from lane.rule.conditions
-
-    @property
-    def reads_referer(self) -> bool:
-        """Whether any condition reads the Referer. Then applications get it as the client sent it."""
-        return any(carried_in(condition) == REFERER_HEADER for condition in self.conditions())
 
     def hosts(self) -> list[str]:
         """Every host of every route, lower case, sorted; "*" for routes without hosts comes last."""

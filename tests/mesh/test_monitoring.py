@@ -82,6 +82,7 @@ def test_every_query_gives_data(mesh: Mesh, prometheus: Prometheus) -> None:
         name for rule in (*rules("alert"), *rules("record")) for name in re.findall(METRIC, rule["expr"])
     }
     assert {"laneway_requests_total", "laneway:lane_error_ratio:rate5m", "up"} <= selected
+    selected = {name for name in selected if "_expires" not in name}  # this mesh has no certificates
     prometheus.wait_data([*asked, *((f"rules: {name}", name) for name in selected)], traffic)
     # All requests in the lane `strict` are refused.
     expected = {("LanewayLaneRefusals", "strict"), ("LanewayLaneErrors", "strict")}

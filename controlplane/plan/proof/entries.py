@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from controlplane.plan.gateways import ContentLane, GatewayPlan
@@ -54,6 +54,9 @@ class Index:
         self.entries = entries
         self.formulas = [of_rule(one.lane.rule) for one in entries]
         self._places = [frozenset(one.routes) for one in entries]
+        self._groups: dict[str, set[int]] = {}
+        for rank, one in enumerate(entries):
+            self._groups.setdefault(one.group, set()).add(rank)
         self._by_value: dict[tuple[str, bytes], list[int]] = {}
         self._by_part: dict[str, list[tuple[int, Affixes]]] = {}
         self._always: list[int] = []
@@ -80,15 +83,15 @@ class Index:
             for value in atom.finite:
                 self._by_value.setdefault((atom.name, value), []).append(rank)
 
-    def hits(self, model: Model, route: str) -> list[int]:
-        """The ranks of the lanes that match on this route, sorted."""
+    def hits(self, model: Model, route: str) -> Iterator[int]:
+        """The ranks of the lanes that match on this route, sorted; mostly the first is enough."""
         found = set(self._always)
         for name in {*model, *ALIASES}:
             value = value_in(model, name)
             if value is not None:
                 found.update(self._by_value.get((name, value), ()))
                 found.update(rank for rank, ends in self._by_part.get(name, ()) if ends.fit(value))
-        return [r for r in sorted(found) if route in self._places[r] and holds(self.formulas[r], model)]
+        return (r for r in sorted(found) if route in self._places[r] and holds(self.formulas[r], model))
 
     def meeting(self, rank: int) -> list[int]:
         """Earlier lanes of other groups, on a common route, that may match requests which this one matches.
@@ -104,9 +107,8 @@ class Index:
             ranks = self._unlisted.get(name, set()).union(*(listed.get(value, ()) for value in values))
         return [
             one
-            for one in sorted(ranks)
+            for one in sorted(set(ranks) - self._groups[me.group])
             if one < rank
-            and self.entries[one].group != me.group
             and not self._places[one].isdisjoint(self._places[rank])
             and not any(
                 name in lists and lists[name].isdisjoint(values) for name, values in self._lists[one].items()

@@ -6,7 +6,7 @@ project's evaluator has confirmed. What was found is kept, and looked at again w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from controlplane.plan.gateways import GatewayPlan
@@ -102,9 +102,10 @@ class LaneProofs:
         self._reaches, self._pairs = {}, {}
         self._left = max(PAIRS, PAIRS_PER_LANE * len(entries))
         found: list[Finding] = []
+        ranks = {entry.name: rank for rank, entry in enumerate(entries)}
         for rank, entry in enumerate(entries):
             reach = reaches.get(entry.name)
-            if reach is None or not _holds_still(reach, rank, entries, questions):
+            if reach is None or not _holds_still(reach, ranks, entries, questions):
                 reach = _reach(rank, entries, questions)
             self._reaches[entry.name] = reach
             found += _said_of_reach(reach)
@@ -206,8 +207,11 @@ def _reach(rank: int, entries: Sequence[Entry], questions: Questions) -> _Reach:
     return _Reach(entry, answer, tuple(entries[one] for one in blamed))
 
 
-def _holds_still(reach: _Reach, rank: int, entries: Sequence[Entry], questions: Questions) -> bool:
-    """Whether what was found about the lane is true among these lanes, too."""
+def _holds_still(
+    reach: _Reach, ranks: Mapping[str, int], entries: Sequence[Entry], questions: Questions
+) -> bool:
+    """Whether what was found about the lane is true among these lanes, too. `ranks`: by their names."""
+    rank = ranks[reach.entry.name]
     if not reach.entry.same(entries[rank]):
         return False
     found = reach.answer
@@ -218,8 +222,7 @@ def _holds_still(reach: _Reach, rank: int, entries: Sequence[Entry], questions: 
         return len(before) == rank and all(
             one.same(other) for one, other in zip(before, entries, strict=False)
         )
-    names = {one.name: one for one in entries[:rank]}
-    return all(one.name in names and one.same(names[one.name]) for one in reach.earlier)
+    return all((at := ranks.get(one.name, rank)) < rank and one.same(entries[at]) for one in reach.earlier)
 
 
 def _said_of_reach(reach: _Reach) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from controlplane.plan.evaluate import decide
@@ -65,7 +65,7 @@ class Questions:
         self,
         routes: Iterable[str],
         matching: Sequence[int] = (),
-        avoided: Iterable[int] = (),
+        avoided: Collection[int] = (),
         lane: int | None = None,
     ) -> Answer:
         """A request that takes one of the routes, meets the rules of all lanes `matching` and of none of
@@ -77,15 +77,14 @@ class Questions:
         first = True
         if any(self._chancy[rank] for rank in matching):
             return Answer(unclear="a rule reads x-request-id, which the edge makes by chance")
-        apart = frozenset(avoided)
         for entrance in (one for route in routes for one in self._front.entrances(route)):
             if self.searches >= SEARCHES:
                 return Answer(unclear=GIVEN_UP)
             self.searches += 1
-            answer = self._at(entrance, matching, apart, lane)
+            answer = self._at(entrance, matching, avoided, lane)
             if answer.witness is not None:
                 return answer
-            if first and matching and (proof := self.nowhere(matching, apart)):
+            if first and matching and (proof := self.nowhere(matching, avoided)):
                 return proof
             first = False
             unclear = unclear or answer.unclear
@@ -93,20 +92,23 @@ class Questions:
             taken |= answer.routes
         return Answer(unclear=unclear, lanes=frozenset(lanes), routes=frozenset(taken))
 
-    def nowhere(self, matching: Sequence[int], avoided: Iterable[int] = ()) -> Answer | None:
+    def nowhere(self, matching: Sequence[int], avoided: Collection[int] = ()) -> Answer | None:
         """The proof that on whatever route no request matches all of `matching` and none of those `avoided`
         that may be chosen wherever the first of `matching` may; None if there is no such proof.
         """
         entries, formulas = self._index.entries, self._index.formulas
         route, places = entries[matching[0]].routes[0], set(entries[matching[0]].routes)
-        apart = frozenset(one for one in avoided if places.issubset(entries[one].routes))
         wanted = [clause for rank in matching for clause in formulas[rank].clauses()]
 
         def violated(model: Model) -> tuple[object, Clause] | None:
             if clause := unmet(wanted, model):
                 return None, clause
-            for one in self._index.hits(model, route) if apart else ():
-                if one in apart and (clause := unmet(formulas[one].refuted(), model)):
+            for one in self._index.hits(model, route) if avoided else ():
+                if (
+                    one in avoided
+                    and places.issubset(entries[one].routes)
+                    and (clause := unmet(formulas[one].refuted(), model))
+                ):
                     return one, clause
             return None
 
@@ -118,7 +120,7 @@ class Questions:
         return Answer(lanes=frozenset(one for one in outcome.used if isinstance(one, int)), anywhere=True)
 
     def _at(
-        self, entrance: Entrance, matching: Sequence[int], avoided: frozenset[int], lane: int | None
+        self, entrance: Entrance, matching: Sequence[int], avoided: Collection[int], lane: int | None
     ) -> Answer:
         route = entrance.route.name
         formulas = self._index.formulas
@@ -160,7 +162,7 @@ class Questions:
         plan, entries = self._front.plan, self._index.entries
         request = request_of(model)
         route = entrance.route.name
-        hits = self._index.hits(carried_values(plan, request, request.arrived(plan)), route)
+        hits = list(self._index.hits(carried_values(plan, request, request.arrived(plan)), route))
         if route in self._chancy_routes or any(rank not in hits for rank in matching):
             return None
         decision = decide(self._front.with_lanes(route, [entries[rank].lane for rank in hits]), request)
@@ -180,5 +182,4 @@ class Questions:
 
     def winner(self, model: Model, route: str) -> str | None:
         """The lane that a request with these values gets on the route."""
-        hits = self._index.hits(model, route)
-        return self._index.entries[hits[0]].name if hits else None
+        return next((self._index.entries[rank].name for rank in self._index.hits(model, route)), None)
