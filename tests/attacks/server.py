@@ -77,7 +77,9 @@ async def serve(arguments: argparse.Namespace) -> None:
         given |= {"xds_certificate": at / "server.pem", "xds_key": at / "server-key.pem"}
         given |= {"xds_client_ca": at / "ca.pem"}
     settings = Settings(**given)
-    share = descriptors.shares(descriptors.raise_limit(), settings.admin_connections)
+    limit = descriptors.raise_limit()
+    descriptors.prepare(limit)
+    share = descriptors.shares(limit, settings.admin_connections)
     laneway = Laneway(
         MemoryStore(),
         Catalog([registry]),

@@ -100,3 +100,11 @@ def test_the_soft_limit_is_raised_to_the_hard_one():
         [sys.executable, "-c", code], preexec_fn=low, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["700", "700", "700"]
+
+
+@pytest.mark.parametrize("limit", [700, 3000])
+def test_the_places_of_descriptors_are_prepared(limit: int):
+    code = f"from controlplane.net.descriptors import prepare as p; p({limit}); "
+    code += "print(*[line.split()[1] for line in open('/proc/self/status') if line.startswith('FDSize')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) >= limit
