@@ -47,7 +47,7 @@ class ExplainRequest(BaseModel):
     """A request as it would arrive at a gateway. `headers`: its lines in order, as [name, value].
 
     `client_address`: the IP address from which the connection to the edge comes; behind proxies, that of the
-    last one.
+    last one. `port`: of the listener; without it the gateway's only one is meant, if it has one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +60,7 @@ class ExplainRequest(BaseModel):
     ] = "/"
     headers: Annotated[tuple[tuple[str, str], ...], Field(max_length=1000)] = ()
     client_address: ClientAddress = ANY_CLIENT
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
 
 @dataclass(frozen=True)

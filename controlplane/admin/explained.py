@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -56,6 +56,9 @@ class Calls(Answer):
     idle_timeout: float | None = None
     circuit_breaking: dict[str, Count] = {}
     health_check: str = ""
+    keep_alive: Annotated[
+        float | None, Field(description="How long proxies keep an idle connection; absent: 0.5 s")
+    ] = None
 
 
 class Hop(Answer):
@@ -99,8 +102,43 @@ class Answered(Answer):
 
     status: Count
     location: Annotated[
-        str | None, Field(description="Where a redirect leads a request that came without TLS")
+        str | None, Field(description="Where a redirect leads; without `port`, as it does without TLS")
     ] = None
+
+
+class HeaderChange(Answer):
+    """A header that the edge changes because of a definition, and whose: of the route, of the lane, the
+    route's `cors`, the cookie of a share, or the listener's `http3`. `add` gives a further line.
+    """
+
+    change: Literal["set", "add", "remove"]
+    name: str
+    value: str = ""
+    by: Literal["route", "lane", "cors", "share", "listener"]
+
+
+class Retries(Answer):
+    """When the route has an answer tried again, and how often a request is sent at most because of it, the
+    first time included. `per_try_timeout` in seconds; absent: none.
+    """
+
+    conditions: list[str] = []
+    statuses: list[Count] = []
+    tries: Count
+    per_try_timeout: float = 0.0
+
+
+class Entrance(Answer):
+    """The listener at which the request enters. `certificate`: the file or secret that a client gets which
+    asks for the host by TLS; absent: none. `http3`: the UDP port that answers tell of.
+    """
+
+    port: Count
+    addresses: list[str]
+    certificate: str = ""
+    proxy_protocol: bool = False
+    http3: Count = 0
+    redirect_to_https: Count = 0
 
 
 class Explained(Answer):
@@ -141,3 +179,21 @@ class Explained(Answer):
     idle_timeout: Annotated[
         float | None, Field(description="As request_timeout; 0: no limit; absent: the edge's own")
     ] = None
+    listener: Annotated[
+        Entrance | None, Field(description="Absent where the gateway has several and the question no `port`")
+    ] = None
+    request_headers: Annotated[
+        list[HeaderChange], Field(description="What the service gets besides what the client sent")
+    ] = []
+    response_headers: Annotated[
+        list[HeaderChange], Field(description="What the client gets besides what the service sent, in order")
+    ] = []
+    cors_allowed: Annotated[
+        bool | None,
+        Field(description="Whether pages of the request's Origin may read the answer; absent: no CORS"),
+    ] = None
+    retries: Annotated[Retries | None, Field(description="Only where the route has any")] = None
+    keeps_request_id: Annotated[
+        bool, Field(description="The application gets the x-request-id that arrived")
+    ] = False
+    access_log: Annotated[str, Field(description="Where the edge writes a line; absent: nowhere")] = ""

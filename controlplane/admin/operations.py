@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from controlplane.admin import (
     answers,
     bodies,
+    explaining,
     lane_times,
     lists,
     observed,
@@ -178,11 +179,16 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             remedy = f"known: {', '.join(sorted(gateways)[:10])}" if gateways else "create one first"
             wrong = Problem("gateway", "is not a known gateway", asked.gateway, remedy)
             raise DefinitionError(422, f"There is no gateway {asked.gateway}", [wrong])
+        ports = {one.port for one in gateways[asked.gateway].listeners}
+        if asked.port is not None and asked.port not in ports:
+            remedy = f"it has: {', '.join(map(str, sorted(ports)))}"
+            wrong = Problem("port", "is not a port of the gateway", asked.port, remedy)
+            raise DefinitionError(422, f"Gateway {asked.gateway} has no port {asked.port}", [wrong])
         async with request.app.state.heavy:
             explanation = await control.explain(asked, by == "definitions")
         route = explanation.decision.route
         resting = lane_times.resting(control, asked.gateway, route.name if route is not None else None)
-        return shapes.explained(explanation, resting, control.seen_in_lanes()).response()
+        return explaining.explained(explanation, resting, control.seen_in_lanes()).response()
 
 
 def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry) -> None:

@@ -8,34 +8,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controlplane.admin import answers, lane_times
-from controlplane.admin import explained as explain_body
 from controlplane.admin.control import ControlPlane
 from controlplane.ip import authority
-from controlplane.model.conditions import Condition
 from controlplane.model.definitions import AnyKind, Definitions, key_of
 from controlplane.model.differences import differences
 from controlplane.model.documents import Lane
 from controlplane.model.export import shown
-from controlplane.model.upstream_fields import HealthCheck
-from controlplane.plan.evaluate import ConditionOutcome, LaneOutcome
-from controlplane.plan.inheritance import Inheritance
 from controlplane.plan.moves import Moves, Place
 from controlplane.plan.planner import overrides as overrides_of
-from controlplane.plan.preview import Explanation, Hop, ServiceMatch
+from controlplane.plan.preview import ServiceMatch
 from controlplane.plan.proof.front import command
-from controlplane.plan.upstream import Upstream
 from controlplane.plan.warnings import Warnings
 from controlplane.registry.types import Instance, Service, SourceStatus
 from controlplane.store.interface import Change, Revision
 from controlplane.traffic.figures import Seen
 
 Counted = Mapping[tuple[str, str], Seen]
-VALUE_BYTES = 256
-"""Of one value that an answer shows; what is longer is cut, and its length said."""
-LIST_BYTES = 1024
-"""Of the list of a condition with `in`."""
-LINES = 2000
-"""Lanes and conditions that one answer shows."""
 
 
 def time_text(seconds: float) -> str | None:
@@ -233,7 +221,7 @@ def matches(
                         fallback=one.fallback and not one.strict,
                         refused=one.fallback and one.strict,
                         callers=None if one.callers is None else sorted(one.callers),
-                        observed=_in_lane(counted or {}, lane, one.service),
+                        observed=in_lane(counted or {}, lane, one.service),
                     )
                     for one in services
                 ],
@@ -243,7 +231,8 @@ def matches(
     )
 
 
-def _in_lane(counted: Counted, lane: str, service: str) -> answers.InLane | None:
+def in_lane(counted: Counted, lane: str, service: str) -> answers.InLane | None:
+    """What was counted of a lane in a service; None for nothing."""
     one = counted.get((lane, service))
     if one is None:
         return None
@@ -255,127 +244,3 @@ def _in_lane(counted: Counted, lane: str, service: str) -> answers.InLane | None
         ejected=one.ejected.most,
         ejected_by=one.ejected.proxies,
     )
-
-
-def explained(
-    found: Explanation, resting: Sequence[answers.Resting], counted: Counted
-) -> explain_body.Explained:
-    """The body of POST /v1/explain. counted: by lane and service."""
-    decision = found.decision
-    forwarded, answered = found.forwarded, found.answered
-    listed, left_out = evaluated(decision.evaluated)
-    return explain_body.Explained(
-        route=decision.route.name if decision.route else None,
-        lane=decision.lane,
-        reason=decision.reason,
-        path=found.path,
-        client_address=found.client_address,
-        removed_headers=list(found.removed_headers),
-        evaluated=listed,
-        evaluated_left_out=left_out,
-        hops=[_hop(one, _in_lane(counted, decision.lane or "", one.service)) for one in found.hops],
-        candidates=[explain_body.Candidate(lane=lane, share=share) for lane, share in decision.candidates],
-        resting=list(resting),
-        forwarded=forwarded and explain_body.Forwarded(path=forwarded.path, host=forwarded.host),
-        answered=answered and explain_body.Answered(status=answered.status, location=answered.location),
-        request_timeout=found.request_timeout,
-        idle_timeout=found.idle_timeout,
-    )
-
-
-def _hop(one: Hop, observed: answers.InLane | None) -> explain_body.Hop:
-    return explain_body.Hop(
-        application=one.application,
-        service=one.service,
-        tag=one.tag,
-        instances=addresses(one.instances),
-        unhealthy=addresses(one.unhealthy),
-        fallback=one.fallback,
-        refused=one.refused,
-        inherited=_inherited(one.inherited),
-        calls=_calls(one.upstream),
-        by_trace=one.by_trace,
-        observed=observed,
-    )
-
-
-def _calls(one: Upstream) -> explain_body.Calls | None:
-    by = one.balancing.hash_by if one.balancing is not None else None
-    key = "" if by is None else f" by header {by.header}" if by.header else f" by cookie {by.cookie}"
-    shown = explain_body.Calls(
-        load_balancing=f"{one.balancing.policy}{key}" if one.balancing is not None else "",
-        request_timeout=one.request_timeout,
-        idle_timeout=one.idle_timeout,
-        circuit_breaking=one.circuit.model_dump() if one.circuit is not None else {},
-        health_check=_checked(one.health_check) if one.health_check is not None else "",
-    )
-    return None if shown == explain_body.Calls() else shown
-
-
-def _checked(one: HealthCheck) -> str:
-    """How instances are checked: `HTTP /healthz every 5s`."""
-    if one.grpc is not None:
-        how = f"gRPC {one.grpc.service}".rstrip()
-    else:
-        how = "TCP" if one.tcp else f"HTTP {one.path}"
-    return f"{how} every {one.interval}"
-
-
-def _inherited(one: Inheritance | None) -> explain_body.Inherited | None:
-    if one is None:
-        return None
-    return explain_body.Inherited(lane=one.lane.name if one.lane else None, reason=one.reason)
-
-
-def evaluated(outcomes: Sequence[LaneOutcome]) -> tuple[list[explain_body.LaneOutcome], int]:
-    """Why each lane was chosen or not, and how many more lanes were considered than are listed.
-
-    The last one is always listed: if a lane was chosen, it is that one.
-    """
-    if not outcomes:
-        return [], 0
-    *passed, last = outcomes
-    listed: list[explain_body.LaneOutcome] = []
-    left = LINES - len(last.conditions)
-    for outcome in passed:
-        left -= 1 + len(outcome.conditions)
-        if left <= 0:
-            break
-        listed.append(_outcome(outcome))
-    return [*listed, _outcome(last)], len(passed) - len(listed)
-
-
-def _outcome(outcome: LaneOutcome) -> explain_body.LaneOutcome:
-    conditions = [_condition(one) for one in outcome.conditions]
-    return explain_body.LaneOutcome(lane=outcome.lane, matched=outcome.matched, conditions=conditions)
-
-
-def _condition(outcome: ConditionOutcome) -> explain_body.ConditionOutcome:
-    value = outcome.value
-    text = None if value is None else value[:VALUE_BYTES].decode(errors="backslashreplace")
-    long = len(value) if value is not None and len(value) > VALUE_BYTES else 0
-    return explain_body.ConditionOutcome(
-        condition=_shown(outcome.condition),
-        value=f"{text}…" if long else text,
-        met=outcome.met,
-        length=long,
-    )
-
-
-def _shown(condition: Condition) -> explain_body.ShownCondition:
-    value = condition.value
-    shown = explain_body.ShownCondition(
-        source=condition.source, name=condition.name or "", operator=condition.operator
-    )
-    if isinstance(value, str) and len(value) > VALUE_BYTES:
-        return shown.model_copy(update={"value": f"{value[:VALUE_BYTES]}…", "length": len(value)})
-    if not isinstance(value, tuple):
-        return shown.model_copy(update={"value": value})
-    some: list[str] = []
-    room = LIST_BYTES
-    for one in value:
-        room -= len(one)
-        if room < 0:
-            break
-        some.append(one)
-    return shown.model_copy(update={"value": some, "left_out": len(value) - len(some)})

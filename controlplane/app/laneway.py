@@ -311,7 +311,14 @@ class Laneway:
 
     async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
         plan = self._wanted() if wanted else self._served()
-        asked = Request(request.method, request.host, request.path, request.headers, request.client_address)
+        asked = Request(
+            request.method,
+            request.host,
+            request.path,
+            request.headers,
+            request.client_address,
+            request.port or 0,
+        )
         # Ten thousand lanes and the largest headers take seconds; the event loop serves proxies meanwhile.
         return await asyncio.to_thread(explain, plan, request.gateway, asked)
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import typer
 
-from controlplane.cli import completion, kinds
+from controlplane.cli import completion, explanation, kinds
 from controlplane.cli.client import Client
 from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Server, Token
 from controlplane.cli.output import console, emit, fail, line, table
@@ -122,6 +122,9 @@ def explain(
             help="IP address from which the connection to the edge comes; by default one that is nobody's.",
         ),
     ] = "",
+    port: Annotated[
+        int, typer.Option("--port", help="Port of the gateway's listener; by default its only one.")
+    ] = 0,
     by: Annotated[
         By,
         typer.Option(
@@ -143,6 +146,8 @@ def explain(
     question = {"gateway": gateway, "method": method, "host": host, "path": path, "headers": headers}
     if client_address:
         question["client_address"] = client_address
+    if port:
+        question["port"] = port
     with Client(server, token) as client:
         result = client.send("POST", f"/v1/explain?as={by.value}", question)
     emit(result, output, lambda: _print_explanation(result))
@@ -168,6 +173,8 @@ def _print_explanation(result: dict[str, Any]) -> None:
     if answered:
         to = f" to {answered['location']}" if answered.get("location") else ""
         out.print(line((f"       the edge answers {answered['status']}{to}", "yellow")))
+    for text in explanation.parts(result):
+        out.print(line(text[:7], text[7:]))
     if limit := result.get("request_timeout"):
         out.print(line(f"limit  {limit:g} s  ", ("until the whole answer is there", "dim")))
     if client := result.get("client_address"):
@@ -229,6 +236,7 @@ def _said(calls: dict[str, Any]) -> str:
         f"silent for {calls['idle_timeout']:g} s at most" if calls.get("idle_timeout") else None,
         f"at most {', '.join(f'{n} {what}' for what, n in bounds.items())}" if bounds else None,
         f"health by {calls['health_check']}" if "health_check" in calls else None,
+        f"idle connections kept for {calls['keep_alive']:g} s" if "keep_alive" in calls else None,
     ]
     return "; ".join(part for part in parts if part)
 

@@ -18,7 +18,7 @@ class Forwarded:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An answer of the edge's own; `location` of a redirect, for a request that came without TLS."""
+    """An answer of the edge's own; `location` of a redirect."""
 
     status: int
     location: str | None
@@ -34,8 +34,8 @@ def forwarded_as(route: RoutePlan, host: str, path: str, query: str) -> Forwarde
     return Forwarded(f"{target}?{query}" if query else target, rewrite.host or host)
 
 
-def answered_with(route: RoutePlan, host: str, path: str, query: str) -> Answered | None:
-    """None where a service answers."""
+def answered_with(route: RoutePlan, host: str, path: str, query: str, scheme: str) -> Answered | None:
+    """None where a service answers. `scheme`: `http` or `https`, by which the request came."""
     redirect, respond = route.actions.redirect, route.actions.respond
     if respond is not None:
         return Answered(respond.status, None)
@@ -44,4 +44,4 @@ def answered_with(route: RoutePlan, host: str, path: str, query: str) -> Answere
     change = None
     if redirect.prefix is not None:
         change = prefix_rewrite(route.path.prefix or "/", redirect.prefix, bool(route.path.ignore_case))
-    return Answered(redirect.status, location(redirect, host, path, query, change))
+    return Answered(redirect.status, location(redirect, host, path, query, change, scheme))

@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from controlplane.model.definitions import Definitions
+from controlplane.model.gateway_fields import AccessLog
 from controlplane.plan.answers import Answered, Forwarded, answered_with, forwarded_as
 from controlplane.plan.base import reachable
 from controlplane.plan.callers import REASON, STATUS, closed_by, gateway_caller
+from controlplane.plan.effects import HeaderChange, of_request, of_response, readable
+from controlplane.plan.entrance import Entrance, entrance, scheme_of, to_https
 from controlplane.plan.evaluate import Decision, decide, preflighted
 from controlplane.plan.inheritance import Inheritance, inherited
 from controlplane.plan.lanes import LaneMeaning
 from controlplane.plan.planner import Plan, Resolve, overrides
-from controlplane.plan.request import Request, carried_values, normalised_path, removed_headers
+from controlplane.plan.request import Request, carried_values, normalised_path, refusal, removed_headers
 from controlplane.plan.services import ServicePlan, applications_of, plan_service, target_of
 from controlplane.plan.upstream import DEFAULT, Upstream
 from controlplane.registry.types import Instance, Services
@@ -73,7 +76,8 @@ class Explanation:
     `forwarded`: what the application gets, None if the route changes neither path nor host. `answered`: what
     the edge answers by itself. `client_address`: the client's address as the gateway's `trusted_hops`
     determine it. `request_timeout`, `idle_timeout`: of the edge, in seconds; 0 means no limit, None the
-    default of all routes.
+    default of all routes. `entrance`: None if it is not known to which listener the request comes.
+    `readable`: see `effects.readable`. `keeps_id`: the application gets the request id that arrived.
     """
 
     decision: Decision
@@ -85,12 +89,26 @@ class Explanation:
     answered: Answered | None = None
     request_timeout: float = 0.0
     idle_timeout: float | None = None
+    entrance: Entrance | None = None
+    request_headers: tuple[HeaderChange, ...] = ()
+    response_headers: tuple[HeaderChange, ...] = ()
+    readable: bool | None = None
+    keeps_id: bool = False
+    access_log: AccessLog | None = None
 
 
 def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
     """What proxies that serve `plan` do with `request`. Raises KeyError for an unknown gateway."""
     at = plan.gateways[gateway]
+    enters = entrance(at, request.port, request.host)
+    path = normalised_path(request.path)
+    query = request.path.partition("#")[0].partition("?")[2]
+    led = to_https(enters.listener, request.host, path, query) if enters is not None else None
     decision = decide(at, request)
+    if enters is not None and enters.certificate is None:
+        decision = Decision(None, None, NO_CERTIFICATE)
+    elif led is not None and refusal(at, request) is None:
+        decision = Decision(None, None, TO_HTTPS)
     hops: tuple[Hop, ...] = ()
     if decision.lane is not None:
         hops = _hops(plan, plan.lanes[decision.lane])
@@ -101,19 +119,15 @@ def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
         hops = ()
         reason = f"{decision.reason}; answered {STATUS} ({REASON}): application {closed} does not name "
         decision = replace(decision, reason=f"{reason}{gateway_caller(gateway)} in callers")
-    path = normalised_path(request.path)
     arrived = request.arrived(at)
-    query = request.path.partition("#")[0].partition("?")[2]
-    forwarded, answered = None, None
-    if (
-        decision.route is not None
-        and decision.lane is None
-        and preflighted(decision.route, carried_values(at, request, arrived))
-    ):
+    values = carried_values(at, request, arrived)
+    forwarded, answered = None, Answered(308, led) if decision.reason == TO_HTTPS else None
+    if decision.route is not None and decision.lane is None and preflighted(decision.route, values):
         answered = Answered(200, None)
     elif decision.route is not None:
         forwarded = forwarded_as(decision.route, request.host, path, query)
-        answered = answered_with(decision.route, request.host, path, query)
+        scheme = scheme_of(at, request.port)
+        answered = answered_with(decision.route, request.host, path, query, scheme)
         if closed:
             forwarded, answered = None, Answered(STATUS, None)
     request_timeout, idle_timeout = 0.0, None
@@ -130,7 +144,19 @@ def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
         answered=answered,
         request_timeout=request_timeout,
         idle_timeout=idle_timeout,
+        entrance=enters,
+        request_headers=() if closed else tuple(of_request(decision)),
+        response_headers=tuple(
+            of_response(at, decision, values, enters and enters.listener, arrived.random_id)
+        ),
+        readable=readable(decision, values),
+        keeps_id=not arrived.random_id,
+        access_log=at.access_log,
     )
+
+
+TO_HTTPS = "the port leads every request to https"
+NO_CERTIFICATE = "the port has no certificate for the host: the edge takes no connection"
 
 
 def _closed(plan: Plan, gateway: str, decision: Decision) -> str:

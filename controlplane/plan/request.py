@@ -17,6 +17,7 @@ from controlplane.plan.conditions import (
     full_match,
     lifted_header,
 )
+from controlplane.plan.entrance import scheme_of
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.plan.hosts import asked_host, without_dot
 
@@ -42,7 +43,8 @@ ANY_CLIENT = "192.0.2.1"
 class Request:
     """A request. `headers` are in the order received, with names in any case; their values are sent as UTF-8.
 
-    `client_address`: the address from which the connection to the edge comes.
+    `client_address`: the address from which the connection to the edge comes. `port`: of the gateway's
+    listener; 0 if it is not said.
     """
 
     method: str
@@ -50,18 +52,15 @@ class Request:
     path: str
     headers: Headers
     client_address: str = ANY_CLIENT
+    port: int = 0
 
     def arrived(self, plan: GatewayPlan) -> Arrived:
-        """The request as Envoy sees it at this gateway before it evaluates rules.
-
-        At a gateway with TLS on a port the scheme is https, because its ports without TLS only redirect.
-        """
-        scheme = "https" if any(one.tls is not None for one in plan.listeners) else "http"
+        """The request as Envoy sees it at this gateway before it evaluates rules."""
         return arrived(
             self.headers,
             self.client_address,
             plan.trusted_hops,
-            scheme,
+            scheme_of(plan, self.port),
             plan.keep_request_id,
             plan.reads_referer,
         )

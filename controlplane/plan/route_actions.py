@@ -104,12 +104,14 @@ def rewritten(path: str, change: tuple[str, str] | None) -> str:
     return compiled(pattern).sub(replacement, path)
 
 
-def location(redirect: Redirect, host: str, path: str, query: str, change: tuple[str, str] | None) -> str:
-    """The Location of a redirect of a request that came over HTTP without TLS.
+def location(
+    redirect: Redirect, host: str, path: str, query: str, change: tuple[str, str] | None, scheme: str
+) -> str:
+    """The Location of a redirect of a request that came by `scheme`.
 
     `path` has no query, which is in `query`. `change` is set if the redirect replaces a prefix of the path.
     """
-    scheme = redirect.scheme or "http"
+    scheme = redirect.scheme or scheme
     name, port = _split(host)
     if redirect.port is not None:
         port = f":{redirect.port}"

@@ -22,7 +22,8 @@ from envoy.extensions.transport_sockets.quic.v3 import quic_transport_pb2 as qui
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from google.protobuf import wrappers_pb2
 
-from controlplane.model.gateway_fields import Certified, Http3, Listener, Tls
+from controlplane.model.gateway_fields import Certified, Listener, Tls
+from controlplane.plan.entrance import HTTPS, alt_svc
 from controlplane.plan.gateways import GatewayPlan
 from controlplane.secrets.pair import Pair
 from controlplane.translate.hardening import CONNECTION_WINDOW, STREAM_WINDOW, STREAMS
@@ -31,9 +32,6 @@ from controlplane.translate.observing import observe
 
 Hcm = hcm_pb2.HttpConnectionManager
 FilterChain = listener_components_pb2.FilterChain
-HTTPS = 443
-ALT_SVC_AGE = 86400
-"""Seconds for which a client remembers that there is HTTP/3."""
 
 
 def dress(manager: Hcm, plan: GatewayPlan) -> None:
@@ -128,10 +126,9 @@ def _transport(name: str, quic: bool) -> base_pb2.TransportSocket:
     return base_pb2.TransportSocket(name="tls", typed_config=pack(context))
 
 
-def advertised(listener: Listener, http3: Http3) -> hcm_pb2.HttpFilter:
+def advertised(listener: Listener) -> hcm_pb2.HttpFilter:
     """Tells clients of HTTP/3 in every answer (Alt-Svc, RFC 7838), unless the application names something."""
-    value = f'h3=":{http3.port or listener.port}"; ma={ALT_SVC_AGE}'
-    told = mutation_rules_pb2.HeaderMutation(append=header("alt-svc", value, "ADD_IF_ABSENT"))
+    told = mutation_rules_pb2.HeaderMutation(append=header("alt-svc", alt_svc(listener), "ADD_IF_ABSENT"))
     mutations = header_mutation_pb2.Mutations(response_mutations=[told])
     config = header_mutation_pb2.HeaderMutation(mutations=mutations)
     return hcm_pb2.HttpFilter(name="alt-svc", typed_config=pack(config))

@@ -162,7 +162,7 @@ def edge_listener(
     harden(manager)
     front.dress(manager, plan)
     if wanted.http3 is not None:
-        manager.http_filters.append(front.advertised(wanted, wanted.http3))
+        manager.http_filters.append(front.advertised(wanted))
     if wanted.redirect_to_https is not None:
         front.redirecting(manager, wanted.redirect_to_https)
         manager.http_filters.append(router(trusted_mark=False))

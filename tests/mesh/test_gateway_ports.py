@@ -74,7 +74,7 @@ def listens(mesh: Mesh, port: int) -> bool:
     return False
 
 
-def shaken(mesh: Mesh, port: int, name: str) -> ssl.SSLSocket:
+def shaken(mesh: Mesh, port: int, name: str | None) -> ssl.SSLSocket:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -83,7 +83,7 @@ def shaken(mesh: Mesh, port: int, name: str) -> ssl.SSLSocket:
     return context.wrap_socket(plain, server_hostname=name)
 
 
-def served(mesh: Mesh, port: int, name: str) -> bytes | None:
+def served(mesh: Mesh, port: int, name: str | None) -> bytes | None:
     """The certificate that a client gets who asks for `name`; None for none."""
     with contextlib.suppress(OSError), shaken(mesh, port, name) as connection:
         return connection.getpeercert(binary_form=True)
@@ -140,6 +140,40 @@ def test_clear_text_is_led_to_tls(mesh: Mesh, method: str, port: int, host: str,
     with Client((mesh.edge_address[0], port)) as client:
         answer = client.request(method, "/x?y=1", host=host)
     assert (answer.status, answer.header("location")) == (308, location)
+    said = explained(mesh, port, host, "/x?y=1", method=method)
+    assert said["answered"] == {"status": 308, "location": location}
+    assert said["route"] is None
+    assert said["hops"] == []
+
+
+def explained(mesh: Mesh, port: int, host: str, path: str, *headers: Any, **more: Any) -> dict[str, Any]:
+    asked = {"gateway": "edge", "host": host, "path": path, "headers": headers, "port": port, **more}
+    return mesh.rest.done("POST", "/v1/explain", asked)
+
+
+@pytest.mark.parametrize("name", ["shop.test", "a.shop.test", "SHOP.test", "other.test", "127.0.0.1"])
+def test_explain_names_the_certificate(mesh: Mesh, files: Path, name: str) -> None:
+    for port in (TLS, ONLY_NAMES):
+        said = explained(mesh, port, name, "/x")
+        asked = "" if name == "127.0.0.1" else name  # an address is no name that TLS asks for
+        got = served(mesh, port, asked or None)
+        if got is None:
+            assert "no certificate" in said["reason"]
+            assert "certificate" not in said["listener"]
+            continue
+        assert got == written(files, Path(said["listener"]["certificate"]).stem)
+        assert said["route"] == "a"
+
+
+def test_explain_names_what_a_port_does(mesh: Mesh, files: Path) -> None:
+    said = explained(mesh, PROXIED, "shop.test", "/x", ["x-request-id", "mine"])
+    address = mesh.edge_address[0]
+    assert said["listener"] == {"port": PROXIED, "addresses": [address], "proxy_protocol": True}
+    assert said["keeps_request_id"] is True
+    assert said["access_log"] == f"{files / 'access.log'} as json; of 100 % of the requests"
+    assert "listener" not in mesh.rest.done("POST", "/v1/explain", {"gateway": "edge"})
+    answer = mesh.rest.call("POST", "/v1/explain", {"gateway": "edge", "port": 1})
+    assert (answer.status, answer.json["errors"][0]["field"]) == (422, "port")
 
 
 def test_the_proxy_protocol_says_who_the_client_is(mesh: Mesh) -> None:

@@ -72,6 +72,10 @@ def test_lanes_and_certificates(mesh: Mesh, files: Path) -> None:
     assert (answer.chain, answer.lane) == (["A"], None)
     assert answer.received("x-forwarded-proto") == ["https"]
     assert answer.header("alt-svc") == f'h3=":{PORT}"; ma=86400'
+    said = mesh.rest.done("POST", "/v1/explain", {"gateway": "edge", "host": "shop.test", "port": PORT})
+    assert said["listener"]["http3"] == PORT
+    (told,) = said["response_headers"]
+    assert (told["name"], told["value"]) == ("alt-svc", answer.header("alt-svc"))
 
 
 def test_a_client_brings_no_lane_and_no_mark(mesh: Mesh) -> None:

@@ -79,6 +79,8 @@ def test_an_application_says_how_long(mesh: Mesh) -> None:
     for _ in range(3):
         assert mesh.edge.request("POST", "/set", body=b"x").status == 200
     assert stats("upstream_cx_total") == [n + 3 for n in connections]
+    said = mesh.rest.done("POST", "/v1/explain", {"gateway": "edge", "path": "/set"})
+    assert said["hops"][0]["calls"]["keep_alive"] == 0
 
 
 async def bursts(address: Address, path: str, count: int, size: int, pause: float) -> Counter[Any]:

@@ -153,6 +153,31 @@ def test_headers_are_set_added_and_removed(mesh: Mesh) -> None:
     assert answer.header("content-type") is None
 
 
+def test_explain_names_the_headers_that_change(mesh: Mesh) -> None:
+    """The lane's come before the route's."""
+    said = explained(mesh, "GET", "shop.example.com", "/headers", ("canary", "gray"))
+    answer = mesh.edge.get("/headers", ("canary", "gray"), ("x-more", "given"), ("x-secret", "s"))
+    of_request = {(one["change"], one["name"]): one.get("value") for one in said["request_headers"]}
+    assert of_request == {
+        ("set", "x-percent"): "100% %REQ(x)%",
+        ("set", "x-forwarded-prefix"): "/headers",
+        ("add", "x-more"): "added",
+        ("remove", "x-secret"): None,
+    }
+    for (change, name), value in of_request.items():
+        got = answer.received(name)
+        assert got == ([] if change == "remove" else ["given", value] if change == "add" else [value])
+    assert [(one["change"], one["name"], one["by"]) for one in said["response_headers"]] == [
+        ("remove", "content-type", "lane"),
+        ("set", "x-lane", "lane"),
+        ("remove", "content-type", "route"),
+        ("set", "x-shop", "route"),
+        ("add", "x-served-by", "route"),
+    ]
+    for one in said["response_headers"]:
+        assert answer.header(one["name"]) == one.get("value")
+
+
 def test_a_browser_sees_that_it_is_in_a_lane(mesh: Mesh) -> None:
     answer = mesh.edge.get("/rest", ("canary", "gray"))
     assert (answer.header("x-lane"), answer.header("content-type")) == ("gray", None)
@@ -177,11 +202,25 @@ def test_cors_of_allowed_origins(mesh: Mesh, origin: str) -> None:
     said = explained(mesh, "OPTIONS", "shop.example.com", "/cors/x", *asked)
     assert (said["route"], said["answered"]["status"]) == ("cors", 200)
     assert "preflight" in said["reason"]
+    assert says_of_cors(said) == shows_of_cors(answer)
     answer = mesh.edge.request("PUT", "/cors/x", [("origin", origin), ("x-api", "2")])
+    said = explained(mesh, "PUT", "shop.example.com", "/cors/x", ("origin", origin), ("x-api", "2"))
+    assert (said["cors_allowed"], says_of_cors(said)) == (True, shows_of_cors(answer))
     assert answer.json["name"] == "A"
     assert answer.header("access-control-allow-origin") == origin
     assert answer.header("access-control-expose-headers") == "x-total"
     assert answer.header("vary") == "origin"
+
+
+def says_of_cors(said: dict[str, Any]) -> dict[str, str]:
+    told = said.get("response_headers", [])
+    return {one["name"]: one["value"] for one in told if one["by"] == "cors"}
+
+
+def shows_of_cors(answer: Answer) -> dict[str, str]:
+    shown = {name: value for name, value in answer.headers if name.startswith("access-control-")}
+    vary = answer.header("vary")
+    return shown if vary is None else {**shown, "vary": vary}
 
 
 @pytest.mark.parametrize("origin", ["https://other.test", "https://shop.test.evil", "http://shop.test", "*"])
@@ -192,10 +231,14 @@ def test_cors_of_other_origins(mesh: Mesh, origin: str) -> None:
     assert answer.header("access-control-allow-origin") is None
     answer = mesh.edge.request("PUT", "/cors/x", [("origin", origin), ("x-api", "2")])
     assert answer.header("access-control-allow-origin") is None
+    said = explained(mesh, "PUT", "shop.example.com", "/cors/x", ("origin", origin), ("x-api", "2"))
+    assert (said["cors_allowed"], says_of_cors(said)) == (False, shows_of_cors(answer))
 
 
 def test_cors_of_every_origin(mesh: Mesh) -> None:
     answer = mesh.edge.get("/everybody", ("origin", "https://any.test"))
+    said = explained(mesh, "GET", "shop.example.com", "/everybody", ("origin", "https://any.test"))
+    assert says_of_cors(said) == shows_of_cors(answer)
     assert answer.header("access-control-allow-origin") in ("*", "https://any.test")
     assert answer.header("access-control-allow-credentials") is None
     # A request of the edge's other routes is not touched.
@@ -254,6 +297,9 @@ def test_answers_are_tried_again_as_often_as_said(
     answer = mesh.edge.request(method, path, [("x-fail", f"{service}={status}")], b"x" * 100)
     assert (answer.status, answer.json["name"]) == (status, service)
     assert tried(mesh, f"sc-{service}") - before == tries
+    said = explained(mesh, method, "shop.example.com", path).get("retries")
+    if said is not None and tries > 1:
+        assert tries == said["tries"]
     assert not [name for name, _ in answer.headers if name.startswith("x-laneway-")]
 
 
@@ -270,6 +316,8 @@ def test_an_answer_in_a_lane_is_tried_again_in_the_lane(mesh: Mesh) -> None:
 
 
 def test_a_try_ends_after_its_own_time(mesh: Mesh) -> None:
+    said = explained(mesh, "GET", "shop.example.com", "/slow")
+    assert said["retries"] == {"tries": 2, "per_try_timeout": 0.2}
     before = tried(mesh, "sc-B")
     answer = mesh.edge.get("/slow", ("x-delay", "B=1"))
     assert answer.status == 504

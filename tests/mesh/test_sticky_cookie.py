@@ -46,6 +46,12 @@ def test_attributes_of_the_cookie(new_mesh: Callable[..., Mesh]) -> None:
         assert len(cookies) == 1
         pair, rest = cookies[0].split(";", 1)
         assert (pair.partition("=")[0], f";{rest}") == (name, attributes)
+        asked = {"gateway": "edge", "host": "shop.example.com", "path": path, "headers": []}
+        told = mesh.rest.done("POST", "/v1/explain", asked)["response_headers"]
+        cookie = {"change": "add", "name": "set-cookie", "value": f"{name}=<id>{attributes}", "by": "share"}
+        assert told == [cookie]
+        asked["headers"] = [["cookie", pair]]
+        assert "response_headers" not in mesh.rest.done("POST", "/v1/explain", asked)
         for _ in range(5):
             again = mesh.edge.get(path, ("cookie", pair))
             assert again.chain == answer.chain

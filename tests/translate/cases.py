@@ -1,10 +1,10 @@
 """The cases of the golden files: testdata/NAME.in.yaml and what each of its nodes gets.
 
-Keys of a case: `definitions` (documents), `services`, `nodes`; further `slots` (gateway/route to ranges),
-`rollout: {coloured: [...], switching: true}` (the lanes that edges may choose; absent: every enabled one;
-switching: what is promoted is known by its name alone, and edges colour base with it), `sent_at_once` (of
-the Publisher), `watch: {tokens: {GATEWAY: [...]}, applications: [...]}`, `show` (patterns of Kind/name that
-the output has; absent: everything).
+Keys of a case: `definitions` (documents), `services`, `nodes` (`known`: by a certificate); further `slots`
+(gateway/route to ranges), `rollout: {coloured: [...], switching: true}` (the lanes that edges may choose;
+absent: every enabled one; switching: what is promoted is known by its name alone, and edges colour base with
+it), `sent_at_once` (of the Publisher), `watch: {tokens: {GATEWAY: [...]}, applications: [...]}`, `show`
+(patterns of Kind/name that the output has; absent: everything).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def sent(case: dict[str, Any]) -> Iterator[Sent]:
 
 def _view(publisher: Publisher, node: dict[str, Any]) -> View:
     parsed = parse_node(node["cluster"], node["metadata"], None)
-    view = publisher.view(parsed)
+    view = publisher.view(parsed, known=node.get("known", False))
     if "asks" in node:
         view.wanted(LISTENER if parsed.role == "grpc" else VIRTUAL_HOST, node["asks"])
     return view

@@ -9,6 +9,8 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +21,28 @@ from google.protobuf import any_pb2, json_format
 from controlplane.cli.envoy_config import bootstrap, edge_metadata
 from controlplane.model.definitions import Definitions
 from controlplane.model.parsing import parse_documents
+from tests.mesh.documents import route
+from tests.model.full import FULL
 from tests.translate import cases
 
 ENVOY = Path(sys.executable).with_name("envoy")
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "documents.md"
-EDGE = {"id": "edge", "cluster": "edge", "metadata": edge_metadata()}
+EDGE = {"id": "edge", "cluster": "edge", "metadata": edge_metadata(), "known": True}
 SERVICES = [{"name": "sc-A", "instances": [{"address": "127.0.1.1", "port": 20001, "application": "a"}]}]
 GROUP = {"kind": "LaneGroup", "name": "order-flow", "gateway": "edge", "applications": ["a"]}
 GATEWAY = {"kind": "Gateway", "name": "edge", "listeners": [{"port": 8080, "address": "127.0.0.1"}]}
 
 
-def examples() -> list[dict[str, Any]]:
-    """Every definition of the reference; of one name the last, and a gateway in any case."""
+def written() -> list[dict[str, Any]]:
+    """Every definition of the reference; times are texts, as in JSON."""
     blocks = re.findall(r"^```yaml\n(.*?)^```", REFERENCE.read_text(encoding="utf-8"), re.M | re.S)
     documents = [one for block in blocks for one in yaml.safe_load_all(block) if "kind" in one]
+    return json.loads(json.dumps(documents, default=datetime.isoformat))
+
+
+def examples() -> list[dict[str, Any]]:
+    """Of one name the last, and a gateway in any case."""
+    documents = written()
     found: dict[tuple[str, str], Any] = {("Gateway", "edge"): GATEWAY, ("LaneGroup", "order-flow"): GROUP}
     return list((found | {(one["kind"], one["name"]): one for one in documents}).values())
 
@@ -91,12 +101,51 @@ def test_the_documentation_describes_fields_that_laneway_accepts_and_so_does_env
         "stock",
         "closed",
     }
+    called = {name for one in documents if one["kind"] == "Application" for name in one["services"]}
+    documents += [route(f"to-{name.lower()}", name) for name in sorted(called)]  # an edge gets their clusters
     stream = "\n---\n".join(json.dumps(one) for one in documents)
     assert Definitions().apply(parse_documents(stream.encode())).created
-    accepted(static({"definitions": documents, "services": SERVICES}), tmp_path)
+    config = static(
+        {"definitions": documents, "services": [*SERVICES, *(service(x) for x in called - {"sc-A"})]}
+    )
+    assert '"secret:main"' in json.dumps(config["static_resources"]["listeners"])
+    clusters = json.dumps(config["static_resources"]["clusters"])
+    for text in ("/healthz", "grpc_health_check", "tcp_health_check", "MAGLEV", "RING_HASH", '"2s"'):
+        assert text in clusters, text
+    accepted(config, tmp_path)
 
 
-CASES = [name for name in cases.NAMES if name.startswith(("route-", "gateway-", "application-", "lane-"))]
+def service(name: str) -> dict[str, Any]:
+    instance = {"address": "127.0.1.9", "port": 20001, "application": name, "protocol": "grpc"}
+    return {"name": name, "instances": [instance]}
+
+
+MAPS = {"set", "add", "value", "routes"}
+"""Fields whose keys are no fields."""
+ELSEWHERE = {("Lane", "enabled_until"), ("Lane", "fallback", "spring-cloud-a")}
+"""`laneway lane enable --ttl` writes the one; the other is the name of an application."""
+
+
+def fields_in(value: Any, at: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Of every field that a document gives, the way to it. One path is as good as several."""
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, dict) and at[-1] not in MAPS:
+            for name, inner in one.items():
+                way = (*at, "path" if name == "paths" else name)
+                yield way
+                yield from fields_in(inner, way)
+
+
+@pytest.mark.parametrize("kind", ["Gateway", "Route", "Application", "Lane"])
+def test_the_documentation_has_an_example_of_every_field(kind: str) -> None:
+    wanted = {way for _, one in FULL.values() if one["kind"] == kind for way in fields_in(one, (kind,))}
+    shown = {way for one in written() if one["kind"] == kind for way in fields_in(one, (kind,))}
+    assert wanted - shown - ELSEWHERE == set()
+    assert len(wanted) > 15
+
+
+FIRST = ("route-", "gateway-", "application-", "lane-", "health-", "sticky-", "timeouts")
+CASES = [name for name in cases.NAMES if name.startswith(FIRST)]
 
 
 @pytest.mark.parametrize("name", CASES)
