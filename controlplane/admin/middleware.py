@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from controlplane.admin.sessions import Sessions, session_of
 from controlplane.auth.rights import ANYBODY, Caller
 from controlplane.auth.tokens import Authentication, Refused
 from controlplane.model.problems import Problem
+from controlplane.net.certificates import Certificate
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +109,10 @@ class Guard:
             if lasting is not None and lasting.ended:
                 self._counters["answers_revoked"] += 1
                 who = scope["state"]["caller"].name
-                log.info("an open answer was ended: the token has ended or has other roles", who=who)
+                log.info(
+                    "an open answer was ended: token or certificate has ended, or the roles are others",
+                    who=who,
+                )
                 await lasting.close()
         except ClientDisconnect:
             log.debug("client went away", path=scope["path"])
@@ -126,13 +131,19 @@ class Guard:
         None where nobody had to say who they are, and for changes, whose body is read to its end.
         """
         tokens, caller = self._tokens, scope["state"]["caller"]
-        if tokens is None or caller is ANYBODY or scope["method"] not in READING:
+        certificate = _certificate(scope) if self._certificates else None
+        known = tokens is not None and caller is not ANYBODY
+        if not (known or certificate) or scope["method"] not in READING:
             return None
         headers = Headers(scope=scope)
         scheme, _, given = headers.get("authorization", "").partition(" ")
         identity = None if scheme else session_of(headers)
 
         def still() -> bool:
+            if certificate is not None and time.time() >= certificate.ends:
+                return False
+            if tokens is None or not known:
+                return True
             credentials = given.strip() if identity is None else self._sessions.credentials(identity)
             try:
                 return credentials is not None and tokens.caller_of(credentials) == caller
@@ -166,10 +177,17 @@ class Guard:
 
     def _uncertified(self, scope: Scope, path: str) -> ASGIApp | None:
         """The answer to a client without a certificate, where it needs one."""
-        if not self._certificates or path in PROBES or scope.get("state", {}).get("certificate") is not None:
+        if not self._certificates or path in PROBES:
             return None
-        wrong = Problem("", "needs a client certificate", None, "show a certificate of admin_client_ca")
-        return problem(403, "The connection has no client certificate.", [wrong])
+        certificate = _certificate(scope)
+        if certificate is None:
+            wrong = Problem("", "needs a client certificate", None, "show a certificate of admin_client_ca")
+            return problem(403, "The connection has no client certificate.", [wrong])
+        if time.time() < certificate.ends:
+            return None
+        wrong = Problem("", "has a client certificate that has ended", None, "connect with a renewed one")
+        detail = "The client certificate of the connection has ended."
+        return problem(403, detail, [wrong], {"Connection": "close"})
 
     def _foreign(self, scope: Scope, headers: Headers) -> ASGIApp | None:
         """The answer to a page of another site: it must not switch lanes through the browser of a user who
@@ -253,6 +271,11 @@ class Guard:
             return self._tokens.caller_of(credentials)
         except Refused as refused:
             return refused
+
+
+def _certificate(scope: Scope) -> Certificate | None:
+    """What the client of the connection has shown."""
+    return scope.get("state", {}).get("certificate")
 
 
 def _too_large(scope: Scope) -> ASGIApp | None:

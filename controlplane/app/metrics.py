@@ -169,6 +169,11 @@ class LanewayCollector(Collector):
             "laneway_connections", "Open connections to the xDS server", self._laneway.xds.connections
         )
         yield GaugeMetricFamily(
+            "laneway_connections_entering",
+            "Connections that wait until the xDS server lets them in",
+            self._laneway.xds.entering,
+        )
+        yield GaugeMetricFamily(
             "laneway_xds_waiting_bytes",
             "Bytes of responses that xDS clients have not read yet; those that many are sent count once",
             self._laneway.xds.waiting,

@@ -11,6 +11,7 @@ from controlplane.app.peers import Peers, PeerSettings
 from controlplane.app.settings import Settings
 from controlplane.app.times import Clock
 from controlplane.app.traffic import TrafficBounds
+from controlplane.net.descriptors import Shares
 from controlplane.net.tls import Tls, TlsFiles
 from controlplane.registry.file import FileSource
 from controlplane.registry.last_known import LastKnown
@@ -165,12 +166,13 @@ def secrets_of(settings: Settings) -> Secrets:
     return Secrets(settings.secrets, mutual=settings.xds_client_ca is not None)
 
 
-def transport_of(settings: Settings, connections: int, tls: Tls | None = None) -> MakeTransport:
-    """The factory of the gRPC server of the xDS port. `connections` is its limit."""
+def transport_of(settings: Settings, share: Shares, tls: Tls | None = None) -> MakeTransport:
+    """The factory of the gRPC server of the xDS port, for as many connections as it may have."""
     limits = Limits(
         max_connection_age=CONNECTION_AGE,
         largest_request=settings.xds_request_bytes,
-        connections=min(settings.xds_connections, connections),
+        connections=min(settings.xds_connections, share.xds),
+        entering=share.entering,
         connections_per_address=settings.xds_connections_per_address,
         waiting=settings.xds_waiting_bytes,
         cpu=settings.xds_connection_cpu,

@@ -74,7 +74,7 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
     laneway = Laneway(
         store,
         catalog,
-        parts.transport_of(settings, share.xds, tls),
+        parts.transport_of(settings, share, tls),
         settings.lane_drain,
         settings.trial_wait,
         parts.bounds_of(settings),

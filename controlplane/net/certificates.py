@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
+import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 _URI, _DNS, _ADDRESS = "URI", "DNS", "IP Address"
@@ -19,6 +21,8 @@ class Certificate:
     """DNS names."""
     addresses: tuple[str, ...] = ()
     """IP addresses."""
+    ends: float = field(default=math.inf, compare=False)
+    """When it ends to be valid, in epoch seconds. A renewed certificate with the same names is equal."""
 
 
 def of_handshake(said: Mapping[str, Any] | None) -> Certificate | None:
@@ -29,7 +33,8 @@ def of_handshake(said: Mapping[str, Any] | None) -> Certificate | None:
     for kind, value in said.get("subjectAltName", ()):
         if kind in found:
             found[kind].append(value)
-    return Certificate(tuple(found[_URI]), tuple(found[_DNS]), tuple(found[_ADDRESS]))
+    ends = ssl.cert_time_to_seconds(said["notAfter"])
+    return Certificate(tuple(found[_URI]), tuple(found[_DNS]), tuple(found[_ADDRESS]), ends)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -37,14 +42,15 @@ def of_pem(pem: bytes) -> Certificate:
     """What a certificate in PEM form says. Raises ValueError."""
     from cryptography import x509  # only here: it takes 30 ms to import, and one transport needs it
 
+    found = x509.load_pem_x509_certificate(pem)
+    ends = found.not_valid_after_utc.timestamp()
     try:
-        names = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(
-            x509.SubjectAlternativeName
-        )
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
-        return Certificate()
+        return Certificate(ends=ends)
     return Certificate(
         tuple(names.value.get_values_for_type(x509.UniformResourceIdentifier)),
         tuple(names.value.get_values_for_type(x509.DNSName)),
         tuple(str(address) for address in names.value.get_values_for_type(x509.IPAddress)),
+        ends,
     )

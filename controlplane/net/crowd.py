@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+from .largest import Largest
+
 T = TypeVar("T", bound=Hashable)
 
 
@@ -32,8 +34,9 @@ class Crowd(Generic[T]):
 
     A connection is *waiting* (it has no request in work) until `busy`, and again after `waiting`. If there is
     no room for a new connection, the one that has waited longest is displaced: of the same address if that
-    address has its full share, else of the address with the most waiting connections. So clients that only
-    hold connections open keep nobody out, and displace connections of their own address first.
+    address has its full share, else of the address with the most waiting connections (see `Largest`). So
+    clients that only hold connections open keep nobody out, and displace connections of their own address
+    first.
     """
 
     def __init__(self, most: int, most_per_sender: int) -> None:
@@ -45,6 +48,7 @@ class Crowd(Generic[T]):
         self._sender: dict[T, str] = {}
         self._count: Counter[str] = Counter()
         self._waiting: dict[str, dict[T, None]] = {}
+        self._idle = Largest[str]()  # the numbers of those
 
     def __len__(self) -> int:
         return len(self._sender)
@@ -58,7 +62,8 @@ class Crowd(Generic[T]):
         if self._count[key] >= self.most_per_sender:
             displaced = self._oldest(key)
         elif len(self._sender) >= self.most:
-            displaced = self._oldest(max(self._waiting, key=lambda one: len(self._waiting[one])))
+            most = self._idle.find()
+            displaced = None if most is None else self._oldest(most)
         else:
             self._add(connection, key)
             return None
@@ -74,24 +79,35 @@ class Crowd(Generic[T]):
     def busy(self, connection: T) -> None:
         """It has a request in work and cannot be displaced."""
         if (key := self._sender.get(connection)) is not None:
-            self._waiting[key].pop(connection, None)
+            self._no_longer_idle(connection, key)
 
     def waiting(self, connection: T) -> None:
         """It has no request in work from now on."""
         if (key := self._sender.get(connection)) is not None:
-            self._waiting[key].setdefault(connection)
+            self._now_idle(connection, key)
 
     def leave(self, connection: T) -> None:
         """It is closed. May be called more than once."""
         if (key := self._sender.pop(connection, None)) is not None:
-            self._waiting[key].pop(connection, None)
+            self._no_longer_idle(connection, key)
             self._count[key] -= 1
             self._forget(key)
 
     def _add(self, connection: T, key: str) -> None:
         self._sender[connection] = key
         self._count[key] += 1
-        self._waiting.setdefault(key, {})[connection] = None
+        self._waiting.setdefault(key, {})
+        self._now_idle(connection, key)
+
+    def _now_idle(self, connection: T, key: str) -> None:
+        if connection not in self._waiting[key]:
+            self._waiting[key][connection] = None
+            self._idle.add(key, 1)
+
+    def _no_longer_idle(self, connection: T, key: str) -> None:
+        if connection in self._waiting[key]:
+            del self._waiting[key][connection]
+            self._idle.add(key, -1)
 
     def _oldest(self, key: str) -> T | None:
         return next(iter(self._waiting.get(key, ())), None)

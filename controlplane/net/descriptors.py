@@ -12,6 +12,8 @@ MOST = 1 << 20
 """Limit to ask for if the system sets none."""
 KEPT = 96
 """Descriptors kept for the store, the sources, logs, and files that libraries open for a moment."""
+ENTERING = 4_096
+"""Most connections that wait until the xDS port lets them in."""
 LEAST = 16
 """Fewest connections of a port."""
 PREPARED = 1 << 16
@@ -48,6 +50,8 @@ class Shares:
 
     admin: int
     xds: int
+    entering: int
+    """Connections that may wait until the xDS port lets them in; each has a descriptor, too."""
 
 
 def shares(limit: int, admin: int) -> Shares:
@@ -58,4 +62,6 @@ def shares(limit: int, admin: int) -> Shares:
     """
     free = max(limit - KEPT, 0)
     admin = max(min(admin, free // 4), LEAST)
-    return Shares(admin, max(free - admin, LEAST))
+    left = max(free - admin, LEAST)
+    entering = min(ENTERING, left // 8)
+    return Shares(admin, max(left - entering, LEAST), entering)

@@ -70,6 +70,7 @@ class Waiting:
     def _count(self, size: int) -> None:
         self.size += size
         hosts = self._backlog.hosts
+        self._backlog.unshared += size
         hosts[self.host] += size
         if not hosts[self.host]:
             del hosts[self.host]
@@ -92,6 +93,8 @@ class Backlog:
         """The most that it ever was."""
         self.hosts: Counter[str] = Counter()
         """Bytes that wait by address, without regard to what is shared."""
+        self.unshared = 0
+        """Their sum."""
         self.asking: dict[Waiting, None] = {}
         """Connections that have to wait until others have read."""
 
@@ -101,7 +104,7 @@ class Backlog:
             return False
         if self.size >= self.most:
             return True
-        return self.hosts[connection.host] * len(self.hosts) >= self.hosts.total() > 0
+        return self.hosts[connection.host] * len(self.hosts) >= self.unshared > 0
 
     def add(self, parts: Sequence[bytes]) -> None:
         """These wait in one more queue."""

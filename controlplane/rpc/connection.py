@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import Protocol, cast
 
 import grpc
@@ -25,6 +26,7 @@ from .turns import Turns
 
 _MOST_UNSENT = 16 << 10  # bytes that the socket has not taken before nothing more is written to it
 _MOST_WAITING = 64 << 10  # bytes that wait for their turn before no more is read
+_FAR = 30 * 86_400.0  # seconds for which no timer is set: no connection lives for as long
 _SECOND_LOOK = 0.2  # seconds after which a connection that has not begun is looked at once more
 
 
@@ -161,6 +163,8 @@ class Connection(asyncio.Protocol):
         except ConnectionFault as fault:
             self.end(fault.reason, fault.text, fault.code)
             return
+        if self._tls.ready:
+            self._end_with_certificate(self._tls)
         self._waits = self._tls.ready and not self._port.turns.arrived(self)
         self._read_or_not()
 
@@ -290,6 +294,31 @@ class Connection(asyncio.Protocol):
 
     def _expire(self) -> None:
         self.cut("the connection has reached its age")
+
+    def _end_with_certificate(self, tls: Channel) -> None:
+        """Once its certificate has ended, the client is nobody any more. It is asked to connect anew before
+        that, with the one that it has by then.
+        """
+        if tls.certificate is None:
+            return
+        left = max(tls.certificate.ends - time.time(), 0.0)
+        notice = min(left, self._port.limits.max_connection_age_grace)
+        if left > _FAR or (
+            self._timer is not None and self._timer.when() <= self._loop.time() + left - notice
+        ):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(left - notice, self._give_notice, notice)
+
+    def _give_notice(self, seconds: float) -> None:
+        self.http2.ends.go_away()
+        self._timer = self._loop.call_later(seconds, self._outlive)
+
+    def _outlive(self) -> None:
+        text = "the client's certificate has ended"
+        self._port.note(self, "certificate", text)
+        self.cut(text)
 
     def _close(self) -> None:
         self._over = True

@@ -111,7 +111,7 @@ class GrpcioServer:
         self._server: grpc.aio.Server | None = None
         #: The library tells of none.
         self.ended: Counter[str] = Counter()
-        self.open = 0
+        self.open = self.entering = 0
         self.suppressed_lines = 0
         self.handshakes_delayed = 0
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -30,6 +31,10 @@ _RELIEF = 1.0  # seconds between two looks at who keeps others waiting
 
 CLOSED_AT_ONCE = 32
 """Connections that their clients have left and that are closed in one turn of the event loop."""
+
+
+def _abort(connection: Connection) -> None:
+    connection.transport.abort()
 
 
 class Listener:
@@ -68,7 +73,13 @@ class Listener:
             (host, int(port)), family=family, backlog=_BACKLOG, dualstack_ipv6=host == "::"
         )
         loop = asyncio.get_running_loop()
-        self._door = Door(loop, listening, lambda: Connection(self, loop, self._channel()))
+        self._door = Door(
+            loop,
+            listening,
+            lambda: Connection(self, loop, self._channel()),
+            self.limits.entering,
+            self._outside,
+        )
         self._sweep()
         self._relieve()
         return listening.getsockname()[1]
@@ -128,13 +139,7 @@ class Listener:
         """
         self._deserted.append(connection)
         if len(self._deserted) == 1:
-            self._soon(self._close_deserted)
-
-    def _close_deserted(self) -> None:
-        for _ in range(min(len(self._deserted), CLOSED_AT_ONCE)):
-            self._deserted.popleft().transport.abort()
-        if self._deserted:
-            self._soon(self._close_deserted)
+            self._soon(partial(self._in_parts, self._deserted, _abort, CLOSED_AT_ONCE))
 
     def left(self, connection: Connection) -> None:
         """It has ended."""
@@ -145,20 +150,24 @@ class Listener:
 
     def note(self, connection: Connection, reason: str, text: str) -> None:
         """Count and log that a connection is ended."""
+        self._ended(connection.host, connection.peer, reason, text)
+
+    def _outside(self, host: str, reason: str, text: str) -> None:
+        self._ended(host, host, reason, text)
+
+    def _ended(self, host: str, peer: str, reason: str, text: str) -> None:
         self.ended[reason] += 1
-        self._lines.write(
-            _log.info,
-            "a connection was ended",
-            connection.host,
-            peer=connection.peer,
-            reason=reason,
-            text=text,
-        )
+        self._lines.write(_log.info, "a connection was ended", host, peer=peer, reason=reason, text=text)
 
     @property
     def open(self) -> int:
         """Open connections."""
         return len(self.connections)
+
+    @property
+    def entering(self) -> int:
+        """Connections that wait to be let in."""
+        return 0 if self._door is None else self._door.waiting
 
     @property
     def handshakes_delayed(self) -> int:
@@ -173,14 +182,14 @@ class Listener:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         self._sweeping = loop.call_later(self.limits.keepalive / _SWEEPS, self._sweep)
-        self._check(deque(self.connections))
+        self._in_parts(deque(self.connections), lambda one: one.check(loop.time()), _CHECKED_AT_ONCE)
 
-    def _check(self, connections: deque[Connection]) -> None:
-        now = asyncio.get_running_loop().time()
-        for _ in range(min(len(connections), _CHECKED_AT_ONCE)):
-            connections.popleft().check(now)
-        if connections and not self.stopping:
-            self._soon(lambda: self._check(connections))
+    def _in_parts(self, queue: deque[Connection], do: Callable[[Connection], None], at_once: int) -> None:
+        """Do this for all in the queue, for so many in one turn of the event loop."""
+        for _ in range(min(len(queue), at_once)):
+            do(queue.popleft())
+        if queue:
+            self._soon(partial(self._in_parts, queue, do, at_once))
 
     def _relieve(self) -> None:
         """End connections that keep others waiting for memory and read nothing: first those that hold most

@@ -7,8 +7,9 @@ others hold.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
+
+from controlplane.net.largest import Largest
 
 from . import frames
 from .frames import ConnectionFault
@@ -36,8 +37,7 @@ class Share:
         if self.taken + size > room.most_each:
             raise room.fault(f"more than {room.most_each} bytes of {room.what}")
         self.taken += size
-        room.taken += size
-        room.holding[self] = None
+        room.holds(self, size)
         while room.taken > room.most:
             largest = room.largest()
             if largest is self:
@@ -50,9 +50,7 @@ class Share:
         if not self._open:
             return
         self.taken -= size
-        self._room.taken -= size
-        if not self.taken:
-            self._room.holding.pop(self, None)
+        self._room.holds(self, -size)
 
     def close(self) -> None:
         """Hold nothing any more."""
@@ -73,19 +71,28 @@ class Room:
         self.most = most
         self.most_each = most_each
         self.taken = 0
-        self.holding: dict[Share, None] = {}
+        self._hosts = Largest[str]()
+        self._shares: dict[str, Largest[Share]] = {}
 
     def share(self, host: str, end: Callable[[str], None]) -> Share:
         """The share of a connection from `host`."""
         return Share(self, host, end)
 
+    def holds(self, share: Share, size: int) -> None:
+        """The share holds so many bytes more, or, where it is negative, less."""
+        self.taken += size
+        self._hosts.add(share.host, size)
+        self._shares.setdefault(share.host, Largest()).add(share, size)
+        if not self._hosts[share.host]:
+            del self._shares[share.host]
+
     def largest(self) -> Share:
-        """The largest share of the address that holds most."""
-        held: Counter[str] = Counter()
-        for share in self.holding:
-            held[share.host] += share.taken
-        ((host, _),) = held.most_common(1)
-        return max((one for one in self.holding if one.host == host), key=lambda one: one.taken)
+        """The largest share of the address that holds most. Something has to be held."""
+        host = self._hosts.find()
+        assert host is not None
+        share = self._shares[host].find()
+        assert share is not None
+        return share
 
     def fault(self, text: str) -> ConnectionFault:
         """The end of a connection that holds too much."""

@@ -106,6 +106,11 @@ class Transport(Protocol):
         ...
 
     @property
+    def entering(self) -> int:
+        """Connections that wait to be let in, as far as the transport knows."""
+        ...
+
+    @property
     def waiting(self) -> int:
         """Bytes of responses that wait to be read, of all clients."""
         ...
@@ -146,6 +151,8 @@ class Limits:
     """Connections of all clients. Where there are as many, the longest without a response makes room."""
     connections_per_address: int = 8_000
     """Connections from one address."""
+    entering: int = 4_096
+    """Connections that wait to be let in. Of more, the last of the address with the most is closed."""
     hello: float = 10.0
     """Until a client has said that it speaks HTTP/2."""
     unread: float = 30.0

@@ -264,6 +264,11 @@ class XdsServer:
         return self._lines.suppressed + self._transport.suppressed_lines
 
     @property
+    def entering(self) -> int:
+        """Connections that wait to be let in."""
+        return self._transport.entering
+
+    @property
     def connections(self) -> int:
         """Open connections."""
         return self._transport.open

@@ -83,7 +83,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     laneway = Laneway(
         MemoryStore(),
         Catalog([registry]),
-        parts.transport_of(settings, share.xds, parts.tls_of(settings)),
+        parts.transport_of(settings, share, parts.tls_of(settings)),
         1.0,
         identities=parts.identities_of(settings),
         bounds=parts.bounds_of(settings),

@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -155,6 +156,24 @@ def test_clients_show_certificates_where_they_have_to(mutual: tuple[Served, Auth
     arguments = ["--ca", str(trust.ca), "--certificate", str(trust.directory / "operator-alice.pem")]
     arguments += ["--key", str(trust.directory / "operator-alice-key.pem"), "get", "lanes"]
     laneway(*arguments, "--server", f"https://127.0.0.1:{one.admin}", "--token", TOKEN)
+
+
+def test_who_has_a_certificate_that_has_ended_is_asked_to_connect_anew(
+    mutual: tuple[Served, Authority],
+) -> None:
+    one, trust = mutual
+    trust.client("operator/brief", lifetime=timedelta(seconds=3))
+    with client(one, trust, "operator-brief") as brief, client(one, trust, "operator-alice") as alice:
+        with brief.stream("GET", "/v1/lanes?watch=true", headers=BEARER) as watch:
+            assert watch.status_code == 200
+            assert list(watch.iter_raw()) is not None, "it ends with the certificate, and is whole"
+        wait_for(lambda: one.said("token or certificate has ended"), one.process)
+        refused = brief.get("/v1/lanes", headers=BEARER)
+        assert (refused.status_code, refused.headers.get("connection")) == (403, "close")
+        assert "has ended" in refused.json()["detail"]
+        with pytest.raises(httpx.TransportError):
+            brief.get("/v1/lanes", headers=BEARER)
+        assert alice.get("/v1/lanes", headers=BEARER).status_code == 200
 
 
 def test_certificates_of_others_are_refused(mutual: tuple[Served, Authority], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 import stat
 import time
@@ -16,6 +17,7 @@ from controlplane.auth.tokens import Refused, Token, Tokens, digest_of, parse_to
 from tests.cli.ports import wait_for
 from tests.cli.run import laneway
 from tests.cli.served import served
+from tests.opcodes import executed
 
 
 def test_a_token_from_create_to_revoke(tmp_path: Path) -> None:
@@ -87,6 +89,37 @@ def test_an_expired_token_is_refused_and_is_no_guess() -> None:
     with pytest.raises(Refused) as refused:
         tokens.caller_of("other")
     assert refused.value.guess
+
+
+def test_the_time_of_an_answer_says_nothing_about_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is given is compared with every token, and no comparison ends early."""
+    texts = [f"secret-number-{number:02}-of-twenty" for number in range(20)]
+    tokens = Tokens.of([Token(text, digest_of(text), Rights()) for text in texts])
+
+    def refused(given: str) -> None:
+        with pytest.raises(Refused):
+            tokens.caller_of(given)
+
+    of_wrong = {executed(lambda given=given: refused(given)) for given in (
+        "x" * 27, texts[0][:-1] + "X", texts[19][:-1] + "X", "X" + texts[0][1:], "y" * 2_000,
+    )}  # fmt: skip
+    assert len(of_wrong) == 1, "how much is right shows"
+    of_right = {executed(lambda text=text: tokens.caller_of(text)) for text in texts}
+    assert len(of_right) == 1, "the place in the file shows"
+    compared = list[int]()
+
+    def counted(one: bytes, other: bytes) -> bool:
+        compared[-1] += 1
+        return compare(one, other)
+
+    compare = hmac.compare_digest  # in constant time; == would end at the first byte that differs
+    monkeypatch.setattr(hmac, "compare_digest", counted)
+    for given in (texts[0], texts[19]):
+        compared.append(0)
+        assert tokens.caller_of(given).name == given
+    compared.append(0)
+    refused("x")
+    assert compared == [20, 20, 20]
 
 
 def test_lines_are_read_as_they_are_written() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from controlplane.net.crowd import Crowd, sender
 from controlplane.net.descriptors import KEPT, shares
+from tests.opcodes import executed
 
 A, B = "10.0.0.1", "10.0.0.2"
 
@@ -50,6 +51,15 @@ def test_the_address_with_the_most_makes_room_for_others():
     assert len(crowd) == 5
 
 
+@pytest.mark.parametrize("addresses", [10, 3_000])
+def test_who_comes_costs_the_same_among_thousands_of_addresses(addresses: int) -> None:
+    crowd: Crowd[int] = Crowd(addresses, 3)
+    for number in range(addresses):
+        crowd.enter(number, f"10.{number >> 8}.{number & 255}.1")
+    assert crowd.enter(-1, B) in range(addresses)
+    assert executed(lambda: crowd.enter(-2, A)) < 3_000
+
+
 @given(
     st.lists(
         st.tuples(st.integers(0, 30), st.sampled_from(["enter", "busy", "waiting", "leave"])), max_size=200
@@ -86,7 +96,7 @@ def test_what_counts_as_one_address():
 def test_no_port_takes_what_the_other_needs(limit: int, admin: int):
     found = shares(limit, 256)
     assert found.admin == admin
-    assert limit < 1024 or found.admin + found.xds == limit - KEPT
+    assert limit < 1024 or found.admin + found.xds + found.entering == limit - KEPT
 
 
 def test_the_soft_limit_is_raised_to_the_hard_one():

@@ -340,4 +340,3 @@ async def test_parts_of_requests_are_given_back(client: Raw, service: Service) -
     client.write(frame(frames.DATA, 0, 1, part), rst_stream(1, frames.CANCEL))
     await service.calls[0].over.wait()
     assert room.taken == 0
-    assert not room.holding

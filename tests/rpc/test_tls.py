@@ -8,6 +8,7 @@ import ssl
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import pytest
 
 from controlplane.net.certificates import Certificate
 from controlplane.net.tls import Tls, TlsError, TlsFiles
+from controlplane.rpc import frames
 from controlplane.rpc.choice import TransportName
 from tests.rpc.calling import Status
 from tests.rpc.pair import HELLO
-from tests.rpc.wire import PATIENCE, Service, call, message, serving
+from tests.rpc.wire import PATIENCE, Service, call, message, raw, serving
 from tests.trust import Authority, Identity
 
 
@@ -158,6 +160,25 @@ async def test_a_renewed_certificate_serves_new_connections_and_ends_none(
         await stream.write(b"after")
         assert await stream.read() == b"after"
         assert len(service.calls) == 1
+
+
+async def test_a_connection_ends_with_the_certificate_of_the_client(tls: Tls, authority: Authority) -> None:
+    former = authority.client("gateway/edge", lifetime=timedelta(seconds=2)).context()
+    async with serving("laneway", tls, max_connection_age=3_600, max_connection_age_grace=0.5) as service:
+        async with raw(service.port, HELLO + call(1) + message(1, b"x"), tls=former) as client:
+            assert (await client.next(frames.DATA)).payload[5:] == b"x"
+            assert (await client.next(frames.GOAWAY)).goaway[0] == frames.LARGEST_WINDOW
+            client.write(message(1, b"still"))  # who is asked to connect anew is served until the end
+            assert (await client.next(frames.DATA)).payload[5:] == b"still"
+            assert await client.status() == (14, "the client's certificate has ended")
+            await client.closed()
+        assert service.transport.ended["certificate"] == 1
+        with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+            async with raw(service.port, HELLO + call(1) + message(1, b"x"), tls=former) as late:
+                await late.next(frames.DATA)
+        renewed = authority.client("gateway/edge").context()
+        async with raw(service.port, HELLO + call(1) + message(1, b"x"), tls=renewed) as client:
+            assert (await client.next(frames.DATA)).payload[5:] == b"x"
 
 
 async def shown(port: int, client: Identity) -> bytes | None:

@@ -135,7 +135,7 @@ class LaneProofs:
             by: set[str] = set()
             for name in sorted(names):
                 if name not in rests:
-                    places = [rank for rank, one in enumerate(entries) if name in one.routes]
+                    places = {rank for rank, one in enumerate(entries) if name in one.routes}
                     rests[name] = self._questions.ask([name], (), places, None)
                 rest = rests[name]
                 if rest.witness is not None or rest.unclear:
