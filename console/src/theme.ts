@@ -12,7 +12,7 @@ export const theme = createTheme({
     Alert: Alert.extend({ defaultProps: { variant: "outline" }, styles: { label: { color: "var(--mantine-color-text)" } } }),
     // The header of a dialog is no banner of the page.
     Modal: Modal.extend({ defaultProps: { attributes: { header: { role: "presentation" } } } }),
-    InputWrapper: Input.Wrapper.extend({ styles: { description: { color: "var(--mantine-color-text)" }, error: { color: "light-dark(var(--mantine-color-red-9), var(--mantine-color-red-3))" } } }),
+    InputWrapper: Input.Wrapper.extend({ styles: { description: { color: "var(--mantine-color-text)" } } }),
     Badge: Badge.extend({ styles: { root: { flexShrink: 0, overflow: "visible", maxWidth: "none" }, label: { overflow: "visible" } } }),
   },
 });

@@ -128,11 +128,22 @@ class Changed(Answer):
     fields: list[FieldChange]
 
 
+class Effect(Answer):
+    """What a change would do: the differences field by field, and the requests that would go elsewhere."""
+
+    changes: list[Changed] = []
+    moves: Moves | None = None
+
+
 class Deleted(Answer):
-    """What was deleted, or would be, with all that goes with it; and what was named and does not exist."""
+    """What was deleted, or would be, with all that goes with it; and what was named and does not exist.
+
+    moves: only of a dry run.
+    """
 
     deleted: list[str]
     absent: list[str]
+    moves: Moves | None = None
 
 
 class Restored(Answer):

@@ -213,13 +213,14 @@ def _with_parameters(kind: Kind, member: bool) -> dict[str, Any]:
 
 MOST_PARENTS = 10_000
 """Parents whose collections are remembered."""
-PRECONDITIONS = [
+PRECONDITIONS: list[dict[str, Any]] = [
     {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": text}
     for name, text in (
         ("If-Match", "ETag that the definition must have, or * for any"),
         ("If-None-Match", "* : only if it does not exist"),
     )
 ]
+IF_MATCH = PRECONDITIONS[0]
 
 
 def add_routes(routes: APIRouter, control: ControlPlane, watching: lists.Watching) -> None:

@@ -38,6 +38,7 @@ ANSWERS: list[type[BaseModel]] = [
     answers.Applied,
     answers.Warnings,
     answers.Deleted,
+    answers.Effect,
     answers.Restored,
     answers.Service,
     answers.Services,

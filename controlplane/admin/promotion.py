@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from controlplane.admin import bodies, openapi
+from controlplane.admin import bodies, effects, openapi
 from controlplane.admin.control import ControlPlane
-from controlplane.admin.definitions import change, found
+from controlplane.admin.definitions import IF_MATCH, change, found
 from controlplane.admin.promotion_answers import PromoteRequest, Promotion, shown
 from controlplane.model.definitions import Definitions, Key
 from controlplane.model.documents import Lane, LaneGroup
@@ -35,7 +35,8 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
 
 def _name_parameter() -> dict[str, Any]:
     schema = {"type": "string", **openapi.NAME_SCHEMA}
-    return {"parameters": [{"name": "group", "in": "path", "required": True, "schema": schema}]}
+    named = {"name": "group", "in": "path", "required": True, "schema": schema}
+    return {"parameters": [named, IF_MATCH]}
 
 
 class _Actions:
@@ -51,20 +52,20 @@ class _Actions:
             f"{path}/promote", self.promote, **common, operation_id="promoteLane",
             summary="Make the instances of a lane base of all applications of its group",
             openapi_extra=_name_parameter() | body,
-            responses={200: said, **openapi.failures(400, 404, 409, 413, 415, 422, 503)},
+            responses={200: said, **openapi.failures(400, 404, 409, 412, 413, 415, 422, 503)},
         )  # fmt: skip
         routes.add_api_route(
             f"{path}/finish", self.finish, **common, operation_id="finishPromotion",
             summary="Make the untagged instances base again once they are of the promoted version; "
             "disables the lane",
             openapi_extra=_name_parameter(),
-            responses={200: said, **openapi.failures(404, 409, 422, 503)},
+            responses={200: said, **openapi.failures(404, 409, 412, 422, 503)},
         )  # fmt: skip
         routes.add_api_route(
             f"{path}/rollback", self.rollback, **common, operation_id="rollBackPromotion",
             summary="Make the untagged instances base at once, and disable the lane",
             openapi_extra=_name_parameter(),
-            responses={200: said, **openapi.failures(404, 409, 422, 503)},
+            responses={200: said, **openapi.failures(404, 409, 412, 422, 503)},
         )  # fmt: skip
 
     async def promote(self, request: Request, dry_run: DryRun = False) -> Response:
@@ -127,10 +128,12 @@ class _Actions:
         force: bool = False,
     ) -> Response:
         done: list[Promotion] = []
+        precondition = bodies.precondition(request)
         key = Key("LaneGroup", "", request.path_params["group"])
 
         def transform(definitions: Definitions) -> Definitions:
             group = found(definitions, key)
+            precondition(definitions, key)
             assert isinstance(group, LaneGroup)
             changed, lane, services = act(definitions, group)
             missing = any(one.missing for _, listed in services for one in listed)
@@ -141,9 +144,10 @@ class _Actions:
             return changed
 
         if dry_run:
-            transform(self._control.store.current.definitions)
-        else:
-            await change(self._control, request, transform, NOTES[action])
+            effect = await effects.of_change(self._control, request, transform)
+            more = {"changes": effect.changes, "moves": effect.moves}
+            return done[0].model_copy(update=more).response()
+        await change(self._control, request, transform, NOTES[action])
         return done[0].response()
 
 

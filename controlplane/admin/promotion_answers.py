@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from controlplane.admin.answers import Answer
+from controlplane.admin.answers import Answer, Changed, Moves
 from controlplane.model.documents import Lane, LaneGroup
 from controlplane.model.fields import Name
 from controlplane.plan.promotion import Action, Member, ServiceVersions
@@ -46,7 +46,10 @@ class PromotionApplication(Answer):
 
 
 class Promotion(Answer):
-    """What was done, or with `dry_run` would be done, by application and service."""
+    """What was done, or with `dry_run` would be done, by application and service.
+
+    changes, moves: only of a dry run.
+    """
 
     action: Action
     group: str
@@ -59,6 +62,8 @@ class Promotion(Answer):
         bool, Field(description="Without force it is refused, because something is missing")
     ] = False
     applications: list[PromotionApplication]
+    changes: list[Changed] = []
+    moves: Moves | None = None
 
 
 def shown(

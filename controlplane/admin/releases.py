@@ -9,15 +9,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from controlplane.admin import lists, openapi
-from controlplane.admin.changes import caller_of, change
+from controlplane.admin import bodies, effects, lists, openapi
+from controlplane.admin.changes import DryRun, caller_of, change
 from controlplane.admin.control import ControlPlane
-from controlplane.admin.definitions import check_parent, found, response
+from controlplane.admin.definitions import IF_MATCH, check_parent, found, response
 from controlplane.admin.release_answers import Preflight, ReleaseEvent, ReleaseLook, ReleaseStatus
 from controlplane.model.definitions import Definitions, Key
 from controlplane.model.problems import DefinitionError, Problem
 from controlplane.model.releases import Decision, Release
 from controlplane.release import actions
+from controlplane.store.interface import Transform
 
 PATH = "/v1/lane-groups/{group}/releases/{release}"
 WORDS: tuple[actions.Word, ...] = ("pause", "resume", "approve", "abort")
@@ -34,23 +35,39 @@ SUMMARIES = {
 def add_routes(routes: APIRouter, control: ControlPlane, watching: lists.Watching) -> None:
     """All of it for `control`."""
     parameters = {"parameters": [openapi.path_parameter("group"), openapi.path_parameter("release")]}
-    shown = openapi.answer(openapi.reference("Release"), "The release", ETag="Its entity tag")
+    guarded = {"parameters": [*parameters["parameters"], IF_MATCH]}
+    either = {"anyOf": [openapi.reference("Release"), openapi.reference("Effect")]}
+    shown = openapi.answer(either, "The release; in a dry run what would change", ETag="Its entity tag")
+
+    async def done(request: Request, transform: Transform, key: Key, word: str, dry_run: bool) -> Response:
+        precondition = bodies.precondition(request)
+
+        def checked(definitions: Definitions) -> Definitions:
+            _found(definitions, key)
+            precondition(definitions, key)
+            return transform(definitions)
+
+        if dry_run:
+            return (await effects.of_change(control, request, checked)).response()
+        stored = await change(control, request, checked, f"release {key.name}: {word}")
+        return await response(control, stored.definitions, found(stored.definitions, key))
 
     @routes.post(
         f"{PATH}/start",
         operation_id="startRelease",
         tags=["releases"],
         summary="Enable the lane with the share of the first step, if its instances are there",
-        openapi_extra=parameters,
-        responses={200: shown, **openapi.failures(404, 409, 422, 503)},
+        openapi_extra=guarded,
+        responses={200: shown, **openapi.failures(404, 409, 412, 422, 503)},
     )
     async def start(
         request: Request,
         force: Annotated[bool, Query(description="Start although the preflight found something")] = False,
+        dry_run: DryRun = False,
     ) -> Response:
         key = _key(request)
         release = _found(control.store.current.definitions, key)
-        wrong = [] if force else preflight(control, release).wrong
+        wrong = [] if force or dry_run else preflight(control, release).wrong
         if wrong:
             problems = [Problem("lane", one, release.lane, "mend that, or start with force") for one in wrong]
             raise DefinitionError(409, f"{key} cannot start: {'; '.join(wrong)}", problems)
@@ -59,27 +76,25 @@ def add_routes(routes: APIRouter, control: ControlPlane, watching: lists.Watchin
         def transform(definitions: Definitions) -> Definitions:
             return actions.start(definitions, key, author, time.time())
 
-        stored = await change(control, request, transform, f"release {key.name}: start")
-        return await response(control, stored.definitions, found(stored.definitions, key))
+        return await done(request, transform, key, "start", dry_run)
 
     def acting(word: actions.Word) -> Any:
-        async def endpoint(request: Request) -> Response:
+        async def endpoint(request: Request, dry_run: DryRun = False) -> Response:
             key, author = _key(request), caller_of(request).name
             _found(control.store.current.definitions, key)
 
             def transform(definitions: Definitions) -> Definitions:
                 return actions.act(definitions, key, word, author, time.time())
 
-            stored = await change(control, request, transform, f"release {key.name}: {word}")
-            return await response(control, stored.definitions, found(stored.definitions, key))
+            return await done(request, transform, key, word, dry_run)
 
         return endpoint
 
     for word in WORDS:
         routes.add_api_route(
             f"{PATH}/{word}", acting(word), methods=["POST"], operation_id=f"{word}Release",
-            tags=["releases"], summary=SUMMARIES[word], openapi_extra=parameters,
-            responses={200: shown, **openapi.failures(404, 409, 503)},
+            tags=["releases"], summary=SUMMARIES[word], openapi_extra=guarded,
+            responses={200: shown, **openapi.failures(404, 409, 412, 422, 503)},
         )  # fmt: skip
 
     @routes.get(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from fastapi import APIRouter, Request, Response
 
-from controlplane.admin import answers, bodies, openapi
+from controlplane.admin import answers, bodies, openapi, shapes
 from controlplane.admin.changes import DryRun, Note, change_or_try
 from controlplane.admin.control import ControlPlane
 from controlplane.model.definitions import Definitions, Key
@@ -49,6 +49,7 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
         data, is_yaml = await bodies.read(request)
         keys = parse_keys(data, yaml=is_yaml)
         told: list[answers.Deleted] = []
+        result: list[Definitions] = []
 
         def transform(definitions: Definitions) -> Definitions:
             named = [_completed(definitions, key) for key in keys]
@@ -56,11 +57,12 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
             after = definitions.change([], there) if there else definitions
             gone = [str(one.key) for one in changes_between(definitions, after) if one.after is None]
             absent = [str(key) for key in dict.fromkeys(named) if definitions.get(key) is None]
-            told[:] = [answers.Deleted(deleted=gone, absent=absent)]
+            told[:], result[:] = [answers.Deleted(deleted=gone, absent=absent)], [after]
             return after
 
         await change_or_try(control, request, transform, note or "delete", dry_run)
-        return told[0].response()
+        moves = shapes.moves(await control.moves(result[0])) if dry_run else None
+        return told[0].model_copy(update={"moves": moves}).response()
 
 
 NAMED = {

@@ -53,6 +53,14 @@ async def test_promote_and_roll_back(lanes: httpx.AsyncClient, control: SmallCon
         "promoted": "gray",
         "changed": True,
         "dry_run": True,
+        "changes": [
+            {
+                "document": "LaneGroup/order-flow",
+                "change": "changed",
+                "fields": [{"field": "promoted", "before": None, "after": "gray"}],
+            }
+        ],
+        "moves": tried.json()["moves"],
         "applications": [
             {
                 "application": "spring-cloud-a",

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WAIT_MS = 30_000
 """How long a page may take to show something, in milliseconds; it takes some hundred on an idle machine."""
+FLOW = "/v1/lane-groups/order-flow"
 AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -39,6 +40,10 @@ class Mesh:
     def put(self, path: str, document: dict[str, Any]) -> None:
         answer = self.http.put(self.admin + path, json=document)
         assert answer.status_code < 300, answer.text
+
+    def get(self, path: str) -> dict[str, Any]:
+        """What the control plane answers."""
+        return self.http.get(self.admin + path).json()
 
     def ask(self, **headers: str) -> str:
         """What the applications answer to a request at the edge."""
@@ -74,6 +79,26 @@ def demo() -> Iterator[Mesh]:
 def mesh() -> Iterator[Mesh]:
     with demo() as one:
         yield one
+
+
+@pytest.fixture
+def without_lanes(mesh: Mesh) -> Iterator[Mesh]:
+    """The mesh without its lane, which is there again afterwards."""
+    before = mesh.get(f"{FLOW}/lanes/gray")
+    mesh.http.delete(f"{mesh.admin}{FLOW}/lanes/gray")
+    yield mesh
+    mesh.http.post(f"{mesh.admin}{FLOW}/rollback")
+    for release in mesh.get("/v1/releases")["items"]:
+        mesh.http.post(f"{mesh.admin}{FLOW}/releases/{release['name']}/abort")
+        mesh.http.delete(f"{mesh.admin}{FLOW}/releases/{release['name']}")
+    for freeze in mesh.get("/v1/freezes")["items"]:
+        mesh.http.delete(f"{mesh.admin}/v1/freezes/{freeze['name']}")
+    for lane in mesh.get("/v1/lanes")["items"]:
+        mesh.http.delete(f"{mesh.admin}/v1/lane-groups/{lane['group']}/lanes/{lane['name']}")
+    for group in mesh.get("/v1/lane-groups")["items"]:
+        if group["name"] != "order-flow":
+            mesh.http.delete(f"{mesh.admin}/v1/lane-groups/{group['name']}")
+    mesh.put(f"{FLOW}/lanes/gray", {key: value for key, value in before.items() if key != "status"})
 
 
 @pytest.fixture(scope="session")
@@ -133,3 +158,23 @@ def accessible(page: Page) -> None:
     assert found == []
     width, inner = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert width <= inner, "the page is wider than the window"
+
+
+def confirmed(page: Page, title: str, says: str = "", force: bool = False) -> None:
+    """Do what the dialog asks about, once it says what it will do and how to do the same elsewhere."""
+    dialog = page.get_by_role("dialog", name=title)
+    if says:
+        dialog.get_by_text(says).first.wait_for()
+    dialog.get_by_text("The same as commands").wait_for()
+    dialog.get_by_text("curl -X").wait_for()
+    accessible(page)
+    if force:
+        dialog.get_by_role("button", name=title).click()
+        anyway = dialog.get_by_text("Do it all the same")
+        anyway.or_(page.get_by_text(f"Done: {title}")).first.wait_for()
+        if anyway.count():
+            anyway.click()
+            dialog.get_by_text("--force").wait_for()
+    if dialog.count():
+        dialog.get_by_role("button", name=title).click()
+    dialog.wait_for(state="hidden")

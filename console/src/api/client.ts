@@ -72,12 +72,15 @@ export async function call<T>({ method, path, body, match, absent }: Call): Prom
   return { data: data as T, etag: response.headers.get("etag") };
 }
 
-/** The same call for a shell. */
-export function curl({ method, path, body }: Call): string {
+/** The same call for a shell. token: whether the server asks for one. */
+export function curl({ method, path, body, match, absent }: Call, token = false): string {
   const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
   const parts = ["curl"];
   if (method !== "GET") parts.push("-X", method);
   parts.push(quoted(`${window.location.origin}${path}`));
+  if (token) parts.push("-H", '"Authorization: Bearer $LANEWAY_TOKEN"');
+  if (match) parts.push("-H", quoted(`if-match: ${match}`));
+  if (absent) parts.push("-H", quoted("if-none-match: *"));
   if (body !== undefined) {
     const type = method === "PATCH" ? "application/merge-patch+json" : "application/json";
     parts.push("-H", quoted(`content-type: ${type}`), "-d", quoted(JSON.stringify(body)));

@@ -2,7 +2,11 @@
 import { type Schemas, call } from "./client";
 
 export type Document = Record<string, unknown>;
-export type Applied = Schemas["Applied"];
+
+/** What a dry run tells, of whatever action. */
+export type Told = Partial<Pick<Schemas["Applied"], "changes" | "moves" | "warnings" | "kept">> &
+  Partial<Pick<Schemas["Deleted"], "deleted">> &
+  Partial<Pick<Schemas["Promotion"], "applications" | "refused" | "tag">>;
 
 /** A document as it is sent: without what the control plane adds. */
 export function sent(document: object): Document {
@@ -10,6 +14,14 @@ export function sent(document: object): Document {
   return rest;
 }
 
-export async function effectOf(documents: Document[]): Promise<Applied> {
-  return (await call<Applied>({ method: "POST", path: "/v1/apply?dry_run=true", body: documents })).data;
+/** The path with parameters, of which the empty ones are left out. */
+export function withParameters(path: string, parameters: Record<string, string>): string {
+  const given = Object.entries(parameters).filter(([, value]) => value !== "");
+  if (given.length === 0) return path;
+  return `${path}${path.includes("?") ? "&" : "?"}${new URLSearchParams(given)}`;
+}
+
+export async function effectOf(documents: Document[], parameters: Record<string, string> = {}): Promise<Told> {
+  const { take_over = "" } = parameters;
+  return (await call<Told>({ method: "POST", path: withParameters("/v1/apply?dry_run=true", { take_over }), body: documents })).data;
 }

@@ -47,6 +47,10 @@ export const releases = queryOptions({
   queryKey: [DOCUMENTS, "releases"],
   queryFn: () => items<Schemas["Release"]>("/v1/releases"),
 });
+export const freezes = queryOptions({
+  queryKey: [DOCUMENTS, "freezes"],
+  queryFn: () => items<Schemas["Freeze"]>("/v1/freezes"),
+});
 export const warnings = queryOptions({
   queryKey: [DOCUMENTS, "warnings"],
   queryFn: () => told(client.GET("/v1/warnings")),
@@ -74,6 +78,8 @@ const at = (...parts: string[]) => parts.map(encodeURIComponent).join("/");
 export const groupPath = (group: string) => `/v1/lane-groups/${at(group)}`;
 export const lanePath = (group: string, lane: string) => `${groupPath(group)}/lanes/${at(lane)}`;
 export const releasePath = (group: string, release: string) => `${groupPath(group)}/releases/${at(release)}`;
+
+export const freezePath = (freeze: string) => `/v1/freezes/${at(freeze)}`;
 
 /** One document with the entity tag that a change of it has to name. */
 export const document = <T>(path: string) =>

@@ -1,26 +1,38 @@
 /** Asks before an action: says what it will do, then does it and waits until the server has done it. */
-import { Alert, Button, Checkbox, Group, Loader, Modal, Stack, Text } from "@mantine/core";
+import { Alert, Button, Checkbox, Group, Loader, Modal, Stack, Text, TextInput } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { ApiError, type Call, call, curl } from "../api/client";
-import { type Document, effectOf } from "../api/effects";
+import { ApiError, type Call, call } from "../api/client";
+import { type Document, type Told, effectOf, withParameters } from "../api/effects";
 import { documentsKey } from "../api/queries";
-import { Commands, Effect } from "./Effect";
+import { Commands, Effect, useCurl } from "./Effect";
+
+/** What the user may ask for besides: a parameter of the call, and an option of the command. */
+export interface Choice {
+  label: string;
+  parameter: string;
+  option: string;
+  /** A text in place of yes. */
+  text?: { placeholder: string };
+  /** When it is offered: always, once the server has refused the action, or where a release keeps the shares. */
+  when: "always" | "refused" | "kept";
+}
 
 export interface Action {
   title: string;
   /** What will happen, with figures. */
   says: ReactNode;
   call: Call;
-  /** The same as a `laneway` command. */
-  command: string;
-  /** The documents afterwards, of which the server tells the effect; without them `says` is all. */
+  /** The same as a `laneway` command; where there are choices, with the options of what was chosen. */
+  command: string | ((options: string) => string);
+  /** The documents afterwards, of which the server tells the effect. */
   documents?: Document[];
+  /** The dry run of the action, where there are no documents; without both, `says` is all. */
+  trial?: Call;
   danger?: boolean;
-  /** A query parameter that lets the server do it all the same. */
-  force?: string;
+  choices?: Choice[];
 }
 
 interface Props {
@@ -39,20 +51,28 @@ export function Confirm({ action, close, done }: Props) {
   );
 }
 
+const quoted = (text: string) => (/^[\w.:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
 function Body({ action, close, done }: { action: Action; close: () => void; done: (() => void) | undefined }) {
   const { t } = useTranslation();
   const queries = useQueryClient();
+  const curl = useCurl();
   const [busy, setBusy] = useState(false);
-  const [force, setForce] = useState(false);
+  const [given, setGiven] = useState<Record<string, string>>({});
   const [wrong, setWrong] = useState<ApiError | null>(null);
   const effect = useQuery({
-    queryKey: ["effect", action.documents],
-    queryFn: () => effectOf(action.documents ?? []),
-    enabled: action.documents !== undefined,
+    queryKey: ["effect", action.documents, action.trial, given],
+    queryFn: () => (action.trial ? call<Told>({ ...action.trial, path: withParameters(action.trial.path, given) }).then((answer) => answer.data) : effectOf(action.documents ?? [], given)),
+    enabled: action.documents !== undefined || action.trial !== undefined,
+    placeholderData: keepPreviousData,
     retry: false,
     staleTime: 0,
   });
-  const asked: Call = force && action.force ? { ...action.call, path: `${action.call.path}?${action.force}` } : action.call;
+  const asked: Call = { ...action.call, path: withParameters(action.call.path, given) };
+  const options = (action.choices ?? [])
+    .filter((one) => given[one.parameter])
+    .map((one) => ` ${one.option}${one.text ? ` ${quoted(given[one.parameter] ?? "")}` : ""}`)
+    .join("");
   const act = async () => {
     setBusy(true);
     setWrong(null);
@@ -69,17 +89,37 @@ function Body({ action, close, done }: { action: Action; close: () => void; done
     }
   };
   const refused = effect.error instanceof ApiError ? effect.error : null;
+  const kept = (effect.data?.kept ?? []).some((one) => one.field.startsWith("ratio."));
+  const offered = (one: Choice) =>
+    given[one.parameter] !== undefined || one.when === "always" || (one.when === "kept" ? kept : wrong?.status === 409 || effect.data?.refused === true);
   return (
     <Stack>
       <Text component="div">{action.says}</Text>
       {effect.isLoading && <Loader size="sm" aria-label={t("shell.loading")} />}
       {effect.data && <Effect applied={effect.data} />}
       <Refused error={refused} />
-      <Commands commands={[action.command, curl(asked)]} />
-      <Refused error={wrong} />
-      {action.force && wrong?.status === 409 && (
-        <Checkbox label={t("effect.force")} checked={force} onChange={(event) => setForce(event.currentTarget.checked)} />
+      {kept && <Alert color="yellow" title={t("effect.keptByRelease")}>{t("effect.keptByReleaseText")}</Alert>}
+      {(action.choices ?? []).filter(offered).map((one) =>
+        one.text ? (
+          <TextInput
+            key={one.parameter}
+            label={one.label}
+            placeholder={one.text.placeholder}
+            value={given[one.parameter] ?? ""}
+            onChange={(event) => setGiven({ ...given, [one.parameter]: event.currentTarget.value.trim() })}
+            error={wrong?.problem?.errors.filter((error) => error.field === one.parameter).map((error) => `${error.message}; ${error.remedy}`).join(" ") || undefined}
+          />
+        ) : (
+          <Checkbox
+            key={one.parameter}
+            label={one.label}
+            checked={given[one.parameter] === "true"}
+            onChange={(event) => setGiven({ ...given, [one.parameter]: event.currentTarget.checked ? "true" : "" })}
+          />
+        ),
       )}
+      <Commands commands={[typeof action.command === "string" ? action.command + options : action.command(options), curl(asked)]} />
+      <Refused error={wrong} />
       <Group justify="flex-end">
         <Button variant="default" onClick={close}>{t("effect.cancel")}</Button>
         <Button color={action.danger ? "red" : undefined} loading={busy} disabled={refused !== null} onClick={() => void act()} data-autofocus>

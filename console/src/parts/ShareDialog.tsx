@@ -8,6 +8,7 @@ import { sent } from "../api/effects";
 import { groups, lanePath, lanes, routes } from "../api/queries";
 import type { Action } from "./Confirm";
 import { useFigures } from "./figures";
+import { applies, takeOver } from "./laneActions";
 
 interface Props {
   lane: Schemas["Lane"] | null;
@@ -29,17 +30,19 @@ function Body({ lane, ratio, etag, close, then }: Omit<Props, "lane"> & { lane: 
   const { t } = useTranslation();
   const say = useFigures();
   const [percent, setPercent] = useState(ratio.percent);
-  const sums = useSums(lane, percent);
-  const over = sums.some((one) => one.sum > 100);
+  const sums = useSums({ ...lane, ratio: { ...ratio, percent } });
+  const over = lane.enabled && sums.some((one) => one.sum > 100);
   const next = () => {
-    const body = { ratio: { percent } };
+    const document = { ...sent(lane), ratio: { ...ratio, percent } };
     close();
     then({
       title: t("share.change"),
       says: t("share.says", { lane: lane.name, before: say.percent(ratio.percent), after: say.percent(percent) }),
-      call: { method: "PATCH", path: lanePath(lane.group, lane.name), body, match: etag ?? undefined },
-      command: `laneway apply -f -  # ${JSON.stringify({ ...sent(lane), ratio: { ...ratio, percent } })}`,
-      documents: [{ ...sent(lane), ratio: { ...ratio, percent } }],
+      // A PUT, because it can stop a release that moves the share; If-Match has it change nothing else.
+      call: { method: "PUT", path: lanePath(lane.group, lane.name), body: document, match: etag ?? undefined },
+      command: applies(document),
+      documents: [document],
+      choices: [takeOver(t)],
     });
   };
   return (
@@ -56,26 +59,7 @@ function Body({ lane, ratio, etag, close, then }: Omit<Props, "lane"> & { lane: 
         error={over ? t("share.over") : undefined}
         data-autofocus
       />
-      <Table aria-label={t("share.sums")} fz="sm">
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th scope="col">{t("share.route")}</Table.Th>
-            <Table.Th scope="col" ta="right">{t("share.others")}</Table.Th>
-            <Table.Th scope="col" ta="right">{t("share.sum")}</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {sums.map((one) => (
-            <Table.Tr key={one.route}>
-              <Table.Td>{one.route}</Table.Td>
-              <Table.Td ta="right" className="figure">{say.percent(one.others)}</Table.Td>
-              <Table.Td ta="right" className="figure">
-                <Text span inherit fw={one.sum > 100 ? 700 : undefined}>{one.sum > 100 && "▲ "}{say.percent(one.sum)}</Text>
-              </Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
+      <Sums sums={sums} />
       {Object.keys(ratio.routes ?? {}).length > 0 && <Text size="sm">{t("share.overrides", { routes: Object.keys(ratio.routes ?? {}).join(", ") })}</Text>}
       <Group justify="flex-end">
         <Button variant="default" onClick={close}>{t("effect.cancel")}</Button>
@@ -85,19 +69,69 @@ function Body({ lane, ratio, etag, close, then }: Omit<Props, "lane"> & { lane: 
   );
 }
 
-const shareOn = (ratio: Schemas["Ratio"], route: string) => ratio.routes?.[route] ?? ratio.percent;
+interface Sum {
+  route: string;
+  own: number;
+  others: number;
+  sum: number;
+}
+
+export function Sums({ sums }: { sums: Sum[] }) {
+  const { t } = useTranslation();
+  const say = useFigures();
+  if (sums.length === 0) return null;
+  return (
+    <Table.ScrollContainer minWidth={280} maxHeight={240} tabIndex={0} aria-label={t("share.sums")}>
+      <Table aria-label={t("share.sums")} fz="sm">
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th scope="col">{t("share.route")}</Table.Th>
+            <Table.Th scope="col" ta="right">{t("share.own")}</Table.Th>
+            <Table.Th scope="col" ta="right">{t("share.others")}</Table.Th>
+            <Table.Th scope="col" ta="right">{t("share.sum")}</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {sums.map((one) => (
+            <Table.Tr key={one.route}>
+              <Table.Td>{one.route}</Table.Td>
+              <Table.Td ta="right" className="figure">{say.percent(one.own)}</Table.Td>
+              <Table.Td ta="right" className="figure">{say.percent(one.others)}</Table.Td>
+              <Table.Td ta="right" className="figure">
+                <Text span inherit fw={one.sum > 100 ? 700 : undefined}>{one.sum > 100 && "▲ "}{say.percent(one.sum)}</Text>
+              </Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Table.ScrollContainer>
+  );
+}
+
+interface Shared {
+  group: string;
+  name: string;
+  routes?: readonly string[] | null | undefined;
+  ratio?: { percent?: number; routes?: Record<string, number> } | null | undefined;
+}
+
+const shareOn = (ratio: NonNullable<Shared["ratio"]>, route: string) => ratio.routes?.[route] ?? ratio.percent ?? 0;
+
+const past = (time: string | null | undefined) => time != null && Date.parse(time) <= Date.now();
+const counts = (lane: Schemas["Lane"]) => lane.enabled && !past(lane.until) && !past(lane.enabled_until);
 
 /** Shares on the lane's routes, as rule 6 adds them up: over all groups of the gateway, the enabled lanes. */
-function useSums(lane: Schemas["Lane"], percent: number) {
+export function useSums(lane: Shared): Sum[] {
   const every = useQuery(lanes).data ?? [];
   const gatewayOf = new Map((useQuery(groups).data ?? []).map((one) => [one.name, one.gateway]));
   const gateway = gatewayOf.get(lane.group);
   const mine = (useQuery(routes).data ?? []).filter((one) => one.gateway === gateway && one.service && (!lane.routes || lane.routes.includes(one.name)));
   return mine.map(({ name }) => {
     const others = every
-      .filter((one) => one.name !== lane.name && one.enabled && one.ratio && gatewayOf.get(one.group) === gateway && (!one.routes || one.routes.includes(name)))
+      .filter((one) => one.name !== lane.name && counts(one) && one.ratio && gatewayOf.get(one.group) === gateway && (!one.routes || one.routes.includes(name)))
       .reduce((sum, one) => sum + (one.ratio ? shareOn(one.ratio, name) : 0), 0);
-    const own = lane.ratio ? shareOn({ ...lane.ratio, percent }, name) : 0;
-    return { route: name, others, sum: others + own };
+    const own = lane.ratio ? shareOn(lane.ratio, name) : 0;
+    // Shares have two decimals; their binary sum may exceed 100 by less than that.
+    return { route: name, own, others, sum: Math.round((others + own) * 100) / 100 };
   });
 }

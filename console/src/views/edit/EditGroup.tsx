@@ -1,11 +1,12 @@
-import { Select, Switch, TagsInput, TextInput } from "@mantine/core";
+import { Alert, Select, Switch, TagsInput, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useTranslation } from "react-i18next";
 import type { Schemas } from "../../api/client";
-import { type Document, sent } from "../../api/effects";
-import { document, gateways, groupPath, services } from "../../api/queries";
+import type { Document } from "../../api/effects";
+import { gateways, groupPath, services } from "../../api/queries";
 import { Editor, type Wrong } from "./Editor";
+import { useEdited } from "./useEdited";
 
 const FIELDS = ["kind", "name", "gateway", "applications", "inherit_tag", "colour_by_trace"];
 
@@ -13,20 +14,17 @@ export default function EditGroup() {
   const { t } = useTranslation();
   const { group } = useParams({ strict: false }) as { group?: string };
   const navigate = useNavigate();
-  const { data } = useQuery({
-    ...document<Schemas["LaneGroup"]>(groupPath(group ?? "")),
-    queryKey: ["edited", group ?? ""],
-    enabled: group !== undefined,
-    staleTime: Number.POSITIVE_INFINITY,
-    gcTime: 0,
-    refetchOnWindowFocus: false,
-  });
-  if (group !== undefined && !data) return null;
+  const { begun, error, stored, again } = useEdited<Schemas["LaneGroup"]>(group === undefined ? null : groupPath(group));
+  if (error) return <Alert color="red" role="alert" title={error.message} />;
+  if (group !== undefined && !begun) return null;
   return (
     <Editor
+      key={begun?.at}
       title={group === undefined ? t("actions.newGroup") : t("edit.group", { group })}
-      first={data ? sent(data.data) : { kind: "LaneGroup", name: "", gateway: "", applications: [] }}
-      match={data?.etag}
+      first={begun?.first ?? { kind: "LaneGroup", name: "", gateway: "", applications: [] }}
+      stored={stored}
+      again={again}
+      match={begun?.match}
       fields={FIELDS}
       path={(one) => groupPath(String(one.name))}
       done={(one) => void navigate({ to: `/groups/${encodeURIComponent(String(one.name))}` })}

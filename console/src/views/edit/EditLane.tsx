@@ -1,26 +1,30 @@
-import { useQuery } from "@tanstack/react-query";
+import { Alert } from "@mantine/core";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useTranslation } from "react-i18next";
 import type { Schemas } from "../../api/client";
-import { sent } from "../../api/effects";
-import { document, lanePath } from "../../api/queries";
+import { lanePath } from "../../api/queries";
 import { Editor } from "./Editor";
 import { LANE_FIELDS, LaneForm } from "./LaneForm";
+import { useEdited } from "./useEdited";
 
 export default function EditLane() {
   const { t } = useTranslation();
   const { group, lane } = useParams({ strict: false }) as { group: string; lane: string };
   const back = useBack(group);
-  // What is edited is what was there at the beginning: somebody else's change meanwhile is refused, not overwritten.
-  const { data } = useQuery({ ...document<Schemas["Lane"]>(lanePath(group, lane)), queryKey: ["edited", group, lane], staleTime: Number.POSITIVE_INFINITY, gcTime: 0, refetchOnWindowFocus: false });
-  if (!data) return null;
+  const path = lanePath(group, lane);
+  const { begun, error, stored, again } = useEdited<Schemas["Lane"]>(path);
+  if (error) return <Alert color="red" role="alert" title={error.message} />;
+  if (!begun) return null;
   return (
     <Editor
+      key={begun.at}
       title={t("edit.lane", { lane })}
-      first={sent(data.data)}
-      match={data.etag}
+      first={begun.first}
+      stored={stored}
+      again={again}
+      match={begun.match}
       fields={LANE_FIELDS}
-      path={() => lanePath(group, lane)}
+      path={() => path}
       done={back}
       form={(edited, change, wrong) => <LaneForm document={edited} change={change} wrong={wrong} isNew={false} />}
     />

@@ -9,13 +9,19 @@ import { ApiError } from "../../api/client";
 import { type Document, effectOf } from "../../api/effects";
 import { type Action, Confirm, Refused } from "../../parts/Confirm";
 import { Effect } from "../../parts/Effect";
+import { applies, takeOver } from "../../parts/laneActions";
 
-export type Wrong = (field: string) => string | undefined;
+/** What is wrong with a field, or with a part of it; `only`: with the field itself. */
+export type Wrong = (field: string, only?: "only") => string | undefined;
 type Change = (change: Document) => void;
 
 interface Props {
   title: string;
   first: Document;
+  /** What is stored now, by others too; absent where nothing is. */
+  stored?: Document | undefined;
+  /** Begins again with what is stored. */
+  again?: () => void;
   /** Fields that the form has. */
   fields: string[];
   form?: (document: Document, change: Change, wrong: Wrong) => ReactNode;
@@ -27,7 +33,7 @@ interface Props {
 
 const TYPED = 400; // milliseconds without a key, after which the server is asked
 
-export function Editor({ title, first, fields, form, path, match, done }: Props) {
+export function Editor({ title, first, stored, again, fields, form, path, match, done }: Props) {
   const { t } = useTranslation();
   const [document, setDocument] = useState(first);
   const [text, setText] = useState(() => stringify(first));
@@ -42,10 +48,11 @@ export function Editor({ title, first, fields, form, path, match, done }: Props)
     placeholderData: keepPreviousData,
   });
   const refused = effect.error instanceof ApiError ? effect.error : null;
-  const wrong: Wrong = (field) => {
-    const one = refused?.problem?.errors.find((error) => error.field === field);
-    return one && `${one.message}; ${one.remedy}`;
-  };
+  const wrong: Wrong = (field, only) =>
+    (refused?.problem?.errors ?? [])
+      .filter((one) => one.field === field || (!only && (one.field.startsWith(`${field}[`) || one.field.startsWith(`${field}.`))))
+      .map((one) => `${one.message}; ${one.remedy}`)
+      .join(" ") || undefined;
   const change: Change = (some) => {
     const next: Document = { ...document, ...some };
     for (const key of Object.keys(next)) if (next[key] === undefined) delete next[key];
@@ -65,17 +72,27 @@ export function Editor({ title, first, fields, form, path, match, done }: Props)
     }
   };
   const unseen = form ? Object.keys(document).filter((key) => !fields.includes(key)) : [];
+  const others = stored ? differing(first, stored) : [];
   const save = () =>
     setAction({
       title: t("edit.save"),
       says: t("edit.saveSays", { name: String(document.name ?? "") }),
       call: { method: "PUT", path: path(document), body: document, ...(match ? { match } : { absent: true }) },
-      command: `laneway apply -f - <<'EOF'\n${stringify(document)}EOF`,
+      command: applies(document),
       documents: [document],
+      ...(document.kind === "Lane" && { choices: [takeOver(t)] }),
     });
   return (
     <Stack>
       <Title order={1} size="h2">{title}</Title>
+      {others.length > 0 && (
+        <Alert color="yellow" role="alert" title={t("edit.changedByOthers")}>
+          <Stack gap="xs" align="flex-start">
+            <Text size="sm">{t("edit.changedByOthersText", { fields: others.join(", ") })}</Text>
+            {again && <Button size="xs" variant="default" onClick={again}>{t("edit.again")}</Button>}
+          </Stack>
+        </Alert>
+      )}
       <Grid>
         {form && (
           <Grid.Col span={{ base: 12, lg: 7 }}>
@@ -89,7 +106,7 @@ export function Editor({ title, first, fields, form, path, match, done }: Props)
           <Textarea label="YAML" value={text} onChange={(event) => typed(event.currentTarget.value)} autosize minRows={12} maxRows={40} error={mistake} styles={{ input: { fontFamily: "var(--mantine-font-family-monospace)" } }} spellCheck={false} />
         </Grid.Col>
       </Grid>
-      <Card withBorder component="section">
+      <Card withBorder component="section" aria-label={t("edit.effect")}>
         <Title order={2} size="h4" mb="xs">{t("edit.effect")}</Title>
         {refused ? <Refused error={refused} /> : effect.data ? <Effect applied={effect.data} /> : <Alert title={t("shell.loading")} />}
       </Card>
@@ -99,4 +116,10 @@ export function Editor({ title, first, fields, form, path, match, done }: Props)
       <Confirm action={action} close={() => setAction(null)} done={() => done(document)} />
     </Stack>
   );
+}
+
+/** The fields of two documents that are not the same. */
+function differing(one: Document, other: Document): string[] {
+  const names = new Set([...Object.keys(one), ...Object.keys(other)]);
+  return [...names].filter((name) => JSON.stringify(one[name]) !== JSON.stringify(other[name]));
 }

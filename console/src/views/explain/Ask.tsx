@@ -6,9 +6,10 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ApiError, call } from "../../api/client";
 import { documentsKey } from "../../api/queries";
-import { type Asked, fromCurl, question } from "./request";
+import { type Asked, fromCommand, fromCurl, question } from "./request";
 import type { Explained } from "./Way";
 
+const read = (line: string) => fromCommand(line) ?? fromCurl(line);
 const TYPING = 200; // milliseconds after the last key
 
 /** The answer to what is asked, and again whenever definitions or services are others. */
@@ -38,7 +39,7 @@ export function Ask({ asked, change, gateways, error }: Props) {
   const wrong = (field: string) => errors.filter((one) => one.field.split(/[.[]/)[0] === field).map((one) => `${one.message}. ${one.remedy ?? ""}`).join(" ") || undefined;
   const take = (line: string) => {
     setPasted(line);
-    const found = fromCurl(line);
+    const found = read(line);
     if (found) change({ ...asked, ...found });
   };
   return (
@@ -48,7 +49,7 @@ export function Ask({ asked, change, gateways, error }: Props) {
         description={t("explain.curlText")}
         value={pasted}
         onChange={(event) => take(event.currentTarget.value)}
-        error={pasted.trim() && !fromCurl(pasted) ? t("explain.noCurl") : undefined}
+        error={pasted.trim() && !read(pasted) ? t("explain.noCurl") : undefined}
         rows={2}
         spellCheck={false}
       />

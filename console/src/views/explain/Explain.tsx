@@ -1,20 +1,22 @@
 /** Where a request would go and why; beside another one; and the way of a real one. */
 import { Button, Card, Group, SimpleGrid, Stack, Switch, Table, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
+import { useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import { curl } from "../../api/client";
 import { gateways } from "../../api/queries";
-import { Commands } from "../../parts/Effect";
+import { Commands, useCurl } from "../../parts/Effect";
 import { Ask, useExplained } from "./Ask";
-import { type Asked, command, plain, question } from "./request";
+import { type Asked, command, fromCommand, plain, question } from "./request";
 import { Trace } from "./Trace";
 import { type Explained, Way, useServes } from "./Way";
 
 export default function Explain() {
   const { t } = useTranslation();
   const known = (useQuery(gateways).data ?? []).map((one) => one.name);
-  const [first, setFirst] = useState<Asked>(plain(""));
+  const curl = useCurl();
+  const { ask } = useSearch({ strict: false }) as { ask?: unknown };
+  const [first, setFirst] = useState<Asked>(() => fromCommand(String(ask ?? "")) ?? plain(""));
   const [second, setSecond] = useState<Asked | null>(null);
   const [rolledOut, setRolledOut] = useState(false);
   const one: Asked = { ...first, gateway: first.gateway || (known[0] ?? "") };

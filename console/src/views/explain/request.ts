@@ -108,6 +108,28 @@ export function words(line: string): string[] {
   return found;
 }
 
+/** The fields that a `laneway explain` line gives; null if it is none. */
+export function fromCommand(line: string): Asked | null {
+  const parts = words(line.trim());
+  if (parts[0] !== "laneway" || parts[1] !== "explain") return null;
+  const asked = plain("");
+  const headers: string[] = [];
+  for (let at = 2; at < parts.length; at++) {
+    const joined = /^(--[a-z-]+)=(.*)$/s.exec(parts[at] as string);
+    const option = joined ? joined[1] : parts[at];
+    const value = joined ? (joined[2] as string) : (parts[at + 1] ?? "");
+    if (option === "--gateway" || option === "-g") asked.gateway = value;
+    else if (option === "--path") asked.path = value;
+    else if (option === "--host") asked.host = value;
+    else if (option === "--method" || option === "-X") asked.method = value;
+    else if (option === "--header" || option === "-H") headers.push(value);
+    else if (option === "--client-address") asked.client = value;
+    else continue;
+    if (!joined) at++;
+  }
+  return { ...asked, headers: headers.join("\n") };
+}
+
 const TAKES_A_VALUE = /^(-[oebwmuxETKcCFrQtyYzUPA]|--(output|max-time|user|proxy|cacert|cert|key|write-out|retry|connect-timeout|resolve|connect-to|form|range|interface))$/;
 const BODY = /^(-d|--data|--data-raw|--data-binary|--data-ascii|--data-urlencode|--json)$/;
 

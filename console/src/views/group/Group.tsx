@@ -4,15 +4,18 @@ import { useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { Schemas } from "../../api/client";
-import { document, groups, laneMatches, lanePath, lanes as allLanes, propagation, recentLaneTraffic, summary } from "../../api/queries";
+import { document, groups, laneMatches, lanePath, lanes as allLanes, propagation, recentLaneTraffic, releases, summary } from "../../api/queries";
 import { useRights } from "../../api/rights";
 import { type Action, Confirm } from "../../parts/Confirm";
 import { type Column, DataTable } from "../../parts/DataTable";
 import { ShareDialog } from "../../parts/ShareDialog";
 import { BesideBase, useFigures } from "../../parts/figures";
 import { deleted, promotion, switched } from "../../parts/laneActions";
-import { LaneState } from "../overview/Lanes";
+import { promql } from "../../parts/promql";
+import { QueryTitle } from "../../parts/QueryTitle";
+import { LaneState, underWay } from "../overview/Lanes";
 import { failsMore, isSlower } from "../overview/problems";
+import { GroupActions, useGroupTag } from "./GroupActions";
 import { LaneChart } from "./LaneChart";
 import { Picture } from "./Picture";
 import { type Stop, type Track, tracksOf } from "./model";
@@ -48,10 +51,7 @@ function Whole({ group }: { group: Schemas["LaneGroup"] }) {
           <Title order={1} size="h2">{group.name}</Title>
           <Text size="sm">{t("group.at", { gateway: group.gateway, count: group.applications.length })}</Text>
         </div>
-        <Row>
-          <Promotion group={group} />
-          <EditLink group={group.name} />
-        </Row>
+        <GroupActions group={group} lanes={mine} />
       </Row>
       {warnings.length > 0 && (
         <Alert color="yellow" title={t("overview.warnings")}>
@@ -97,43 +97,23 @@ function Whole({ group }: { group: Schemas["LaneGroup"] }) {
         <Card withBorder component="section" key={lane.name}>
           <Title order={2} size="h4" mb="xs">{lane.name}</Title>
           <SimpleGrid cols={{ base: 1, md: 3 }}>
-            <LaneChart lane={lane.name} measure="qps" title={t("figures.qpsLong")} query={`sum(rate(laneway_requests_total{lane="${lane.name}"}[1m]))`} />
+            <LaneChart lane={lane.name} measure="qps" title={t("figures.qpsLong")} query={promql.qps({ labels: { lane: lane.name } })} />
             <LaneChart
               lane={lane.name}
               measure="exception_qps"
               title={t("group.exceptions")}
-              query={`sum(rate(laneway_requests_total{lane="${lane.name}",result=~"server_error|reset"}[1m]))`}
+              query={promql.exceptions({ labels: { lane: lane.name } })}
             />
             <LaneChart
               lane={lane.name}
               measure="p99"
               title={t("group.p99")}
-              query={`histogram_quantile(0.99, sum by (le) (rate(laneway_request_duration_seconds_bucket{lane="${lane.name}"}[1m])))`}
+              query={promql.latency(0.99, { labels: { lane: lane.name } })}
             />
           </SimpleGrid>
         </Card>
       ))}
     </Stack>
-  );
-}
-
-function EditLink({ group }: { group: string }) {
-  const { t } = useTranslation();
-  return useRights().admin ? <Button component="a" variant="default" href={`#/groups/${encodeURIComponent(group)}/edit`}>{t("actions.editGroup")}</Button> : null;
-}
-
-function Promotion({ group }: { group: Schemas["LaneGroup"] }) {
-  const { t } = useTranslation();
-  const [action, setAction] = useState<Action | null>(null);
-  const may = useRights().operates(group.name);
-  if (!group.promoted || !may) return null;
-  const ask = (what: "finish" | "rollback") => setAction(promotion(what, group.name, group.promoted ?? "", t));
-  return (
-    <Row>
-      <Button onClick={() => ask("finish")}>{t("actions.finish")}</Button>
-      <Button color="red" variant="outline" onClick={() => ask("rollback")}>{t("actions.rollback")}</Button>
-      <Confirm action={action} close={() => setAction(null)} />
-    </Row>
   );
 }
 
@@ -144,6 +124,8 @@ function Lanes({ group, lanes }: { group: Schemas["LaneGroup"]; lanes: Schemas["
   const may = useRights().operates(group.name);
   const lineOf = new Map((useQuery(summary).data?.lanes ?? []).map((one) => [one.lane, one]));
   const [action, setAction] = useState<Action | null>(null);
+  const planned = useQuery(releases).data;
+  const tag = useGroupTag(group.name);
   const [sharing, setSharing] = useState<{ lane: Schemas["Lane"]; etag: string | null } | null>(null);
   /** The lane as it is now, and its tag: what is confirmed is the change of just that. */
   const fresh = async (lane: Schemas["Lane"]) => {
@@ -152,18 +134,20 @@ function Lanes({ group, lanes }: { group: Schemas["LaneGroup"]; lanes: Schemas["
   };
   const ask = async (lane: Schemas["Lane"], make: typeof switched) => {
     const now = await fresh(lane);
-    setAction(make(now.lane, lineOf.get(lane.name), now.etag, t, say));
+    const release = planned?.find((one) => one.lane === lane.name && underWay(one));
+    setAction(make({ ...now, line: lineOf.get(lane.name), release }, t, say));
   };
+  const promote = async (lane: string) => setAction(promotion("promote", group.name, lane, await tag(), t));
   const columns: Column<Schemas["Lane"]>[] = [
     { key: "lane", title: t("overview.lane"), cell: (lane) => <Text fw={600} size="sm">{lane.name}</Text> },
     { key: "tag", title: t("group.tag"), cell: (lane) => lane.tag },
     { key: "state", title: t("overview.state"), cell: (lane) => <LaneState lane={lane} group={group} /> },
     { key: "asked", title: t("overview.asked"), figure: true, cell: (lane) => (lane.ratio ? say.percent(lane.ratio.percent) : t("overview.byRule")) },
-    { key: "seen", title: t("overview.seen"), figure: true, cell: (lane) => say.part(lineOf.get(lane.name)?.share) },
-    { key: "qps", title: t("figures.qps"), figure: true, cell: (lane) => say.rate(lineOf.get(lane.name)?.qps) },
+    { key: "seen", title: <QueryTitle title={t("overview.seen")} query={promql.share(group.gateway)} />, figure: true, cell: (lane) => say.part(lineOf.get(lane.name)?.share) },
+    { key: "qps", title: <QueryTitle title={t("figures.qps")} query={promql.qps({ by: ["lane"] })} />, figure: true, cell: (lane) => say.rate(lineOf.get(lane.name)?.qps) },
     {
       key: "errors",
-      title: t("figures.errors"),
+      title: <QueryTitle title={t("figures.errors")} query={promql.errors({ by: ["lane"] })} />,
       figure: true,
       cell: (lane) => {
         const line = lineOf.get(lane.name);
@@ -172,7 +156,7 @@ function Lanes({ group, lanes }: { group: Schemas["LaneGroup"]; lanes: Schemas["
     },
     {
       key: "p99",
-      title: t("figures.p99"),
+      title: <QueryTitle title={t("figures.p99")} query={promql.latency(0.99, { by: ["lane"] })} />,
       figure: true,
       cell: (lane) => {
         const line = lineOf.get(lane.name);
@@ -194,7 +178,7 @@ function Lanes({ group, lanes }: { group: Schemas["LaneGroup"]; lanes: Schemas["
             <Menu.Dropdown>
               {lane.ratio && <Menu.Item onClick={() => void fresh(lane).then(setSharing)}>{t("actions.share")}</Menu.Item>}
               <Menu.Item component="a" href={`#/groups/${encodeURIComponent(group.name)}/lanes/${encodeURIComponent(lane.name)}/edit`}>{t("actions.edit")}</Menu.Item>
-              {!group.promoted && <Menu.Item onClick={() => setAction(promotion("promote", group.name, lane.name, t))}>{t("actions.promote")}</Menu.Item>}
+              {!group.promoted && <Menu.Item onClick={() => void promote(lane.name)}>{t("actions.promote")}</Menu.Item>}
               <Menu.Item color="red" onClick={() => void ask(lane, deleted)}>{t("actions.delete")}</Menu.Item>
             </Menu.Dropdown>
           </Menu>

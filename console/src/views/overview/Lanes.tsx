@@ -8,6 +8,8 @@ import { groups, lanes, releases, summary } from "../../api/queries";
 import { useRights } from "../../api/rights";
 import { type Column, DataTable } from "../../parts/DataTable";
 import { BesideBase, useFigures } from "../../parts/figures";
+import { promql } from "../../parts/promql";
+import { QueryTitle } from "../../parts/QueryTitle";
 import { StateBadge } from "../../parts/StateBadge";
 import { failsMore, isSlower } from "./problems";
 
@@ -19,7 +21,7 @@ interface Row {
   weight: number;
 }
 
-const underWay = (release: Schemas["Release"]): boolean => ["starting", "running", "paused", "waiting"].includes(release.progress?.phase ?? "");
+export const underWay = (release: Schemas["Release"]): boolean => ["starting", "running", "paused", "waiting"].includes(release.progress?.phase ?? "");
 
 function weigh(lane: Schemas["Lane"], line: Schemas["LaneLine"] | undefined): number {
   if (!line) return 0;
@@ -52,21 +54,21 @@ export function Lanes() {
     { key: "lane", title: t("overview.lane"), cell: ({ lane }) => <Text fw={600} size="sm">{lane.name}</Text> },
     { key: "state", title: t("overview.state"), cell: (row) => <LaneState lane={row.lane} group={row.group} /> },
     { key: "asked", title: t("overview.asked"), figure: true, cell: ({ lane }) => (lane.ratio ? say.percent(lane.ratio.percent) : t("overview.byRule")) },
-    { key: "seen", title: t("overview.seen"), figure: true, cell: ({ line }) => say.part(line?.share) },
-    { key: "qps", title: t("figures.qps"), figure: true, cell: ({ line }) => say.rate(line?.qps) },
+    { key: "seen", title: <QueryTitle title={t("overview.seen")} query={promql.shares()} />, figure: true, cell: ({ line }) => say.part(line?.share) },
+    { key: "qps", title: <QueryTitle title={t("figures.qps")} query={promql.qps({ by: ["lane"] })} />, figure: true, cell: ({ line }) => say.rate(line?.qps) },
     {
       key: "errors",
-      title: t("figures.errors"),
+      title: <QueryTitle title={t("figures.errors")} query={promql.errors({ by: ["lane"] })} />,
       figure: true,
       cell: ({ line }) => <BesideBase lane={say.part(line?.error_rate)} base={say.part(line?.base_error_rate)} worse={line !== undefined && failsMore(line)} />,
     },
     {
       key: "p99",
-      title: t("figures.p99"),
+      title: <QueryTitle title={t("figures.p99")} query={promql.latency(0.99, { by: ["lane"] })} />,
       figure: true,
       cell: ({ line }) => <BesideBase lane={say.ms(line?.p99)} base={say.ms(line?.base_p99)} worse={line !== undefined && isSlower(line)} />,
     },
-    { key: "fallbacks", title: t("overview.fallbacks"), figure: true, cell: ({ line }) => (line?.fallback_qps ? `▲ ${say.rate(line.fallback_qps)}` : "0") },
+    { key: "fallbacks", title: <QueryTitle title={t("overview.fallbacks")} query={promql.fallbacks({ by: ["lane"] })} />, figure: true, cell: ({ line }) => (line?.fallback_qps ? `▲ ${say.rate(line.fallback_qps)}` : "0") },
     { key: "warnings", title: t("overview.warnings"), figure: true, cell: ({ lane }) => lane.status.warnings?.length || "0" },
     {
       key: "release",

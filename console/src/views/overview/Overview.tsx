@@ -3,6 +3,8 @@ import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { gateways, proxies, ready, releases, summary, warnings } from "../../api/queries";
 import { useFigures } from "../../parts/figures";
+import { promql } from "../../parts/promql";
+import { QueryTitle } from "../../parts/QueryTitle";
 import { StateBadge } from "../../parts/StateBadge";
 import { Lanes } from "./Lanes";
 import { troubles, unsynced } from "./problems";
@@ -73,9 +75,9 @@ function Gateways() {
         <Table.Thead>
           <Table.Tr>
             <Table.Th scope="col">{t("overview.gateway")}</Table.Th>
-            <Table.Th scope="col" ta="right">{t("figures.qps")}</Table.Th>
-            <Table.Th scope="col" ta="right">{t("figures.errors")}</Table.Th>
-            <Table.Th scope="col" ta="right">{t("figures.p99")}</Table.Th>
+            <Table.Th scope="col" ta="right"><QueryTitle title={t("figures.qps")} query={promql.qps({ by: ["gateway"], edges: true })} /></Table.Th>
+            <Table.Th scope="col" ta="right"><QueryTitle title={t("figures.errors")} query={promql.errors({ by: ["gateway"], edges: true })} /></Table.Th>
+            <Table.Th scope="col" ta="right"><QueryTitle title={t("figures.p99")} query={promql.latency(0.99, { by: ["gateway"], edges: true })} /></Table.Th>
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>

@@ -1,24 +1,24 @@
 /** One release: its steps on a line of time, its checks, what was decided and why, and what may be done now. */
-import { Alert, Button, Card, Group, List, Stack, Table, Text, Timeline, Title } from "@mantine/core";
-import { useQuery } from "@tanstack/react-query";
-import { useParams } from "@tanstack/react-router";
+import { Alert, Button, Card, Group, List, Stack, Text, Timeline, Title } from "@mantine/core";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { type Schemas, call } from "../../api/client";
-import { lanes, releasePath, summary } from "../../api/queries";
+import { document, lanes, releasePath, summary } from "../../api/queries";
 import { useRights } from "../../api/rights";
 import { type Action, Confirm } from "../../parts/Confirm";
 import { useFigures } from "../../parts/figures";
+import { Findings } from "./Findings";
 import { PhaseBadge } from "./PhaseBadge";
-
-const ACTIONS = ["start", "pause", "resume", "approve", "abort"] as const;
-type Verb = (typeof ACTIONS)[number];
-const possible = (phase: string | undefined): Verb[] =>
-  phase === "running" || phase === "starting" ? ["pause", "abort"] : phase === "paused" ? ["resume", "abort"] : phase === "waiting" ? ["approve", "pause", "abort"] : ["start"];
+import { Checks, Gates, Hooks, Steps } from "./Plan";
+import { type Verb, acted, possible, releaseDeleted } from "./releaseActions";
 
 export default function Release() {
   const { t } = useTranslation();
   const say = useFigures();
+  const queries = useQueryClient();
+  const navigate = useNavigate();
   const { group, release: name } = useParams({ strict: false }) as { group: string; release: string };
   const path = releasePath(group, name);
   const { data, error } = useQuery({
@@ -30,25 +30,25 @@ export default function Release() {
   const lane = useQuery(lanes).data?.find((one) => one.name === data?.release.lane);
   const line = useQuery(summary).data?.lanes.find((one) => one.lane === data?.release.lane);
   const [action, setAction] = useState<Action | null>(null);
+  const [gone, setGone] = useState(false);
+  if (gone && error) return null;
   if (error) return <Alert color="red" role="alert" title={error.message} />;
   if (!data) return null;
   const { release, look, preflight } = data;
   const progress = release.progress;
   const under = progress && ["starting", "running", "paused", "waiting"].includes(progress.phase);
-  const ask = (verb: Verb) =>
-    setAction({
-      title: t(`releases.${verb}`),
-      says: t(`releases.${verb}Says`, {
-        lane: release.lane,
-        share: say.percent(verb === "start" ? release.steps[0]?.percent : lane?.ratio?.percent),
-        next: say.percent(release.steps[(progress?.step ?? 0) + 1]?.percent ?? progress?.target.percent),
-        qps: say.rate(line?.qps),
-      }),
-      call: { method: "POST", path: `${path}/${verb}` },
-      command: `laneway release ${verb} ${release.name}`,
-      danger: verb === "abort",
-      ...(verb === "start" && { force: "force=true" }),
-    });
+  /** The release as it is now, and its tag: the action is refused if it has gone on meanwhile. */
+  const fresh = () => queries.fetchQuery({ ...document<Schemas["Release"]>(path), staleTime: 0 });
+  const ask = async (verb: Verb) => {
+    const now = await fresh();
+    setGone(false);
+    setAction(acted(verb, { release: now.data, lane, line, etag: now.etag }, t, say));
+  };
+  const remove = async () => {
+    const now = await fresh();
+    setGone(true);
+    setAction(releaseDeleted(now.data, now.etag, t));
+  };
   const at = (seconds: number) => new Date(seconds * 1000).toLocaleString();
   const decisions = [...(progress?.decisions ?? [])].reverse();
   return (
@@ -61,10 +61,16 @@ export default function Release() {
         {may && (
           <Group gap="xs">
             {possible(progress?.phase).map((verb) => (
-              <Button key={verb} variant={verb === "abort" ? "outline" : "filled"} color={verb === "abort" ? "red" : undefined} onClick={() => ask(verb)}>
+              <Button key={verb} variant={verb === "abort" ? "outline" : "filled"} color={verb === "abort" ? "red" : undefined} onClick={() => void ask(verb)}>
                 {t(`releases.${verb}`)}
               </Button>
             ))}
+            {!under && (
+              <>
+                <Button component="a" variant="default" href={`#/releases/${encodeURIComponent(group)}/${encodeURIComponent(name)}/edit`}>{t("releases.edit")}</Button>
+                <Button variant="outline" color="red" onClick={() => void remove()}>{t("releases.delete")}</Button>
+              </>
+            )}
           </Group>
         )}
       </Group>
@@ -79,28 +85,17 @@ export default function Release() {
           <List size="sm">{preflight.notes.map((one) => <List.Item key={one}>{one}</List.Item>)}</List>
         </Alert>
       )}
-      <Card withBorder component="section">
-        <Title order={2} size="h4" mb="sm">{t("releases.steps")}</Title>
-        <Timeline active={progress ? progress.step : -1}>
-          {release.steps.map((step, index) => (
-            // biome-ignore lint: steps have no other identity than their place
-            <Timeline.Item key={index} title={`${say.percent(step.percent)}${progress?.step === index ? ` ◀ ${t(`phase.${progress.phase}`)}` : ""}`} lineVariant={step.approval ? "dashed" : "solid"}>
-              <Text size="sm">
-                {t("releases.hold", { hold: step.hold ?? "0s" })}
-                {step.approval ? `, ${t("releases.approval")}` : ""}
-              </Text>
-            </Timeline.Item>
-          ))}
-          <Timeline.Item title={release.at_end === "promote" ? t("releases.promotes") : t("releases.keeps")} />
-        </Timeline>
-      </Card>
+      <Steps release={release} />
       {look && (
         <Card withBorder component="section">
           <Title order={2} size="h4" mb="sm">{t("releases.look")}</Title>
           <Text size="sm" mb="xs">{look.why}</Text>
-          <Findings findings={look.findings} label={t("releases.look")} />
+          {look.findings.length > 0 && <Findings findings={look.findings} label={t("releases.look")} />}
         </Card>
       )}
+      <Checks release={release} />
+      <Hooks release={release} />
+      <Gates release={release} />
       {decisions.length > 0 && (
         <Card withBorder component="section">
           <Title order={2} size="h4" mb="sm">{t("releases.decisions")}</Title>
@@ -114,40 +109,7 @@ export default function Release() {
           </Timeline>
         </Card>
       )}
-      <Confirm action={action} close={() => setAction(null)} />
+      <Confirm action={action} close={() => setAction(null)} {...(gone && { done: () => void navigate({ to: "/releases" }) })} />
     </Stack>
-  );
-}
-
-function Findings({ findings, label }: { findings: Schemas["Finding"][]; label: string }) {
-  const { t } = useTranslation();
-  const verdicts = { passed: t("releases.passed"), failed: `▲ ${t("releases.failed")}`, "not enough data": `◆ ${t("releases.notEnough")}` };
-  return (
-    <Table.ScrollContainer minWidth={360} tabIndex={0} aria-label={label}>
-      <Table fz="sm" aria-label={label}>
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th scope="col">{t("releases.check")}</Table.Th>
-            <Table.Th scope="col">{t("releases.verdict")}</Table.Th>
-            <Table.Th scope="col">{t("releases.service")}</Table.Th>
-            <Table.Th scope="col" ta="right">{t("edit.value")}</Table.Th>
-            <Table.Th scope="col" ta="right">{t("releases.limit")}</Table.Th>
-            <Table.Th scope="col" ta="right">{t("releases.requests")}</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {findings.map((one) => (
-            <Table.Tr key={one.check}>
-              <Table.Td>{one.check}</Table.Td>
-              <Table.Td>{verdicts[one.verdict]}</Table.Td>
-              <Table.Td>{one.service || "–"}</Table.Td>
-              <Table.Td ta="right">{one.value ?? t("figures.none")}</Table.Td>
-              <Table.Td ta="right">{one.limit ?? "–"}</Table.Td>
-              <Table.Td ta="right">{one.requests ?? 0}</Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Table.ScrollContainer>
   );
 }

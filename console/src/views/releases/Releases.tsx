@@ -5,9 +5,10 @@ import type { Schemas } from "../../api/client";
 import { groups, releases } from "../../api/queries";
 import { useRights } from "../../api/rights";
 import { type Column, DataTable } from "../../parts/DataTable";
+import { Freezes } from "./Freezes";
 import { PhaseBadge } from "./PhaseBadge";
 
-const ORDER = ["waiting", "aborted", "paused", "running", "stopped", "succeeded"];
+const ORDER = ["waiting", "aborted", "paused", "starting", "running", "stopped", "succeeded"];
 
 export default function Releases() {
   const { t } = useTranslation();
@@ -38,6 +39,7 @@ export default function Releases() {
         ))}
       </Group>
       <DataTable label={t("views.releases")} columns={columns} rows={rows} rowKey={(one) => `${one.group}/${one.name}`} text={(one) => `${one.group} ${one.name} ${one.lane}`} empty={t("releases.none")} />
+      <Freezes />
     </Stack>
   );
 }

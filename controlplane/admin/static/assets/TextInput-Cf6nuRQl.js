@@ -1,1 +1,0 @@
-import{Bt as e,Zt as t,qt as n}from"./useTranslation-CgnVdQ6c.js";import{u as r}from"./index-D_0eYf51.js";var i=t(),a=e(e=>{let t=n([`Input`,`InputWrapper`,`TextInput`],null,e);return(0,i.jsx)(r,{component:`input`,...t,__staticSelector:`TextInput`})});a.classes=r.classes,a.displayName=`@mantine/core/TextInput`;export{a as t};

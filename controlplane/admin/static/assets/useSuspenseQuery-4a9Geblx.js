@@ -1,1 +1,0 @@
-import{F as e,I as t,U as n}from"./useTranslation-CgnVdQ6c.js";function r(r,i){return e({...r,enabled:!0,suspense:!0,throwOnError:t,placeholderData:void 0},n,i)}export{r as t};
