@@ -16,7 +16,7 @@ pytestmark = pytest.mark.console
 def test_a_pasted_request_is_explained_and_compared(mesh: Mesh, opened: Opened) -> None:
     page = opened(f"{mesh.admin}/#/explain")
     request = page.get_by_role("region", name="The request", exact=True)
-    request.get_by_label("Paste a curl line").fill(
+    request.get_by_label("Paste a curl or laneway explain line").fill(
         "curl 'http://edge:8080/a?x=1' -H 'canary: gray' -H $'x: it\\'s'"
     )
     assert request.get_by_label("Path with its query").input_value() == "/a?x=1"
