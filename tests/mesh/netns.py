@@ -76,6 +76,32 @@ def _set(file: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
+@contextlib.contextmanager
+def hosted(prefix: str, *names: str) -> Iterator[tuple[Namespace, dict[str, Namespace]]]:
+    """A host with the addresses 10.9.0.1 to .59 and .248 to .251, and pods by name, each joined to it.
+
+    This thread is inside of the host meanwhile.
+    """
+    made: list[Namespace] = []
+    try:
+        host = Namespace(f"{prefix}{os.getpid()}h")
+        made.append(host)
+        for number in [*range(1, 60), *range(248, 252)]:
+            host.run("ip", "addr", "add", f"10.9.0.{number}/32", "dev", "lo")
+        for number in range(1, 5):
+            host.run("ip", "addr", "add", f"fd09::{number}/128", "dev", "lo", "nodad")
+        pods: dict[str, Namespace] = {}
+        for number, name in enumerate(names, 1):
+            pods[name] = Namespace(f"{prefix}{os.getpid()}p{number}")
+            made.append(pods[name])
+            join(host, pods[name], number)
+        with host.enter():
+            yield host, pods
+    finally:
+        for one in reversed(made):
+            one.remove()
+
+
 def join(host: Namespace, pod: Namespace, number: int) -> None:
     """A link between the two: the host gets 10.9.0.1-.40 and fd09::1-..., the pod 10.9.<number>.2."""
     end = f"pod{number}"

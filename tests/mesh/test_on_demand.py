@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -10,29 +9,9 @@ import pytest
 from tests.mesh.client import Client, until
 from tests.mesh.documents import group, lane, route
 from tests.mesh.harness import APPLICATIONS, Mesh, abc
+from tests.mesh.large import OTHERS, TAGS, Large
 
-OTHERS = 110
-TAGS = [f"t{n}" for n in range(10)]
 GRAY, CANARY = ("x-lane", "gray"), ("canary", "gray")
-
-
-class Large(Mesh):
-    """With `OTHERS` more services, in a group with ten lanes: more clusters than are sent at once."""
-
-    def write_services(self) -> None:
-        super().write_services()
-        path = self.directory / "services.yaml"
-        listed = json.loads(path.read_text())["services"]
-        listed += [
-            {
-                "name": f"other-{n}",
-                "instances": [{"address": f"10.1.{n}.1", "port": 80, "metadata": {"app": f"other-{n}"}}],
-            }
-            for n in range(OTHERS)
-        ]
-        new = path.with_suffix(".new")
-        new.write_text(json.dumps({"services": listed}))
-        new.replace(path)
 
 
 @pytest.fixture(scope="module")

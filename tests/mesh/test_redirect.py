@@ -7,7 +7,6 @@ with an IPv6 address. Connections made inside a pod are redirected unless its En
 from __future__ import annotations
 
 import json
-import os
 import ssl
 import subprocess
 import sys
@@ -38,30 +37,19 @@ def possible() -> None:
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[netns.Namespace]:
-    made = netns.Namespace(f"lw{os.getpid()}h")
-    try:
-        for number in [*range(1, 60), 250, 251]:
-            made.run("ip", "addr", "add", f"10.9.0.{number}/32", "dev", "lo")
-        for number in range(1, 5):
-            made.run("ip", "addr", "add", f"fd09::{number}/128", "dev", "lo", "nodad")
-        with made.enter():
-            yield made
-    finally:
-        made.remove()
+def namespaces(possible: None) -> Iterator[tuple[netns.Namespace, dict[str, netns.Namespace]]]:
+    with netns.hosted("lw", FOUR, SIX) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def pods(host: netns.Namespace) -> Iterator[dict[str, netns.Namespace]]:
-    made: dict[str, netns.Namespace] = {}
-    try:
-        for number, name in enumerate((FOUR, SIX), 1):
-            made[name] = netns.Namespace(f"lw{os.getpid()}p{number}")
-            netns.join(host, made[name], number)
-        yield made
-    finally:
-        for one in made.values():
-            one.remove()
+def host(namespaces: tuple[netns.Namespace, dict[str, netns.Namespace]]) -> netns.Namespace:
+    return namespaces[0]
+
+
+@pytest.fixture(scope="module")
+def pods(namespaces: tuple[netns.Namespace, dict[str, netns.Namespace]]) -> dict[str, netns.Namespace]:
+    return namespaces[1]
 
 
 def sidecar(mesh: Mesh, pod: netns.Namespace, name: str, address: str) -> None:
