@@ -8,8 +8,9 @@ is told to, as a framework or an agent would. A request header `x-delay: C=0.2` 
 answer late, `x-hand-on: B=b3,sw8` has it hand on these headers alone, `x-fail: C=503 name:value` makes it
 answer this status with this header. An application closes connections that are idle for `keep_alive` seconds,
 if it has such a time, and answers how often it has seen a request's `x-id`. `how` is how it calls: `pool`
-from a thread of a pool, which knows no headers, `queue` after its answer, from a worker that knows none.
-`polls` are the seconds between calls of its own.
+from a thread of a pool, which knows no headers, `queue` after its answer, from a worker that knows none,
+`own-id` with a request id that it has made. A request header `x-how: B=pool` says so for one request.
+`polls` are the seconds between calls of its own; `x-polls: B=0.01` changes them from then on, 0 ends them.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import asyncio
 import http.client
 import json
 import sys
+import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 TRACES = ("traceparent", "b3", "x-b3-traceid", "sw8", "uber-trace-id", "x-request-id")
-HANDED_ON = ("x-delay", "x-fail", "x-hand-on", *TRACES)
+HANDED_ON = ("x-delay", "x-fail", "x-hand-on", "x-how", "x-polls", *TRACES)
 
 
 async def read_message(reader: Reader) -> tuple[str, list[tuple[str, str]], bytes] | None:
@@ -92,6 +94,7 @@ class Application:
         self.pool = ThreadPoolExecutor(4)
         self.queued: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
         self.tasks: list[asyncio.Task[None]] = []
+        self.polling: asyncio.Task[None] | None = None
         self.keep_alive: float | None = entry.get("keep_alive")
         self.seen: Counter[str] = Counter()
         self.caller = Caller(tuple(entry["proxy"]), entry["next"]) if entry.get("next") else None
@@ -101,10 +104,9 @@ class Application:
             while (message := await asyncio.wait_for(read_message(reader), self.keep_alive)) is not None:
                 status, answer = await self.answer(*message)
                 extra = ""
-                for name, value in message[1]:
-                    if name == "x-fail" and value.startswith(f"{self.name}="):
-                        code, _, extra = value.partition("=")[2].partition(" ")
-                        status, extra = int(code), f"{extra}\r\n" if extra else ""
+                for value in self.told(message[1], "x-fail"):
+                    code, _, extra = value.partition(" ")
+                    status, extra = int(code), f"{extra}\r\n" if extra else ""
                 head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{extra}"
                 head += f"content-length: {len(answer)}\r\n"
                 writer.write(head.encode() + b"\r\n" + answer)
@@ -114,11 +116,15 @@ class Application:
         finally:
             writer.close()
 
+    def told(self, headers: list[tuple[str, str]], name: str) -> list[str]:
+        """What headers of that name say to this application."""
+        mine = f"{self.name}="
+        return [v.removeprefix(mine) for n, v in headers if n == name and v.startswith(mine)]
+
     async def answer(self, first: str, headers: list[tuple[str, str]], body: bytes) -> tuple[int, bytes]:
         method, path, _ = first.split(" ")
-        for name, value in headers:
-            if name == "x-delay" and value.startswith(f"{self.name}="):
-                await asyncio.sleep(float(value.partition("=")[2]))
+        for seconds in self.told(headers, "x-delay"):
+            await asyncio.sleep(float(seconds))
         mine = {"name": self.name, "method": method, "path": path, "headers": headers, "size": len(body)}
         for name, value in headers:
             if name == "x-id":
@@ -126,14 +132,20 @@ class Application:
                 mine["times"] = self.seen[value]
         if self.caller is None:
             return 200, json.dumps({**mine, "chain": [self.name]}).encode()
-        if self.how == "queue":
+        for seconds in self.told(headers, "x-polls"):
+            self.poll_every(float(seconds))
+        how = self.how
+        for value in self.told(headers, "x-how"):
+            how = value
+        if how == "queue":
             self.queued.put_nowait((method, body))
             return 202, json.dumps({**mine, "chain": [self.name]}).encode()
         kept = [(n, v) for n, v in headers if n in (*self.carriers, *self.handed_on)]
-        for name, value in headers:
-            if name == "x-hand-on" and value.startswith(f"{self.name}="):
-                kept = [(n, v) for n, v in headers if n in value.partition("=")[2].split(",")]
-        if self.how == "pool":
+        for names in self.told(headers, "x-hand-on"):
+            kept = [(n, v) for n, v in headers if n in names.split(",")]
+        if how == "own-id":
+            kept = [(n, v) for n, v in kept if n not in TRACES] + [("x-request-id", str(uuid.uuid4()))]
+        if how == "pool":
             loop = asyncio.get_running_loop()
             status, text = await loop.run_in_executor(self.pool, self.from_thread, method, body)
         else:
@@ -156,10 +168,15 @@ class Application:
 
     def begin(self) -> None:
         """Start what it does by itself."""
-        if self.how == "queue":
+        if self.caller is not None:
             self.tasks.append(asyncio.create_task(self.work()))
-        if self.entry.get("polls"):
-            self.tasks.append(asyncio.create_task(self.poll(self.entry["polls"])))
+            self.poll_every(self.entry.get("polls", 0.0))
+
+    def poll_every(self, seconds: float) -> None:
+        """Call by itself each so many seconds; 0: no more."""
+        if self.polling is not None:
+            self.polling.cancel()
+        self.polling = asyncio.create_task(self.poll(seconds)) if seconds else None
 
     async def work(self) -> None:
         while True:
