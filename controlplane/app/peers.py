@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from controlplane.admin.exposure import is_loopback
 from controlplane.admin.traffic_answers import OwnTraffic
+from controlplane.net.client_tls import ClientTls
 from controlplane.traffic.ejections import Ejected
 from controlplane.traffic.exchange import Everywhere, Interest, Peer, Rows, Told
 from controlplane.traffic.figures import MINUTE, Traffic, Window
@@ -76,6 +77,7 @@ class Peers:
         self.identity = uuid.uuid4().hex
         self._settings = settings
         self._http: httpx.AsyncClient | None = None
+        self._former: httpx.AsyncClient | None = None
         self._own_url = ""
         self._said: dict[str, str] = {}
         self.problems: dict[str, str] = {}
@@ -83,11 +85,10 @@ class Peers:
         #: Since the start: "answered", "failed".
         self.counters: Counter[str] = Counter()
         self._context: ssl.SSLContext | None = None
+        self._tls: ClientTls | None = None
         if settings.urls:
-            self._context = ssl.create_default_context(cafile=settings.ca)
-            if settings.certificate is not None and settings.key is not None:
-                self._context.load_cert_chain(settings.certificate, settings.key)
-            self._token()
+            self._tls = ClientTls(settings.ca, settings.certificate, settings.key)
+            self._files()
 
     @property
     def there(self) -> bool:
@@ -120,8 +121,9 @@ class Peers:
             await asyncio.sleep(SLOT)
 
     async def close(self) -> None:
-        if self._http is not None:
-            await self._http.aclose()
+        for http in (self._http, self._former):
+            if http is not None:
+                await http.aclose()
 
     async def _ask(self, url: str, window: Window, interest: Interest) -> tuple[Told | None, str]:
         try:
@@ -134,18 +136,12 @@ class Peers:
             told, problem = None, str(error)
         except (httpx.HTTPError, OSError) as error:
             told, problem = None, f"it cannot be reached: {error or type(error).__name__}"
-        except ValueError as error:
-            told, problem = None, f"the file with the token cannot be used: {error}"
         if url == self._own_url:
             return None, ""
         self._note(url, problem)
         return told, problem
 
     async def _get(self, url: str, window: Window, interest: Interest) -> bytes:
-        if self._http is None:
-            self._http = httpx.AsyncClient(
-                verify=self._context or True, trust_env=False, timeout=self._settings.wait
-            )
         asked: list[tuple[str, str | int | float | bool | None]] = [
             ("first", window.first),
             ("last", window.last),
@@ -156,10 +152,14 @@ class Peers:
         asked += [("gateway", one) for one in sorted(interest.gateways)]
         if interest.lanes:
             asked.append(("lanes", "true"))
-        token = await asyncio.to_thread(self._token)
+        try:
+            token, context = await asyncio.to_thread(self._files)
+        except (OSError, ValueError) as error:
+            raise _Failed(f"the file with the token cannot be used: {error}") from None
+        http = await self._client(context)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         address = httpx.URL(url.rstrip("/") + PATH, params=asked)
-        async with self._http.stream("GET", address, headers=headers) as answer:
+        async with http.stream("GET", address, headers=headers) as answer:
             data = bytearray()
             async for part in answer.aiter_bytes():
                 data += part
@@ -201,9 +201,21 @@ class Peers:
                 _log.info("another control plane says again what it counts", peer=url)
         self._said[url] = problem
 
-    def _token(self) -> str:
+    async def _client(self, context: ssl.SSLContext) -> httpx.AsyncClient:
+        """One that trusts and shows what `context` has. Its predecessor is left to those who ask by it."""
+        if self._http is None or context is not self._context:
+            gone, self._former = self._former, self._http
+            self._context = context
+            self._http = httpx.AsyncClient(verify=context, trust_env=False, timeout=self._settings.wait)
+            if gone is not None:
+                await gone.aclose()
+        return self._http
+
+    def _files(self) -> tuple[str, ssl.SSLContext]:
+        """The token, or "", and TLS by the files of now. Raises OSError and ValueError."""
+        assert self._tls is not None
         path = self._settings.token_file
-        return path.read_text().strip() if path is not None else ""
+        return path.read_text().strip() if path is not None else "", self._tls.context()
 
 
 def _refusal(status: int) -> str:

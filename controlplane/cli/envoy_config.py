@@ -24,6 +24,14 @@ MOST_POINTS = 1_000
 """Counters and histograms in one message of a report."""
 BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 350, 500, 1000, 2000, 5000, 10000)
 """Upper bounds of the durations of requests, in milliseconds: those of `controlplane.traffic.series`."""
+OTHER_CONTROL_PLANES = 4
+"""To how many further ones a report goes until one takes it."""
+_ANOTHER_HOST = {
+    "name": "envoy.retry_host_predicates.previous_hosts",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+    },
+}
 NODE_HEADER = "x-laneway-node"
 """The gRPC metadata of a report that says whose it is: a node id."""
 
@@ -224,6 +232,14 @@ def _traffic(node_id: str) -> dict[str, Any]:
             "grpc_service": {
                 "envoy_grpc": {"cluster_name": XDS_CLUSTER},
                 "timeout": f"{FLUSH_INTERVAL}s",
+                "retry_policy": {
+                    # A name may have the addresses of several control planes, and each report goes to one by
+                    # turns: the one without this proxy's stream answers UNAVAILABLE.
+                    "retry_on": "unavailable",
+                    "num_retries": OTHER_CONTROL_PLANES,
+                    "retry_host_predicate": [_ANOTHER_HOST],
+                    "host_selection_retry_max_attempts": 5,
+                },
                 "initial_metadata": [{"key": NODE_HEADER, "value": node_id}],
             },
             "max_data_points_per_request": MOST_POINTS,

@@ -52,7 +52,8 @@ def issue(
     server: bool = False,
 ) -> Issued:
     """A certificate for these URIs and hosts (DNS names or IP addresses), to be shown by clients, or, with
-    `server`, by a server. Raises ValueError where the CA is none or a name cannot be written.
+    `server`, by a server, which may call others with it, as control planes do. Raises ValueError where the CA
+    is none or a name cannot be written.
     """
     ca = x509.load_pem_x509_certificate(authority.certificate)
     signer = serialization.load_pem_private_key(authority.key, None)
@@ -61,14 +62,14 @@ def issue(
     key = ec.generate_private_key(ec.SECP256R1())
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
     names += [_host(host) for host in hosts]
-    use = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
+    uses = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if server else [])]
     builder = (
         # The subject is empty, so the alternative names are critical (RFC 5280, 4.2.1.6).
         _builder(x509.Name([]), ca.subject, key.public_key(), lifetime)
         .add_extension(x509.SubjectAlternativeName(names), critical=True)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([use]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
         )

@@ -89,7 +89,8 @@ class _Stream:
         owner = self._service.owner(self._call, node)
         if owner is None:
             text = f"no proxy with the node id {node[:100]!r} is connected for its configuration"
-            raise CallEnd(grpc.StatusCode.FAILED_PRECONDITION, text)
+            # What Envoy tries again, at another control plane of the same name if there is one.
+            raise CallEnd(grpc.StatusCode.UNAVAILABLE, text)
         streams = self._service.streams
         if streams[node] >= STREAMS_PER_NODE or streams.total() >= STREAMS:
             text = f"{STREAMS_PER_NODE} streams of a proxy, and {STREAMS} of all, are the most"

@@ -89,7 +89,8 @@ class Receiver:
             return "size", grpc.StatusCode.RESOURCE_EXHAUSTED, text
         if who is None:
             text = f"{NODE_HEADER} in the metadata does not name a proxy with an xDS stream of this client"
-            return "unknown", grpc.StatusCode.FAILED_PRECONDITION, text
+            # What Envoy tries again, at another control plane of the same name if there is one.
+            return "unknown", grpc.StatusCode.UNAVAILABLE, text
         if self._of_node[node] >= MOST_OF_NODE or self.waiting + size > self._most_waiting:
             return "waiting", grpc.StatusCode.RESOURCE_EXHAUSTED, "too many reports wait to be read"
         return None

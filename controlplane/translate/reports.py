@@ -15,6 +15,7 @@ from envoy.config.core.v3 import base_pb2, config_source_pb2, extension_pb2, grp
 from envoy.extensions.access_loggers.grpc.v3 import als_pb2
 from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metadata_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.type.matcher.v3 import regex_pb2
 from envoy.type.metadata.v3 import metadata_pb2
 from envoy.type.tracing.v3 import custom_tag_pb2
@@ -33,6 +34,12 @@ FLUSH = 0.2
 """Seconds after which reports leave a proxy."""
 BUFFER = 16 << 10
 """Bytes of reports that are sent together."""
+OTHER_CONTROL_PLANES = 4
+"""To how many further ones a report goes until one takes it."""
+_ANOTHER_HOST = base_pb2.RetryPolicy.RetryHostPredicate(
+    name="envoy.retry_host_predicates.previous_hosts",
+    typed_config=pack(previous_hosts_pb2.PreviousHostsPredicate()),
+)
 
 
 def watch_filter() -> hcm_pb2.HttpFilter:
@@ -103,7 +110,14 @@ def reporting(cluster: str, side: str, lane_header: str = "") -> accesslog_pb2.A
     `side` is edge, inbound or outbound. `lane_header`: where it stands which lane an edge chose.
     """
     service = grpc_service_pb2.GrpcService(
-        envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=cluster)
+        envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=cluster),
+        # The cluster may have several control planes: those without this proxy's stream answer UNAVAILABLE.
+        retry_policy=base_pb2.RetryPolicy(
+            retry_on="unavailable",
+            num_retries=wrappers_pb2.UInt32Value(value=OTHER_CONTROL_PLANES),
+            retry_host_predicate=[_ANOTHER_HOST],
+            host_selection_retry_max_attempts=5,
+        ),
     )
     headers = (*TRACE_HEADERS, lane_header) if lane_header else TRACE_HEADERS
     config = als_pb2.HttpGrpcAccessLogConfig(
@@ -122,6 +136,3 @@ def reporting(cluster: str, side: str, lane_header: str = "") -> accesslog_pb2.A
         additional_request_headers_to_log=headers,
     )
     return accesslog_pb2.AccessLog(name="watch", filter=noted(WATCHED), typed_config=pack(config))
-
-
-assert base_pb2  # the generated modules register their types when imported

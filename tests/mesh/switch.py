@@ -14,6 +14,7 @@ class Switch:
     """Takes connections at `address` and passes them on to `target`; None: to nobody. `close` it."""
 
     def __init__(self, address: Address, target: Address | None) -> None:
+        self.address = address
         self._target = target
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from controlplane.cli.processes import Child
 from tests.cli.run import laneway
-from tests.mesh.client import Address, Rest
-from tests.mesh.documents import group, lane, route
 from tests.mesh.harness import APPLICATIONS, Mesh, abc, until
 from tests.mesh.switch import Switch
+from tests.mesh.two import Two
 
 GRAY = ("canary", "gray")
 
 
-class Two:
+class Moving(Two):
     """The edge and A have the first control plane; B and C the second one. The edge's way can be switched."""
 
-    def __init__(self, mesh: Mesh) -> None:
-        self.mesh = mesh
-        first, net = mesh.admin, mesh.network
-        self.xds: tuple[Address, Address] = (mesh.xds, (f"{net}.249", 18000))
-        self.admin: tuple[Address, Address] = (first, (f"{net}.249", 18080))
-        self.rest = (mesh.rest, Rest(self.admin[1]))
-        self.peers = ",".join(f"http://{host}:{port}" for host, port in self.admin)
-        mesh.environment["LANEWAY_PEERS"] = self.peers
-        documents = [mesh.gateway(), route("a", "sc-A"), group("order-flow", *APPLICATIONS), lane("gray")]
-        mesh.start(*documents, envoys=False)
-        definitions = mesh.directory / "definitions.yaml"
-        definitions.write_text("\n---\n".join(json.dumps(one) for one in documents))
-        self.second = self.start_second()
-        self.switch = Switch((f"{net}.248", 18000), self.xds[0])
-        mesh.xds = (f"{net}.248", 18000)
+    def start(self) -> None:
+        super().start()
+        mesh = self.mesh
+        self.switch = Switch((f"{mesh.network}.248", 18000), self.xds[0])
+        mesh.xds = self.switch.address
         mesh.start_edge()
         mesh.xds = self.xds[0]
         mesh.start_sidecars([mesh.pods["A"], mesh.pods["Agray"]])
@@ -45,42 +32,26 @@ class Two:
         mesh.wait_ready()
         mesh.wait_chain(["Agray", "B", "C"], GRAY)
 
-    def start_second(self) -> Child:
-        (xds, port), (admin, admin_port) = self.xds[1], self.admin[1]
-        command = [*self.mesh.laneway, "serve", *self.mesh.source, "--store", "memory"]
-        command += ["--xds", f"{xds}:{port}", "--admin", f"{admin}:{admin_port}"]
-        command += ["--definitions", str(self.mesh.directory / "definitions.yaml")]
-        for one in self.peers.split(","):
-            command += ["--peers", one]
-        child = self.mesh.start_command("laneway-2", command)
-        until(self._second_ready, 60, "the second control plane")
-        return child
-
-    def _second_ready(self) -> bool:
-        try:
-            return self.rest[1].call("GET", "/readyz").status == 200
-        except (OSError, EOFError):
-            return False
-
-    def asked(self, which: int, what: str) -> Any:
-        return self.rest[which].get(f"/v1/metrics/{what}?window=10m&step=1m")
-
     def send(self, count: int) -> None:
         for number in range(count):
             assert self.mesh.edge.get("/a", *([GRAY] if number % 2 else [])).status == 200
 
+    def close(self) -> None:
+        self.switch.close()
+        super().close()
+
 
 @pytest.fixture(scope="module")
-def two(new_mesh: Callable[..., Mesh]) -> Iterator[Two]:
+def two(new_mesh: Callable[..., Mesh]) -> Iterator[Moving]:
     mesh = new_mesh()
     abc(mesh, "Agray")
-    made = Two(mesh)
+    made = Moving(mesh)
+    made.start()
     yield made
-    made.switch.close()
-    made.rest[1].close()
+    made.close()
 
 
-def test_each_answers_for_all(two: Two) -> None:
+def test_each_answers_for_all(two: Moving) -> None:
     two.send(40)
     sent = two.asked(0, "gateways/edge")["total"]["requests"]
 
@@ -105,7 +76,7 @@ def test_each_answers_for_all(two: Two) -> None:
     assert two.rest[0].get("/v1/metrics/own?first=0&last=1&step=1")["connected"] == 3
 
 
-def test_a_proxy_that_moves_is_counted_once(two: Two) -> None:
+def test_a_proxy_that_moves_is_counted_once(two: Moving) -> None:
     before = until(lambda: two.asked(1, "gateways/edge")["total"]["requests"], 30, "the edge")
     sent = 0
     with two.mesh.load(("GET", "/a", (), b""), rate=60.0, clients=2) as load:
@@ -133,7 +104,7 @@ def test_a_proxy_that_moves_is_counted_once(two: Two) -> None:
     assert "silent" not in {one["why"] for one in found["gaps"] if one["node"].startswith("edge")}
 
 
-def test_one_that_is_gone_is_named(two: Two) -> None:
+def test_one_that_is_gone_is_named(two: Moving) -> None:
     peer = "http://{}:{}".format(*two.admin[1])
     two.mesh.kill(two.second)
     answer = two.asked(0, "lanes/gray")
@@ -149,6 +120,6 @@ def test_one_that_is_gone_is_named(two: Two) -> None:
     until(lambda: two.asked(0, "lanes/gray")["peers"] == [{"peer": peer}], 30, "its answer")
 
 
-def _edges(two: Two, which: int) -> int:
+def _edges(two: Moving, which: int) -> int:
     items = two.rest[which].get("/v1/proxies")["items"]
     return sum(one["role"] == "edge" for one in items)
