@@ -37,13 +37,12 @@ def yaml_stream(_: Any, response: Any) -> str:
 
 
 # The rules across definitions cannot be told in a schema: a valid body may be refused for its meaning.
-CONFIG = SchemathesisConfig.from_dict(
-    {
-        "checks": {
-            "positive_data_acceptance": {"expected-statuses": ["2xx", "400", "404", "409", "412", "422"]}
-        }
-    }
+REFUSED = {"positive_data_acceptance": {"expected-statuses": ["2xx", "400", "404", "409", "412", "422"]}}
+FEW, ALL = (
+    SchemathesisConfig.from_dict({"checks": REFUSED, "phases": {"coverage": {"enabled": enabled}}})
+    for enabled in (False, True)
 )
+"""With and without a request for each thing that the schema says of each field: twenty thousand, a minute."""
 
 
 class Explaining(SmallControl):
@@ -84,10 +83,10 @@ ENDLESS = "/v1/metrics/stream"
 """It has no end; tests/mesh/test_lane_status.py reads it."""
 
 
-def described(path: str) -> Any:
+def described(path: str, config: SchemathesisConfig) -> Any:
     """The description of one path, whose requests go to the application."""
     schema = schemathesis.openapi.from_dict(
-        {**DESCRIPTION, "paths": {path: DESCRIPTION["paths"][path]}}, config=CONFIG
+        {**DESCRIPTION, "paths": {path: DESCRIPTION["paths"][path]}}, config=config
     )
     schema.app = app
     return schema
@@ -99,17 +98,23 @@ def node_id(request: pytest.FixtureRequest) -> None:
     request.node._nodeid = request.node.nodeid
 
 
-@pytest.fixture(params=sorted(set(DESCRIPTION["paths"]) - {ENDLESS}))
+@pytest.fixture(
+    params=[
+        pytest.param((path, config), id=f"{path} {name}", marks=marks)
+        for path in sorted(set(DESCRIPTION["paths"]) - {ENDLESS})
+        for name, config, marks in (("few", FEW, ()), ("all", ALL, pytest.mark.mesh))
+    ]
+)
 def path(request: pytest.FixtureRequest) -> Any:
     """All requests to one path. They are made when the test runs: made for all paths while tests are
     collected, they took each worker ten seconds.
     """
-    return described(request.param)
+    return described(*request.param)
 
 
 @pytest.fixture
 def explaining() -> Any:
-    return described("/v1/explain")
+    return described("/v1/explain", FEW)
 
 
 @schemathesis.pytest.from_fixture("path").parametrize()

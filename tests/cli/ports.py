@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import httpx
 
+from tests.cli.forking import Forked
+
 _PAUSE = threading.Event()  # never set: a bounded wait between two looks
 
 
@@ -27,7 +29,7 @@ def loopback_network() -> str:
 
 
 def wait_for(
-    condition: Callable[[], bool], process: subprocess.Popen | None = None, seconds: float = 30.0
+    condition: Callable[[], bool], process: subprocess.Popen | Forked | None = None, seconds: float = 30.0
 ) -> None:
     """Until `condition` holds; a refused connection counts as not yet. AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
+from tempfile import TemporaryFile
 
-LANEWAY = Path(sys.executable).with_name("laneway")
+from tests.cli.forking import LANEWAY, Forked
+
+__all__ = ["LANEWAY", "environment", "laneway"]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -18,15 +18,17 @@ def environment(**more: str) -> dict[str, str]:
 
 def laneway(*arguments: str, code: int = 0, stdin: str = "", **variables: str) -> str:
     """Standard output where `code` is 0, else standard error. AssertionError on another exit code."""
-    result = subprocess.run(
-        [LANEWAY, *arguments],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(**variables),
-        timeout=60,
-    )
-    assert result.returncode == code, f"exit {result.returncode}\n{result.stdout}\n{result.stderr}"
-    assert "Traceback" not in result.stderr
-    return result.stdout if code == 0 else result.stderr
+    with TemporaryFile() as given, TemporaryFile() as output, TemporaryFile() as errors:
+        given.write(stdin.encode())
+        given.seek(0)
+        process = Forked(arguments, stdin=given, stdout=output, stderr=errors, env=environment(**variables))
+        try:
+            status = process.wait(60)
+        finally:
+            process.kill()
+        output.seek(0)
+        errors.seek(0)
+        printed, said = output.read().decode(), errors.read().decode()
+    assert status == code, f"exit {status}\n{printed}\n{said}"
+    assert "Traceback" not in said
+    return printed if code == 0 else said

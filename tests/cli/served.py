@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import select
 import signal
 import socket
@@ -16,8 +15,9 @@ from typing import Any
 
 import httpx
 
+from tests.cli.forking import Forked
 from tests.cli.ports import free_port, wait_for
-from tests.cli.run import LANEWAY, environment
+from tests.cli.run import environment
 
 GATEWAY = b"kind: Gateway\nname: edge\nlisteners: [{port: 8080}]\n"
 
@@ -25,9 +25,7 @@ GATEWAY = b"kind: Gateway\nname: edge\nlisteners: [{port: 8080}]\n"
 class Served:
     """One running control plane. `admin` and `xds` are ports of 127.0.0.1."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], log: Path, admin: int, xds: int, ca: Path | None = None
-    ) -> None:
+    def __init__(self, process: Forked, log: Path, admin: int, xds: int, ca: Path | None = None) -> None:
         self.process = process
         self.log = log
         self.admin = admin
@@ -79,21 +77,17 @@ def served(
     that is waited for.
     """
 
-    def limit() -> None:
-        if descriptors is not None:
-            resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
-
     admin, xds = admin or free_port(), free_port()
     log = directory / "laneway.log"
-    command = [str(LANEWAY), "serve", "--store", "memory", "--admin", f"127.0.0.1:{admin}"]
+    command = ["serve", "--store", "memory", "--admin", f"127.0.0.1:{admin}"]
     command += ["--xds", f"127.0.0.1:{xds}", *arguments]
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = Forked(
             command,
             stdout=output,
             stderr=output,
             env=environment(**variables),
-            preexec_fn=limit,
+            descriptors=descriptors,
             cwd=directory,
         )
     one = Served(process, log, admin, xds, ca)

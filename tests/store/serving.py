@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import httpx
 
 from controlplane.xds.messages import DeltaRequest, DeltaResponse
 from controlplane.xds.resource import LISTENER, ROUTE
+from tests.cli.forking import Forked
 from tests.cli.ports import free_port, loopback_network, wait_for
 from tests.cli.run import LANEWAY, environment
 from tests.entrance import ENTRANCE
@@ -46,7 +48,7 @@ CHANGE = {"listeners": [{"port": 8080}, {"port": 8081}]}
 class Served:
     """A running control plane."""
 
-    def __init__(self, process: subprocess.Popen, log: Path, admin: str, xds: str) -> None:
+    def __init__(self, process: subprocess.Popen | Forked, log: Path, admin: str, xds: str) -> None:
         self.process = process
         self.log = log
         self.admin = f"http://{admin}"
@@ -119,12 +121,15 @@ def serving(home: Path, *options: str, prefix: tuple[str, ...] = (), **variables
     address = f"{loopback_network()}.1"  # on 127.0.0.1 somebody may take the ports meanwhile
     admin, xds = (f"{address}:{free_port(address)}" for _ in range(2))
     store = f"sqlite:{home}/laneway.db"
-    command = [*prefix, str(LANEWAY), "serve", "--admin", admin, "--xds", xds, "--store", store, *options]
+    command = ["serve", "--admin", admin, "--xds", xds, "--store", store, *options]
     log = home.with_name(f"{home.name}-{time.monotonic_ns()}.log")
     with log.open("wb") as sink:
-        process = subprocess.Popen(
-            command, stdout=sink, stderr=sink, cwd=home, env=environment(HOME=str(home), **variables)
+        start = (
+            functools.partial(subprocess.Popen, [*prefix, str(LANEWAY), *command])
+            if prefix
+            else functools.partial(Forked, command)
         )
+        process = start(stdout=sink, stderr=sink, cwd=home, env=environment(HOME=str(home), **variables))
     served = Served(process, log, admin, xds)
     try:
         yield served
