@@ -3,8 +3,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p && break; done)
 FUZZ_SECONDS ?= 600
-# One more than cores: tests wait for real processes about half of their time.
-WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# Two for each core: tests wait for real processes about half of their time.
+WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 # The long runs put the machine under load themselves.
 LONG_WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 # Tests start hundreds of processes: each would compile all of Laneway.

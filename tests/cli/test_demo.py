@@ -73,6 +73,7 @@ def post_gray(edge: int) -> str:
     return httpx.post(url, content=b"x", headers={"canary": "gray"}, trust_env=False).text
 
 
+@pytest.mark.mesh
 def test_the_death_of_a_process_is_told_and_it_is_brought_back():
     network, edge = loopback_network(), free_port()
     with staying(network, edge) as process:

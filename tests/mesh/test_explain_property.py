@@ -101,6 +101,7 @@ def served(mesh: Mesh, made: Generator, before: Generator | None) -> None:
         raise
 
 
+@pytest.mark.mesh
 @pytest.mark.timeout(60 + ROUNDS * 10)
 def test_explain_is_what_the_edge_does(mesh: Mesh, capsys: pytest.CaptureFixture[str]) -> None:
     random_ = random.Random(SEED)

@@ -29,6 +29,7 @@ def server(mesh: Mesh) -> str:
     return "http://{}:{}".format(*mesh.admin)
 
 
+@pytest.mark.mesh
 def test_a_dead_canary_shows(mesh: Mesh) -> None:
     def status() -> str:
         return laneway("lane", "status", "gray", "--server", server(mesh))

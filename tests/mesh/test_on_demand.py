@@ -103,6 +103,7 @@ def test_lanes_are_switched_for_services_that_are_known(mesh: Mesh) -> None:
         until(lambda: red("Bred"), 10, "red to be a lane again")
 
 
+@pytest.mark.mesh
 def test_without_the_control_plane_what_is_known_goes_on(mesh: Mesh) -> None:
     before = {name: clusters(mesh, name) for name in ("A", "Agray", "C")}
     assert mesh.chain("/a", CANARY) == ["Agray", "Bgray", "Cgray"]

@@ -76,6 +76,7 @@ def test_each_answers_for_all(two: Moving) -> None:
     assert two.rest[0].get("/v1/metrics/own?first=0&last=1&step=1")["connected"] == 3
 
 
+@pytest.mark.mesh
 def test_a_proxy_that_moves_is_counted_once(two: Moving) -> None:
     before = until(lambda: two.asked(1, "gateways/edge")["total"]["requests"], 30, "the edge")
     sent = 0

@@ -82,6 +82,7 @@ def done(mesh: Mesh, *arguments: str) -> str:
     return result.stdout
 
 
+@pytest.mark.mesh
 def test_base_is_the_promoted_version_for_every_request_that_goes_to_base(mesh: Mesh) -> None:
     with load(mesh) as sent:
         tried = command(mesh, "promote", "order-flow", "gray", "--dry-run")

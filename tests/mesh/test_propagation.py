@@ -178,6 +178,7 @@ def test_some_calls_lose_the_lane(mesh: Mesh) -> None:
     assert [x["verdict"] for x in whole["propagation"]["items"]] == ["keeps", "loses"]
 
 
+@pytest.mark.mesh
 def test_every_header_is_lost(mesh: Mesh) -> None:
     assert found_by_time(mesh, hands_on("x-none"))["share"] == 100
 
@@ -215,6 +216,7 @@ def test_no_false_alarm_over_ten_thousand_requests(mesh: Mesh, own: str) -> None
     assert verdict(found) == ("keeps", ""), found
 
 
+@pytest.mark.mesh
 def test_observations_that_nobody_asked_for(new_mesh: Callable[..., Mesh]) -> None:
     mesh = new_mesh()
     mesh.environment["LANEWAY_PROPAGATION_EVERY"] = "0.2"

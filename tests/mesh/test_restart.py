@@ -45,6 +45,7 @@ def settled(mesh: Mesh) -> bool:
     )
 
 
+@pytest.mark.mesh
 def test_restart(mesh: Mesh) -> None:
     until(lambda: settled(mesh), 10, "all to be acknowledged")
     before = versions(mesh)

@@ -77,6 +77,7 @@ def standing(mesh: Mesh) -> str:
     return idle["standing"]
 
 
+@pytest.mark.mesh
 def test_a_proxy_that_does_not_answer_holds_nobody_up_for_long(mesh: Mesh) -> None:
     idle = mesh.pods["idle"].envoy
     assert idle is not None

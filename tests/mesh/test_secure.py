@@ -52,6 +52,7 @@ def _left(certificate: dict[str, Any]) -> float:
     return (datetime.fromisoformat(certificate["expiration_time"]) - datetime.now(UTC)).total_seconds()
 
 
+@pytest.mark.mesh
 def test_certificates_are_rotated_while_traffic_flows(mesh: SecureMesh) -> None:
     """The first ones end during the load; then everybody has to connect anew."""
     before = {proxy["connected"] for proxy in connected(mesh)}

@@ -148,12 +148,14 @@ def test_one_carrier_is_enough(new_mesh: Callable[..., Mesh]) -> None:
     assert (way["hops"][2]["carrier"], lost(way)) == ("header", [])
 
 
+@pytest.mark.mesh
 def test_calls_from_a_pool_of_threads(new_mesh: Callable[..., Mesh]) -> None:
     way = traced(chain_with(new_mesh, "x-lane", "baggage", how="pool"), *GRAY)
     assert last(way) == ("spring-cloud-b", "spring-cloud-c", "base", None, "time", False)
     assert lost(way) == [B_LOST]
 
 
+@pytest.mark.mesh
 def test_calls_from_a_queue(new_mesh: Callable[..., Mesh]) -> None:
     way = traced(chain_with(new_mesh, "x-lane", "baggage", how="queue"), *GRAY)
     assert last(way) == ("spring-cloud-b", "spring-cloud-c", "base", None, "perhaps", True)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -27,6 +28,7 @@ def test_configuration_and_rules() -> None:
     promtool("check", "config", str(FILES / "prometheus" / "prometheus.yml"))
 
 
+@pytest.mark.mesh
 def test_each_alert_fires_and_does_not(tmp_path: Path) -> None:
     for path in (RULES, CASES):
         shutil.copy(path, tmp_path / path.name)
