@@ -13,6 +13,7 @@ from controlplane.registry.types import Health, SourceState
 Count = Annotated[int, Field(ge=0)]
 Slot = Annotated[int, Field(ge=0, le=10_000)]
 Scalar = str | int | float | bool | None
+Since = Annotated[str, Field(description="From when on, because of the times of lanes; absent: from now on")]
 
 
 class Answer(BaseModel):
@@ -92,6 +93,7 @@ class Move(Answer):
     before: Place
     after: Place
     explain: Annotated[str, Field(description="The command that explains such a request")]
+    since: Since = ""
 
 
 class ShareChange(Answer):
@@ -102,6 +104,7 @@ class ShareChange(Answer):
     lane: str
     before: float
     after: float
+    since: Since = ""
 
 
 class Moves(Answer):

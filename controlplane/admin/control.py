@@ -162,9 +162,10 @@ class ControlPlane(Protocol):
         """
         ...
 
-    async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
+    async def explain(self, request: ExplainRequest, wanted: bool, at: float | None = None) -> Explanation:
         """What an edge does with a request, by the configuration that is served now; `wanted`: by the
-        definitions, as if every lane were rolled out. The gateway must exist.
+        definitions, as if every lane were rolled out. `at`: as `wanted`, with the lanes that are open
+        then, in seconds since the epoch. The gateway must exist.
         """
         ...
 

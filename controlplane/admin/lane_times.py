@@ -27,9 +27,13 @@ def told(lane: Lane, at: float) -> answers.Times | None:
     )
 
 
-def resting(control: ControlPlane, gateway: str, route: str | None) -> list[answers.Resting]:
-    """The enabled lanes of a gateway's route that their times close now, by priority and name."""
-    definitions, at = control.store.current.definitions, control.now()
+def resting(
+    control: ControlPlane, gateway: str, route: str | None, at: float | None = None
+) -> list[answers.Resting]:
+    """The enabled lanes of a gateway's route that their times close `at` seconds since the epoch, now unless
+    said; by priority and name.
+    """
+    definitions, at = control.store.current.definitions, control.now() if at is None else at
     found: list[answers.Resting] = []
     for lane in sorted(definitions.lanes.values(), key=lambda one: (one.priority, one.name)):
         on = route is not None and (lane.routes is None or route in lane.routes)

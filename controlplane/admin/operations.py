@@ -31,6 +31,7 @@ from controlplane.model.documents import Lane
 from controlplane.model.export import export
 from controlplane.model.parsing import validate
 from controlplane.model.problems import DefinitionError, Problem
+from controlplane.model.time_fields import Instant, seconds_of
 from controlplane.release import actions
 from controlplane.store.history import changes_between
 
@@ -171,6 +172,10 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
                 "definitions: what they will do once every lane is rolled out",
             ),
         ] = "served",
+        at: Annotated[
+            Instant | None,
+            Query(description="By the definitions, with the lanes that are open at this time"),
+        ] = None,
     ) -> Response:
         asked = validate(ExplainRequest, await bodies.value(request, EXPLAIN_BYTES))
         assert isinstance(asked, ExplainRequest)
@@ -185,9 +190,11 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
             wrong = Problem("port", "is not a port of the gateway", asked.port, remedy)
             raise DefinitionError(422, f"Gateway {asked.gateway} has no port {asked.port}", [wrong])
         async with request.app.state.heavy:
-            explanation = await control.explain(asked, by == "definitions")
+            moment = seconds_of(at) if at is not None else None
+            explanation = await control.explain(asked, by == "definitions", moment)
         route = explanation.decision.route
-        resting = lane_times.resting(control, asked.gateway, route.name if route is not None else None)
+        name = route.name if route is not None else None
+        resting = lane_times.resting(control, asked.gateway, name, moment)
         return explaining.explained(explanation, resting, control.seen_in_lanes()).response()
 
 

@@ -121,13 +121,19 @@ def moves(found: Moves) -> answers.Moves:
             gateway=one.gateway,
             before=_place(one.before),
             after=_place(one.after),
-            explain=command(one.gateway, one.request),
+            explain=command(one.gateway, one.request, one.since),
+            since=one.since,
         )
         for one in found.moves
     ]
     changes = [
         answers.ShareChange(
-            gateway=one.gateway, route=one.route, lane=one.lane, before=one.before, after=one.after
+            gateway=one.gateway,
+            route=one.route,
+            lane=one.lane,
+            before=one.before,
+            after=one.after,
+            since=one.since,
         )
         for one in found.shares
     ]

@@ -27,6 +27,7 @@ from controlplane.app.secrets import check_secrets, follow, secret_warnings
 from controlplane.app.times import Clock, LaneTimes
 from controlplane.app.traffic import Counting, TrafficBounds
 from controlplane.app.unreachable import Unreachable
+from controlplane.app.wanted import Wanted
 from controlplane.app.watching import Watching
 from controlplane.callouts.client import Callouts
 from controlplane.model.definitions import Definitions
@@ -35,15 +36,15 @@ from controlplane.model.kinds import Key
 from controlplane.model.releases import Release
 from controlplane.plan.lanes import meaning_of
 from controlplane.plan.moves import Moves
-from controlplane.plan.planner import Plan, Planner
+from controlplane.plan.planner import Plan
 from controlplane.plan.preview import Explanation, ServiceMatch, explain, matches, matches_of_tag
 from controlplane.plan.promotion import Action, ServiceVersions, versions
 from controlplane.plan.request import Request
-from controlplane.plan.rollout import Deployed, settled
+from controlplane.plan.rollout import Deployed
 from controlplane.plan.warnings import Warnings
 from controlplane.registry.catalog import Catalog
 from controlplane.registry.names import ServiceNames
-from controlplane.registry.types import Service, Services, SourceStatus
+from controlplane.registry.types import Service, SourceStatus
 from controlplane.rpc.transport import MakeTransport
 from controlplane.secrets.directory import Secrets
 from controlplane.snapshot.publisher import Publisher
@@ -133,9 +134,14 @@ class Laneway:
         self.changes = 0
         """Changes of definitions since the start."""
         self.looking = Looking(
-            lambda: self.catalog.services, lambda: self._rollout.pending, self._warnings_of_parts
+            lambda: self.catalog.services,
+            lambda: self._rollout.pending,
+            self.times,
+            self._warnings_of_parts,
         )
-        self._defined: tuple[Definitions, Services, frozenset[str], Plan] | None = None
+        self._wanted = Wanted(
+            lambda: self.store.current.definitions, lambda: self.catalog.services, self._names, self.times
+        )
 
     @property
     def store(self) -> DefinitionStore:
@@ -281,20 +287,9 @@ class Laneway:
     def resolve_service(self, name: str) -> Service:
         return self.catalog.services[self._names.resolve(name)]
 
-    def _wanted(self) -> Plan:
-        """The plan of the stored definitions, as if every change had been rolled out."""
-        definitions, services = self.store.current.definitions, self.catalog.services
-        resting = self.times.resting
-        kept = self._defined
-        if kept is None or kept[0] is not definitions or kept[1] is not services or kept[2] != resting:
-            deployed = settled(definitions, resting)
-            plan = Planner().plan(definitions, deployed, services, self._names.resolve)
-            kept = self._defined = (definitions, services, resting, plan)
-        return kept[3]
-
     def _served(self) -> Plan:
         """The plan that was sent to proxies; before the first publication, the wanted plan."""
-        return self.publisher.plan if self.xds.ready else self._wanted()
+        return self.publisher.plan if self.xds.ready else self._wanted.plan()
 
     def matches(self, lane_name: str) -> list[tuple[str, list[ServiceMatch]]]:
         return matches(self._served(), meaning_of(self.store.current.definitions, lane_name))
@@ -309,8 +304,11 @@ class Laneway:
         services = self.catalog.services
         return versions(definitions, services, self._names.resolve, lane, action, self._version_key)
 
-    async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
-        plan = self._wanted() if wanted else self._served()
+    async def explain(self, request: ExplainRequest, wanted: bool, at: float | None = None) -> Explanation:
+        if at is not None:
+            plan = await self._wanted.plan_at(at)
+        else:
+            plan = self._wanted.plan() if wanted else self._served()
         asked = Request(
             request.method,
             request.host,

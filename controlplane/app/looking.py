@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
+from controlplane.app.times import LaneTimes
 from controlplane.model.definitions import Definitions
 from controlplane.model.kinds import Key
 from controlplane.plan.moves import Moves, moved
@@ -14,53 +17,78 @@ from controlplane.registry.types import Services
 
 YIELDS = 100
 """Turns of the event loop for which a change of definitions goes first."""
+PAUSES = 20
+"""Milliseconds for which a thread that looks waits for such a change."""
+
+
+class _Kept(NamedTuple):
+    """What was found, and what it was found of. It holds until a lane opens or closes."""
+
+    definitions: Definitions
+    services: Services
+    resting: frozenset[str]
+    found: Warnings
+
+    def of(self, definitions: Definitions, services: Services, resting: frozenset[str]) -> bool:
+        return self.definitions is definitions and self.services is services and self.resting == resting
 
 
 class Looking:
-    """services: those that there are now. pending: whether a change waits to be sent to proxies. more: what
-    other parts say of definitions.
+    """services: those that there are now. pending: whether a change waits to be sent to proxies. times: when
+    lanes open and close. more: what other parts say of definitions.
     """
 
     def __init__(
         self,
         services: Callable[[], Services],
         pending: Callable[[], bool],
+        times: LaneTimes,
         more: Callable[[Definitions], Mapping[Key, tuple[str, ...]]],
     ) -> None:
         self._services = services
         self._pending = pending
+        self._times = times
         self._more = more
-        self._warner = Warner()
+        self._warner = Warner(self._pause)
         self._one = asyncio.Lock()
-        self._kept: list[tuple[Definitions, Services, Warnings]] = []
+        self._kept: list[_Kept] = []
         self._last: tuple[Warnings, Mapping[Key, tuple[str, ...]], Warnings] | None = None
 
     def latest(self, definitions: Definitions) -> Warnings:
         """What was found last, if need be with other services or definitions. It is empty at first."""
-        found = next((one[2] for one in self._kept if one[0] is definitions), None)
+        found = next((one.found for one in self._kept if one.definitions is definitions), None)
         if found is None:
-            found = self._kept[0][2] if self._kept else Warnings()
+            found = self._kept[0].found if self._kept else Warnings()
         return self._whole(definitions, found)
 
     async def look(self, definitions: Definitions) -> Warnings:
         """The warnings. What many ask at once is looked for once, and kept until something changes."""
         async with self._one:
-            services = self._services()
-            kept = next((one for one in self._kept if one[0] is definitions and one[1] is services), None)
+            services, resting = self._services(), self._times.resting
+            kept = next((one for one in self._kept if one.of(definitions, services, resting)), None)
             if kept is None:
                 for _ in range(YIELDS):
                     if not self._pending():
                         break
                     await asyncio.sleep(0)
                 resolve = ServiceNames(services).resolve  # of these services, whatever changes meanwhile
-                found = await asyncio.to_thread(self._warner.warnings, definitions, services, resolve)
-                kept = (definitions, services, found)
-                self._kept = [kept, *(one for one in self._kept[:1] if one[0] is not definitions)]
-        return self._whole(definitions, kept[2])
+                at = self._times.clock()
+                found = await asyncio.to_thread(self._warner.warnings, definitions, services, resolve, at)
+                kept = _Kept(definitions, services, resting, found)
+                self._kept = [kept, *(one for one in self._kept[:1] if one.definitions is not definitions)]
+        return self._whole(definitions, kept.found)
 
     async def moves(self, before: Definitions, after: Definitions) -> Moves:
         """What a change moves to other lanes and routes."""
-        return await asyncio.to_thread(moved, before, after)
+        return await asyncio.to_thread(moved, before, after, self._times.clock())
+
+    def _pause(self) -> None:
+        """Called in the thread: let the event loop go on, and a change of definitions first."""
+        time.sleep(0)
+        for _ in range(PAUSES):
+            if not self._pending():
+                break
+            time.sleep(0.001)
 
     def _whole(self, definitions: Definitions, found: Warnings) -> Warnings:
         more = self._more(definitions)

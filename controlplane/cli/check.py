@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,7 +87,7 @@ def _offline(given: Given, path: Path) -> dict[str, Any]:
             say(problem_lines(places.get(one.document, one.document), one.as_json()))
         raise typer.Exit(Exit.FAILED) from None
     known = sink.services()
-    found = warnings(definitions, known, ServiceNames(known).resolve)
+    found = warnings(definitions, known, ServiceNames(known).resolve, time.time())
     told = [
         {"document": str(key), "message": text}
         for document in definitions.documents()
@@ -166,12 +167,17 @@ def tell_moves(moves: dict[str, Any] | None) -> None:
     """Say which requests a change would move to another lane."""
     for one in (moves or {}).get("items", ()):
         before, after = _place(one["before"]), _place(one["after"])
-        notice(f"would move: {before} -> {after}, for example: {one['explain']}")
+        notice(f"would move{_since(one)}: {before} -> {after}, for example: {one['explain']}")
     for one in (moves or {}).get("shares", ()):
         share = f"{one['before']:g} % -> {one['after']:g} %"
-        notice(f"would change: share of lane {one['lane']} on route {one['route']}: {share}")
+        notice(f"would change{_since(one)}: share of lane {one['lane']} on route {one['route']}: {share}")
     if (moves or {}).get("incomplete"):
         notice("more requests may move: not all were looked for, or it is undecided")
+
+
+def _since(one: dict[str, Any]) -> str:
+    """From when on, because of the times of lanes."""
+    return f" from {one['since']} on" if one.get("since") else ""
 
 
 def _place(place: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import typer
 
@@ -132,6 +132,12 @@ def explain(
             help="served: what the proxies do now; definitions: what they do once every lane is rolled out.",
         ),
     ] = By.SERVED,
+    at: Annotated[
+        str,
+        typer.Option(
+            "--at", help="By the definitions, with the lanes that are open at this time (RFC 3339)."
+        ),
+    ] = "",
     output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
@@ -149,7 +155,8 @@ def explain(
     if port:
         question["port"] = port
     with Client(server, token) as client:
-        result = client.send("POST", f"/v1/explain?as={by.value}", question)
+        asked = urlencode({"as": by.value, **({"at": at} if at else {})})
+        result = client.send("POST", f"/v1/explain?{asked}", question)
     emit(result, output, lambda: _print_explanation(result))
 
 

@@ -101,7 +101,7 @@ def _spans(schedule: Schedule, at: float) -> Iterator[tuple[float, float]]:
     """The open hours around `at` and LOOK_AHEAD days from then, by their beginning."""
     zone = zone_of(schedule.time_zone)
     days = schedule.days or DAYS
-    hours = sorted(_clock(one) for one in schedule.spans)
+    hours = sorted(clock_of(one) for one in schedule.spans)
     today = datetime.fromtimestamp(at, UTC).astimezone(zone).date()
     for number in range(-2, LOOK_AHEAD):
         day = today + timedelta(days=number)
@@ -115,7 +115,7 @@ def _spans(schedule: Schedule, at: float) -> Iterator[tuple[float, float]]:
 
 
 @lru_cache(1024)
-def _clock(hours: str) -> tuple[int, int]:
+def clock_of(hours: str) -> tuple[int, int]:
     """`09:00-17:00` in minutes of the day."""
     begin, end = (int(one[:2]) * 60 + int(one[3:]) for one in hours.split("-"))
     return begin, end

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from controlplane.plan.base import Base
+from controlplane.plan.hours import ALWAYS, Hours
 from controlplane.plan.lanes import LaneMeaning
 
 NOTHING_PROMOTED = Base()
@@ -55,12 +56,14 @@ def inherited(
     return Inheritance(None, reason, ended=True)
 
 
-def ended_inheritance(lanes: Mapping[str, LaneMeaning]) -> dict[str, list[str]]:
-    """By lane: why calls without a lane from its own instances are base, where a second lane is the cause."""
+def ended_inheritance(lanes: Mapping[str, LaneMeaning], hours: Hours = ALWAYS) -> dict[str, list[str]]:
+    """By lane: why calls without a lane from its own instances are base, where a second lane is the cause,
+    which is open at the same time.
+    """
     by_tag: dict[str, list[LaneMeaning]] = {}
     for lane in lanes.values():
         by_tag.setdefault(lane.tag, []).append(lane)
-    found: dict[str, dict[str, list[str]]] = {}
+    found: dict[str, dict[tuple[str, str], list[str]]] = {}
     for tag, same in by_tag.items():
         if all(lane.same_way(same[0]) and lane.inherit_tag for lane in same):
             continue
@@ -69,17 +72,30 @@ def ended_inheritance(lanes: Mapping[str, LaneMeaning]) -> dict[str, list[str]]:
             for application in lane.applications:
                 members.setdefault(application, []).append(lane)
         for application, claims in sorted(members.items()):
-            outcome = inherited(claims, application, tag)
-            if outcome.ended:
-                for lane in (claim for claim in claims if claim.inherit_tag):
-                    found.setdefault(lane.name, {}).setdefault(outcome.reason, []).append(application)
+            whole = inherited(claims, application, tag)
+            for lane in (claim for claim in claims if whole.ended and claim.inherit_tag):
+                beside, outcome = claims, whole
+                if lane.name in hours.lanes:
+                    beside = [one for one in claims if hours.first(lane.name, one.name) is not None]
+                    outcome = inherited(beside, application, tag)
+                if outcome.ended:
+                    said = _span(lane, beside, hours) if hours.lanes else "", outcome.reason
+                    found.setdefault(lane.name, {}).setdefault(said, []).append(application)
     return {
         name: [
-            f"calls without a lane from instances of {_some(applications)} with its tag are base: {reason}"
-            for reason, applications in reasons.items()
+            f"{span}calls without a lane from instances of {_some(applications)} with its tag are base: {why}"
+            for (span, why), applications in said.items()
         ]
-        for name, reasons in found.items()
+        for name, said in found.items()
     }
+
+
+def _span(lane: LaneMeaning, beside: list[LaneMeaning], hours: Hours) -> str:
+    """When one of the lanes is open with `lane` that ends its inheritance, as words; nothing for now."""
+    others = [one.name for one in beside if not (one.same_way(lane) and one.inherit_tag)]
+    moments = [(at, name) for name in others if (at := hours.first(lane.name, name)) is not None]
+    begin, other = min(moments, default=(hours.at, lane.name))
+    return hours.span(begin, (lane.name, other)) if begin > hours.at else ""
 
 
 def _alike(claims: list[LaneMeaning], tag: str) -> str:

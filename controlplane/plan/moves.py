@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controlplane.model.definitions import Definitions
+from controlplane.model.times import phase
 from controlplane.plan.evaluate import Decision, decide, shares
 from controlplane.plan.gateways import GatewayPlan, plan_gateway
+from controlplane.plan.hours import Hours
 from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.proof.entries import Entry, Index, entries_of
 from controlplane.plan.proof.front import Front
@@ -18,6 +20,8 @@ TOLD = 20
 """Moves that are told of one gateway."""
 PAIRS = 1_000
 """Pairs of lanes that are looked at for one gateway."""
+MOMENTS = 6
+"""Moments that are looked at, now included: those at which lanes open or close next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +38,29 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Requests such as `request` go from `before` to `after`."""
+    """Requests such as `request` go from `before` to `after`. since: from when on that is so, as words; ""
+    for now.
+    """
 
     gateway: str
     before: Place
     after: Place
     request: Request
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ShareChange:
-    """A lane's share of the requests of a route that no lane with a rule takes, in per cent."""
+    """A lane's share of the requests of a route that no lane with a rule takes, in per cent. since: as of a
+    Move.
+    """
 
     gateway: str
     route: str
     lane: str
     before: float
     after: float
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +72,52 @@ class Moves:
     incomplete: bool = False
 
 
-def moved(before: Definitions, after: Definitions) -> Moves:
-    """What the change from `before` to `after` moves, with every lane that is enabled."""
-    moves: list[Move] = []
-    changes: list[ShareChange] = []
-    incomplete = False
-    for name in sorted(before.gateways.keys() & after.gateways.keys()):
-        one = _OfGateway(name, before, after)
-        moves += one.moves()
-        changes += one.shares()
-        incomplete |= one.incomplete
-    return Moves(tuple(moves), tuple(changes), incomplete)
+def moved(before: Definitions, after: Definitions, at: float) -> Moves:
+    """What the change from `before` to `after` moves: now (`at`, in seconds since the epoch), and at the
+    moments at which lanes open or close next.
+    """
+    moves: dict[tuple[str, Place, Place], Move] = {}
+    changes: dict[tuple[str, str, str, float, float], ShareChange] = {}
+    hours = Hours.of(before, at), Hours.of(after, at)
+    moments, incomplete = _moments(*hours)
+    looked: set[tuple[frozenset[str], ...]] = set()
+    for moment in moments:
+        closed = tuple(one.closed(moment) for one in hours)
+        if closed in looked:
+            continue
+        looked.add(closed)
+        for name in sorted(before.gateways.keys() & after.gateways.keys()):
+            one = _OfGateway(name, (before, after), closed)
+            for move in one.moves():
+                since = _since(hours[1], moment, move.before.lane, move.after.lane)
+                moves.setdefault((name, move.before, move.after), replace(move, since=since))
+            for share in one.shares():
+                key = name, share.route, share.lane, share.before, share.after
+                changes.setdefault(key, replace(share, since=_since(hours[1], moment, share.lane)))
+            incomplete |= one.incomplete
+    return Moves(tuple(moves.values()), tuple(changes.values()), incomplete)
 
 
-def _planned(name: str, definitions: Definitions) -> tuple[GatewayPlan, list[Entry]]:
-    enabled = set(enabled_lanes(definitions))
+def _moments(before: Hours, after: Hours) -> tuple[list[float], bool]:
+    """Now and when lanes open or close next, twice each; and whether there are more than are looked at."""
+    found: set[float] = set()
+    for hours in (before, after):
+        for lane in hours.lanes.values():
+            moment: float | None = hours.at
+            for _ in range(2):
+                moment = phase(lane, moment).until if moment is not None else None
+                if moment is not None:
+                    found.add(moment)
+    ordered = sorted(found)
+    return [after.at, *ordered[: MOMENTS - 1]], len(ordered) >= MOMENTS
+
+
+def _since(hours: Hours, moment: float, *lanes: str | None) -> str:
+    return hours.words(moment, (one for one in lanes if one is not None)) if moment > hours.at else ""
+
+
+def _planned(name: str, definitions: Definitions, closed: frozenset[str]) -> tuple[GatewayPlan, list[Entry]]:
+    enabled = set(enabled_lanes(definitions, closed))
     plan = plan_gateway(definitions.gateways[name], definitions, enabled, lambda service: service)
     lanes = definitions.lanes
     groups = {lane: one.group for lane, one in lanes.items()}
@@ -84,16 +125,21 @@ def _planned(name: str, definitions: Definitions) -> tuple[GatewayPlan, list[Ent
 
 
 class _OfGateway:
-    """Both states of a gateway. A lane that the change leaves as it is has one rank, a changed one two."""
+    """Both states of a gateway, each with the lanes that are closed in it. A lane that the change leaves as
+    it is has one rank, a changed one two.
+    """
 
-    def __init__(self, name: str, before: Definitions, after: Definitions) -> None:
+    def __init__(
+        self, name: str, both: tuple[Definitions, Definitions], closed: tuple[frozenset[str], ...]
+    ) -> None:
         self._name = name
         self._plans: list[GatewayPlan] = []
         self._orders: list[list[int]] = []  # ranks in the order in which edges try them
         self.incomplete = False
         merged: list[Entry] = []
-        for definitions in (before, after):
-            plan, entries = _planned(name, definitions)
+        before, after = both
+        for definitions, resting in zip(both, closed, strict=True):
+            plan, entries = _planned(name, definitions, resting)
             self._plans.append(plan)
             ranks = {entry.name: rank for rank, entry in enumerate(merged)}
             order: list[int] = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from controlplane.model.definitions import Definitions
 from controlplane.model.kinds import Key
 from controlplane.plan.callers import callers, gateway_caller
+from controlplane.plan.hours import Hours
 from controlplane.plan.inheritance import ended_inheritance
 from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.naming import unanswered
@@ -30,10 +31,12 @@ class Warnings:
 
 
 class Warner:
-    """Finds all warnings. What a change does not concern is not looked at again."""
+    """Finds all warnings. What a change does not concern is not looked at again. pause: called every few
+    milliseconds of looking, so that others can go first.
+    """
 
-    def __init__(self) -> None:
-        self._overlaps = Overlaps()
+    def __init__(self, pause: Callable[[], None] = lambda: None) -> None:
+        self._overlaps = Overlaps(pause)
 
     @property
     def searches(self) -> int:
@@ -41,14 +44,20 @@ class Warner:
         return self._overlaps.searches
 
     def warnings(
-        self, definitions: Definitions, services: Services, resolve: Callable[[str], str]
+        self, definitions: Definitions, services: Services, resolve: Callable[[str], str], at: float
     ) -> Warnings:
-        """All warnings. `resolve` turns the name of a service into its id, or raises LookupError."""
+        """All warnings. `resolve` turns the name of a service into its id, or raises LookupError. at: the
+        time of now, in seconds since the epoch.
+        """
+        hours = Hours.of(definitions, at)
         found: dict[Key, list[str]] = {}
         for key, text in unanswered(definitions, services, resolve):
             found.setdefault(key, []).append(text)
+        lanes = enabled_lanes(definitions, hours.over())
+        for name, texts in ended_inheritance(lanes, hours).items():
+            found.setdefault(Key("Lane", lanes[name].group, name), []).extend(texts)
         of_services = _of_base(definitions, services, resolve, found)
-        for key, text in self._overlaps.told(definitions):
+        for key, text in self._overlaps.told(definitions, hours):
             found.setdefault(key, []).append(text)
         return Warnings(
             {key: tuple(texts) for key, texts in found.items()},
@@ -56,9 +65,11 @@ class Warner:
         )
 
 
-def warnings(definitions: Definitions, services: Services, resolve: Callable[[str], str]) -> Warnings:
+def warnings(
+    definitions: Definitions, services: Services, resolve: Callable[[str], str], at: float
+) -> Warnings:
     """All warnings, for one question alone."""
-    return Warner().warnings(definitions, services, resolve)
+    return Warner().warnings(definitions, services, resolve, at)
 
 
 def _of_base(
@@ -67,11 +78,7 @@ def _of_base(
     resolve: Callable[[str], str],
     found: dict[Key, list[str]],
 ) -> dict[str, list[str]]:
-    """Add to `found` what is wrong with inheritance, base and health checks; and what that means for
-    services.
-    """
-    for name, texts in ended_inheritance(enabled_lanes(definitions)).items():
-        found.setdefault(Key("Lane", definitions.lanes[name].group, name), []).extend(texts)
+    """Add to `found` what is wrong with base and health checks; and what that means for services."""
     without = {name: tags for name, one in services.items() if (tags := _without_base(one)) is not None}
     of_services: dict[str, list[str]] = {name: [_no_base(tags)] for name, tags in without.items()}
     for (gateway, name), route in sorted(definitions.routes.items()) if without else ():

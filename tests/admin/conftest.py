@@ -154,7 +154,7 @@ class SmallControl:
     ) -> list[tuple[str, list[ServiceVersions]]]:
         return versions(definitions, SERVICES, lambda name: resolve(SERVICES, name), lane, action)
 
-    async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
+    async def explain(self, request: ExplainRequest, wanted: bool, at: float | None = None) -> Explanation:
         decision = Decision(None, None, "wanted" if wanted else "no route")
         return Explanation(decision, request.path, request.client_address, (), ())
 
@@ -162,14 +162,14 @@ class SmallControl:
         """Nothing here can try it."""
 
     async def moves(self, definitions: Definitions) -> Moves:
-        return moved(self.store.current.definitions, definitions)
+        return moved(self.store.current.definitions, definitions, self.now())
 
     async def look(self, definitions: Definitions | None = None) -> Warnings:
         return self.warnings(definitions)
 
     def warnings(self, definitions: Definitions | None = None) -> Warnings:
         now = definitions or self.store.current.definitions
-        return warnings(now, SERVICES, lambda name: resolve(SERVICES, name))
+        return warnings(now, SERVICES, lambda name: resolve(SERVICES, name), self.now())
 
     def proxies(self, node: str | None = None) -> list[Proxy]:
         found = [PROXY, PROXY]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,13 +60,14 @@ class Served:
         self.log = log
         self.http = httpx.AsyncClient(base_url=url)
 
-    async def until(self, path: str, condition: Callable[[httpx.Response], bool]) -> Any:
-        """The JSON at `path` once `condition` holds. Raises TimeoutError."""
+    async def until(self, path: str, condition: Callable[[httpx.Response], bool], posted: Any = None) -> Any:
+        """The JSON at `path` once `condition` holds; `posted` is sent there. Raises TimeoutError."""
+        method = "GET" if posted is None else "POST"
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(60):
                 while True:
                     with contextlib.suppress(httpx.TransportError):
-                        answer = await self.http.get(path)
+                        answer = await self.http.request(method, path, json=posted)
                         if condition(answer):
                             return answer.json()
                     await asyncio.sleep(0.05)
@@ -75,12 +76,17 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(
-    address: str, home: Path, *, xds: str = "127.0.0.1:0", **variables: str
+    address: str,
+    home: Path,
+    *,
+    xds: str = "127.0.0.1:0",
+    program: Sequence[str] = (str(LANEWAY),),
+    **variables: str,
 ) -> AsyncIterator[Served]:
     """`laneway serve` on a Nacos server, with nothing else of the environment that it could go by."""
     await asyncio.to_thread(home.mkdir)
     admin = f"127.0.0.1:{free_port()}"
-    command = [LANEWAY, "serve", "--nacos", address, "--admin", admin, "--xds", xds]
+    command = [*program, "serve", "--nacos", address, "--admin", admin, "--xds", xds]
     log = home.with_suffix(".log")
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(

@@ -7,8 +7,8 @@ One process may be several applications. It knows nothing of lanes: it hands on 
 is told to, as a framework or an agent would. A request header `x-delay: C=0.2` makes the named application
 answer late, `x-hand-on: B=b3,sw8` has it hand on these headers alone, `x-fail: C=503 name:value` makes it
 answer this status with this header. An application closes connections that are idle for `keep_alive` seconds,
-if it has such a time, and answers how often it has seen a request's `x-id`. `how` is how it calls: `pool`
-from a thread of a pool, which knows no headers, `queue` after its answer, from a worker that knows none,
+if it has such a time, and answers how often it has seen a request's `x-id`. With `fails` each request of this
+number fails, such as every tenth. `how` is how it calls: `pool` from a thread of a pool, which knows no headers, `queue` after its answer, from a worker that knows none,
 `own-id` with a request id that it has made. A request header `x-how: B=pool` says so for one request.
 `polls` are the seconds between calls of its own; `x-polls: B=0.01` changes them from then on, 0 ends them.
 """
@@ -96,6 +96,8 @@ class Application:
         self.tasks: list[asyncio.Task[None]] = []
         self.polling: asyncio.Task[None] | None = None
         self.keep_alive: float | None = entry.get("keep_alive")
+        self.fails: int = entry.get("fails", 0)
+        self.answered = 0
         self.seen: Counter[str] = Counter()
         self.caller = Caller(tuple(entry["proxy"]), entry["next"]) if entry.get("next") else None
 
@@ -123,6 +125,9 @@ class Application:
 
     async def answer(self, first: str, headers: list[tuple[str, str]], body: bytes) -> tuple[int, bytes]:
         method, path, _ = first.split(" ")
+        self.answered += 1
+        if self.fails and self.answered % self.fails == 0:
+            return 500, json.dumps({"name": self.name, "error": "a defect of this version"}).encode()
         for seconds in self.told(headers, "x-delay"):
             await asyncio.sleep(float(seconds))
         mine = {"name": self.name, "method": method, "path": path, "headers": headers, "size": len(body)}

@@ -25,7 +25,7 @@ LANEWAY = str(Path(sys.executable).with_name("laneway"))
 
 @pytest.fixture
 def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
-    """Reports of every 5 s, a store on disk, and a release of two steps."""
+    """Reports of every 5 s, a store on disk, and a release in four steps."""
     mesh = new_mesh()
     mesh.store = f"sqlite:{mesh.directory / 'store.db'}"
     abc(mesh, "Agray", "Bgray", "Cgray")
@@ -38,7 +38,12 @@ def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
             "group": "order-flow",
             "name": "rollout",
             "lane": "gray",
-            "steps": [{"percent": 20, "hold": "10s"}, {"percent": 60, "approval": True}, {"percent": 100}],
+            "steps": [
+                {"percent": 5, "hold": "10s"},
+                {"percent": 25},
+                {"percent": 50, "approval": True},
+                {"percent": 100},
+            ],
             "interval": "1s",
             "at_end": "promote",
             "checks": [
@@ -73,55 +78,77 @@ def reached(mesh: Mesh, phase: str, step: int, timeout: float = 60) -> dict[str,
     return progress(mesh)
 
 
+def released(mesh: Mesh, *arguments: str) -> list[str]:
+    """The `laneway release` command with these arguments."""
+    return [LANEWAY, "release", *arguments, "--server", f"http://{mesh.admin[0]}:{mesh.admin[1]}"]
+
+
 def test_a_good_release_over_a_restart(mesh: Mesh) -> None:
-    with mesh.load(("GET", "/a", [], b""), rate=100) as load:
+    with mesh.load(("GET", "/a", [], b""), rate=120) as load:
         mesh.rest.done("POST", f"{PATH}/start")
-        assert percent(mesh) == 20
+        assert percent(mesh) == 5
         mesh.kill(mesh.serving)  # in the middle of a step
         mesh.start_laneway()
-        reached(mesh, "waiting", 1)
-        assert percent(mesh) == 60
+        reached(mesh, "waiting", 2)
+        assert percent(mesh) == 50
         answer = mesh.rest.call("POST", f"{PATH}/start")
         assert answer.status == 409
         mesh.apply(lane("gray", ratio={"percent": 3}))
-        assert percent(mesh) == 60
+        assert percent(mesh) == 50
         mesh.rest.done("POST", f"{PATH}/approve")
-        end = reached(mesh, "succeeded", 2)
+        end = reached(mesh, "succeeded", 3)
         load.wait_for(200)
     assert load.failed() == []
+    assert set(load.chains()) <= {("A", "B", "C"), ("Agray", "Bgray", "Cgray")}
     assert percent(mesh) == 100
     assert mesh.rest.get("/v1/lane-groups/order-flow")["promoted"] == "gray"
     until(
         lambda: {tuple(mesh.chain()) for _ in range(20)} == {("Agray", "Bgray", "Cgray")}, 20, "gray as base"
     )
     steps = [(one["step"], one["what"]) for one in end["decisions"]]
-    assert [step for step, _ in steps] == [1, 2, 2, 2, 3, 3], steps
+    assert [step for step, _ in steps] == [1, 2, 3, 3, 3, 4, 4], steps
+    shares = [what.removesuffix(" %").rpartition(" ")[2] for _, what in steps if what.endswith(" %")]
+    assert shares == ["5", "25", "50", "100"], steps
     judged = [one for one in end["decisions"] if one["findings"]]
     assert judged
     assert all(found["verdict"] == "passed" for one in judged for found in one["findings"])
-    command = [
-        LANEWAY,
-        "release",
-        "status",
-        "rollout",
-        "--watch",
-        "--server",
-        f"http://{mesh.admin[0]}:{mesh.admin[1]}",
-    ]
+    command = released(mesh, "status", "rollout", "--watch")
     shown = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    assert (shown.returncode, "succeeded, step 3 of 3 (100 %)" in shown.stdout) == (0, True), shown
+    assert (shown.returncode, "succeeded, step 4 of 4 (100 %)" in shown.stdout) == (0, True), shown
 
 
 def test_a_canary_that_fails_is_taken_out(mesh: Mesh) -> None:
-    fails = ("x-fail", "Cgray=503 a:b")
-    with mesh.load(("GET", "/a", [], b""), ("GET", "/a", [fails], b""), rate=100):
-        mesh.rest.done("POST", f"{PATH}/start")
+    """C's canary fails one request in ten: the release ends within two intervals, in its first step."""
+    broken = mesh.pods["Cgray"]
+    mesh.kill(broken.app)
+    broken.behaviour = {"fails": 10}
+    mesh.start_apps([broken])
+    interval = 10.0
+    checks = [{"measure": "error_rate", "max": 2, "window": "10s", "requests": 20}]
+    changed(mesh, interval="10s", checks=checks)
+    with mesh.load(("GET", "/a", [], b""), rate=200) as load:
+        started = subprocess.run(
+            released(mesh, "start", "rollout"), capture_output=True, text=True, timeout=30
+        )
+        assert started.returncode == 0, started
+        command = released(mesh, "status", "rollout", "--watch")
+        watched = subprocess.run(command, capture_output=True, text=True, timeout=60)
         end = reached(mesh, "aborted", 0)
-    assert percent(mesh) == 0
-    last = end["decisions"][-1]
-    assert last["what"].startswith("error_rate at ")
-    assert last["findings"][0]["value"] > 5
-    until(lambda: {tuple(mesh.chain()) for _ in range(20)} == {("A", "B", "C")}, 10, "all to be base")
+        assert percent(mesh) == 0
+        until(lambda: {tuple(mesh.chain()) for _ in range(20)} == {("A", "B", "C")}, 10, "all to be base")
+        over = len(load.sent)
+        load.wait_for(200)
+    begun, last = end["decisions"][0], end["decisions"][-1]
+    assert begun["what"] == "started with 5 %"
+    assert last["what"].startswith("error_rate at file///sc-"), last
+    assert 5 < last["findings"][0]["value"] < 20
+    assert last["at"] - begun["at"] < 2 * interval + 2  # each look is up to a second late
+    assert load.failed(), "nothing of the lane failed"
+    assert all(one.status == 200 for one in load.sent[over:])
+    assert (watched.returncode, "aborted, step 1 of 4 (5 %)" in watched.stdout) == (1, True), watched
+    shown = subprocess.run(released(mesh, "status", "rollout"), capture_output=True, text=True, timeout=30)
+    assert last["what"] in shown.stdout, shown
+    print(started.stdout, watched.stdout, shown.stdout, sep="\n")  # the transcript in docs/how-to/release.md
 
 
 def test_a_canary_that_falls_back_is_taken_out(mesh: Mesh) -> None:
@@ -140,7 +167,7 @@ def test_somebody_else_takes_over(mesh: Mesh) -> None:
     body = {"tag": "gray", "ratio": {"percent": 7}}
     path = "/v1/lane-groups/order-flow/lanes/gray"
     kept = mesh.rest.done("PUT", path, body)
-    assert kept["ratio"]["percent"] == 20
+    assert kept["ratio"]["percent"] == 5
     assert "a release moves its shares" in kept["status"]["warnings"][0]
     mesh.rest.done("PUT", f"{path}?take_over=true", body)
     assert (percent(mesh), progress(mesh)["phase"]) == (7, "stopped")

@@ -29,6 +29,8 @@ rule: {conditions: [{source: header, name: x, operator: "==", value: gray}]}
 """
 
 
+NOW = 1_774_600_000.0
+"""A Friday, 2026-03-27T09:26:40+01:00."""
 GRAY = b"""
 kind: Lane
 group: g
@@ -45,27 +47,27 @@ def applied(text: bytes, to: Definitions | None = None) -> Definitions:
 
 def test_a_switched_and_a_changed_lane_move_their_requests() -> None:
     now = applied(SHOP)
-    assert moved(now, now).moves == ()
+    assert moved(now, now, NOW).moves == ()
     off = now.put(now.lanes["gray"].model_copy(update={"enabled": False}))
-    (one,) = moved(now, off).moves
+    (one,) = moved(now, off, NOW).moves
     assert (one.before, one.after) == (Place("a", "gray"), Place("a", None, by_share=True))
     assert one.request.headers == (("x", "gray"),)
     assert decide(planned(now)[0], one.request).lane == "gray"
     wider = applied(SHOP.replace(b'"==", value: gray', b"prefix, value: gr"), off)
     again = applied(GRAY, now)
-    (one,) = moved(now, again).moves
+    (one,) = moved(now, again, NOW).moves
     assert (one.before, one.after) == (Place("a", None, by_share=True), Place("a", "gray"))
-    assert moved(wider, off).moves == ()  # it was not switched on
+    assert moved(wider, off, NOW).moves == ()  # it was not switched on
 
 
 def test_shares_and_routes_that_change_are_told() -> None:
     now = applied(SHOP)
     more = applied(b"{kind: Lane, group: shares, name: sale, tag: sale, ratio: {percent: 30}}", now)
-    assert moved(now, more).shares == (ShareChange("edge", "a", "sale", 10.0, 30.0),)
+    assert moved(now, more, NOW).shares == (ShareChange("edge", "a", "sale", 10.0, 30.0),)
     route = applied(
         b"{kind: Route, gateway: edge, name: ab, service: sc-B, match: {path: {prefix: /a/b}}}", now
     )
-    one = moved(now, route).moves[0]
+    one = moved(now, route, NOW).moves[0]
     assert (one.before.route, one.after.route, one.request.path) == ("a", "ab", "/a/b")
 
 
@@ -78,7 +80,7 @@ def test_nothing_that_random_requests_find_is_missed() -> None:
         name = draw.choice(sorted(before.lanes))
         document = before.lanes[name].model_dump() | {"rule": rule(draw), "priority": draw.randrange(3)}
         after = before.apply([parse_document(document | {"enabled": draw.random() < 0.8})]).definitions
-        said = moved(before, after)
+        said = moved(before, after, NOW)
         told = {(one.before, one.after) for one in said.moves}
         plans = planned(before)[0], planned(after)[0]
         for one in said.moves:

@@ -50,7 +50,7 @@ def service(*tags: str | None, health: Health = Health.HEALTHY, warned: tuple[st
 def told(text: str, *services: Service) -> dict[str, list[str]]:
     now = Definitions().apply(parse_documents((START + text).encode())).definitions
     known = {one.id: one for one in services or (service(None, "gray"),)}
-    found = warnings(now, known, ServiceNames(known).resolve)
+    found = warnings(now, known, ServiceNames(known).resolve, 0.0)
     return {str(key): list(texts) for key, texts in found.definitions.items()}
 
 
@@ -174,9 +174,9 @@ def test_a_change_is_looked_at_alone() -> None:
     now = Definitions().apply(parse_documents(text.encode())).definitions
     known = {"file///sc-A": service(None, "gray")}
     warner = Warner()
-    assert not warner.warnings(now, known, ServiceNames(known).resolve).definitions
+    assert not warner.warnings(now, known, ServiceNames(known).resolve, 0.0).definitions
     changed = now.apply(parse_documents(lane("l7", CANARY.replace("gray", "v8")).encode())).definitions
-    found = warner.warnings(changed, known, ServiceNames(known).resolve)
+    found = warner.warnings(changed, known, ServiceNames(known).resolve, 0.0)
     assert set(found.definitions) == {Key("Lane", "order-flow", "l8")}
     assert warner.searches < 10
 

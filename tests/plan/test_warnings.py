@@ -143,7 +143,7 @@ def service(name: str, *tags: str | None, protocol: Protocol = Protocol.UNKNOWN)
 def test_a_service_without_base_is_warned_about_where_routes_and_callers_find_none() -> None:
     services = {one.id: one for one in (service("sc-A", "1.0", "1.1"), service("sc-B", None, "1.1"))}
     now = defined(TWO)
-    found = warnings(now, services, lambda name: resolve(services, name))
+    found = warnings(now, services, lambda name: resolve(services, name), 0.0)
     (route,) = found.of(Key("Route", "edge", "a"))
     assert route == "service file///sc-A has no base instance: requests without a lane get 503"
     assert found.of(Key("Route", "edge", "b")) == ()
@@ -157,7 +157,7 @@ def test_a_service_without_base_is_warned_about_where_routes_and_callers_find_no
 
 @pytest.mark.parametrize("one", [service("sc-A"), service("sc-A", "gray", protocol=Protocol.TCP)])
 def test_what_is_not_warned_about(one: Service) -> None:
-    found = warnings(defined(TWO), {one.id: one}, lambda name: resolve([one.id], name))
+    found = warnings(defined(TWO), {one.id: one}, lambda name: resolve([one.id], name), 0.0)
     texts = [text for told in found.definitions.values() for text in told]
     assert not any("has no base" in text or "are base" in text for text in texts)
     assert found.services == {}
@@ -166,7 +166,7 @@ def test_what_is_not_warned_about(one: Service) -> None:
 def test_a_second_lane_is_warned_about_on_both_lanes() -> None:
     whole = "name: two, gateway: edge, applications: [a, b]"
     now = defined(TWO.replace(whole, whole.replace("[a, b]", "[a]")))
-    found = warnings(now, {}, lambda name: name)
+    found = warnings(now, {}, lambda name: name, 0.0)
     assert set(found.definitions) == {Key("Lane", "one", "gray"), Key("Lane", "two", "share")}
     off = now.put(now.lanes["share"].model_copy(update={"enabled": False}))
-    assert not warnings(off, {}, lambda name: name).definitions
+    assert not warnings(off, {}, lambda name: name, 0.0).definitions

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import lru_cache
 from typing import NamedTuple
 
 from controlplane.plan.proof.patterns import Automaton, Ranges, Unclear, automaton
 
 LONGEST = 64
+"""Bytes of a beginning or an end that are compared."""
 
 
 class Affixes(NamedTuple):
@@ -16,19 +18,57 @@ class Affixes(NamedTuple):
     begin: bytes = b""
     end: bytes = b""
 
-    def fit(self, value: bytes) -> bool:
-        """Whether the value may be one of them."""
-        return value.startswith(self.begin) and value.endswith(self.end)
-
-    def apart(self, other: Affixes) -> bool:
-        """Whether no value can have both."""
-        return not (
-            (self.begin.startswith(other.begin) or other.begin.startswith(self.begin))
-            and (self.end.endswith(other.end) or other.end.endswith(self.end))
-        )
-
 
 NONE = Affixes()
+
+
+class AffixIndex:
+    """Affixes with a number each: found without looking at all of them."""
+
+    def __init__(self) -> None:
+        self._begins, self._ends = _Texts(), _Texts()
+
+    def add(self, known: Affixes, rank: int) -> None:
+        """One more."""
+        self._begins.add(known.begin, rank)
+        self._ends.add(known.end[::-1], rank)
+
+    def fit(self, value: bytes) -> set[int]:
+        """Those that the value may have."""
+        return self._begins.begun_by(value) & self._ends.begun_by(value[::-1])
+
+    def together(self, known: Affixes) -> set[int]:
+        """Those that some value may have besides these."""
+        return self._begins.related(known.begin) & self._ends.related(known.end[::-1])
+
+
+class _Texts:
+    """Texts with numbers, found by what they begin with."""
+
+    def __init__(self) -> None:
+        self._ranks: dict[bytes, set[int]] = {}
+        self._sorted: list[bytes] | None = None
+
+    def add(self, text: bytes, rank: int) -> None:
+        """One more."""
+        self._ranks.setdefault(text, set()).add(rank)
+        self._sorted = None
+
+    def begun_by(self, value: bytes) -> set[int]:
+        """Those of the texts that `value` begins with."""
+        lengths = range(min(len(value), LONGEST) + 1)
+        return set[int]().union(*(self._ranks.get(value[:length], ()) for length in lengths))
+
+    def related(self, text: bytes) -> set[int]:
+        """Those of the texts that `text` begins with, or that begin with it."""
+        if self._sorted is None:
+            self._sorted = sorted(self._ranks)
+        found = self.begun_by(text)
+        for at in range(bisect_left(self._sorted, text), len(self._sorted)):
+            if not self._sorted[at].startswith(text):
+                break
+            found |= self._ranks[self._sorted[at]]
+        return found
 
 
 @lru_cache(maxsize=4_096)

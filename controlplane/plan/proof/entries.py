@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from controlplane.plan.gateways import ContentLane, GatewayPlan
-from controlplane.plan.proof.affixes import NONE, Affixes, affixes
+from controlplane.plan.proof.affixes import NONE, Affixes, AffixIndex, affixes
 from controlplane.plan.proof.atoms import ALIASES, Formula, Literal, of_rule
 from controlplane.plan.proof.front import holds, value_in
 from controlplane.plan.proof.search import Model
@@ -58,10 +58,12 @@ class Index:
         for rank, one in enumerate(entries):
             self._groups.setdefault(one.group, set()).add(rank)
         self._by_value: dict[tuple[str, bytes], list[int]] = {}
-        self._by_part: dict[str, list[tuple[int, Affixes]]] = {}
+        self._by_affixes: dict[str, AffixIndex] = {}
         self._always: list[int] = []
         self._lists = [_lists(formula) for formula in self.formulas]
         self._ends = [_ends(formula) for formula in self.formulas]
+        self._known: dict[str, AffixIndex] = {}
+        self._unknown: dict[str, set[int]] = {}
         self._listed: dict[str, dict[bytes, set[int]]] = {}
         self._unlisted: dict[str, set[int]] = {}
         for rank, formula in enumerate(self.formulas):
@@ -70,6 +72,10 @@ class Index:
             for name, values in self._lists[rank].items():
                 for value in values:
                     self._listed.setdefault(name, {}).setdefault(value, set()).add(rank)
+            for name, known in self._ends[rank].items():
+                self._known.setdefault(name, AffixIndex()).add(known, rank)
+        for name in self._known:
+            self._unknown[name] = {rank for rank, ends in enumerate(self._ends) if name not in ends}
         for name in self._listed:
             self._unlisted[name] = {rank for rank, lists in enumerate(self._lists) if name not in lists}
 
@@ -78,7 +84,7 @@ class Index:
         if atom.holds(None):
             self._always.append(rank)
         elif atom.finite is None:
-            self._by_part.setdefault(atom.name, []).append((rank, _affixes(literal)))
+            self._by_affixes.setdefault(atom.name, AffixIndex()).add(_affixes(literal), rank)
         else:
             for value in atom.finite:
                 self._by_value.setdefault((atom.name, value), []).append(rank)
@@ -90,8 +96,13 @@ class Index:
             value = value_in(model, name)
             if value is not None:
                 found.update(self._by_value.get((name, value), ()))
-                found.update(rank for rank, ends in self._by_part.get(name, ()) if ends.fit(value))
-        return (r for r in sorted(found) if route in self._places[r] and holds(self.formulas[r], model))
+                if name in self._by_affixes:
+                    found |= self._by_affixes[name].fit(value)
+        return (rank for rank in sorted(found) if self.matches(rank, model, route))
+
+    def matches(self, rank: int, model: Model, route: str) -> bool:
+        """Whether the lane may be chosen on this route and its rule is met."""
+        return route in self._places[rank] and holds(self.formulas[rank], model)
 
     def meeting(self, rank: int) -> list[int]:
         """Earlier lanes of other groups, on a common route, that may match requests which this one matches.
@@ -105,6 +116,8 @@ class Index:
             name, values = min(lists.items(), key=lambda item: len(item[1]))
             listed = self._listed.get(name, {})
             ranks = self._unlisted.get(name, set()).union(*(listed.get(value, ()) for value in values))
+        for name, known in ends.items():
+            ranks = (self._known[name].together(known) | self._unknown[name]).intersection(ranks)
         return [
             one
             for one in sorted(set(ranks) - self._groups[me.group])
@@ -113,7 +126,6 @@ class Index:
             and not any(
                 name in lists and lists[name].isdisjoint(values) for name, values in self._lists[one].items()
             )
-            and not any(name in ends and ends[name].apart(other) for name, other in self._ends[one].items())
         ]
 
 

@@ -188,9 +188,11 @@ def by_chance(formula: Formula, plan: GatewayPlan) -> bool:
     return not plan.keep_request_id and any(one.atom.name == REQUEST_ID for one in formula.literals)
 
 
-def command(gateway: str, request: Request) -> str:
-    """The command that explains the request, for people to try it."""
+def command(gateway: str, request: Request, at: str = "") -> str:
+    """The command that explains the request, for people to try it; `at` another time than now."""
     parts = ["laneway", "explain", "--gateway", gateway]
+    if at:
+        parts += ["--at", at]
     if request.method != "GET":
         parts += ["-X", request.method]
     if request.host:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from controlplane.plan.evaluate import decide
 from controlplane.plan.gateways import ContentLane
@@ -54,6 +55,7 @@ class Questions:
         self._chancy_routes = {
             route for one, so in zip(index.entries, self._chancy, strict=True) if so for route in one.routes
         }
+        self._samples: dict[int, Answer] = {}
         self.searches = 0
 
     @property
@@ -91,6 +93,19 @@ class Questions:
             lanes |= answer.lanes
             taken |= answer.routes
         return Answer(unclear=unclear, lanes=frozenset(lanes), routes=frozenset(taken))
+
+    def sample(self, rank: int) -> Answer:
+        """A request that meets the rule of this lane, whatever lane it gets."""
+        if rank not in self._samples:
+            self._samples[rank] = self.ask(self._index.entries[rank].routes, (rank,), lane=ANY)
+        return self._samples[rank]
+
+    def meets(self, found: Answer, rank: int) -> bool:
+        """Whether the request of `found` meets the rule of this lane, too, where it may be chosen."""
+        witness, model = found.witness, found.model
+        if witness is None or model is None or not self._index.matches(rank, model, witness.route):
+            return False
+        return self._gets(self._index.entries[rank].lane, witness.request, witness.route)
 
     def nowhere(self, matching: Sequence[int], avoided: Collection[int] = ()) -> Answer | None:
         """The proof that on whatever route no request matches all of `matching` and none of those `avoided`
@@ -162,10 +177,13 @@ class Questions:
         plan, entries = self._front.plan, self._index.entries
         request = request_of(model)
         route = entrance.route.name
-        hits = list(self._index.hits(carried_values(plan, request, request.arrived(plan)), route))
-        if route in self._chancy_routes or any(rank not in hits for rank in matching):
+        values = carried_values(plan, request, request.arrived(plan))
+        if route in self._chancy_routes or not all(
+            self._index.matches(rank, values, route) for rank in matching
+        ):
             return None
-        decision = decide(self._front.with_lanes(route, [entries[rank].lane for rank in hits]), request)
+        first = [entries[rank].lane for rank in islice(self._index.hits(values, route), 1)]
+        decision = decide(self._front.with_lanes(route, first), request)
         if decision.route is None or decision.route.name != route:
             return None
         expected = decision.lane if lane == ANY else None if lane is None else entries[lane].name
@@ -180,6 +198,7 @@ class Questions:
         """Whether the request gets the lane where there is no other."""
         return decide(self._front.with_lanes(route, [lane]), request).lane == lane.name
 
-    def winner(self, model: Model, route: str) -> str | None:
-        """The lane that a request with these values gets on the route."""
-        return next((self._index.entries[rank].name for rank in self._index.hits(model, route)), None)
+    def winner(self, model: Model, route: str, open_: Callable[[str], bool] | None = None) -> str | None:
+        """The lane that a request with these values gets on the route, of those that are `open_`."""
+        names = (self._index.entries[rank].name for rank in self._index.hits(model, route))
+        return next((name for name in names if open_ is None or open_(name)), None)
