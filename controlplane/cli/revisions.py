@@ -50,9 +50,8 @@ def history(
 
 def _draw(one: dict[str, Any], diff: bool) -> None:
     out = console()
-    out.print(
-        line((f"revision {one['revision']}", "bold"), f", {one['at']}, by {one.get('who') or 'nobody'}")
-    )
+    by = f", by {one['who']}" if one.get("who") else ""
+    out.print(line((f"revision {one['revision']}", "bold"), f", {one['at']}{by}"))
     if one["note"]:
         out.print(line(f"note: {one['note']}"))
     for text in [line(one["diff"])] if diff else told(one.get("changes", ())):

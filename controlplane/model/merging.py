@@ -31,7 +31,7 @@ def patched(document: AnyKind, patch: Any) -> Parsed:
     kind = KINDS[document.kind]
     value = merged(document.model_dump(mode="json"), patch)
     # A field that no document has must be told, although to take it away changes nothing.
-    value |= {name: None for name in patch if name not in (*kind.model.model_fields, "status")}
+    value |= {name: patch[name] for name in patch if name not in (*kind.model.model_fields, "status")}
     key = kind.key(document)
     return parse_document(
         value, key.kind, {"name": key.name} | ({kind.owner: key.parent} if kind.owner else {})

@@ -82,6 +82,8 @@ def meant(name: str, known: Sequence[str], otherwise: str) -> str:
 
 def said(kind: str, context: Mapping[str, Any]) -> tuple[str, str]:
     """Message and remedy of a pydantic error, from its type and context alone."""
+    if kind == "laneway":
+        return context["text"], context["remedy"]
     message, remedy = SAID.get(kind, ("is not valid", "see docs/reference"))
     return message.format(**context), remedy.format(**context)
 
@@ -89,8 +91,6 @@ def said(kind: str, context: Mapping[str, Any]) -> tuple[str, str]:
 def _said(
     kind: str, context: Mapping[str, Any], value: Any, path: list[int | str], model: type[BaseModel]
 ) -> tuple[str, str]:
-    if kind == "laneway":
-        return context["text"], context["remedy"]
     if kind == "extra_forbidden":
         return "is not a known field", meant(str(path[-1]), _fields_at(model, path[:-1]), "known fields:")
     if kind == "missing":

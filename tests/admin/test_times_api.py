@@ -86,6 +86,16 @@ async def test_a_wrong_ttl_is_refused(flow: httpx.AsyncClient) -> None:
     for wrong in ("2", "0s", "9000h", "-1h", "2 h"):
         body = problem(await flow.post(f"{PATH}/enable", params={"ttl": wrong}), 422)
         assert body["errors"][0]["field"] == "ttl"
+        assert body["errors"][0]["remedy"].startswith(("write a number", "give a time")), body
+
+
+async def test_explain_takes_another_time(flow: httpx.AsyncClient) -> None:
+    asked = {"gateway": "edge"}
+    answer = await flow.post("/v1/explain", params={"at": "2026-12-01T09:00:00+01:00"}, json=asked)
+    assert answer.status_code == 200, answer.text
+    body = problem(await flow.post("/v1/explain", params={"at": "tomorrow"}, json=asked), 422)
+    (wrong,) = body["errors"]
+    assert (wrong["field"], wrong["message"]) == ("at", "is not a time as RFC 3339 defines it")
 
 
 async def test_what_a_document_leaves_as_it_is_stored_is_told(flow: httpx.AsyncClient) -> None:
