@@ -111,9 +111,7 @@ class _Of:
         routes = [one for (owner, _), one in definitions.routes.items() if owner == gateway.name]
         slots = {name: one for (owner, name), one in definitions.slots.items() if owner == gateway.name}
         common = (*definitions.gateways.values(), *definitions.groups.values())
-        closed = (
-            hours.closed(hours.at).intersection(one.name for one in lanes) if hours.lanes else frozenset()
-        )
+        closed = hours.closed(hours.at).intersection(one.name for one in lanes)
         return cls((*common, *routes, *lanes), tuple(sorted(slots.items())), closed)
 
     def same(self, other: _Of) -> bool:
