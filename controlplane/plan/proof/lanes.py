@@ -6,7 +6,7 @@ project's evaluator has confirmed. What was found is kept, and looked at again w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controlplane.plan.gateways import GatewayPlan
@@ -232,7 +232,7 @@ def _reach(
     rank: int,
     entries: Sequence[Entry],
     questions: Questions,
-    before: Sequence[int] | None = None,
+    before: Collection[int] | None = None,
     lane: int | None = None,
 ) -> _Reach:
     """Of a lane with the lanes `before` it, all earlier ones unless said. `lane`: see Questions.ask."""
@@ -241,7 +241,7 @@ def _reach(
     if answer.witness is not None:
         return _Reach(entry, answer, ())
     if answer.unclear:
-        return _Reach(entry, answer, (), tuple(entries[one] for one in before))
+        return _Reach(entry, answer, (), tuple(entries[one] for one in sorted(before)))
     blamed = sorted(answer.lanes)
     for one in blamed if len(blamed) <= BLAMED else ():
         if smaller := questions.nowhere((rank,), [other for other in blamed if other != one]):
@@ -279,7 +279,7 @@ def _said_of_reach(reach: _Reach, rank: int, questions: Questions, hours: Hours)
         yield Unreached(name, by, not by and answer.anywhere)
         return
     entries = questions.entries
-    always = [one for one in range(rank) if hours.covers(entries[one].name, name)]
+    always = {one for one in range(rank) if hours.covers(entries[one].name, name)}
     whenever = _reach(rank, entries, questions, always, ANY)
     if whenever.answer.witness is None and not whenever.answer.unclear:
         yield Unreached(name, tuple(one.name for one in whenever.earlier))
