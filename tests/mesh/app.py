@@ -8,8 +8,9 @@ is told to, as a framework or an agent would. A request header `x-delay: C=0.2` 
 answer late, `x-hand-on: B=b3,sw8` has it hand on these headers alone, `x-fail: C=503 name:value` makes it
 answer this status with this header. An application closes connections that are idle for `keep_alive` seconds,
 if it has such a time, and answers how often it has seen a request's `x-id`. With `fails` each request of this
-number fails, such as every tenth. `how` is how it calls: `pool` from a thread of a pool, which knows no headers, `queue` after its answer, from a worker that knows none,
-`own-id` with a request id that it has made. A request header `x-how: B=pool` says so for one request.
+number fails, such as every tenth. `how` is how it calls: `pool` from a thread of a pool, which knows no
+headers, `queue` after its answer, from a worker that knows none, `own-id` with a request id that it has made.
+A request header `x-how: B=pool` says so for one request.
 `polls` are the seconds between calls of its own; `x-polls: B=0.01` changes them from then on, 0 ends them.
 """
 
