@@ -79,6 +79,8 @@ def spread(mesh: Mesh, path: str, *headers: Any, by: str = "header") -> dict[str
 def test_one_user_stays_at_one_instance(mesh: Mesh, policy: str) -> None:
     """At the edge and at a sidecar, in the lane among its own; where the lane has none left, in base."""
     says(mesh, "b", load_balancing={"policy": policy, "hash_by": {"header": "X-User"}})
+    explained = mesh.rest.done("POST", "/v1/explain", question("/b"))
+    assert explained["hops"][0]["calls"] == {"load_balancing": f"{policy} by header X-User"}
     base = spread(mesh, "/b")
     assert len(set(base.values())) > 1
     assert spread(mesh, "/x") == base
@@ -153,6 +155,8 @@ def test_timeouts(mesh: Mesh) -> None:
     assert explained["request_timeout"] == explained["hops"][0]["calls"]["request_timeout"] == 0.3
     assert mesh.rest.done("POST", "/v1/explain", question("/patient"))["request_timeout"] == 20
     says(mesh, "c", timeouts={"idle": "300ms"})
+    explained = mesh.rest.done("POST", "/v1/explain", question("/c"))
+    assert explained["idle_timeout"] == explained["hops"][0]["calls"]["idle_timeout"] == 0.3
     assert asked(mesh, "/c", slow).status == 504
     assert asked(mesh, "/y", slow).status == 504
     says(mesh, "c")
@@ -181,6 +185,8 @@ def test_bounds_of_what_is_open(mesh: Mesh) -> None:
             assert [one.chain for one in served] == [[name]] * 2
     assert asked(mesh, "/c").status == asked(mesh, "/c", GRAY).status == 200
     says(mesh, "c", circuit_breaking={"connections": 1, "pending": 1})
+    explained = mesh.rest.done("POST", "/v1/explain", question("/c"))
+    assert explained["hops"][0]["calls"]["circuit_breaking"]["connections"] == 1
     with ThreadPoolExecutor(5) as pool:
         found = list(pool.map(lambda _: asked(mesh, "/y", ("x-delay", "C=1")).status, range(5)))
     assert Counter(found) == Counter({503: 3, 200: 2})

@@ -98,6 +98,12 @@ def test_a_grpc_server_says_whether_it_serves(mesh: Mesh, servers: dict[str, Grp
         until(lambda: asked() == b"Ggray", 10, "the lane again")
 
 
+def test_explain_says_how_instances_are_checked(mesh: Mesh, servers: dict[str, GrpcServer]) -> None:
+    for path, said in (("/t", "TCP every 200ms"), ("/test.G/Call", "gRPC stock every 200ms")):
+        explained = mesh.rest.done("POST", "/v1/explain", {"gateway": "edge", "path": path})
+        assert explained["hops"][0]["calls"] == {"health_check": said}
+
+
 def test_a_port_that_is_closed(mesh: Mesh) -> None:
     until(lambda: flags(mesh, "T") == flags(mesh, "Tgray") == "healthy", 10, "the first checks")
     mesh.wait_chain(["Tgray"], GRAY, path="/t")
