@@ -9,10 +9,13 @@ from controlplane.xds.resources import Clock, Collection
 
 
 class Endpoints:
-    """The collection of endpoints; encodes only those that change."""
+    """The collection of endpoints; encodes only those that change. whole: of all services, which is published
+    before this one.
+    """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, whole: Endpoints | None = None) -> None:
         self.collection = Collection(clock, ENDPOINT)
+        self._whole = None if whole is None else whole.collection
 
     def publish(self, change: Change) -> None:
         """Bring the endpoints up to the mesh."""
@@ -22,6 +25,7 @@ class Endpoints:
             if after is not None:
                 for name, found in new.items():
                     if old.get(name) != found:
-                        self.collection.put(resource(name, assignment(after, name, found)))
+                        known = None if self._whole is None else self._whole.get(name)
+                        self.collection.put(known or resource(name, assignment(after, name, found)))
             for name in old.keys() - new.keys():
                 self.collection.remove(name)

@@ -55,11 +55,12 @@ class _Clusters:
 class Mesh:
     """Current plans of all services, the owners of hosts, and the encoded clusters and virtual hosts.
 
-    `clock` is that of all collections.
+    `clock` is that of all collections. whole: another mesh, which has encoded already what both have.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, whole: Mesh | None = None) -> None:
         self.clock = clock
+        self._whole = whole
         self.services: Mapping[str, ServicePlan] = {}
         self.domains = Domains()
         self._resolve: Resolve = _nobody
@@ -123,6 +124,8 @@ class Mesh:
         """Every cluster of a service: the same tuple until one of them changes."""
         if plan.closed:
             return ()
+        if self._whole is not None and self._whole.services.get(plan.id) is plan:
+            return self._whole.clusters(plan, mirror)
         known = self._clusters.get((plan.id, mirror))
         if known is not None and known.plan is plan:
             return known.built
@@ -136,6 +139,9 @@ class Mesh:
 
     def host(self, plan: ServicePlan, proxy: bool, domains: tuple[str, ...]) -> Resource:
         """The service's own virtual host for these domains."""
+        whole = self._whole
+        if whole is not None and whole.services.get(plan.id) is plan and whole.carriers == self.carriers:
+            return whole.host(plan, proxy, domains)
         known = self._hosts.setdefault(plan.id, {})
         found = known.get((proxy, domains))
         if found is None:

@@ -82,7 +82,7 @@ class Publisher:
             if not closed:
                 continue
             if realm.views:
-                realm.publish(self.plan, realm.take(self.plan, resolve), lanes, moved)
+                realm.publish(self.plan, realm.take(self.plan, resolve, change), lanes, moved)
             else:
                 del self._realms[closed]
 
@@ -100,7 +100,8 @@ class Publisher:
     def _realm(self, closed: frozenset[str]) -> Realm:
         found = self._realms.get(closed)
         if found is None:
-            found = Realm(self.clock, closed, self._places, self._lanes, self._sent_at_once)
+            whole = self._open if closed else None
+            found = Realm(self.clock, closed, self._places, self._lanes, self._sent_at_once, whole)
             self._realms[closed] = found
             if self._resolve is not None:
                 change = found.take(self.plan, self._resolve)

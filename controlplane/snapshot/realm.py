@@ -1,8 +1,8 @@
 """What sidecars and gRPC clients get to whom the same applications are closed; mostly that is none.
 
 Who may not call an application is served from a mesh in which its services are names alone: no cluster and no
-endpoint of theirs is in any collection that such a client can ask. So each set of closed applications that a
-connected client has costs what the services cost.
+endpoint of theirs is in any collection that such a client can ask. What is closed to nobody is encoded once,
+for all of these meshes.
 """
 
 from __future__ import annotations
@@ -24,25 +24,32 @@ from controlplane.xds.resources import Clock
 
 
 class Realm:
-    """closed: the applications that its clients may not call."""
+    """closed: the applications that its clients may not call. whole: the realm of those who may call all."""
 
     def __init__(
-        self, clock: Clock, closed: frozenset[str], places: Places, lanes: KnownLanes, sent_at_once: int
+        self,
+        clock: Clock,
+        closed: frozenset[str],
+        places: Places,
+        lanes: KnownLanes,
+        sent_at_once: int,
+        whole: Realm | None = None,
     ) -> None:
         self.closed = closed
-        self.mesh = Mesh(clock)
-        self.endpoints = Endpoints(clock)
+        self.mesh = Mesh(clock, None if whole is None else whole.mesh)
+        self.endpoints = Endpoints(clock, None if whole is None else whole.endpoints)
         collection = self.endpoints.collection
         self.sidecars = Sidecars(self.mesh, collection, places, lanes, sent_at_once)
         self.grpc_clients = GrpcClients(self.mesh, lanes)
         self.views: WeakSet[NodeView] = WeakSet()
         """Of the clients that are connected."""
         self._lanes = lanes
-        self._told: dict[str, tuple[ServicePlan, ServicePlan]] = {}
+        self._told: dict[str, ServicePlan] = {}
 
-    def take(self, plan: Plan, resolve: Resolve) -> Change:
-        """Take over the services."""
-        return self.mesh.publish(self._as_told(plan.services), resolve, self._lanes.carriers)
+    def take(self, plan: Plan, resolve: Resolve, change: Change | None = None) -> Change:
+        """Take over the services. change: what the plan changes, None where that is not known."""
+        services = plan.services if not self.closed else self._as_told(plan.services, change)
+        return self.mesh.publish(services, resolve, self._lanes.carriers)
 
     def publish(self, plan: Plan, change: Change, lanes: LanesChange, moved: Iterable[Address]) -> None:
         """Bring everything up to what was taken."""
@@ -50,15 +57,17 @@ class Realm:
         self.sidecars.publish(change, lanes, moved, plan.upstreams, plan.observing)
         self.grpc_clients.publish(change, lanes)
 
-    def _as_told(self, services: Mapping[str, ServicePlan]) -> Mapping[str, ServicePlan]:
+    def _as_told(
+        self, services: Mapping[str, ServicePlan], change: Change | None
+    ) -> Mapping[str, ServicePlan]:
         """The services as the clients are told of them: what stays the same is the same object."""
-        if not self.closed:
-            return services
-        before, self._told = self._told, {}
-        for name, plan in services.items():
-            known = before.get(name)
-            if known is None or known[0] is not plan:
-                told = as_told(plan, self.closed)
-                known = plan, known[1] if known is not None and known[1] == told else told
-            self._told[name] = known
-        return {name: told for name, (_, told) in self._told.items()}
+        before = self._told
+        if change is None or change.came_or_went:
+            self._told, changed = {}, services  # in the order of the plan
+        else:
+            self._told = dict(before)
+            changed = {after.id: after for _, after in change.replaced if after is not None}
+        for name, plan in changed.items():
+            told, known = as_told(plan, self.closed), before.get(name)
+            self._told[name] = told if told is plan or known is None or known != told else known
+        return self._told

@@ -22,6 +22,7 @@ class SecureMesh(Mesh):
 
     def __init__(self, directory: Path, *, transport: str = "laneway", **options: Any) -> None:
         super().__init__(directory, **options)
+        self.transport = transport
         self.lifetime = HOUR
         self.began = time.monotonic()
         certificates = directory / "certificates"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -182,3 +183,51 @@ def test_a_service_that_comes_to_a_closed_application_is_closed_at_once() -> Non
     mesh.publish("till")
     assert "file///sc-shop|base" in names(shop, CLUSTER) & names(shop, ENDPOINT)
     assert names(client, LISTENER) == {"sc-shop"}
+
+
+def everything(view: NodeView) -> dict[str, dict[str, bytes]]:
+    """All that a client can ask for, by type and name."""
+    return {
+        kind: {one.name: one.body for part in parts for one in part}
+        for kind, parts in view.collections.items()
+    }
+
+
+def test_what_changed_step_by_step_is_as_if_it_was_made_at_once() -> None:
+    """Other instances, tags and applications, services that come and go, while clients are connected."""
+    chance = random.Random(16)
+    mesh = Mesh()
+    mesh.publish("till")
+    views = {name: mesh.view("sidecar", name) for name in ("shop", "till")}
+    for _ in range(40):
+        name = chance.choice(("bank", "shop", "more"))
+        made = tuple(
+            Instance(
+                f"10.1.0.{chance.randrange(9)}",
+                80 + n,
+                chance.choice((None, "gray")),
+                chance.choice(("bank", "shop")),
+            )
+            for n in range(chance.randrange(3))
+        )
+        service = Service(f"file///sc-{name}", "file", f"sc-{name}", made)
+        mesh.services = {**mesh.services, service.id: service}
+        if not made and name == "more":
+            del mesh.services[service.id]
+        mesh.publish("till")
+        fresh = Mesh()
+        fresh.services = mesh.services
+        fresh.publish("till")
+        for caller, view in views.items():
+            assert everything(view) == everything(fresh.view("sidecar", caller)), caller
+
+
+def test_what_is_closed_to_nobody_is_encoded_once() -> None:
+    mesh = Mesh()
+    mesh.publish("till")
+    shop, till = mesh.view("sidecar", "shop"), mesh.view("sidecar", "till")
+    for kind in (CLUSTER, ENDPOINT, VIRTUAL_HOST):
+        of_till = {one.name: one for part in till.of(kind) for one in part}
+        common = [one for part in shop.of(kind) for one in part if "sc-shop" in one.name]
+        assert common
+        assert all(of_till[one.name] is one for one in common)
