@@ -58,7 +58,7 @@ class SecureMesh(Mesh):
         tls, bootstrap = self.tls(config["node"]), self.directory / f"{name}.json"
         for path, content in secrets(tls, bootstrap).items():
             path.write_text(yaml.safe_dump(content))
-        (cluster,) = config["static_resources"]["clusters"]
+        cluster = config["static_resources"]["clusters"][0]
         cluster["transport_socket"] = transport_socket(tls, bootstrap)
         return super().start_envoy(name, config)
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from tests.keys import made, put
 from tests.mesh.client import until
 from tests.mesh.documents import group, lane, route
-from tests.mesh.harness import APPLICATIONS, Mesh, abc
+from tests.mesh.harness import APPLICATIONS, Mesh, abc, listening
+from tests.mesh.secure import SecureMesh
 from tests.monitoring.prometheus import Prometheus, dashboards, promtool, queries, rules
 
 pytestmark = pytest.mark.mesh
@@ -22,11 +26,29 @@ PORT = 15090
 
 
 @pytest.fixture(scope="module")
-def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
-    mesh = new_mesh()
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureMesh]:
+    """With certificates of all kinds: of the xDS port, of a listener, and of the admin port of a second
+    control plane.
+    """
+    mesh = SecureMesh(tmp_path_factory.mktemp("mesh"))
+    try:
+        yield start(mesh)
+    finally:
+        mesh.stop()
+
+
+def secrets(mesh: Mesh) -> Path:
+    return mesh.directory / "secrets"
+
+
+def start(mesh: SecureMesh) -> SecureMesh:
     mesh.metrics_port = PORT
+    put(secrets(mesh), "shop", made("shop.test"))
+    mesh.environment["LANEWAY_SECRETS"] = str(secrets(mesh))
     abc(mesh, "Agray", "Cgray")
+    ports = [{"port": mesh.edge_address[1]}, {"port": 8443, "tls": {"secret": "shop"}}]
     mesh.start(
+        mesh.gateway(listeners=[{**one, "address": mesh.edge_address[0]} for one in ports]),
         route("a", "sc-A"),
         group("order-flow", *APPLICATIONS),
         lane("gray"),
@@ -36,15 +58,28 @@ def mesh(new_mesh: Callable[..., Mesh]) -> Mesh:
     return mesh
 
 
+def second(mesh: SecureMesh) -> str:
+    """A control plane without proxies whose admin port has TLS: host:port of it."""
+    server = mesh.authority.server("admin", hosts=[f"{mesh.network}.249"])
+    address = (f"{mesh.network}.249", 18080)
+    command = [*mesh.laneway, "serve", *mesh.source, "--store", "memory", "--xds", f"{address[0]}:18000"]
+    command += ["--admin", f"{address[0]}:{address[1]}", "--admin-certificate", str(server.certificate)]
+    mesh.start_command("laneway-2", [*command, "--admin-key", str(server.key)])
+    until(lambda: listening(address), 60, "the second control plane")
+    return f"{address[0]}:{address[1]}"
+
+
 @pytest.fixture(scope="module")
-def prometheus(mesh: Mesh, tmp_path_factory: pytest.TempPathFactory) -> Prometheus:
+def prometheus(mesh: SecureMesh, tmp_path_factory: pytest.TempPathFactory) -> Prometheus:
     made = Prometheus((f"{mesh.network}.252", 9090), tmp_path_factory.mktemp("prometheus") / "files")
     envoys = [mesh.edge_address[0], *(pod.address for pod in mesh.pods.values())]
     made.write(
         {
             "laneway-control-plane": ["{}:{}".format(*mesh.admin)],
             "laneway-proxies": [f"{address}:{PORT}" for address in envoys],
-        }
+        },
+        {"laneway-control-plane": [second(mesh)]},
+        mesh.authority.ca,
     )
     mesh.start_command("prometheus", made.command())
     until(made.targets_up, 30, "Prometheus to read all")
@@ -64,7 +99,7 @@ def observe(mesh: Mesh, *headers: tuple[str, str]) -> None:
     until(lambda: not mesh.rest.get("/v1/propagation")["running"], 20, "the observation to end")
 
 
-def test_every_query_gives_data(mesh: Mesh, prometheus: Prometheus) -> None:
+def test_every_query_gives_data(mesh: SecureMesh, prometheus: Prometheus) -> None:
     observe(mesh)
 
     def traffic() -> None:
@@ -82,17 +117,35 @@ def test_every_query_gives_data(mesh: Mesh, prometheus: Prometheus) -> None:
         name for rule in (*rules("alert"), *rules("record")) for name in re.findall(METRIC, rule["expr"])
     }
     assert {"laneway_requests_total", "laneway:lane_error_ratio:rate5m", "up"} <= selected
-    selected = {name for name in selected if "_expires" not in name}  # this mesh has no certificates
     prometheus.wait_data([*asked, *((f"rules: {name}", name) for name in selected)], traffic)
-    # All requests in the lane `strict` are refused.
+    # All requests in the lane `strict` are refused. Certificates of an hour have not been renewed.
     expected = {("LanewayLaneRefusals", "strict"), ("LanewayLaneErrors", "strict")}
-    assert prometheus.firing() <= expected
+    assert prometheus.firing() <= {*expected, ("LanewayCertificateNotRenewed", "")}
 
 
+def test_each_certificate_has_its_end(mesh: SecureMesh, prometheus: Prometheus) -> None:
+    left = "laneway:certificate_expires:seconds - time()"
+
+    def of() -> dict[str, float]:
+        return {labels["of"]: seconds for labels, seconds in prometheus.query(left)}
+
+    until(lambda: len(of()) == 3, 30, "the certificates")
+    found = of()
+    assert 600 < found["the xDS port"] < 3600
+    assert 600 < found["the admin port"] < 3600
+    assert 29 * DAY < found["secret shop"] < 30 * DAY
+    assert ("LanewayCertificateEnds", "") not in prometheus.firing()
+    put(secrets(mesh), "shop", made("shop.test", ends=timedelta(minutes=5)))
+    until(lambda: ("LanewayCertificateEnds", "") in prometheus.firing(), 40, "the alert")
+    put(secrets(mesh), "shop", made("shop.test"))
+    until(lambda: ("LanewayCertificateEnds", "") not in prometheus.firing(), 40, "the end of the alert")
+
+
+DAY = 86400
 METRIC = r"\b(?:laneway|envoy)[_:][a-z_:0-9]+|\bup\b"
 
 
-def test_numbers_are_those_of_the_proxies(mesh: Mesh, prometheus: Prometheus) -> None:
+def test_numbers_are_those_of_the_proxies(mesh: SecureMesh, prometheus: Prometheus) -> None:
     """Envoy's own statistics have labels of services where they are of services."""
     inbound = 'envoy_cluster_upstream_rq_total{envoy_cluster_name="inbound|20001"}'
     prometheus.wait_data([("the inbound cluster", inbound)], lambda: send(mesh))
@@ -108,7 +161,7 @@ def test_promtool_finds_nothing_wrong_with_metrics(mesh: Mesh) -> None:
     promtool("check", "metrics", given=text)
 
 
-def test_alerts_fire(mesh: Mesh, prometheus: Prometheus) -> None:
+def test_alerts_fire(mesh: SecureMesh, prometheus: Prometheus) -> None:
     def fires(alert: str, lane: str = "", meanwhile: Callable[[], object] = lambda: None) -> None:
         def fired() -> bool:
             meanwhile()

@@ -41,9 +41,9 @@ def dashboards() -> dict[str, Any]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(DASHBOARDS.glob("*.json"))}
 
 
-def queries(dashboard: Any, **variables: str) -> list[tuple[str, str]]:
-    """(panel, query) of a dashboard, with values for its variables."""
-    values = {**variables, "__rate_interval": "15s"}
+def queries(dashboard: Any, rate: str = "15s", **variables: str) -> list[tuple[str, str]]:
+    """(panel, query) of a dashboard, with values for its variables. `rate`: four intervals of scraping."""
+    values = {**variables, "__rate_interval": rate}
     return [
         (panel["title"], re.sub(r"\$(\w+)", lambda found: values[found[1]], target["expr"]))
         for panel in dashboard["panels"]
@@ -64,13 +64,21 @@ class Prometheus:
         self.address = address
         self._directory = directory
 
-    def write(self, targets: dict[str, Sequence[str]]) -> None:
-        """Its files. `targets`: host:port by job."""
+    def write(
+        self,
+        targets: dict[str, Sequence[str]],
+        secured: dict[str, Sequence[str]] | None = None,
+        ca: Path | None = None,
+    ) -> None:
+        """Its files. `targets`: host:port by job, and `secured` those with TLS and certificates of `ca`."""
         self._directory.mkdir()
         config = yaml.safe_load((FILES / "prometheus" / "prometheus.yml").read_text())
         config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
         for job in config["scrape_configs"]:
             job["static_configs"] = [{"targets": list(targets[job["job_name"]])}]
+            for target in (secured or {}).get(job["job_name"], ()):
+                job["static_configs"].append({"targets": [target], "labels": {"__scheme__": "https"}})
+                job["tls_config"] = {"ca_file": str(ca)}
         (self._directory / "prometheus.yml").write_text(yaml.safe_dump(config))
         found = yaml.safe_load(RULES.read_text())
         for group in found["groups"]:
