@@ -18,6 +18,7 @@ from controlplane.admin.control import ExplainRequest
 from controlplane.admin.hosts import Hosts
 from controlplane.model.loading import load_yaml
 from controlplane.model.parsing import parse_document
+from controlplane.plan.hours import Hours
 from controlplane.plan.lanes import enabled_lanes
 from controlplane.plan.planner import Planner
 from controlplane.plan.preview import Explanation, explain
@@ -48,9 +49,9 @@ FEW, ALL = (
 class Explaining(SmallControl):
     """Explains as the running control plane does."""
 
-    async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
+    async def explain(self, request: ExplainRequest, wanted: bool, at: float | None = None) -> Explanation:
         definitions = self.store.current.definitions
-        lanes = enabled_lanes(definitions)
+        lanes = enabled_lanes(definitions, Hours.of(definitions, at).closed(at) if at is not None else ())
         plan = Planner().plan(definitions, Deployed(lanes, frozenset(lanes)), {}, lambda name: name)
         asked = Request(request.method, request.host, request.path, request.headers)
         return explain(plan, request.gateway, asked)
