@@ -37,14 +37,18 @@ class Two:
 
     def start_second(self) -> Child:
         (xds, port), (admin, admin_port) = self.xds[1], self.admin[1]
-        command = [*self.mesh.laneway, "serve", *self.mesh.source, "--store", "memory"]
+        command = [*self.mesh.laneway, "serve", *self.command()]
         command += ["--xds", f"{xds}:{port}", "--admin", f"{admin}:{admin_port}"]
-        command += ["--definitions", str(self.mesh.directory / "definitions.yaml")]
         for one in self.peers.split(","):
             command += ["--peers", one]
         child = self.mesh.start_command("laneway-2", command)
         until(self._second_ready, 60, "the second control plane")
         return child
+
+    def command(self) -> list[str]:
+        """Where the second one has services and definitions from."""
+        definitions = str(self.mesh.directory / "definitions.yaml")
+        return [*self.mesh.source, "--store", "memory", "--definitions", definitions]
 
     def _second_ready(self) -> bool:
         try:
