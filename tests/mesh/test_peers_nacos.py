@@ -1,4 +1,4 @@
-"""Two control planes on one real Nacos, which has definitions and services, answer for each other's traffic."""
+"""Two control planes on one real Nacos, for definitions and services, answer for each other's traffic."""
 
 from __future__ import annotations
 
