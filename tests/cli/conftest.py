@@ -47,7 +47,7 @@ class Control(SmallControl):
             ("spring-cloud-b", [ServiceMatch("spring-cloud-b", "sc-B", (), 1, True, False)]),
         ]
 
-    async def explain(self, request: ExplainRequest, wanted: bool) -> Explanation:
+    async def explain(self, request: ExplainRequest, wanted: bool, at: float | None = None) -> Explanation:
         self.asked = request
         condition = Condition(source="header", name="canary", operator="==", value="gray")
         outcome = LaneOutcome("gray", True, (ConditionOutcome(condition, b"gray", True),))
