@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from urllib.parse import quote
 
 import pytest
 
@@ -48,3 +49,24 @@ def test_a_real_request_is_traced(mesh: Mesh, opened: Opened, width: int, scheme
     page.get_by_text("The edge has seen it").wait_for()
     page.get_by_role("row", name=re.compile("spring-cloud-c .* gray")).first.wait_for()
     accessible(page)
+
+
+def test_what_the_edge_does_besides_is_told(mesh: Mesh, opened: Opened) -> None:
+    route = "/v1/gateways/edge/routes/a"
+    changed = {"headers": {"response": {"set": {"x-team": "orders"}}}, "retries": {"on": ["reset"], "attempts": 2}}
+    try:
+        answer = mesh.http.patch(mesh.admin + route, json=changed)
+        assert answer.status_code == 200, answer.text
+        line = "laneway explain --gateway edge --path /a -H 'canary: gray'"
+        page = opened(f"{mesh.admin}/#/explain?ask={quote(line)}")
+        request = page.get_by_role("region", name="The request", exact=True)
+        assert request.get_by_label("Headers").input_value() == "canary: gray"
+        way = page.get_by_role("region", name="Its way", exact=True)
+        way.get_by_text("It enters at port").wait_for()
+        way.get_by_text("set x-team: orders").wait_for()
+        way.get_by_text("Sent up to 3 times").wait_for()
+        accessible(page)
+        request.get_by_label("Paste a curl").fill("laneway explain --gateway edge --path /nowhere")
+        way.get_by_text("no route: 404").wait_for()
+    finally:
+        mesh.http.patch(mesh.admin + route, json={"headers": None, "retries": None})

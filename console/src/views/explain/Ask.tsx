@@ -1,5 +1,5 @@
 /** A request as a form, or pasted as a `curl` line. */
-import { Select, SimpleGrid, Stack, Textarea, TextInput } from "@mantine/core";
+import { NumberInput, Select, SimpleGrid, Stack, Textarea, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -68,6 +68,7 @@ export function Ask({ asked, change, gateways, error }: Props) {
         rows={3}
         spellCheck={false}
       />
+      <NumberInput label={t("explain.port")} description={t("explain.portText")} value={asked.port} onChange={(value) => change({ ...asked, port: String(value) })} min={1} max={65535} allowDecimal={false} error={wrong("port")} />
       <TextInput label={t("explain.address")} value={asked.client} onChange={(event) => change({ ...asked, client: event.currentTarget.value })} error={wrong("client_address") ?? (error && errors.length === 0 ? error.message : undefined)} />
     </Stack>
   );

@@ -4,6 +4,7 @@ import { useTranslation } from "react-i18next";
 import type { Schemas } from "../../api/client";
 import { useFigures } from "../../parts/figures";
 import { StateBadge } from "../../parts/StateBadge";
+import { AtEdge } from "./AtEdge";
 
 export type Explained = Schemas["Explained"];
 
@@ -60,6 +61,7 @@ export function Way({ way, label }: { way: Explained; label: string }) {
           </Timeline>
         </div>
       )}
+      <AtEdge way={way} />
       <Evaluated way={way} label={`${t("explain.evaluated")}: ${label}`} />
       {(way.resting ?? []).length > 0 && (
         <div>

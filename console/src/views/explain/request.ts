@@ -8,6 +8,8 @@ export interface Asked {
   /** One header a line, as `Name: value`. */
   headers: string;
   client: string;
+  /** Of the listener; empty: the only one. */
+  port: string;
 }
 
 export interface Question {
@@ -17,9 +19,10 @@ export interface Question {
   path: string;
   headers: [string, string][];
   client_address?: string;
+  port?: number;
 }
 
-export const plain = (gateway: string): Asked => ({ gateway, method: "GET", host: "", path: "/", headers: "", client: "" });
+export const plain = (gateway: string): Asked => ({ gateway, method: "GET", host: "", path: "/", headers: "", client: "", port: "" });
 
 export function question(asked: Asked): Question {
   const headers = asked.headers
@@ -36,6 +39,7 @@ export function question(asked: Asked): Question {
     path: asked.path,
     headers,
     ...(asked.client ? { client_address: asked.client } : {}),
+    ...(asked.port ? { port: Number(asked.port) } : {}),
   };
 }
 
@@ -48,6 +52,7 @@ export function command(asked: Question, rolledOut: boolean): string {
   if (asked.host) words.push("--host", quoted(asked.host));
   for (const [name, value] of asked.headers) words.push("-H", quoted(`${name}: ${value}`));
   if (asked.client_address) words.push("--client-address", quoted(asked.client_address));
+  if (asked.port) words.push("--port", String(asked.port));
   if (rolledOut) words.push("--as", "definitions");
   return words.join(" ");
 }
@@ -124,6 +129,7 @@ export function fromCommand(line: string): Asked | null {
     else if (option === "--method" || option === "-X") asked.method = value;
     else if (option === "--header" || option === "-H") headers.push(value);
     else if (option === "--client-address") asked.client = value;
+    else if (option === "--port") asked.port = value;
     else continue;
     if (!joined) at++;
   }
