@@ -53,7 +53,8 @@ def test_a_real_request_is_traced(mesh: Mesh, opened: Opened, width: int, scheme
 
 def test_what_the_edge_does_besides_is_told(mesh: Mesh, opened: Opened) -> None:
     route = "/v1/gateways/edge/routes/a"
-    changed = {"headers": {"response": {"set": {"x-team": "orders"}}}, "retries": {"on": ["reset"], "attempts": 2}}
+    answers = {"response": {"set": {"x-team": "orders"}}}
+    changed = {"headers": answers, "retries": {"conditions": ["reset"], "tries": 3}}
     try:
         answer = mesh.http.patch(mesh.admin + route, json=changed)
         assert answer.status_code == 200, answer.text

@@ -70,6 +70,8 @@ def test_every_query_gives_data(mesh: Mesh, prometheus: Prometheus, opened: Open
 
     def half() -> bool:
         traffic()
-        return any(0.2 < value < 0.8 for labels, value in prometheus.query(share) if labels.get("lane") == "gray")
+        return any(
+            0.2 < value < 0.8 for labels, value in prometheus.query(share) if labels.get("lane") == "gray"
+        )
 
     until(half, 60, "half of the requests in the lane")
