@@ -179,6 +179,29 @@ def test_a_change_is_looked_at_alone() -> None:
     found = warner.warnings(changed, known, ServiceNames(known).resolve, 0.0)
     assert set(found.definitions) == {Key("Lane", "order-flow", "l8")}
     assert warner.searches < 10
+    more = "\n---\n{kind: Gateway, name: other, listeners: [{port: 81}]}"
+    elsewhere = changed.apply(parse_documents(more.encode())).definitions
+    route = "{kind: Route, gateway: other, name: a, service: sc-A}"
+    warner.warnings(elsewhere, known, ServiceNames(known).resolve, 0.0)
+    routed = elsewhere.apply(parse_documents(route.encode())).definitions
+    assert warner.warnings(routed, known, ServiceNames(known).resolve, 0.0).definitions == found.definitions
+    assert warner.searches == 0  # at the gateway with the lanes nothing has changed
+
+
+@pytest.mark.parametrize("pattern", ["v{}[0-9a-f]*x", "(a|b){{{}}}[a-z]+"])
+def test_lanes_whose_regexes_begin_alike_cost_a_few_searches_each(pattern: str) -> None:
+    """Requests that were found for one lane show what it has in common with others."""
+    text, number = START, 30
+    for n in range(1, number + 1):
+        regex = f'{{source: header, name: x, operator: regex, value: "{pattern.format(n)}"}}'
+        text += lane(f"l{n:02}", regex, group=("order-flow", "other")[n % 2])
+    now = Definitions().apply(parse_documents(text.encode())).definitions
+    warner = Warner()
+    found = warner.warnings(now, {}, lambda name: name, 0.0)
+    told = [one for texts in found.definitions.values() for one in texts]
+    assert sum("no request reaches this lane" in one for one in told) > number / 2
+    assert sum("matches some of the same requests" in one for one in told) > number / 2
+    assert warner.searches <= 5 * number
 
 
 def test_callers_that_nobody_is() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from controlplane.plan.proof.atoms import BASIC, Clause, Literal, Value
 from controlplane.plan.proof.patterns import Unclear
@@ -21,6 +22,10 @@ Violated = Callable[[Model], "tuple[object, Clause] | None"]
 
 ATTEMPTS = 300
 """Attempts of one search."""
+
+
+_solved = lru_cache(maxsize=8_192)(solve)
+"""Most parts of most attempts have the literals of a route alone."""
 
 
 @dataclass(slots=True)
@@ -50,7 +55,7 @@ class _Search:
             return True
         try:
             changed = literals if name is None else (name,)
-            model = {**model, **{one: solve(one, literals[one]) for one in changed}}
+            model = {**model, **{one: _solved(one, literals[one]) for one in changed}}
         except NoValue:
             return False
         except Unclear as why:
