@@ -212,8 +212,9 @@ def test_no_false_alarm_over_ten_thousand_requests(mesh: Mesh, own: str) -> None
     """Also with calls of B's own; the last hands on no id."""
     if own:
         polls(mesh, 0.01)
-    found = observed(mesh, hands_on(own or "x-lane"), requests=10_000)
-    assert verdict(found) == ("keeps", ""), found
+    for _ in range(5):  # one observation keeps 10,000 reports of a proxy
+        found = observed(mesh, hands_on(own or "x-lane"), requests=2_000)
+        assert verdict(found) == ("keeps", ""), found
 
 
 @pytest.mark.mesh
