@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from controlplane.app.traffic import Counting
 from controlplane.traffic import series as fields
-from controlplane.traffic.series import BUCKETS, FIELDS, FIRST_BUCKET
+from controlplane.traffic.series import BUCKETS, FIELDS, FIRST_BUCKET, Key
 from controlplane.traffic.table import OTHER
 
 LABELS = ["gateway", "application", "service", "lane", "tag"]
@@ -41,15 +40,29 @@ class _Of(NamedTuple):
     tag: str
 
 
+class _Shown(NamedTuple):
+    """One series as the former answer had it. of: what it was summed in. totals: those that it counts in."""
+
+    of: _Of
+    totals: list[int]
+    duration: float
+
+
 class TrafficCollector(Collector):
     """most: sets of labels. Those that come first have series of their own for as long as they are counted;
-    the rest is summed as the application and service `other`.
+    the rest is summed as the application and service `other`, and stays there.
+
+    A counter must not fall: Prometheus takes what is left for new. So what was counted in a series that has
+    ended stays in a sum, as long as there is another one in it.
     """
 
     def __init__(self, counting: Counting, most: int) -> None:
         self._counting = counting
         self._most = most
         self._own: set[_Of] = set()
+        self._summed: set[_Of] = set()
+        self._shown: dict[Key, _Shown] = {}
+        self._ended: dict[_Of, tuple[list[int], float]] = {}
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing, so that registering the collector does not collect."""
@@ -98,28 +111,39 @@ class TrafficCollector(Collector):
                 family.add_metric([service, lane], count)
         yield family
 
-    def _sums(self) -> tuple[dict[_Of, list[int]], Counter[_Of], int]:
+    def _sums(self) -> tuple[dict[_Of, list[int]], dict[_Of, float], int]:
         """Counts and durations (milliseconds) by labels; and how many sets of labels are summed as others."""
-        found: dict[_Of, list[int]] = {}
-        durations: Counter[_Of] = Counter()
         named: set[_Of] = set()
-        summed: set[_Of] = set()
+        shown: dict[Key, _Shown] = {}
         for one in self._counting.table:
             key = one.key
             of = _Of(key.hop == "inbound", key.gateway, key.application, key.service, key.lane, key.tag)
             named.add(of)
-            if of not in self._own:
-                if len(self._own) < self._most:
-                    self._own.add(of)
-                else:
-                    summed.add(of)
-                    of = _Of(of.received, of.gateway, OTHER, OTHER, "", "")
-            counts = found.setdefault(of, [0] * FIELDS)
-            for field, count in enumerate(one.totals):
-                counts[field] += count
-            durations[of] += one.duration  # type: ignore[assignment]
+            shown[key] = _Shown(self._place(of), one.totals, one.duration)
         self._own &= named
-        return found, durations, len(summed)
+        self._summed &= named
+        for key, former in self._shown.items():
+            if key not in shown or shown[key].totals is not former.totals:
+                _add(self._ended, former)
+        self._shown = shown
+        sums: dict[_Of, tuple[list[int], float]] = {}
+        for one in shown.values():
+            _add(sums, one)
+        self._ended = {of: ended for of, ended in self._ended.items() if of in sums}
+        for of, (counts, duration) in self._ended.items():
+            _add(sums, _Shown(of, counts, duration))
+        found = {of: counts for of, (counts, _) in sums.items()}
+        return found, {of: duration for of, (_, duration) in sums.items()}, len(self._summed)
+
+    def _place(self, of: _Of) -> _Of:
+        """The set of labels in which `of` is shown: itself, or `other`."""
+        if of in self._own:
+            return of
+        if of not in self._summed and len(self._own) < self._most:
+            self._own.add(of)
+            return of
+        self._summed.add(of)
+        return _Of(of.received, of.gateway, OTHER, OTHER, "", "")
 
     def _itself(self, summed: int) -> Iterable[Metric]:
         table, meter, receiver = self._counting.table, self._counting.meter, self._counting.receiver
@@ -159,6 +183,11 @@ class TrafficCollector(Collector):
         for reason in ("size", "unknown", "waiting", "malformed"):
             refused.add_metric([reason], counters[f"refused_{reason}"])
         yield refused
+
+
+def _add(to: dict[_Of, tuple[list[int], float]], one: _Shown) -> None:
+    counts, duration = to.get(one.of) or ([0] * FIELDS, 0.0)
+    to[one.of] = [a + b for a, b in zip(counts, one.totals, strict=True)], duration + one.duration
 
 
 def _requests(name: str, text: str, sums: dict[_Of, list[int]], received: bool) -> Iterable[Metric]:
