@@ -31,6 +31,9 @@ def status(output: Format = Output.TABLE, server: Server = DEFAULT_SERVER, token
         }
         # Before the definitions are loaded there is nothing to count.
         lists = {of.plural: client.request("GET", f"/v1/{of.plural}") for of in kinds.every()}
+        for answer in lists.values():
+            if answer.status_code != 503:
+                client.checked(answer)
     known = {name: answer.json()["items"] for name, answer in lists.items() if answer.status_code == 200}
     found["counts"] = {name: len(items) for name, items in known.items()}
     found["lanes"] = {

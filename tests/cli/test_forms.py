@@ -168,6 +168,7 @@ def test_a_wrong_token_is_told_from_none(guarded: str) -> None:
     assert (
         "This token is not known." in run("get", "lanes", "--token", "another", server=guarded, code=1).stderr
     )
+    assert "This token is not known." in run("status", "--token", "another", server=guarded, code=1).stderr
 
 
 def test_wordings_of_lanes(filled: str) -> None:
