@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools import licences
+from tools import licences, npm
 from tools.locks import ALL, AUDIT, BUILD, PARTS, ROOT, TOOLS, locked
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -120,6 +120,7 @@ def test_the_sbom_is_that_of_the_lock() -> None:
     found = {
         one["name"]: (one["version"], {"sha256:" + each["content"] for each in one["hashes"]})
         for one in sbom["components"]
+        if one["purl"].startswith("pkg:pypi/")
     }
     pins = locked(ROOT / "requirements/laneway.txt")
     wanted = {name: (pin.version, set(pin.hashes)) for name, pin in pins.items() if pin.here}
@@ -128,6 +129,22 @@ def test_the_sbom_is_that_of_the_lock() -> None:
     known = {one["bom-ref"] for one in sbom["components"]} | {sbom["metadata"]["component"]["bom-ref"]}
     assert {one["ref"] for one in sbom["dependencies"]} == known
     assert all(one.get("licenses") for one in sbom["components"])
+
+
+def test_the_sbom_has_what_the_console_is_built_of() -> None:
+    sbom = json.loads((ROOT / "sbom.cdx.json").read_text())
+    packages = {one["purl"]: one for one in sbom["components"] if one["purl"].startswith("pkg:npm/")}
+    hashes = {purl: {each["content"] for each in one.get("hashes", ())} for purl, one in packages.items()}
+    console = f"pkg:npm/laneway-console@{npm.console()[0]}"
+    wanted = {
+        f"pkg:npm/{name.replace('@', '%40')}@{one.version}": {one.sha512}
+        for name, one in npm.bundled().items()
+    }
+    assert hashes == {console: set(), **wanted}, "run `make sbom`"
+    assert "pkg:npm/%40mantine/core@" in "".join(wanted)
+    needs = {one["ref"]: one.get("dependsOn", []) for one in sbom["dependencies"]}
+    assert console in needs[sbom["metadata"]["component"]["bom-ref"]]
+    assert wanted.keys() >= set(needs[console]) != set()
 
 
 def test_the_sbom_names_no_place_and_no_time() -> None:

@@ -1,4 +1,5 @@
-"""`make licences`: the licences of the packages of requirements/demo.txt, and whether they are allowed.
+"""`make licences`: the licences of the packages of requirements/demo.txt and of those of which the console is
+built, and whether they are allowed.
 
 What is allowed stands in pyproject.toml, [tool.laneway.licences]. requirements/laneway.txt is a part of it.
 """
@@ -12,6 +13,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
+from tools import npm
 from tools.locks import ROOT, locked
 
 LOCK = ROOT / "requirements" / "demo.txt"
@@ -73,6 +75,7 @@ def refused() -> list[str]:
     """Packages whose licence is not allowed, or not known, with what is known of it."""
     allowed, known = settings()
     found = {name: licence_of(package, known) for name, package in installed().items()}
+    found |= {name: package.licence for name, package in npm.bundled().items()}
     return [
         f"{name}: {text or 'its metadata names no licence'}"
         for name, text in found.items()
@@ -88,6 +91,8 @@ def main() -> None:
     _, known = settings()
     for name, package in installed().items():
         print(f"{name:45} {package.version:15} {licence_of(package, known) or 'unknown'}")
+    for name, one in npm.bundled().items():
+        print(f"{name:45} {one.version:15} {one.licence}")
     if wrong := refused():
         print(
             "\nnot allowed by [tool.laneway.licences] of pyproject.toml:", *wrong, sep="\n  ", file=sys.stderr

@@ -9,7 +9,7 @@ from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from controlplane.admin.proxy_answers import Proxy
+from controlplane.admin.proxy_answers import Compose, Proxy, ResourceFilter
 from controlplane.model.addresses import ClientAddress
 from controlplane.model.definitions import Definitions, Key
 from controlplane.model.documents import Lane
@@ -189,6 +189,10 @@ class ControlPlane(Protocol):
 
     def proxies(self, node: str | None = None) -> list[Proxy]:
         """One item for each stream; or those of one node id, with their drift."""
+        ...
+
+    def configuration(self, node: str, wanted: ResourceFilter) -> Compose | None:
+        """What the streams of a node id have been sent. None where there is no such stream."""
         ...
 
     def conflicts(self, service_id: str) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from controlplane.admin import bodies, lists, openapi, shapes, tags
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.problems import ApiError
-from controlplane.admin.proxy_answers import Proxies
+from controlplane.admin.proxy_answers import Proxies, ResourceFilter, ResourceType
 from controlplane.model.problems import Problem
 from controlplane.registry.names import AmbiguousService, UnknownService
 
@@ -116,6 +117,37 @@ def _proxies(routes: APIRouter, control: ControlPlane, watching: lists.Watching)
         node = request.path_params["node"]
         found = control.proxies(node)
         if not found:
-            wrong = Problem("node", "is not the id of a connected proxy", node, "see /v1/proxies")
-            raise ApiError(404, f"No proxy with the node id {node[:200]} is connected.", wrong)
+            raise _not_connected(node)
         return await bodies.in_thread(request, lambda: Proxies(items=found).response())
+
+    @routes.get(
+        "/v1/configuration/{node:path}",
+        operation_id="getConfiguration",
+        tags=["observed"],
+        summary="The resources that a proxy has been sent; those of one name with their content",
+        openapi_extra={"parameters": [openapi.path_parameter("node")]},
+        responses={
+            200: openapi.answer(openapi.reference("Configurations"), "One item a stream"),
+            **openapi.failures(404),
+        },
+    )
+    async def configuration(
+        request: Request,
+        type_name: Annotated[
+            ResourceType | None, Query(alias="type", description="Only resources of this type")
+        ] = None,
+        name: Annotated[
+            str | None,
+            Query(max_length=4096, description="Only resources of this name, with content; never of secrets"),
+        ] = None,
+    ) -> Response:
+        node = request.path_params["node"]
+        compose = control.configuration(node, ResourceFilter(type_name, name))
+        if compose is None:
+            raise _not_connected(node)
+        return await bodies.in_thread(request, lambda: compose().response())
+
+
+def _not_connected(node: str) -> ApiError:
+    wrong = Problem("node", "is not the id of a connected proxy", node, "see /v1/proxies")
+    return ApiError(404, f"No proxy with the node id {node[:200]} is connected.", wrong)

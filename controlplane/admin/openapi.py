@@ -43,6 +43,7 @@ ANSWERS: list[type[BaseModel]] = [
     answers.Service,
     answers.Services,
     proxy_answers.Proxies,
+    proxy_answers.Configurations,
     answers.Matches,
     Explained,
     Promotion,

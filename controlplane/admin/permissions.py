@@ -77,6 +77,7 @@ TABLE: dict[str, dict[str, Need]] = {
     "/v1/services/{service:path}": {"GET": VIEW},
     "/v1/proxies": {"GET": VIEW},
     "/v1/proxies/{node:path}": {"GET": VIEW},
+    "/v1/configuration/{node:path}": {"GET": VIEW},
     # These have proxies report requests, which costs them something.
     "/v1/traces": {"POST": OPERATE},
     "/v1/traces/{trace}": {"GET": VIEW, "DELETE": OPERATE},

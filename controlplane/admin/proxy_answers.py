@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from controlplane.admin.answers import Answer, Page
+from controlplane.admin.answers import Answer, Count, Page
+
+ResourceType = Literal["cluster", "endpoint", "listener", "route", "virtual_host", "extension", "secret"]
+ResourceState = Literal["missing", "rejected", "unanswered", "unsent", "synced"]
 
 
 class Nack(Answer):
@@ -75,3 +79,52 @@ class Proxy(Answer):
 
 class Proxies(Page):
     items: list[Proxy]
+
+
+class ResourceFilter(NamedTuple):
+    """Which resources are asked for: of a type, of a name; None: of any."""
+
+    type: ResourceType | None = None
+    name: str | None = None
+
+
+class SentResource(Answer):
+    """A resource that a proxy subscribes to, as the snapshot has it; `state`: whether the proxy has it."""
+
+    type: str
+    name: str
+    version: Annotated[str, Field(description="Empty where there is no such resource")]
+    state: Annotated[
+        ResourceState,
+        Field(
+            description="synced: the proxy has accepted it; rejected: it keeps what it had before; "
+            "unanswered: it was sent and has not answered; unsent: it will be sent; "
+            "missing: there is no such resource"
+        ),
+    ]
+    size: Annotated[Count, Field(description="Bytes of its encoding")]
+    nack: Nack | None = None
+    content: Annotated[
+        dict[str, JsonValue] | None,
+        Field(
+            description="The resource as JSON, as Envoy's config_dump has it; only where a name is asked for"
+        ),
+    ] = None
+    omitted: Annotated[str, Field(description="Why a resource that is asked for has no `content`")] = ""
+
+
+class Configuration(Answer):
+    """What one stream of a proxy has been sent."""
+
+    connected: str
+    resources: list[SentResource]
+
+
+class Configurations(Answer):
+    """One item a stream."""
+
+    items: list[Configuration]
+
+
+Compose = Callable[[], Configurations]
+"""Makes the answer, which takes time; it may be called in a thread."""

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 import structlog
 
 from controlplane.admin.control import ExplainRequest, StoreStatus
-from controlplane.admin.proxy_answers import Proxy
+from controlplane.admin.proxy_answers import Compose, Proxy, ResourceFilter
 from controlplane.app import proxies
 from controlplane.app.held_gateways import HeldGateways
 from controlplane.app.loading import open_store
@@ -343,6 +343,9 @@ class Laneway:
 
     def proxies(self, node: str | None = None) -> list[Proxy]:
         return [proxies.shown(connected) for connected in self.xds.proxies(node)]
+
+    def configuration(self, node: str, wanted: ResourceFilter) -> Compose | None:
+        return proxies.configuration(self.xds.resources(node), wanted)
 
     def conflicts(self, service_id: str) -> list[str]:
         return [

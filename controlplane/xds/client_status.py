@@ -134,11 +134,12 @@ def _of_resource(subscription: Subscription, name: str, changed: frozenset[str])
     return ResourceStatus(type_url, name, resource, "synced")
 
 
+def of_state(state: StreamState[Any]) -> Iterator[ResourceStatus]:
+    """Where the client of a stream stands with each resource, by type and name."""
+    for subscription in state.subscriptions.values():
+        yield from sorted(of_subscription(subscription), key=lambda one: one.name)
+
+
 def drift(state: StreamState[Any]) -> tuple[ResourceStatus, ...]:
     """The resources of a stream that its client does not have as the snapshot has them."""
-    return tuple(
-        found
-        for subscription in state.subscriptions.values()
-        for found in sorted(of_subscription(subscription), key=lambda one: one.name)
-        if found.state != "synced"
-    )
+    return tuple(found for found in of_state(state) if found.state != "synced")

@@ -31,7 +31,7 @@ from controlplane.rpc.transport import Call, CallEnd, Handler, MakeTransport, Me
 from .access import Access
 from .admission import Admission
 from .bounds import Bounds, shown
-from .client_status import ConnectedProxy, TypeState, describe
+from .client_status import ConnectedProxy, ResourceStatus, TypeState, describe, of_state
 from .csds import ClientStatus
 from .delta import DeltaSubscription
 from .discovery import DiscoveryStream, methods
@@ -175,6 +175,11 @@ class XdsServer:
             for stream in self._streams.open
             if node in (None, stream.node.id)
         ]
+
+    def resources(self, node: str) -> list[tuple[float, list[ResourceStatus]]]:
+        """Of each open stream of a node id: when it began, and where its client stands with each resource."""
+        open_ = [stream for stream in self._streams.open if stream.node.id == node]
+        return [(stream.connected, list(of_state(stream.state))) for stream in open_]
 
     def view_of(self, call: Call, node: str) -> View | None:
         """The view of a node that has a stream open from the same client as `call`; else None."""

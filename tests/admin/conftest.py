@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.control import ExplainRequest, Look, StoreStatus
-from controlplane.admin.proxy_answers import Proxy
+from controlplane.admin.proxy_answers import Compose, Configurations, Proxy, ResourceFilter
 from controlplane.model.definitions import Definitions, Key
 from controlplane.model.documents import Lane
 from controlplane.model.releases import Release
@@ -91,6 +91,7 @@ DRIFT = {
     "state": "rejected",
     "nack": {"version": "12ab", "message": "no such cluster", "at": "2026-01-01T00:00:00+00:00"},
 }
+SENT = {**DRIFT, "size": 20, "content": {"name": "edge"}}
 
 
 @dataclass
@@ -176,6 +177,11 @@ class SmallControl:
         if node is not None:
             found = [PROXY | {"drift": [DRIFT]}] if node == PROXY["node"] else []
         return [Proxy.model_validate(one) for one in found]
+
+    def configuration(self, node: str, wanted: ResourceFilter) -> Compose | None:
+        found = {"connected": PROXY["connected"], "resources": [SENT] if wanted.type == "route" else []}
+        answer = Configurations.model_validate({"items": [found]})
+        return (lambda: answer) if node == PROXY["node"] else None
 
     def conflicts(self, service_id: str) -> list[str]:
         return []

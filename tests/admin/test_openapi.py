@@ -184,6 +184,7 @@ OPERATIONS = {
     "/v1/services/{service}": "GET",
     "/v1/proxies": "GET",
     "/v1/proxies/{node}": "GET",
+    "/v1/configuration/{node}": "GET",
     "/v1/traces": "POST",
     "/v1/traces/{trace}": "GET DELETE",
     "/v1/propagation": "GET POST DELETE",

@@ -16,7 +16,7 @@ from controlplane.admin.port import AdminServer
 from controlplane.auth.rights import Rights
 from controlplane.auth.tokens import Tokens, digest_of, load_tokens
 from controlplane.store.interface import OutcomeUnknown, StoreUnavailable
-from tests.admin.conftest import DRIFT, LANE, PROXY, SOURCE, SmallControl, problem
+from tests.admin.conftest import DRIFT, LANE, PROXY, SENT, SOURCE, SmallControl, problem
 
 TOKENS = {"joe": "secret-of-joe", "ann": "secret-of-ann"}
 
@@ -89,6 +89,14 @@ async def test_proxies(client: httpx.AsyncClient) -> None:
     for path in ("/v1/proxies/edge/1", "/v1/proxies/edge%2F1"):
         assert (await client.get(path)).json() == {"items": [PROXY | {"drift": [DRIFT]}]}
     problem(await client.get("/v1/proxies/none"), 404)
+
+
+async def test_the_configuration_of_a_proxy(client: httpx.AsyncClient) -> None:
+    for path in ("/v1/configuration/edge/1", "/v1/configuration/edge%2F1"):
+        (stream,) = (await client.get(path, params={"type": "route", "name": "edge"})).json()["items"]
+        assert stream == {"connected": PROXY["connected"], "resources": [SENT]}
+    problem(await client.get("/v1/configuration/none"), 404)
+    problem(await client.get("/v1/configuration/edge/1?type=no"), 422)
 
 
 async def test_explain(flow: httpx.AsyncClient) -> None:

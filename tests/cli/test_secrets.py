@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -119,7 +120,13 @@ def everything(trial: Trial) -> bytes:
         http.get(path).content
         for path in (
             *("/v1/gateways", "/v1/gateways/edge", "/v1/export", "/v1/revisions", "/v1/proxies", "/metrics"),
-            *("/readyz", "/openapi.json", "/v1/proxies/n-gateway%2Fedge"),
+            *(
+                "/readyz",
+                "/openapi.json",
+                "/v1/proxies/n-gateway%2Fedge",
+                "/v1/configuration/n-gateway%2Fedge",
+            ),
+            f"/v1/configuration/n-gateway%2Fedge?name={quote(NAME)}",
         )
     ]
     identity = trial.authority.client("operator/ops")

@@ -51,11 +51,12 @@ class Mesh:
 
 
 @contextmanager
-def demo() -> Iterator[Mesh]:
+def demo(*arguments: str) -> Iterator[Mesh]:
     """`laneway demo` on ports and addresses of its own."""
     ports = {name: free_port() for name in ("edge", "edge-admin", "admin", "xds")}
     command = [run.LANEWAY, "demo", "--network", loopback_network()]
     command += [f"--{name}-port={port}" for name, port in ports.items()]
+    command += arguments
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=run.environment()
     )

@@ -49,6 +49,22 @@ def test_an_instance_that_is_refused_comes_first_with_its_reason(
     accessible(page)
 
 
+def test_a_service_is_found_with_a_key(shop: Served, opened: Opened) -> None:
+    page = opened(f"http://127.0.0.1:{shop.admin}/")
+    page.get_by_role("heading", name="Overview").wait_for()
+    page.keyboard.press("/")
+    name = page.get_by_role("dialog", name="Search").get_by_role("combobox")
+    name.wait_for()
+    name.fill("ord")
+    page.get_by_role("option", name="file///orders").wait_for()
+    accessible(page)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Services").wait_for()
+    assert page.get_by_label("Filter: Services").input_value() == "file///orders"
+    page.get_by_role("row", name="127.0.2.2:20001 orders gray healthy").wait_for()
+
+
 def test_a_proxy_with_its_versions_and_its_drift(mesh: Mesh, opened: Opened) -> None:
     page = opened(f"{mesh.admin}/#/proxies")
     rows = page.get_by_role("table", name="Proxies").locator("tbody").get_by_role("row")
@@ -57,6 +73,14 @@ def test_a_proxy_with_its_versions_and_its_drift(mesh: Mesh, opened: Opened) -> 
     rows.filter(has_text="edge").first.get_by_role("link").click()
     page.get_by_role("row", name=re.compile("accepted$")).first.wait_for()
     page.get_by_text("It has everything as it should be.").wait_for()
+    accessible(page)
+    configuration = page.get_by_role("table", name="Configuration that it was sent")
+    route = configuration.locator("tbody").get_by_role("row", name=re.compile("^route .* accepted"))
+    route.first.get_by_role("button").click()
+    shown = page.get_by_role("dialog", name=re.compile("^route "))
+    shown.get_by_text("The proxy has this.").wait_for()
+    shown.get_by_text("virtual_hosts").first.wait_for()
+    shown.get_by_text("/v1/configuration/").wait_for()
     accessible(page)
 
 

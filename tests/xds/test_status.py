@@ -67,6 +67,13 @@ async def test_what_was_sent_accepted_rejected_and_is_missing(world: World, delt
     }
     assert [one.drift for one in world.server.proxies()] == [None]
     assert world.server.proxies("other") == []
+    ((connected, resources),) = world.server.resources("n1")
+    assert connected == proxy.connected
+    assert [(one.name, one.state) for one in resources] == [
+        *(("a", "synced"), ("b", "synced")),
+        *(("a", "unanswered"), ("b", "rejected"), ("missing", "missing")),
+    ]
+    assert world.server.resources("other") == []
 
 
 async def test_node_matchers_and_the_stream_method(world: World) -> None:

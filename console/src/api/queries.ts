@@ -59,6 +59,11 @@ export const services = queryOptions({
   queryKey: [DOCUMENTS, "services"],
   queryFn: async () => (await call<Schemas["Services"]>({ method: "GET", path: "/v1/services" })).data,
 });
+const MOST_REVISIONS = 1000; // the server gives no more at one time
+export const revisions = queryOptions({
+  queryKey: [DOCUMENTS, "revisions"],
+  queryFn: () => items<Schemas["Revision"]>(`/v1/revisions?limit=${MOST_REVISIONS}`),
+});
 export const proxies = queryOptions({
   queryKey: ["proxies"],
   queryFn: () => items<Schemas["Proxy"]>("/v1/proxies"),
@@ -76,6 +81,8 @@ export const ready = queryOptions({
 
 const at = (...parts: string[]) => parts.map(encodeURIComponent).join("/");
 export const groupPath = (group: string) => `/v1/lane-groups/${at(group)}`;
+/** The view of a group that shows this lane alone. */
+export const focused = (lane: { group: string; name: string }) => `/groups/${at(lane.group)}?lane=${encodeURIComponent(JSON.stringify(lane.name))}`;
 export const lanePath = (group: string, lane: string) => `${groupPath(group)}/lanes/${at(lane)}`;
 export const releasePath = (group: string, release: string) => `${groupPath(group)}/releases/${at(release)}`;
 

@@ -1,5 +1,6 @@
 /** A table of any length: only the rows that are seen are in the page. */
 import { Group, Table, Text, TextInput } from "@mantine/core";
+import { useSearch } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type ReactNode, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
@@ -18,15 +19,23 @@ interface Props<T> {
   rowKey: (row: T) => string;
   /** What the filter looks at; without it there is no filter. */
   text?: (row: T) => string;
+  /** What the filter has at first. */
+  first?: string | undefined;
   empty?: ReactNode;
   height?: string;
 }
 
+/** What the address says that the filter has at first. */
+export function useFirstFilter(): string | undefined {
+  const { q } = useSearch({ strict: false }) as { q?: unknown };
+  return q === undefined ? undefined : String(q);
+}
+
 const ROW = 41; // pixels, until a row is measured
 
-export function DataTable<T>({ label, columns, rows, rowKey, text, empty, height = "min(70vh, 1400px)" }: Props<T>) {
+export function DataTable<T>({ label, columns, rows, rowKey, text, first = "", empty, height = "min(70vh, 1400px)" }: Props<T>) {
   const { t } = useTranslation();
-  const [filter, setFilter] = useState("");
+  const [filter, setFilter] = useState(first);
   const box = useRef<HTMLDivElement>(null);
   const shown = useMemo(() => {
     const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
@@ -53,7 +62,7 @@ export function DataTable<T>({ label, columns, rows, rowKey, text, empty, height
     );
   return (
     <>
-      {text && rows.length > 8 && (
+      {text && (rows.length > 8 || first) && (
         <Group mb="xs" gap="sm">
           <TextInput
             aria-label={`${t("table.filter")}: ${label}`}

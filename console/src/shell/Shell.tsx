@@ -12,6 +12,7 @@ import { ready, session } from "../api/queries";
 import { useRights } from "../api/rights";
 import { views } from "../navigation";
 import { languages } from "../texts";
+import { Search } from "./Search";
 
 export function Shell() {
   return (
@@ -42,6 +43,7 @@ function Frame() {
         </Group>
       </AppShell.Header>
       <AppShell.Navbar p="xs" aria-label={t("shell.navigation")}>
+        <Search />
         {views.map((view) =>
           view.name && view.icon ? (
             <NavLink

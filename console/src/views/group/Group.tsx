@@ -1,10 +1,10 @@
-import { Alert, Button, Card, Group as Row, List, Menu, MultiSelect, SimpleGrid, Stack, Tabs, Text, Title } from "@mantine/core";
+import { Alert, Anchor, Button, Card, Group as Row, List, Menu, SimpleGrid, Stack, Text, Title } from "@mantine/core";
 import { useQueries, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useParams } from "@tanstack/react-router";
+import { useParams, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { Schemas } from "../../api/client";
-import { document, groups, laneMatches, lanePath, lanes as allLanes, propagation, recentLaneTraffic, releases, summary } from "../../api/queries";
+import { document, focused, groups, laneMatches, lanePath, lanes as allLanes, propagation, recentLaneTraffic, releases, summary } from "../../api/queries";
 import { useRights } from "../../api/rights";
 import { type Action, Confirm } from "../../parts/Confirm";
 import { type Column, DataTable } from "../../parts/DataTable";
@@ -17,10 +17,10 @@ import { LaneState, underWay } from "../overview/Lanes";
 import { failsMore, isSlower } from "../overview/problems";
 import { GroupActions, useGroupTag } from "./GroupActions";
 import { LaneChart } from "./LaneChart";
-import { Picture } from "./Picture";
-import { type Stop, type Track, tracksOf } from "./model";
+import { Way } from "./Way";
+import { tracksOf } from "./model";
 
-const AT_FIRST = 5; // lanes that are drawn; more are chosen
+const AT_FIRST = 5; // lanes that are drawn; more are chosen, and have no charts
 
 export default function Group() {
   const { t } = useTranslation();
@@ -35,14 +35,21 @@ function Whole({ group }: { group: Schemas["LaneGroup"] }) {
   const { t } = useTranslation();
   const say = useFigures();
   const mine = (useQuery(allLanes).data ?? []).filter((one) => one.group === group.name);
-  const [chosen, setChosen] = useState<string[] | null>(null);
+  const focus = useFocus();
+  const [chosen, setChosen] = useState<string[] | null>(focus);
+  const [followed, setFollowed] = useState(focus?.[0]);
+  if (followed !== focus?.[0]) {
+    setFollowed(focus?.[0]);
+    setChosen(focus);
+  }
   const drawn = mine.filter((one, index) => (chosen ? chosen.includes(one.name) : index < AT_FIRST));
   const matches = useQueries({ queries: drawn.map((one) => laneMatches(group.name, one.name)) });
   const traffic = useQueries({ queries: drawn.map((one) => recentLaneTraffic(one.name)) });
   const seen = useQuery(summary).data;
   const losing = new Set((useQuery(propagation).data?.items ?? []).filter((one) => one.verdict === "loses").map((one) => one.application));
   const pairs = <T,>(found: { data?: T | undefined }[]) => new Map(drawn.flatMap((one, index) => (found[index]?.data ? [[one.name, found[index].data] as [string, T]] : [])));
-  const tracks = tracksOf({ group, lanes: drawn, matches: pairs(matches), traffic: pairs(traffic), summary: seen });
+  const served = pairs(matches);
+  const tracks = tracksOf({ group, lanes: drawn.filter((one) => served.has(one.name)), matches: served, traffic: pairs(traffic), summary: seen });
   const warnings = [...(group.status.warnings ?? []), ...mine.flatMap((one) => (one.status.warnings ?? []).map((text) => `${one.name}: ${text}`))];
   return (
     <Stack>
@@ -59,41 +66,17 @@ function Whole({ group }: { group: Schemas["LaneGroup"] }) {
         </Alert>
       )}
       <Lanes group={group} lanes={mine} />
-      <Card withBorder component="section">
-        <Row justify="space-between" align="flex-end" mb="sm">
-          <Title order={2} size="h4">{t("group.way")}</Title>
-          {mine.length > 1 && (
-            <MultiSelect
-              label={t("group.focus")}
-              data={mine.map((one) => one.name)}
-              value={drawn.map((one) => one.name)}
-              onChange={setChosen}
-              searchable
-              maw={420}
-              clearButtonProps={{ "aria-label": t("group.none") }}
-            />
-          )}
-        </Row>
-        <Tabs defaultValue="picture" keepMounted={false}>
-          <Tabs.List>
-            <Tabs.Tab value="picture">{t("group.picture")}</Tabs.Tab>
-            <Tabs.Tab value="table">{t("group.table")}</Tabs.Tab>
-          </Tabs.List>
-          <Tabs.Panel value="picture" pt="sm">
-            <Picture
-              gateway={group.gateway}
-              gatewayQps={say.rate(seen?.gateways.find((one) => one.gateway === group.gateway)?.qps)}
-              tracks={tracks}
-              promoted={group.promoted}
-              losing={losing}
-            />
-          </Tabs.Panel>
-          <Tabs.Panel value="table" pt="sm">
-            <TracksTable tracks={tracks} losing={losing} />
-          </Tabs.Panel>
-        </Tabs>
-      </Card>
-      {drawn.map((lane) => (
+      <Way
+        group={group}
+        lanes={mine.map((one) => one.name)}
+        drawn={drawn.map((one) => one.name)}
+        choose={setChosen}
+        tracks={tracks}
+        loading={served.size === 0 && matches.some((one) => one.isPending)}
+        gatewayQps={say.rate(seen?.gateways.find((one) => one.gateway === group.gateway)?.qps)}
+        losing={losing}
+      />
+      {drawn.slice(0, AT_FIRST).map((lane) => (
         <Card withBorder component="section" key={lane.name}>
           <Title order={2} size="h4" mb="xs">{lane.name}</Title>
           <SimpleGrid cols={{ base: 1, md: 3 }}>
@@ -115,6 +98,12 @@ function Whole({ group }: { group: Schemas["LaneGroup"] }) {
       ))}
     </Stack>
   );
+}
+
+/** The lane that the address names. */
+function useFocus(): string[] | null {
+  const { lane } = useSearch({ strict: false }) as { lane?: unknown };
+  return lane === undefined ? null : [String(lane)];
 }
 
 function Lanes({ group, lanes }: { group: Schemas["LaneGroup"]; lanes: Schemas["Lane"][] }) {
@@ -139,7 +128,7 @@ function Lanes({ group, lanes }: { group: Schemas["LaneGroup"]; lanes: Schemas["
   };
   const promote = async (lane: string) => setAction(promotion("promote", group.name, lane, await tag(), t));
   const columns: Column<Schemas["Lane"]>[] = [
-    { key: "lane", title: t("overview.lane"), cell: (lane) => <Text fw={600} size="sm">{lane.name}</Text> },
+    { key: "lane", title: t("overview.lane"), cell: (lane) => <Anchor fw={600} size="sm" href={`#${focused(lane)}`}>{lane.name}</Anchor> },
     { key: "tag", title: t("group.tag"), cell: (lane) => lane.tag },
     { key: "state", title: t("overview.state"), cell: (lane) => <LaneState lane={lane} group={group} /> },
     { key: "asked", title: t("overview.asked"), figure: true, cell: (lane) => (lane.ratio ? say.percent(lane.ratio.percent) : t("overview.byRule")) },
@@ -195,34 +184,5 @@ function Lanes({ group, lanes }: { group: Schemas["LaneGroup"]; lanes: Schemas["
       <Confirm action={action} close={() => setAction(null)} />
       <ShareDialog lane={sharing?.lane ?? null} etag={sharing?.etag ?? null} close={() => setSharing(null)} then={setAction} />
     </Card>
-  );
-}
-
-/** The same as the picture. */
-function TracksTable({ tracks, losing }: { tracks: Track[]; losing: ReadonlySet<string> }) {
-  const { t } = useTranslation();
-  const say = useFigures();
-  const columns: Column<Stop>[] = [
-    { key: "track", title: t("overview.lane"), cell: (stop) => stop.lane ?? t("effect.base") },
-    { key: "application", title: t("group.application"), cell: (stop) => stop.application },
-    {
-      key: "serving",
-      title: t("group.servedBy"),
-      cell: (stop) => (stop.serving === "nobody" ? t("group.refused") : stop.lane && stop.serving === "base" ? t("group.fallsBack") : t("group.instances", { count: stop.instances })),
-    },
-    { key: "dead", title: t("group.unhealthy"), figure: true, cell: (stop) => (stop.unhealthy ? `▲ ${stop.unhealthy}` : "0") },
-    { key: "qps", title: t("figures.qps"), figure: true, cell: (stop) => say.rate(stop.qps) },
-    { key: "errors", title: t("figures.errors"), figure: true, cell: (stop) => say.part(stop.errors) },
-    { key: "fallbacks", title: t("group.fallbacksMinute"), figure: true, cell: (stop) => stop.fallbacks || "0" },
-    { key: "colour", title: t("group.colour"), cell: (stop) => (losing.has(stop.application) ? `◆ ${t("group.losesColour")}` : "–") },
-  ];
-  return (
-    <DataTable
-      label={t("group.table")}
-      columns={columns}
-      rows={tracks.flatMap((one) => one.stops)}
-      rowKey={(stop) => `${stop.lane ?? ""}/${stop.application}`}
-      text={(stop) => `${stop.lane ?? t("effect.base")} ${stop.application}`}
-    />
   );
 }

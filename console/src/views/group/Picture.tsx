@@ -1,7 +1,7 @@
 /** The group as tracks from the gateway through its applications. */
 import "@xyflow/react/dist/style.css";
 import { Badge, Paper, Text, useComputedColorScheme } from "@mantine/core";
-import { useReducedMotion } from "@mantine/hooks";
+import { useElementSize, useReducedMotion } from "@mantine/hooks";
 import { Controls, type Edge, Handle, type Node, type NodeProps, Position, ReactFlow } from "@xyflow/react";
 import { useMemo } from "react";
 import { useTranslation } from "react-i18next";
@@ -52,6 +52,9 @@ function EntryBox({ data }: NodeProps<EntryNode>) {
 }
 
 const nodeTypes = { stop: StopBox, entry: EntryBox };
+
+const READABLE = 0.5; // the smallest zoom at which texts can be read
+const READABLE_AT = 0.85;
 
 interface Props {
   gateway: string;
@@ -111,16 +114,23 @@ export function Picture({ gateway, gatewayQps, tracks, promoted, losing }: Props
       before = id;
     }
   });
+  // What would be too small to read when all of it is seen begins at the gateway, and is moved.
+  const { ref: place, width } = useElementSize();
+  const wide = Math.max(...[...places.values()].map((one) => one.x)) + WIDTH;
+  const tall = Math.max(...[...places.values()].map((one) => one.y)) + HEIGHT;
   const height = Math.min(720, Math.max(260, tracks.length * (HEIGHT + 34) + 80));
+  const fits = width === 0 || Math.min(width / wide, height / tall) > READABLE;
   return (
-    <div style={{ height, position: "relative" }} role="group" aria-label={t("group.picture")} data-picture>
+    <div ref={place} style={{ height, position: "relative" }} role="group" aria-label={t("group.picture")} data-picture>
       {stale && <Badge color="red" pos="absolute" style={{ zIndex: 5, right: 8, top: 8 }}>{t("group.stale")}</Badge>}
       <ReactFlow
         nodes={nodes}
         edges={edges}
         nodeTypes={nodeTypes}
         colorMode={scheme}
-        fitView
+        key={`${shape} ${fits}`}
+        fitView={fits}
+        defaultViewport={{ x: 0, y: 16, zoom: READABLE_AT }}
         minZoom={0.05}
         nodesDraggable={false}
         nodesConnectable={false}

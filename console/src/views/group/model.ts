@@ -33,6 +33,16 @@ export interface Seen {
   summary: Summary | undefined;
 }
 
+/** The applications that are shown: those whose names have `filter`; of these, if `special`, those in which a lane has
+ * instances of its own, or something is wrong.
+ */
+export function shownOf(applications: readonly string[], tracks: Track[], losing: ReadonlySet<string>, { special, filter }: { special: boolean; filter: string }): Set<string> {
+  const wanted = new Set(losing);
+  for (const one of tracks.flatMap((track) => track.stops))
+    if (one.lane !== null && (one.serving !== "base" || one.fallbacks > 0 || one.unhealthy > 0)) wanted.add(one.application);
+  return new Set(applications.filter((one) => one.includes(filter.trim()) && (!special || wanted.has(one))));
+}
+
 const lifeOf = (qps: number | null): Life => (qps === null ? "unknown" : qps > 0 ? "moving" : "idle");
 
 export function tracksOf({ group, lanes, matches, traffic, summary }: Seen): Track[] {

@@ -4,21 +4,18 @@ import { useQuery, useSuspenseQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { type Schemas, call } from "../../api/client";
-import { documentsKey, session } from "../../api/queries";
+import { documentsKey, revisions, session } from "../../api/queries";
 import { type Action, Confirm } from "../../parts/Confirm";
-import { type Column, DataTable } from "../../parts/DataTable";
+import { type Column, DataTable, useFirstFilter } from "../../parts/DataTable";
 import { Effect } from "../../parts/Effect";
 
 type Revision = Schemas["Revision"];
-const MOST = 1000; // the server gives no more at one time
 
 export default function History() {
   const { t } = useTranslation();
   const { data: who } = useSuspenseQuery(session);
-  const { data } = useQuery({
-    queryKey: [...documentsKey, "revisions"],
-    queryFn: async () => (await call<{ items: Revision[] }>({ method: "GET", path: `/v1/revisions?limit=${MOST}` })).data.items,
-  });
+  const { data } = useQuery(revisions);
+  const first = useFirstFilter();
   const [shown, setShown] = useState<Revision | null>(null);
   const [action, setAction] = useState<Action | null>(null);
   const columns: Column<Revision>[] = [
@@ -49,7 +46,7 @@ export default function History() {
   return (
     <Stack>
       <Title order={1} size="h2">{t("views.history")}</Title>
-      <DataTable label={t("views.history")} columns={columns} rows={data ?? []} rowKey={(one) => String(one.revision)} text={(one) => `${one.revision} ${one.who} ${one.note} ${one.what.join(" ")}`} />
+      <DataTable key={first} first={first} label={t("views.history")} columns={columns} rows={data ?? []} rowKey={(one) => String(one.revision)} text={(one) => `${one.revision} ${one.who} ${one.note} ${one.what.join(" ")}`} />
       <Modal opened={shown !== null} onClose={() => setShown(null)} title={t("history.one", { revision: shown?.revision })} size="xl" closeButtonProps={{ "aria-label": t("effect.close") }}>
         {shown && (
           <Stack gap="sm">

@@ -9,6 +9,7 @@ import { type Column, DataTable } from "../../parts/DataTable";
 import { Commands } from "../../parts/Effect";
 import { StateBadge } from "../../parts/StateBadge";
 import type { Schemas } from "../../api/client";
+import { Configuration } from "./Configuration";
 import type { Proxy as One } from "./state";
 
 const LOOK = 2_000; // milliseconds
@@ -28,7 +29,12 @@ export default function Proxy() {
       <Anchor href="#/proxies">{t("views.proxies")}</Anchor>
       <Title order={1} size="h2">{node}</Title>
       <Refused error={error instanceof ApiError ? error : null} />
-      {(data ?? []).map((one) => <Stream key={one.connected} proxy={one} />)}
+      {(data ?? []).map((one) => (
+        <Stack key={one.connected}>
+          <Stream proxy={one} />
+          <Configuration node={node} connected={one.connected} state={JSON.stringify([one.types, one.drift])} />
+        </Stack>
+      ))}
       <Commands commands={[curl({ method: "GET", path })]} />
     </Stack>
   );

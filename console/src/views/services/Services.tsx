@@ -5,7 +5,7 @@ import { useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { Schemas } from "../../api/client";
 import { services, warnings } from "../../api/queries";
-import { type Column, DataTable } from "../../parts/DataTable";
+import { type Column, DataTable, useFirstFilter } from "../../parts/DataTable";
 import { StateBadge, type Tone } from "../../parts/StateBadge";
 
 type Service = Schemas["Service"];
@@ -41,6 +41,7 @@ const searched = ({ service, instance, address, reason }: Row) =>
 export default function Services() {
   const { t } = useTranslation();
   const { data } = useQuery(services);
+  const first = useFirstFilter();
   const [only, setOnly] = useState("all");
   const [opened, setOpened] = useState<Row | null>(null);
   const rows = useMemo(
@@ -79,7 +80,7 @@ export default function Services() {
           ]}
         />
       </Group>
-      <DataTable label={t("views.services")} columns={columns} rows={shown} rowKey={(row) => `${row.service.service} ${row.address} ${row.state}`} text={searched} />
+      <DataTable key={first} first={first} label={t("views.services")} columns={columns} rows={shown} rowKey={(row) => `${row.service.service} ${row.address} ${row.state}`} text={searched} />
       <Modal opened={opened !== null} onClose={() => setOpened(null)} title={opened?.service.service} size="lg" closeButtonProps={{ "aria-label": t("effect.close") }}>
         {opened && <Details row={opened} />}
       </Modal>
