@@ -31,6 +31,12 @@ TAKEN_AT_ONCE = 64
 addresses in one queue, and forgets further ones when it is full: they are taken faster than they are let in.
 """
 
+STORM = 8_192
+"""Connections that are let in while as many wait as may, before any of those that wait is closed. Proxies
+behind one address may all come back at once, and the system keeps those for which there is no room; what goes
+on for longer is no such storm.
+"""
+
 REST = 1.0
 """Seconds without taking any where the system has no descriptor or memory for one more connection."""
 
@@ -43,8 +49,9 @@ Note = Callable[[str, str, str], None]
 class Door:
     """Makes a protocol of `make` for each connection that arrives on `listening`, until it is closed.
 
-    most: connections that may wait to be let in. Beyond that, the last of the address of which most wait is
-    closed. note: is told of each that was closed or lost.
+    most: connections that may wait to be let in. Beyond that, the others wait in the system; if that lasts
+    (`STORM`), the last of the address of which most wait is closed. note: is told of each that was closed or
+    lost.
     """
 
     def __init__(
@@ -64,6 +71,8 @@ class Door:
         self._entering: set[asyncio.Task[object]] = set()
         self._resting: asyncio.TimerHandle | None = None
         self._rests_until = 0.0  # from taking connections
+        self._full = False
+        self._let_in_when_full = 0
         self._allowed = float(ENTER_AT_ONCE)
         self._counted = loop.time()
         listening.setblocking(False)
@@ -113,7 +122,13 @@ class Door:
         """Take connections from the system. Whether there may be more of them."""
         if self._rests_until > self._loop.time():
             return False
+        if len(self._waiting) <= self._most // 2:
+            self._full, self._let_in_when_full = False, 0
         for _ in range(TAKEN_AT_ONCE):
+            if len(self._waiting) >= self._most:
+                self._full = True
+                if self._let_in_when_full < STORM:
+                    return True
             try:
                 accepted, peer = self._listening.accept()
             except (BlockingIOError, InterruptedError):
@@ -142,6 +157,7 @@ class Door:
         self._counted = now
         while self._waiting and self._allowed >= 1:
             self._allowed -= 1
+            self._let_in_when_full += self._full
             host, accepted = self._waiting.take()
             accepted.setblocking(False)
             # asyncio sets it only where the socket names its protocol.

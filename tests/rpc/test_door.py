@@ -112,14 +112,15 @@ def port_of(listening: socket.socket) -> int:
     return listening.getsockname()[1]
 
 
-async def test_a_crowd_comes_in_a_few_at_a_time(listening: Failing, clients: ExitStack) -> None:
+async def test_a_crowd_comes_in_a_few_at_a_time(
+    listening: Failing, clients: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "PAUSE", 3_600.0)
     come(clients, port_of(listening), 3 * ENTER_AT_ONCE)
     async with opened(listening) as hall:
-        await hall.next()
-        assert hall.made <= ENTER_AT_ONCE
-        for _ in range(3 * ENTER_AT_ONCE - 1):
+        for _ in range(ENTER_AT_ONCE):
             await hall.next()
-        assert hall.made == 3 * ENTER_AT_ONCE
+        assert (hall.made, hall.door.waiting) == (ENTER_AT_ONCE, 2 * ENTER_AT_ONCE)
     assert not hall.notes
 
 
@@ -136,7 +137,10 @@ async def test_who_comes_one_after_the_other_comes_in_no_faster(
         assert hall.made == ENTER_AT_ONCE
 
 
-async def test_a_stranger_with_a_crowd_keeps_nobody_out(listening: Failing, clients: ExitStack) -> None:
+async def test_a_stranger_with_a_crowd_keeps_nobody_out(
+    listening: Failing, clients: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "STORM", 0)
     port, most = port_of(listening), 40
     come(clients, port, 4 * TAKEN_AT_ONCE)
     come(clients, port, 2, OTHER)
@@ -150,6 +154,17 @@ async def test_a_stranger_with_a_crowd_keeps_nobody_out(listening: Failing, clie
         assert closed >= 4 * TAKEN_AT_ONCE - most - len(found)
         await until(lambda: hall.made == 4 * TAKEN_AT_ONCE + 2 - closed)
     assert hall.notes == {(STRANGER, "crowd"): closed}
+
+
+async def test_of_those_who_come_back_together_none_is_sent_away(
+    listening: Failing, clients: ExitStack
+) -> None:
+    come(clients, port_of(listening), 4 * TAKEN_AT_ONCE)
+    async with opened(listening, 40) as hall:
+        for _ in range(4 * TAKEN_AT_ONCE):
+            await hall.next()
+            assert hall.door.waiting <= 40
+    assert not hall.notes
 
 
 async def test_what_fails_for_one_connection_stops_no_other(listening: Failing, clients: ExitStack) -> None:
@@ -211,8 +226,9 @@ async def test_small_answers_leave_at_once(listening: Failing, clients: ExitStac
 
 
 async def test_a_crowd_that_is_sent_away_makes_few_log_lines(
-    clients: ExitStack, capsys: pytest.CaptureFixture[str]
+    clients: ExitStack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(door, "STORM", 0)
     async with serving(entering=1) as service:
         come(clients, service.port, 2 * TAKEN_AT_ONCE)
         listener = service.listener
