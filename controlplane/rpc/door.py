@@ -31,10 +31,9 @@ TAKEN_AT_ONCE = 64
 addresses in one queue, and forgets further ones when it is full: they are taken faster than they are let in.
 """
 
-STORM = 8_192
-"""Connections that are let in while as many wait as may, before any of those that wait is closed. Proxies
-behind one address may all come back at once, and the system keeps those for which there is no room; what goes
-on for longer is no such storm.
+STORM = 4_096
+"""Connections that are let in while as many wait as may, before any of those that wait is closed: as many as
+the system keeps. Proxies behind one address may all come back at once; what lasts longer is no such storm.
 """
 
 REST = 1.0
