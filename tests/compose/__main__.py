@@ -1,19 +1,19 @@
 """`make compose-check`: docker-compose.yml and what the documents say about it, on a real Docker engine.
 
 Prints a table and ends with 1 if anything is not as promised. Parts may be chosen:
-`python -m tests.compose [start] [tutorial] [harm] [faults] [unprivileged]`.
+`python -m tests.compose [start] [tutorial] [monitoring] [harm] [faults] [unprivileged]`.
 """
 
 from __future__ import annotations
 
 import sys
 
-from tests.compose import faults, harm, start, tutorial
+from tests.compose import faults, harm, monitoring, start, tutorial
 from tests.compose.stack import MAIN, UNPRIVILEGED, Failed, Stack, run
 from tests.compose.table import Table
 
 PODS = ("a", "b", "c", "a-gray", "c-gray")
-PARTS = ("start", "tutorial", "harm", "faults", "unprivileged")
+PARTS = ("start", "tutorial", "monitoring", "harm", "faults", "unprivileged")
 
 
 def unprivileged(stack: Stack, table: Table) -> None:
@@ -53,7 +53,7 @@ def main(chosen: list[str]) -> int:
             tutorial.check(stack, table)
         stack.down()
         stack.files = [MAIN]
-        if {"start", "harm", "faults"} & set(wanted):
+        if {"start", "monitoring", "harm", "faults"} & set(wanted):
             table.section("docker compose up")
             start.up(stack, table)
             start.answers(stack, table, "redirect capture")
@@ -61,6 +61,8 @@ def main(chosen: list[str]) -> int:
             start.bootstraps(stack, table)
             start.stops_fast(stack, table)
             tutorial.check(stack, table, tutorial.OWN_ENVOY)
+        if "monitoring" in wanted:
+            monitoring.check(stack, table)
         if "harm" in wanted:
             harm.check(stack, table)
         if "faults" in wanted:

@@ -110,7 +110,7 @@ class Stack:
         """Remove everything of the project; returns seconds."""
         began = time.monotonic()
         self.files = [MAIN, "compose/next-release.yml", PODS, PEERS]
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+        self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5")
         return time.monotonic() - began
 
     def container(self, service: str) -> str:
