@@ -59,11 +59,11 @@ def kubernetes_store_of(settings: Settings, clock: Clock) -> BaseStore:
     from controlplane.store.kubernetes.following import Cluster
     from controlplane.store.kubernetes.shared_store import KubernetesStore
 
-    access = _access_of(settings)
+    access = access_of(settings)
     return KubernetesStore(Cluster(access, _namespace_of(settings)), clock)
 
 
-def _access_of(settings: Settings) -> Callable[[], Access]:
+def access_of(settings: Settings) -> Callable[[], Access]:
     """How the API server is reached. Raises ValueError where that is not configured."""
     from controlplane.kubernetes.errors import ConfigurationError
     from controlplane.registry.kubernetes import KubernetesConfig

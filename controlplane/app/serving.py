@@ -33,6 +33,7 @@ from controlplane.registry.catalog import Catalog
 from controlplane.store.interface import DefinitionStore
 
 if TYPE_CHECKING:
+    from controlplane.gatewayapi.following import GatewayApi
     from controlplane.store.kubernetes.reporting import Reporting
 
 log = structlog.get_logger("laneway")
@@ -101,6 +102,8 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
         following = [asyncio.create_task(callers.follow(), name="callers")]
         if reporting is not None:
             following.append(asyncio.create_task(reporting.run(), name="status of custom resources"))
+        if (gateway_api := _gateway_api(settings, store, laneway)) is not None:
+            following.append(asyncio.create_task(gateway_api.run(), name="HTTPRoutes"))
         if tls is not None:
             following.append(asyncio.create_task(tls.follow(), name="certificate"))
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -124,6 +127,15 @@ def _reporting(settings: Settings, store: DefinitionStore, laneway: Laneway) -> 
     from controlplane.app.custom_resources import reporting_of
 
     return reporting_of(store, laneway)
+
+
+def _gateway_api(settings: Settings, store: DefinitionStore, laneway: Laneway) -> GatewayApi | None:
+    """What takes HTTPRoutes as routes, where that is wanted."""
+    if not settings.gateway_api:
+        return None
+    from controlplane.app.gateway_routes import gateway_api_of
+
+    return gateway_api_of(parts.access_of(settings), store, laneway)
 
 
 def _no_core_dumps() -> None:

@@ -184,6 +184,11 @@ class Settings(XdsSettings):
         "", description="label selector of the namespaces that are read, such as lanes=on"
     )
 
+    gateway_api: bool = Field(
+        False,
+        description="take HTTPRoutes of the cluster (Gateway API) as routes, and write their status",
+    )
+
     nacos: Names = Field(
         (), description="host:port of Nacos servers", validation_alias=_nacos("nacos", "nacos_server_addr")
     )
@@ -324,6 +329,8 @@ class Settings(XdsSettings):
             )
         if self.kubernetes_context and self.kubernetes_config is None:
             raise ValueError("kubernetes_context is one of a kubeconfig: give --kubernetes-config FILE, too")
+        if self.gateway_api and not self.reads_kubernetes:
+            raise ValueError("gateway_api needs the services of the cluster: give --kubernetes, too")
         if self.store == "nacos" and not self.nacos:
             raise ValueError("store nacos needs the address of a Nacos server (--nacos)")
         return self

@@ -147,6 +147,10 @@ def serve(
     kubernetes_namespace_selector: Annotated[
         Text, typer.Option(help="Label selector of the namespaces, such as lanes=on. [default: all]")
     ] = None,
+    gateway_api: Annotated[
+        bool | None,
+        typer.Option("--gateway-api", help="Take HTTPRoutes of the Gateway API of that cluster as routes."),
+    ] = None,
     nacos: Annotated[
         list[str] | None, typer.Option(help="host:port of a Nacos server; may be repeated.")
     ] = None,
@@ -208,6 +212,7 @@ def serve(
             "kubernetes_context": kubernetes_context,
             "kubernetes_namespaces": kubernetes_namespace or None,
             "kubernetes_namespace_selector": kubernetes_namespace_selector,
+            "gateway_api": gateway_api,
             "nacos": nacos or None,
             "nacos_namespace": nacos_namespace,
             "nacos_groups": nacos_group or None,

@@ -15,7 +15,7 @@ import yaml
 from controlplane.registry.kubernetes import KubernetesConfig
 from tests.cli.ports import wait_for
 from tests.cli.served import served
-from tests.kubernetes import programs
+from tests.kubernetes import gateway_api, programs
 from tests.kubernetes.install import (
     CHART,
     DEPLOY,
@@ -52,6 +52,7 @@ VARIANTS = {
     "namespaces": ("controlPlane.namespaces={default}",),
     "selector": ("controlPlane.namespaceSelector=lanes=on",),
     "nacos": ("controlPlane.store=nacos", "controlPlane.nacos.servers={nacos.nacos.svc:8848}"),
+    "gateway-api": ("controlPlane.gatewayApi.enabled=true",),
     "one": ("controlPlane.replicas=1", "controlPlane.store=memory", "injector.enabled=false"),
     "proxy": ("demo.enabled=true", "demo.capture=proxy"),
     "injected": ("demo.enabled=true", "demo.sidecars=injected"),
@@ -106,6 +107,8 @@ STRICTLY = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_api_server_takes_every_variant(installed: KubeServer, name: str) -> None:
     """Strictly: a field that it does not know is an error."""
+    if name == "gateway-api":
+        gateway_api.install(installed)
     found = rendered(*VARIANTS[name])
     for space in {one["metadata"].get("namespace", NAMESPACE) for one in found}:
         _namespace(installed, space)
