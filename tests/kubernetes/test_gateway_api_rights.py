@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,22 +91,38 @@ async def test_each_right_is_needed(
     ingress = Ingress(installed, admin.namespace)
     await asyncio.to_thread(ingress.gateway, "shop", "laneway", HTTP)
     await asyncio.to_thread(ingress.route, "a", parentRefs=[{"name": "shop"}])
-    for number, missing in enumerate(granted):
-        account = f"less-gateway-{number}"
+    accounts = [f"less-gateway-{number}" for number in range(len(granted))]
+    paths: list[Path] = []
+    for account, missing in zip(accounts, granted, strict=True):
         await _account(admin, account, [one for one in granted if one != missing])
-        path = await asyncio.to_thread(kubeconfig, installed, account, tmp_path / account)
-        _, kind, verb = missing
+        paths.append(await asyncio.to_thread(kubeconfig, installed, account, tmp_path / account))
+    each = list(zip(accounts, granted, paths, strict=True))
+    reading = [_refused(path, account, *right) for account, right, path in each if right[2] != "patch"]
+    with structlog.testing.capture_logs() as logs:
+        await asyncio.gather(*(one(logs) for one in reading))
+        for account, right, path in each:
+            if right[2] == "patch":  # one after the other, or another one writes what this one should
+                await _without_status(admin, ingress)
+                await _refused(path, account, *right)(logs)
+
+
+def _refused(
+    config: Path, account: str, group: str, kind: str, verb: str
+) -> Callable[[list[Any]], Awaitable[None]]:
+    """Runs under the account until the log says that it may not do this."""
+
+    async def run(logs: list[Any]) -> None:
         said = f"403 to {'PATCH' if verb == 'patch' else 'GET'} "
-        if verb == "patch":
-            await _without_status(admin, ingress)
-        with structlog.testing.capture_logs() as logs:
-            async with _running(path):
+        of = f"/{kind.partition('/')[0]}"
 
-                def told(logs: list[Any] = logs, said: str = said, of: str = kind.partition("/")[0]) -> bool:
-                    texts = [str(one.get("reason", "")) for one in logs]
-                    return any(said in text and f"/{of}" in text for text in texts)
+        def told() -> bool:
+            texts = [str(one.get("reason", "")) for one in logs]
+            return any(said in text and of in text and f'{account}"' in text for text in texts)
 
-                await until(told)
+        async with _running(config):
+            await until(told)
+
+    return run
 
 
 async def _without_status(admin: Admin, ingress: Ingress) -> None:
