@@ -25,12 +25,14 @@ from controlplane.admin import (
     permissions,
     promotion,
     releases,
+    scaling,
     signing_in,
     traffic,
     ways,
 )
 from controlplane.admin.audit import Audited, Nowhere, Sink
 from controlplane.admin.control import ControlPlane
+from controlplane.admin.deployment_answers import PromotedDeployments
 from controlplane.admin.hosts import Hosts
 from controlplane.admin.logins import Logins
 from controlplane.admin.middleware import Guard
@@ -51,7 +53,8 @@ class AdminSettings:
     `metrics`: what /metrics shows.
     `failed_logins`: wrong tokens that an address may send in a minute. `counters`: numbers of refused
     requests since the start. `certificates`: whether clients have to show one. `origins`: of pages that may
-    call. `stopping`: set when the server stops, so that answers without an end end.
+    call. `stopping`: set when the server stops, so that answers without an end end. `deployments`: those of
+    promotions, None where they are not looked at.
     """
 
     tokens: Authentication | None = None
@@ -62,6 +65,7 @@ class AdminSettings:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     certificates: bool = False
     origins: Sequence[str] = ()
+    deployments: PromotedDeployments | None = None
     audit: Sink = field(default_factory=Nowhere)
     version: str = "0.1.0"
 
@@ -87,7 +91,8 @@ def create_app(control: ControlPlane, settings: AdminSettings | None = None) -> 
     watching = lists.Watching(settings.counters, settings.stopping)
     definitions.add_routes(app.router, control, watching)
     operations.add_routes(app.router, control, settings.metrics, watching)
-    promotion.add_routes(app.router, control)
+    promotion.add_routes(app.router, control, settings.deployments)
+    scaling.add_routes(app.router, control, settings.deployments)
     ways.add_routes(app.router, control)
     traffic.add_routes(app.router, control, settings.stopping)
     releases.add_routes(app.router, control, watching)

@@ -15,6 +15,7 @@ from controlplane.admin import answers, proxy_answers, traffic_answers
 from controlplane.admin.answers import STATUSES, Status
 from controlplane.admin.bodies import JSON, MERGE_PATCH, YAML
 from controlplane.admin.control import ExplainRequest
+from controlplane.admin.deployment_answers import ScaledDown
 from controlplane.admin.explained import Explained
 from controlplane.admin.problems import MEDIA_TYPE
 from controlplane.admin.promotion_answers import PromoteRequest, Promotion
@@ -47,6 +48,7 @@ ANSWERS: list[type[BaseModel]] = [
     answers.Matches,
     Explained,
     Promotion,
+    ScaledDown,
     answers.Revision,
     answers.Revisions,
     answers.Ready,

@@ -56,6 +56,7 @@ TABLE: dict[str, dict[str, Need]] = {
     f"{_LANE}/enable": {"POST": GROUP},
     f"{_LANE}/disable": {"POST": GROUP},
     f"{_LANE}/matches": {"GET": VIEW},
+    f"{_LANE}/scale-down": {"POST": GROUP},
     f"{_RELEASE}/status": {"GET": VIEW},
     f"{_RELEASE}/events": {"GET": VIEW},
     f"{_RELEASE}/start": {"POST": GROUP},

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from controlplane.admin import bodies, effects, openapi
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.definitions import IF_MATCH, change, found
+from controlplane.admin.deployment_answers import NOTHING, Compared, PromotedDeployments
 from controlplane.admin.promotion_answers import PromoteRequest, Promotion, shown
 from controlplane.model.definitions import Definitions, Key
 from controlplane.model.documents import Lane, LaneGroup
@@ -25,12 +26,15 @@ NOTES: dict[Action, str] = {
     "rollback": "promotion rolled back",
 }
 """What the history says."""
+REPLACE = "replace its untagged instances first, or use force"
 Found = list[tuple[str, list[ServiceVersions]]]
 
 
-def add_routes(routes: APIRouter, control: ControlPlane) -> None:
+def add_routes(
+    routes: APIRouter, control: ControlPlane, deployments: PromotedDeployments | None = None
+) -> None:
     """Promote, finish and roll back."""
-    _Actions(control).add_to(routes)
+    _Actions(control, deployments).add_to(routes)
 
 
 def _name_parameter() -> dict[str, Any]:
@@ -39,12 +43,25 @@ def _name_parameter() -> dict[str, Any]:
     return {"parameters": [named, IF_MATCH]}
 
 
+class _Waits(Exception):
+    """Base was replaced, and the registry does not yet say all of it."""
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        super().__init__()
+        self.texts = texts
+
+
 class _Actions:
-    def __init__(self, control: ControlPlane) -> None:
+    def __init__(self, control: ControlPlane, deployments: PromotedDeployments | None) -> None:
         self._control = control
+        self._deployments = deployments
 
     def add_to(self, routes: APIRouter) -> None:
         said = openapi.answer(openapi.reference("Promotion"), "What was or would be done")
+        waits = openapi.answer(
+            openapi.reference("Promotion"),
+            "Base Deployments are being replaced: ask again; `waiting` says why",
+        )
         common: dict[str, Any] = {"tags": ["promotion"], "methods": ["POST"]}
         path = "/v1/lane-groups/{group}"
         body = openapi.body(openapi.reference("PromoteRequest"), "The lane")
@@ -59,7 +76,7 @@ class _Actions:
             summary="Make the untagged instances base again once they are of the promoted version; "
             "disables the lane",
             openapi_extra=_name_parameter(),
-            responses={200: said, **openapi.failures(404, 409, 412, 422, 503)},
+            responses={200: said, 202: waits, **openapi.failures(404, 409, 412, 422, 503)},
         )  # fmt: skip
         routes.add_api_route(
             f"{path}/rollback", self.rollback, **common, operation_id="rollBackPromotion",
@@ -91,16 +108,35 @@ class _Actions:
         request: Request,
         dry_run: DryRun = False,
         force: Annotated[bool, Query(description="Finish although something is missing")] = False,
+        replace_base: Annotated[
+            bool,
+            Query(description="First give base Deployments the canaries' pod templates, and wait"),
+        ] = False,
     ) -> Response:
+        compared = await self._compared(request, dry_run, force, replace_base)
+        if compared.waiting and not dry_run:
+            return await self._waits(request, compared, compared.waiting)
+
         def transform(definitions: Definitions, group: LaneGroup) -> tuple[Definitions, Lane, Found]:
             lane = _promoted(definitions, group)
             services = self._control.versions(definitions, lane, "finish")
             problems = [
-                Problem(one.service, text, None, "replace its untagged instances first, or use force")
+                Problem(one.service, text, None, REPLACE)
                 for _, listed in services
                 for one in listed
                 for text in one.missing
             ]
+            if replace_base and not dry_run and not force and problems:
+                raise _Waits(tuple(f"{one.field}: {one.message}" for one in problems))
+            problems += (
+                []
+                if replace_base
+                else [
+                    Problem(one.base, text, None, REPLACE)
+                    for one in compared.pairs
+                    for text in one.differences
+                ]
+            )
             if problems and not force and not dry_run:
                 title = (
                     f"The promotion of lane {lane.name} in group {group.name} cannot be finished: "
@@ -109,7 +145,47 @@ class _Actions:
                 raise DefinitionError(409, title, problems)
             return _ended(definitions, group, lane), lane, services
 
-        return await self._answer(request, "finish", transform, dry_run, force)
+        try:
+            return await self._answer(request, "finish", transform, dry_run, force, compared, replace_base)
+        except _Waits as waits:
+            return await self._waits(request, compared, waits.texts)
+
+    async def _compared(self, request: Request, dry_run: bool, force: bool, replace_base: bool) -> Compared:
+        """The Deployments behind the promotion; replaced, where that is asked for."""
+        if replace_base and not (self._deployments is not None and self._deployments.replaces):
+            wrong = Problem(
+                "replace_base", "is not allowed here", True, "start it with --kubernetes-deployments replace"
+            )
+            raise DefinitionError(409, "This control plane may not change Deployments", [wrong])
+        if self._deployments is None or (force and not replace_base):
+            return NOTHING
+        definitions = self._control.store.current.definitions
+        key = Key("LaneGroup", "", request.path_params["group"])
+        group = found(definitions, key)
+        bodies.precondition(request)(definitions, key)
+        assert isinstance(group, LaneGroup)
+        lane = _promoted(definitions, group)
+        services = self._control.versions(definitions, lane, "finish")
+        if not replace_base or dry_run:
+            compared = await self._deployments.compare(services, lane.tag)
+            return compared if replace_base else Compared(compared.pairs)
+        compared = await self._deployments.replace(services, lane.tag)
+        if wrong := [*compared.problems, *compared.failed]:
+            title = f"The base Deployments of group {group.name} cannot be replaced: {wrong[0]}"
+            remedy = "mend it by hand, or finish without replace_base"
+            raise DefinitionError(409, title, [Problem("deployments", one, None, remedy) for one in wrong])
+        return compared
+
+    async def _waits(self, request: Request, compared: Compared, texts: tuple[str, ...]) -> Response:
+        definitions = self._control.store.current.definitions
+        group = found(definitions, Key("LaneGroup", "", request.path_params["group"]))
+        assert isinstance(group, LaneGroup)
+        lane = _promoted(definitions, group)
+        services = self._control.versions(definitions, lane, "finish")
+        answer = shown("finish", group, lane, services).model_copy(
+            update={"changed": False, "deployments": list(compared.pairs), "waiting": list(texts)}
+        )
+        return answer.response(202)
 
     async def rollback(self, request: Request, dry_run: DryRun = False) -> Response:
         def transform(definitions: Definitions, group: LaneGroup) -> tuple[Definitions, Lane, Found]:
@@ -126,6 +202,8 @@ class _Actions:
         act: Callable[[Definitions, LaneGroup], tuple[Definitions, Lane, Found]],
         dry_run: bool,
         force: bool = False,
+        compared: Compared = NOTHING,
+        replace_base: bool = False,
     ) -> Response:
         done: list[Promotion] = []
         precondition = bodies.precondition(request)
@@ -137,9 +215,17 @@ class _Actions:
             assert isinstance(group, LaneGroup)
             changed, lane, services = act(definitions, group)
             missing = any(one.missing for _, listed in services for one in listed)
-            refused = action == "finish" and missing and not force
+            differ = any(one.differences for one in compared.pairs)
+            # What is missing before base is replaced may be there afterwards.
+            lacking = bool(compared.problems) if replace_base else missing or differ
+            refused = action == "finish" and lacking and not force
             answer = shown(action, changed.groups[group.name], lane, services)
-            update = {"dry_run": dry_run, "changed": changed is not definitions, "refused": refused}
+            update: dict[str, Any] = {
+                "dry_run": dry_run,
+                "changed": changed is not definitions,
+                "refused": refused,
+            }
+            update |= {"deployments": list(compared.pairs), "problems": list(compared.problems)}
             done[:] = [answer.model_copy(update=update)]
             return changed
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from controlplane.admin.answers import Answer, Changed, Moves
+from controlplane.admin.deployment_answers import DeploymentPair
 from controlplane.model.documents import Lane, LaneGroup
 from controlplane.model.fields import Name
 from controlplane.plan.promotion import Action, Member, ServiceVersions
@@ -64,6 +65,11 @@ class Promotion(Answer):
     applications: list[PromotionApplication]
     changes: list[Changed] = []
     moves: Moves | None = None
+    deployments: Annotated[
+        list[DeploymentPair], Field(description="Deployments of Kubernetes that were compared")
+    ] = []
+    problems: Annotated[list[str], Field(description="Why base Deployments cannot be replaced")] = []
+    waiting: Annotated[list[str], Field(description="What is waited for until it can be finished")] = []
 
 
 def shown(

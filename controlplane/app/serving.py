@@ -7,12 +7,14 @@ import contextlib
 import resource
 import signal
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import structlog
 
 from controlplane.admin.app import AdminSettings, create_app
 from controlplane.admin.connection import Limits
+from controlplane.admin.deployment_answers import PromotedDeployments
 from controlplane.admin.exposure import is_loopback
 from controlplane.admin.hosts import Hosts
 from controlplane.admin.port import AdminServer
@@ -30,6 +32,7 @@ from controlplane.net import descriptors
 from controlplane.net.tls import Tls, TlsError
 from controlplane.registry import hold
 from controlplane.registry.catalog import Catalog
+from controlplane.registry.source import Source
 from controlplane.store.interface import DefinitionStore
 
 if TYPE_CHECKING:
@@ -91,7 +94,7 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
         callouts=Callouts(settings.release_urls, settings.release_ca),
     )
     callers = _callers(settings)
-    admin = _admin(settings, laneway, tls, callers, share.admin)
+    admin = _admin(settings, laneway, tls, callers, share.admin, _deployments(settings, sources))
     loop.add_signal_handler(signal.SIGHUP, _reload, callers, tls)
     try:
         await _listen(settings, laneway, admin)
@@ -202,8 +205,22 @@ def _descriptors(settings: Settings) -> descriptors.Shares:
     return share
 
 
+def _deployments(settings: Settings, sources: Sequence[Source]) -> PromotedDeployments | None:
+    """What compares and replaces Deployments of a promotion, where that is wanted."""
+    if settings.kubernetes_deployments == "off":
+        return None
+    from controlplane.app.deployments import behind_promotion
+
+    return behind_promotion(settings, sources, parts.access_of(settings), parts.conventions_of(settings))
+
+
 def _admin(
-    settings: Settings, laneway: Laneway, tls: Tls | None, callers: Callers, connections: int
+    settings: Settings,
+    laneway: Laneway,
+    tls: Tls | None,
+    callers: Callers,
+    connections: int,
+    deployments: PromotedDeployments | None = None,
 ) -> AdminServer:
     host, port = endpoint(settings.admin)
     registry = metrics.registry_of(laneway, {"xds": tls, "admin": callers.tls}, settings.traffic_metrics)
@@ -225,6 +242,7 @@ def _admin(
         origins=settings.admin_cors_origins,
         audit=callers.audit,
         counters=callers.counters,
+        deployments=deployments,
     )
     server = AdminServer(
         create_app(laneway, of), host, port, tls=callers.tls, limits=limits, stopping=of.stopping

@@ -189,6 +189,12 @@ class Settings(XdsSettings):
         description="take HTTPRoutes of the cluster (Gateway API) as routes, and write their status",
     )
 
+    kubernetes_deployments: Literal["off", "compare", "replace"] = Field(
+        "off",
+        description="what a promotion does with Deployments: compare their images before it is finished, or "
+        "also replace those of base where it is asked to",
+    )
+
     nacos: Names = Field(
         (), description="host:port of Nacos servers", validation_alias=_nacos("nacos", "nacos_server_addr")
     )
@@ -331,6 +337,8 @@ class Settings(XdsSettings):
             raise ValueError("kubernetes_context is one of a kubeconfig: give --kubernetes-config FILE, too")
         if self.gateway_api and not self.reads_kubernetes:
             raise ValueError("gateway_api needs the services of the cluster: give --kubernetes, too")
+        if self.kubernetes_deployments != "off" and not self.reads_kubernetes:
+            raise ValueError("kubernetes_deployments needs the pods of the cluster: give --kubernetes, too")
         if self.store == "nacos" and not self.nacos:
             raise ValueError("store nacos needs the address of a Nacos server (--nacos)")
         return self

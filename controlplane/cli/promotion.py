@@ -11,6 +11,7 @@ from controlplane.cli.change import LaneArgument
 from controlplane.cli.client import Client
 from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Server, Token
 from controlplane.cli.output import console, emit, notice, table
+from controlplane.cli.replacing import Replacing, print_deployments
 
 GroupArgument = Annotated[
     str, typer.Argument(help="Name of the lane group.", autocompletion=completion.group)
@@ -41,11 +42,31 @@ def finish(
     group: GroupArgument,
     dry_run: DryRun = False,
     force: Annotated[bool, typer.Option("--force", help="Finish although something is missing.")] = False,
+    replace_base: Annotated[
+        bool,
+        typer.Option(
+            "--replace-base",
+            help="Kubernetes: first give the base Deployments the canaries' pod templates and wait for them; "
+            "scale the canaries down afterwards.",
+        ),
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(help="With --replace-base: seconds to wait until the promotion is finished.")
+    ] = 900.0,
+    drain: Annotated[
+        float,
+        typer.Option(help="With --replace-base: seconds from then until canaries are scaled down."),
+    ] = 10.0,
     output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
 ) -> None:
     """End a promotion once the untagged instances are of the promoted version; disables the lane."""
+    if replace_base:
+        asked = Replacing(group, force, timeout, drain, output)
+        with Client(server, token) as client:
+            asked.show(client) if dry_run else asked.run(client)
+        return
     _act("finish", group, dry_run, output, server, token, force=force)
 
 
@@ -88,6 +109,7 @@ def _print(result: dict[str, Any], dry_run: bool) -> None:
         for cells in [_cells(one) for one in application["services"]] or [("none", "", "", "")]
     ]
     console().print(table(columns, rows))
+    print_deployments(result)
     if dry_run:
         what = "would be refused without --force" if result.get("refused") else "would be done"
         notice(f"dry run: {result['action']} {what}; nothing was changed")

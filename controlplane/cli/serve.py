@@ -151,6 +151,10 @@ def serve(
         bool | None,
         typer.Option("--gateway-api", help="Take HTTPRoutes of the Gateway API of that cluster as routes."),
     ] = None,
+    kubernetes_deployments: Annotated[
+        Literal["off", "compare", "replace"] | None,
+        typer.Option(help="What a promotion does with Deployments of that cluster. [default: off]"),
+    ] = None,
     nacos: Annotated[
         list[str] | None, typer.Option(help="host:port of a Nacos server; may be repeated.")
     ] = None,
@@ -213,6 +217,7 @@ def serve(
             "kubernetes_namespaces": kubernetes_namespace or None,
             "kubernetes_namespace_selector": kubernetes_namespace_selector,
             "gateway_api": gateway_api,
+            "kubernetes_deployments": kubernetes_deployments,
             "nacos": nacos or None,
             "nacos_namespace": nacos_namespace,
             "nacos_groups": nacos_group or None,

@@ -98,7 +98,12 @@ class Client:
             return _object(answer.content)
 
     async def change(
-        self, method: str, path: str, body: Json, kind: str = "application/json", within: float = 10.0
+        self,
+        method: str,
+        path: str,
+        body: Json | list[Json],
+        kind: str = "application/json",
+        within: float = 10.0,
     ) -> Json:
         """The object that the API server has after a POST, PUT or PATCH; `kind` is the type of the body."""
         with self._errors(path, method):

@@ -172,6 +172,7 @@ OPERATIONS = {
     "/v1/lane-groups/{group}/promote": "POST",
     "/v1/lane-groups/{group}/finish": "POST",
     "/v1/lane-groups/{group}/rollback": "POST",
+    "/v1/lane-groups/{group}/lanes/{lane}/scale-down": "POST",
     "/v1/explain": "POST",
     "/v1/apply": "POST",
     "/v1/delete": "POST",

@@ -52,6 +52,11 @@ VARIANTS = {
     "namespaces": ("controlPlane.namespaces={default}",),
     "selector": ("controlPlane.namespaceSelector=lanes=on",),
     "nacos": ("controlPlane.store=nacos", "controlPlane.nacos.servers={nacos.nacos.svc:8848}"),
+    "deployments": ("controlPlane.deployments=replace",),
+    "deployments of namespaces": (
+        "controlPlane.deployments=compare",
+        "controlPlane.namespaces={default}",
+    ),
     "gateway-api": ("controlPlane.gatewayApi.enabled=true",),
     "one": ("controlPlane.replicas=1", "controlPlane.store=memory", "injector.enabled=false"),
     "proxy": ("demo.enabled=true", "demo.capture=proxy"),

@@ -263,7 +263,8 @@ def test_nothing_of_it_is_imported_where_kubernetes_is_not_configured() -> None:
         "chosen = settings.load(None, {'services': '.', 'store': 'sqlite:x.db'}); "
         "parts.sources_of(chosen); store = parts.store_of(chosen); assert not chosen.stores_in_kubernetes; "
         "serving._reporting(chosen, store, None); serving._gateway_api(chosen, store, None); "
-        "print([m for m in sys.modules if 'kubernetes' in m or 'gatewayapi' in m or 'gateway_routes' in m])"
+        "serving._deployments(chosen, []); only = ('kubernetes', 'gatewayapi', 'controlplane.deployments'); "
+        "print([m for m in sys.modules if any(one in m for one in only)])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"

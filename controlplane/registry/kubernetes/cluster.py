@@ -137,6 +137,11 @@ class Cluster:
         pods = [key for key in self._pods_at.get(address, ()) if self.counts(key[0])]
         return self.pods[pods[0]].metadata if len(pods) == 1 else None
 
+    def labels_at(self, address: str) -> tuple[str, Mapping[str, str]] | None:
+        """Namespace and labels of the pod that `pod_at` means."""
+        pods = [key for key in self._pods_at.get(address, ()) if self.counts(key[0])]
+        return (pods[0][0], self.pods[pods[0]].metadata) if len(pods) == 1 else None
+
     def _instances(self, port: ServicePort, slices: Iterable[Slice]) -> tuple[RawInstance, ...]:
         found: dict[tuple[str, int], RawInstance] = {}
         for slice_ in slices:
