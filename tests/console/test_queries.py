@@ -56,6 +56,9 @@ def test_every_query_gives_data(mesh: Mesh, prometheus: Prometheus, opened: Open
     page.goto(f"{mesh.admin}/#/groups/order-flow")
     page.get_by_role("heading", name="order-flow", level=1).wait_for()
     queries |= shown(page)
+    page.get_by_role("tab", name="Table").click()
+    page.get_by_role("columnheader", name="Fallbacks/min").wait_for()
+    queries |= shown(page)
     charts = page.get_by_text("In Prometheus:").locator("code")
     charts.first.wait_for()
     queries |= {f"chart {index}": text for index, text in enumerate(charts.all_inner_texts())}

@@ -4,6 +4,8 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { Schemas } from "../../api/client";
 import { type Column, DataTable } from "../../parts/DataTable";
+import { promql } from "../../parts/promql";
+import { QueryTitle } from "../../parts/QueryTitle";
 import { useFigures } from "../../parts/figures";
 import { Picture } from "./Picture";
 import { type Stop, type Track, shownOf } from "./model";
@@ -90,9 +92,9 @@ function TracksTable({ tracks, losing }: { tracks: Track[]; losing: ReadonlySet<
       cell: (stop) => (stop.serving === "nobody" ? t("group.refused") : stop.lane && stop.serving === "base" ? t("group.fallsBack") : t("group.instances", { count: stop.instances })),
     },
     { key: "dead", title: t("group.unhealthy"), figure: true, cell: (stop) => (stop.unhealthy ? `▲ ${stop.unhealthy}` : "0") },
-    { key: "qps", title: t("figures.qps"), figure: true, cell: (stop) => say.rate(stop.qps) },
-    { key: "errors", title: t("figures.errors"), figure: true, cell: (stop) => say.part(stop.errors) },
-    { key: "fallbacks", title: t("group.fallbacksMinute"), figure: true, cell: (stop) => stop.fallbacks || "0" },
+    { key: "qps", title: <QueryTitle title={t("figures.qps")} query={promql.qps({ by: ["application", "lane"] })} />, figure: true, cell: (stop) => say.rate(stop.qps) },
+    { key: "errors", title: <QueryTitle title={t("figures.errors")} query={promql.errors({ by: ["application", "lane"] })} />, figure: true, cell: (stop) => say.part(stop.errors) },
+    { key: "fallbacks", title: <QueryTitle title={t("group.fallbacksMinute")} query={`60 * ${promql.fallbacks({ by: ["application", "lane"] })}`} />, figure: true, cell: (stop) => stop.fallbacks || "0" },
     { key: "colour", title: t("group.colour"), cell: (stop) => (losing.has(stop.application) ? `◆ ${t("group.losesColour")}` : "–") },
   ];
   return (
