@@ -26,7 +26,7 @@ export function Effect({ applied: told }: { applied: Told }) {
         <Text size="sm" key={one.document}>{t(one.change === "created" ? "history.created" : "history.deleted", { document: one.document })}</Text>
       ))}
       {fields.length > 0 && (
-        <Table.ScrollContainer minWidth={360} tabIndex={0} aria-label={t("effect.changes")}>
+        <Table.ScrollContainer type="native" minWidth={360} tabIndex={0} role="region" aria-label={t("effect.changes")}>
           <Table aria-label={t("effect.changes")} fz="sm">
             <Table.Thead>
               <Table.Tr>
@@ -93,7 +93,7 @@ function Instances({ applications, tag }: { applications: Schemas["PromotionAppl
     some.map((one) => `${one.address}${one.version ? ` (${one.version})` : ""}${one.healthy ? "" : ` ▲ ${t("services.unhealthy")}`}`).join(", ") || t("services.none");
   if (rows.length === 0) return null;
   return (
-    <Table.ScrollContainer minWidth={360} tabIndex={0} aria-label={t("effect.instances")}>
+    <Table.ScrollContainer type="native" minWidth={360} tabIndex={0} role="region" aria-label={t("effect.instances")}>
       <Table aria-label={t("effect.instances")} fz="sm">
         <Table.Thead>
           <Table.Tr>

@@ -81,7 +81,7 @@ export function Sums({ sums }: { sums: Sum[] }) {
   const say = useFigures();
   if (sums.length === 0) return null;
   return (
-    <Table.ScrollContainer minWidth={280} maxHeight={240} tabIndex={0} aria-label={t("share.sums")}>
+    <Table.ScrollContainer type="native" minWidth={280} maxHeight={240} tabIndex={0} role="region" aria-label={t("share.sums")}>
       <Table aria-label={t("share.sums")} fz="sm">
         <Table.Thead>
           <Table.Tr>

@@ -7,7 +7,7 @@ export function Findings({ findings, label }: { findings: Schemas["Finding"][]; 
   const { t } = useTranslation();
   const verdicts = { passed: t("releases.passed"), failed: `▲ ${t("releases.failed")}`, "not enough data": `◆ ${t("releases.notEnough")}` };
   return (
-    <Table.ScrollContainer minWidth={360} tabIndex={0} aria-label={label}>
+    <Table.ScrollContainer type="native" minWidth={360} tabIndex={0} role="region" aria-label={label}>
       <Table fz="sm" aria-label={label}>
         <Table.Thead>
           <Table.Tr>

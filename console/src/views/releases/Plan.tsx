@@ -106,7 +106,7 @@ export function Checks({ release }: { release: Release }) {
     <Card withBorder component="section">
       <Title order={2} size="h4" mb="xs">{t("releases.checks")}</Title>
       <Text size="sm" mb="xs">{t("releases.checksText", { interval: release.interval ?? "10s", patience: release.patience ?? "1h" })}</Text>
-      <Table.ScrollContainer minWidth={480} tabIndex={0} aria-label={t("releases.checks")}>
+      <Table.ScrollContainer type="native" minWidth={480} tabIndex={0} role="region" aria-label={t("releases.checks")}>
         <Table aria-label={t("releases.checks")} fz="sm">
           <Table.Thead>
             <Table.Tr>
