@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,10 @@ class Cluster:
         path = f"{self.at}/pods/sc-{service}-{pod}/status"
         await self.call("PATCH", path, status(ip(service, pod), ready), MERGE)
 
-    async def fill(self, services: int, pods: int) -> None:
+    async def fill(self, services: int, pods: int, seconds: float) -> int:
+        """Make services and pods, for at most so many seconds. Returns how many services have all pods."""
+        end = time.perf_counter() + seconds
+        made: Counter[int] = Counter()
         await self.call("POST", "/api/v1/nodes", {"metadata": {"name": NODE}})
         wanted = iter(range(services))
         waiting = iter([(service, pod) for service in range(services) for pod in range(pods)])
@@ -78,13 +82,17 @@ class Cluster:
                 metadata = {"name": f"sc-{service}"}
                 await self.call("POST", f"{self.at}/services", {"metadata": metadata, "spec": spec})
             for service, pod in waiting:
+                if time.perf_counter() > end:
+                    return
                 labels = {"app": f"sc-{service}", "msePilotCreateAppName": f"app-{service}"}
                 metadata = {"name": f"sc-{service}-{pod}", "labels": labels}
                 spec = {"nodeName": NODE, "containers": [{"name": "c", "image": "none"}]}
                 await self.call("POST", f"{self.at}/pods", {"metadata": metadata, "spec": spec})
                 await self.ready(service, pod, True)
+                made[service] += 1
 
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+        return next((one for one in range(services) if made[one] < pods), services)
 
 
 def definitions(services: int, port: int) -> str:
@@ -127,7 +135,12 @@ def load() -> str:
 async def measure(server: KubeServer, home: Path, given: argparse.Namespace) -> None:
     cluster = Cluster(server)
     began = time.perf_counter()
-    await cluster.fill(given.services, given.pods)
+    wanted = given.services
+    given.services = await cluster.fill(wanted, given.pods, given.fill)
+    if given.services < wanted:
+        print(
+            f"after {given.fill:.0f} s there are {given.services} of {wanted} services: measured with these"
+        )
     made = f"{given.services} services, {given.services * given.pods} pods"
     print(f"{made} made in {time.perf_counter() - began:.0f} s; {load()}", flush=True)
     xds, admin = free_port(), free_port()
@@ -236,6 +249,7 @@ def main() -> None:
     parser.add_argument("--services", type=int, default=1000)
     parser.add_argument("--pods", type=int, default=10)
     parser.add_argument("--envoys", type=int, default=2)
+    parser.add_argument("--fill", type=float, default=240, help="seconds for which objects are made")
     parser.add_argument("--changes", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=120, help="after which no further change is made")
     given = parser.parse_args()
