@@ -28,10 +28,17 @@ class Authority:
         self.ca.write_bytes(self.own.certificate)
 
     def server(
-        self, name: str = "server", lifetime: timedelta = HOUR, hosts: Sequence[str] = LOOPBACK
+        self,
+        name: str = "server",
+        lifetime: timedelta = HOUR,
+        hosts: Sequence[str] = LOOPBACK,
+        peer: bool = False,
     ) -> TlsFiles:
-        """Files of a server, which asks clients for certificates. Written anew at each call."""
-        made = issue(self.own, lifetime, hosts=hosts, server=True)
+        """Files of a server, which asks clients for certificates. Written anew at each call.
+
+        peer: the server shows its certificate to others, too.
+        """
+        made = issue(self.own, lifetime, hosts=hosts, server=True, client=peer)
         certificate, key = self._write(name, made)
         return TlsFiles(certificate=certificate, key=key, client_ca=self.ca)
 

@@ -69,6 +69,10 @@ def issue(
     hours: Annotated[float, typer.Option(min=0.01, max=87600, help="How long it is valid.")] = 24,
     directory: Directory = Path("certs"),
     out: Annotated[Path | None, typer.Option(help="Where to write it. [default: --dir]")] = None,
+    peer: Annotated[
+        bool,
+        typer.Option("--peer", help="Valid for clients, too: a control plane shows it to its --peers."),
+    ] = False,
     shared_key: Annotated[
         bool,
         typer.Option("--shared-key", help="Let every user of the machine read the key, as containers need."),
@@ -80,20 +84,23 @@ def issue(
     """
     from controlplane.net import authority
 
-    if kind is Kind.SERVER and not host:
+    server = kind is Kind.SERVER
+    if server and not host:
         fail("a server's certificate needs --host: by it clients know the server", Exit.USAGE)
     try:
         ca = authority.Issued((directory / "ca.pem").read_bytes(), (directory / "ca-key.pem").read_bytes())
         domain = (directory / "domain").read_text(encoding="utf-8").strip()
     except OSError as error:
         fail(f"{directory} has no CA: run `laneway certs init --dir {directory}` ({error})", Exit.USAGE)
-    uris = [] if kind is Kind.SERVER else [f"spiffe://{domain}/{kind.value}/{name}"]
+    uris = [] if server else [f"spiffe://{domain}/{kind.value}/{name}"]
     lifetime = timedelta(hours=hours)
     try:
-        made = authority.issue(ca, lifetime, uris=uris, hosts=host or [], server=kind is Kind.SERVER)
+        made = authority.issue(
+            ca, lifetime, uris=uris, hosts=host or [], server=server, client=not server or peer
+        )
     except ValueError as error:
         fail(f"cannot issue a certificate for {name!r}: {error}")
-    stem = name if kind is Kind.SERVER else f"{kind.value}-{name}"
+    stem = name if server else f"{kind.value}-{name}"
     _save(out or directory, stem, made, 0o644 if shared_key else 0o600)
     console().print(line("issued ", (str((out or directory) / f"{stem}.pem"), "bold"), f" for {hours:g} h"))
 

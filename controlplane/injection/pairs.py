@@ -68,11 +68,19 @@ def current(pair: Pair | None, hosts: Sequence[str], now: datetime) -> Pair:
     if pair is None or _due(pair.authorities[0], now):
         made = new_authority("laneway-inject", CA_LIFETIME)
         before = pair.authorities[:1] if pair is not None else ()
-        return Pair((made.certificate, *before), made.key, issue(made, LIFETIME, hosts=hosts, server=True))
+        return Pair(
+            (made.certificate, *before),
+            made.key,
+            issue(made, LIFETIME, hosts=hosts, server=True, client=False),
+        )
     if not _due(pair.serving.certificate, now) and _hosts(pair.serving.certificate) == set(hosts):
         return pair
     authority = Issued(pair.authorities[0], pair.authority_key)
-    return Pair(pair.authorities, pair.authority_key, issue(authority, LIFETIME, hosts=hosts, server=True))
+    return Pair(
+        pair.authorities,
+        pair.authority_key,
+        issue(authority, LIFETIME, hosts=hosts, server=True, client=False),
+    )
 
 
 def _due(certificate: bytes, now: datetime) -> bool:

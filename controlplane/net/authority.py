@@ -50,10 +50,11 @@ def issue(
     uris: Sequence[str] = (),
     hosts: Sequence[str] = (),
     server: bool = False,
+    client: bool = True,
 ) -> Issued:
-    """A certificate for these URIs and hosts (DNS names or IP addresses), to be shown by clients, or, with
-    `server`, by a server, which may call others with it, as control planes do. Raises ValueError where the CA
-    is none or a name cannot be written.
+    """A certificate for these URIs and hosts (DNS names or IP addresses), to be shown by a server, by a
+    client, or by a control plane that is both. Raises ValueError where the CA is none or a name cannot be
+    written.
     """
     ca = x509.load_pem_x509_certificate(authority.certificate)
     signer = serialization.load_pem_private_key(authority.key, None)
@@ -62,7 +63,8 @@ def issue(
     key = ec.generate_private_key(ec.SECP256R1())
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
     names += [_host(host) for host in hosts]
-    uses = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if server else [])]
+    kinds = ((ExtendedKeyUsageOID.SERVER_AUTH, server), (ExtendedKeyUsageOID.CLIENT_AUTH, client))
+    uses = [use for use, wanted in kinds if wanted]
     builder = (
         # The subject is empty, so the alternative names are critical (RFC 5280, 4.2.1.6).
         _builder(x509.Name([]), ca.subject, key.public_key(), lifetime)

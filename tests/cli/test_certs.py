@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,28 +23,44 @@ def issue(ca: Path, *arguments: str) -> str:
     return laneway("certs", "issue", *arguments, "--dir", str(ca))
 
 
-def test_a_server_and_a_client_meet(ca: Path) -> None:
+def shown_by(ca: Path, client: str) -> dict[str, Any] | None:
+    """What a server takes the client for that shows this certificate, in a handshake in memory."""
     issue(ca, "server", "control-plane", "--host", "localhost", "--host", "127.0.0.1")
-    issue(ca, "application", "shop", "--hours", "1")
     server = Tls(
         TlsFiles(
             certificate=ca / "control-plane.pem", key=ca / "control-plane-key.pem", client_ca=ca / "ca.pem"
         )
     )
-    client = ssl.create_default_context(cafile=str(ca / "ca.pem"))
-    client.load_cert_chain(ca / "application-shop.pem", ca / "application-shop-key.pem")
+    context = ssl.create_default_context(cafile=str(ca / "ca.pem"))
+    context.load_cert_chain(ca / f"{client}.pem", ca / f"{client}-key.pem")
     ours, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
     one = server.material.context.wrap_bio(ours, theirs, server_side=True)
-    other = client.wrap_bio(theirs, ours, server_hostname="localhost")
+    other = context.wrap_bio(theirs, ours, server_hostname="localhost")
     for _ in range(3):
         for side in (other, one):
             try:
                 side.do_handshake()
             except ssl.SSLWantReadError:
                 continue
-    shown = one.getpeercert()
+    return one.getpeercert()
+
+
+def test_a_server_and_a_client_meet(ca: Path) -> None:
+    issue(ca, "application", "shop", "--hours", "1")
+    shown = shown_by(ca, "application-shop")
     assert shown is not None
     assert shown["subjectAltName"] == (("URI", "spiffe://mesh.test/application/shop"),)
+
+
+def test_a_server_is_a_client_only_as_a_peer(ca: Path) -> None:
+    server = ("server", "other", "--host", "localhost")
+    issue(ca, *server)
+    with pytest.raises(ssl.SSLError, match=r"(?i)unsuitable|purpose|unsupported"):
+        shown_by(ca, "other")
+    issue(ca, *server, "--peer")
+    shown = shown_by(ca, "other")
+    assert shown is not None
+    assert shown["subjectAltName"] == (("DNS", "localhost"),)
 
 
 def test_keys_are_for_their_owner(ca: Path) -> None:

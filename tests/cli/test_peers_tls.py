@@ -36,7 +36,7 @@ class Two:
     def renew(self) -> None:
         """Another CA, and certificates of it, in the same files."""
         self.trust = Authority(self.pems)
-        self.trust.server()
+        self.trust.server(peer=True)
 
     def token(self, which: int) -> Path:
         """The file with the token that it shows to others."""

@@ -10,7 +10,6 @@ import pytest
 from tests.console.conftest import FLOW, Mesh, Opened, accessible, confirmed
 from tests.mesh.client import until
 
-expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.console
 RULE = {"conditions": [{"source": "header", "name": "canary", "operator": "==", "value": "gray"}]}
 
@@ -89,6 +88,8 @@ def test_the_form_has_all_that_yaml_can_say(without_lanes: Mesh, opened: Opened)
 
 
 def test_what_is_wrong_stands_beside_its_field(without_lanes: Mesh, opened: Opened) -> None:
+    from playwright.sync_api import expect
+
     page = opened(f"{without_lanes.admin}/#/groups/order-flow/new-lane")
     page.get_by_role("textbox", name="Name").first.fill("Gray Lane")
     page.get_by_label("From").fill("tomorrow")

@@ -89,6 +89,8 @@ def test_an_index_follows_services_that_come_and_go() -> None:
 
 @given(st.sets(st.text("ab/", max_size=6).map(lambda t: f"x/{t}"), max_size=8), st.text("ab/", max_size=6))
 def test_the_index_finds_what_a_search_finds(ids: set[str], name: str) -> None:
-    found = {i for i in ids if name and name[0] != "/" and i.endswith("/" + name)}
+    # The empty group of a registry without groups may be left out.
+    spelt = {i: (i, i.replace("//", "/")) for i in ids}
+    found = {i for i in ids if name and name[0] != "/" and any(s.endswith("/" + name) for s in spelt[i])}
     expected = {name} if name in ids else found
     assert set(ServiceNames(ids).candidates(name)) == expected
