@@ -105,8 +105,10 @@ def test_lanes_are_switched_for_services_that_are_known(mesh: Mesh) -> None:
 
 @pytest.mark.mesh
 def test_without_the_control_plane_what_is_known_goes_on(mesh: Mesh) -> None:
-    before = {name: clusters(mesh, name) for name in ("A", "Agray", "C")}
+    # Each service is asked for once: then it is known.
     assert mesh.chain("/a", CANARY) == ["Agray", "Bgray", "Cgray"]
+    assert mesh.chain() == ["A", "B", "C"]
+    before = {name: clusters(mesh, name) for name in ("A", "Agray", "C")}
     mesh.kill(mesh.serving)
     for _ in range(10):
         assert mesh.chain("/a", CANARY) == ["Agray", "Bgray", "Cgray"]
