@@ -105,17 +105,19 @@ def test_lanes_are_switched_for_services_that_are_known(mesh: Mesh) -> None:
 
 @pytest.mark.mesh
 def test_without_the_control_plane_what_is_known_goes_on(mesh: Mesh) -> None:
-    # Each service is asked for once: then it is known.
+    outside = mesh.pods["outside"]
+    host = f"{outside.address}:{outside.port}"
+    # Each is asked for once: then it is known.
     assert mesh.chain("/a", CANARY) == ["Agray", "Bgray", "Cgray"]
     assert mesh.chain() == ["A", "B", "C"]
+    with egress(mesh, "A") as client:
+        assert client.request("GET", f"http://{host}/", host=host).chain == ["outside"]
     before = {name: clusters(mesh, name) for name in ("A", "Agray", "C")}
     mesh.kill(mesh.serving)
     for _ in range(10):
         assert mesh.chain("/a", CANARY) == ["Agray", "Bgray", "Cgray"]
         assert mesh.chain() == ["A", "B", "C"]
     with egress(mesh, "A") as client:
-        outside = mesh.pods["outside"]
-        host = f"{outside.address}:{outside.port}"
         assert client.request("GET", f"http://{host}/", host=host).chain == ["outside"]
     with mesh.load(("GET", "/a", [CANARY], b""), ("POST", "/a", [CANARY], b"x"), rate=50) as load:
         mesh.start_laneway()
