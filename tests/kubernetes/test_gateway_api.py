@@ -118,7 +118,7 @@ def test_an_http_route_is_a_base_route_that_lanes_take(one: Served, ingress: Ing
     one.http.delete("/v1/lane-groups/order-flow").raise_for_status()
     wait_for(lambda: name not in routes(one), one.process)
     # Laneway's own routes are left alone.
-    own = {"service": "sc-a", "match": {"path": {"prefix": "/own"}}}
+    own = {"service": f"kubernetes/{namespace}//sc-a", "match": {"path": {"prefix": "/own"}}}
     one.http.put("/v1/gateways/edge/routes/own", json=own).raise_for_status()
     ingress.route("last", parentRefs=[{"name": "edge"}], rules=[{"backendRefs": to("sc-a")}])
     wait_for(lambda: ingress.said("last") == [ACCEPTED], one.process)
