@@ -6,6 +6,7 @@ Grafana is not started where its image cannot be had; its files are checked in t
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.compose.stack import Stack, eventually, run
@@ -75,8 +76,13 @@ def data(stack: Stack, table: Table) -> None:
                 del lacking[what]
         return not lacking
 
-    stack.laneway("doctor", "propagation", "--seconds", "2")
+    # Who loses the lane is said only where enough requests of lanes were observed.
+    with ThreadPoolExecutor(1) as beside:
+        observing = beside.submit(stack.laneway, "doctor", "propagation", "--seconds", "8")
+        while not observing.done():
+            stack.get({"canary": "gray"})
     try:
+        observing.result()
         eventually(all_given, 90, "every query to give data")
     finally:
         said = f"{len(wanted)} queries" if not lacking else f"without data: {', '.join(lacking)}"
