@@ -178,27 +178,29 @@ def _redirect(one: Json, fields: Body, headers: dict[str, Body]) -> None:
     for theirs, ours in (("scheme", "scheme"), ("hostname", "host"), ("port", "port")):
         if given.get(theirs) is not None:
             found[ours] = given[theirs]
-    path = given.get("path") or {}
-    if path.get("type") == "ReplaceFullPath":
-        found["path"] = path.get("replaceFullPath") or "/"
-    elif path.get("type") == "ReplacePrefixMatch":
-        found["prefix"] = _prefix(path.get("replacePrefixMatch") or "/")
-    elif path:
-        raise Unsupported(f"requestRedirect.path.type {path.get('type')} is not supported")
-    fields["redirect"] = found
+    fields["redirect"] = found | _replaced_path("requestRedirect", given, lambda whole: {"path": whole})
 
 
 def _rewrite(one: Json, fields: Body, headers: dict[str, Body]) -> None:
     given = one["urlRewrite"]
     found: Body = {"host": given["hostname"]} if given.get("hostname") else {}
+    fields["rewrite"] = found | _replaced_path("urlRewrite", given, _whole_path)
+
+
+def _whole_path(path: str) -> Body:
+    return {"regex": "/.*", "substitution": path.replace("\\", "\\\\")}
+
+
+def _replaced_path(name: str, given: Json, whole: Callable[[str], Body]) -> Body:
+    """What `path` of the filter `name` says. `whole`: how one path for all is written. Raises Unsupported."""
     path = given.get("path") or {}
     if path.get("type") == "ReplaceFullPath":
-        found |= {"regex": "/.*", "substitution": (path.get("replaceFullPath") or "/").replace("\\", "\\\\")}
-    elif path.get("type") == "ReplacePrefixMatch":
-        found["prefix"] = _prefix(path.get("replacePrefixMatch") or "/")
-    elif path:
-        raise Unsupported(f"urlRewrite.path.type {path.get('type')} is not supported")
-    fields["rewrite"] = found
+        return whole(path.get("replaceFullPath") or "/")
+    if path.get("type") == "ReplacePrefixMatch":
+        return {"prefix": _prefix(path.get("replacePrefixMatch") or "/")}
+    if path:
+        raise Unsupported(f"{name}.path.type {path.get('type')} is not supported")
+    return {}
 
 
 def _cors(one: Json, fields: Body, headers: dict[str, Body]) -> None:
