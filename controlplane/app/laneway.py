@@ -28,7 +28,7 @@ from controlplane.app.times import Clock, LaneTimes
 from controlplane.app.traffic import Counting, TrafficBounds
 from controlplane.app.unreachable import Unreachable
 from controlplane.app.wanted import Wanted
-from controlplane.app.watching import Watching
+from controlplane.app.watching import Watching, applications_met
 from controlplane.callouts.client import Callouts
 from controlplane.model.definitions import Definitions
 from controlplane.model.documents import Lane
@@ -357,7 +357,8 @@ class Laneway:
         return StoreStatus(self._store.problem, self._store.read_only)
 
     async def begin_trace(self, gateway: str, seconds: float) -> Watch:
-        return await self.watching.begin(gateway, self._applications(gateway), seconds, one=True)
+        met = applications_met(gateway, self.store.current.definitions, self.publisher.plan)
+        return await self.watching.begin(gateway, met, seconds, one=True)
 
     def watch(self, identity: str) -> Watch | None:
         return self.watching.get(identity)
@@ -381,17 +382,6 @@ class Laneway:
 
     def propagation(self) -> Observed:
         return self.watching.observed
-
-    def _applications(self, gateway: str) -> set[str]:
-        """The applications that requests of a gateway may meet: those of its groups and of its routes."""
-        groups = self.store.current.definitions.groups.values()
-        found = {a for group in groups if group.gateway == gateway for a in group.applications}
-        plan = self.publisher.plan
-        if gateway in plan.gateways:
-            for route in plan.gateways[gateway].routes:
-                if route.service is not None and route.service in plan.services:
-                    found.update(plan.services[route.service].applications)
-        return found
 
     def ready(self) -> list[str]:
         waiting: list[str] = []

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 
 import structlog
 
+from controlplane.model.definitions import Definitions
+from controlplane.plan.planner import Plan
 from controlplane.snapshot.nodes import EdgeNode, SidecarNode
 from controlplane.snapshot.publisher import Publisher
 from controlplane.snapshot.sidecars import SidecarView
@@ -116,6 +118,17 @@ class Watching:
 
     def _publish(self) -> None:
         self._publisher.watch(*self.watches.wanted(time.monotonic()))
+
+
+def applications_met(gateway: str, definitions: Definitions, plan: Plan) -> set[str]:
+    """The applications that requests of a gateway may meet: those of its groups and of its routes."""
+    groups = definitions.groups.values()
+    found = {a for group in groups if group.gateway == gateway for a in group.applications}
+    if gateway in plan.gateways:
+        for route in plan.gateways[gateway].routes:
+            if route.service is not None and route.service in plan.services:
+                found.update(plan.services[route.service].applications)
+    return found
 
 
 def _reports(view: View, watch: Watch) -> bool | None:

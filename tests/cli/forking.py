@@ -94,9 +94,7 @@ class Forked:
         cwd: Path | None = None,
         descriptors: tuple[int, int] | None = None,
     ) -> None:
-        """Standard input is empty by default. `descriptors`: soft and hard
-        RLIMIT_NOFILE.
-        """
+        """Standard input is empty by default. `descriptors`: soft and hard RLIMIT_NOFILE."""
         with open(os.devnull, "rb") as nothing:
             files = [nothing if stdin is None else stdin, stdout, stderr]
             streams = [_Stream(file) for file in files]
