@@ -189,9 +189,7 @@ def _reload(callers: Callers, tls: Tls | None) -> None:
 
 def _descriptors(settings: Settings) -> descriptors.Shares:
     """How many connections each port may have under the limit of open files."""
-    limit = descriptors.raise_limit()
-    descriptors.prepare(limit)
-    share = descriptors.shares(limit, settings.admin_connections)
+    share = descriptors.divided(settings.admin_connections)
     for port, given, wanted in (
         ("admin API", share.admin, settings.admin_connections),
         ("xDS server", share.xds, settings.xds_connections),

@@ -44,6 +44,13 @@ def prepare(limit: int) -> None:
         os.close(fcntl.fcntl(any_file, fcntl.F_DUPFD_CLOEXEC, min(limit, PREPARED) - 1))
 
 
+def divided(admin: int) -> Shares:
+    """Take as many descriptors as the process may have, once at its start, and divide them; see `shares`."""
+    limit = raise_limit()
+    prepare(limit)
+    return shares(limit, admin)
+
+
 @dataclass(frozen=True)
 class Shares:
     """Connections that each port may have."""

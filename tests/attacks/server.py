@@ -77,9 +77,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         given |= {"xds_certificate": at / "server.pem", "xds_key": at / "server-key.pem"}
         given |= {"xds_client_ca": at / "ca.pem"}
     settings = Settings(**given)
-    limit = descriptors.raise_limit()
-    descriptors.prepare(limit)
-    share = descriptors.shares(limit, settings.admin_connections)
+    share = descriptors.divided(settings.admin_connections)
     laneway = Laneway(
         MemoryStore(),
         Catalog([registry]),
