@@ -39,7 +39,8 @@ class Waiting:
     @property
     def full(self) -> bool:
         """Whether this connection has to wait until others have read."""
-        return self._backlog.full(self)
+        backlog = self._backlog
+        return backlog.size >= backlog.soft and backlog.full(self)
 
     def ask(self) -> None:
         """Call `roused` when it has to wait no more."""
@@ -87,6 +88,7 @@ class Backlog:
         self._held: dict[int, list[int]] = {}  # by identity: in how many queues, and how many bytes
         self._armed = False
         self.most = most
+        self.soft = most * _SOFT
         self.size = 0
         """Bytes that wait, those that are shared once."""
         self.peak = 0
@@ -100,7 +102,7 @@ class Backlog:
 
     def full(self, connection: Waiting) -> bool:
         """Whether a connection has to wait until others have read."""
-        if self.size < self.most * _SOFT:
+        if self.size < self.soft:
             return False
         if self.size >= self.most:
             return True

@@ -26,6 +26,7 @@ from .turns import Turns
 
 _MOST_UNSENT = 16 << 10  # bytes that the socket has not taken before nothing more is written to it
 _MOST_WAITING = 64 << 10  # bytes that wait for their turn before no more is read
+_MOST_TOGETHER = 64 << 10  # bytes of answers to one read that leave in one write
 _FAR = 30 * 86_400.0  # seconds for which no timer is set: no connection lives for as long
 _SECOND_LOOK = 0.2  # seconds after which a connection that has not begun is looked at once more
 
@@ -75,6 +76,8 @@ class Connection(asyncio.Protocol):
         self._waits = False  # with requests for its turn
         self._waiting = 0  # bytes of them
         self._reads = True
+        self._together: list[bytes] | None = None  # what is answered while requests are handled
+        self._together_bytes = 0
         self.cpu = port.limits.cpu_burst
         self._timer: asyncio.TimerHandle | None = None
         self.host = ""
@@ -184,7 +187,7 @@ class Connection(asyncio.Protocol):
         try:
             if self._tls is not None:
                 data, self._said = self._said + self._decrypted(self._tls, data), b""
-            whole = self.http2.receive(data, until)
+            whole = self._receive(data, until)
         except ConnectionFault as fault:
             self.end(fault.reason, fault.text, fault.code)
             return True
@@ -196,6 +199,18 @@ class Connection(asyncio.Protocol):
         if not self._reads or self._waiting > _MOST_WAITING:
             self._read_or_not()
         return whole or self.http2.outgoing.clogged
+
+    def _receive(self, data: bytes, until: float) -> bool:
+        """Let the requests be handled. Their answers leave together: a write costs more than what it answers.
+
+        Raises ConnectionFault.
+        """
+        self._together = []
+        try:
+            return self.http2.receive(data, until)
+        finally:
+            self._leave()
+            self._together = None
 
     def _decrypted(self, tls: Channel, data: bytes) -> bytes:
         """What the client says. Raises ConnectionFault."""
@@ -321,6 +336,7 @@ class Connection(asyncio.Protocol):
         self.cut(text)
 
     def _close(self) -> None:
+        self._leave()
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
@@ -345,6 +361,21 @@ class Connection(asyncio.Protocol):
     def _write(self, parts: list[bytes]) -> None:
         if self._over:
             return
+        if self._together is None:
+            self._send(parts)
+            return
+        self._together += parts
+        self._together_bytes += sum(map(len, parts))
+        if self._together_bytes >= _MOST_TOGETHER:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Write what was kept to leave together."""
+        if self._together and not self._over:
+            parts, self._together, self._together_bytes = self._together, [], 0
+            self._send(parts)
+
+    def _send(self, parts: list[bytes]) -> None:
         if self._tls is not None:
             if self._tls.ready:  # else nothing of this is for the client's eyes
                 self.transport.write(self._tls.send(parts))

@@ -47,7 +47,7 @@ class Share:
 
     def give(self, size: int) -> None:
         """Hold so many bytes less."""
-        if not self._open:
+        if not size or not self._open:
             return
         self.taken -= size
         self._room.holds(self, -size)
@@ -81,10 +81,14 @@ class Room:
     def holds(self, share: Share, size: int) -> None:
         """The share holds so many bytes more, or, where it is negative, less."""
         self.taken += size
-        self._hosts.add(share.host, size)
-        self._shares.setdefault(share.host, Largest()).add(share, size)
-        if not self._hosts[share.host]:
-            del self._shares[share.host]
+        host = share.host
+        self._hosts.add(host, size)
+        shares = self._shares.get(host)
+        if shares is None:
+            shares = self._shares[host] = Largest()
+        shares.add(share, size)
+        if not self._hosts[host]:
+            del self._shares[host]
 
     def largest(self) -> Share:
         """The largest share of the address that holds most. Something has to be held."""

@@ -71,8 +71,8 @@ class Owner(Protocol):
     def awake(self, stream: DiscoveryStream) -> None:
         """Call the stream's `write` soon."""
 
-    def answered(self, stream: DiscoveryStream, request: Message, reply: Sent) -> None:
-        """A reply has been acknowledged or rejected."""
+    def answered(self, stream: DiscoveryStream, request: Message, reply: Sent, now: float) -> None:
+        """A reply has been acknowledged or rejected. now: of the event loop's clock, in seconds."""
 
     def sent(self, size: int) -> None:
         """So many bytes of a response have been sent."""
@@ -155,8 +155,9 @@ class DiscoveryStream:
         try:
             reply = self.state.receive(request)
             if reply is not None:
-                self.standing.answered(self._loop.time(), reply.at, self.state.subscriptions.values())
-                self._owner.answered(self, request, reply)
+                now = self._loop.time()
+                self.standing.answered(now, reply.at, self.state.subscriptions.values())
+                self._owner.answered(self, request, reply, now)
             if self.state.asked():
                 # At once: what a client that comes back has sent is large, and in the processor's cache.
                 self.write()
@@ -169,7 +170,8 @@ class DiscoveryStream:
 
     def write(self) -> None:
         """Send what is due, as far as the client takes it. Raises CallEnd."""
-        self._stop_timer()
+        if self._timer is not None:
+            self._stop_timer()
         while self.call.writable:
             try:
                 response = self.state.next(self._loop.time())

@@ -23,7 +23,8 @@ class Durations:
 
     def add(self, seconds: float) -> None:
         self.counts[bisect_left(BOUNDS, seconds)] += 1
-        self.sum += max(0.0, seconds)
+        if seconds > 0:
+            self.sum += seconds
 
     def cumulative(self) -> list[tuple[str, float]]:
         """(upper bound, how many took at most that long), the last bound being +Inf."""
@@ -41,6 +42,10 @@ class Moments:
     def __init__(self, most: int = MOMENTS) -> None:
         self._at: deque[tuple[int, float]] = deque(maxlen=most)
         self._forgotten = 0
+        self._found: tuple[int, float | None] = (
+            0,
+            None,
+        )  # what was asked for last: many streams get one change
 
     def add(self, number: int, at: float) -> None:
         """All changes up to `number` that were not added yet happened at `at`, in seconds."""
@@ -49,8 +54,13 @@ class Moments:
         elif len(self._at) == self._at.maxlen:
             self._forgotten = self._at[0][0]
         self._at.append((number, at))
+        self._found = 0, None
 
     def of(self, number: int) -> float | None:
         """When that change happened; None if it was forgotten, or not added."""
+        if number == self._found[0]:
+            return self._found[1]
         place = bisect_left(self._at, (number, float("-inf")))
-        return self._at[place][1] if number > self._forgotten and place < len(self._at) else None
+        found = self._at[place][1] if number > self._forgotten and place < len(self._at) else None
+        self._found = number, found
+        return found

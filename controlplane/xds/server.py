@@ -369,8 +369,8 @@ class XdsServer:
         self.counters["pushes"] += 1
         self.counters["pushed_bytes"] += size
 
-    def answered(self, stream: DiscoveryStream, request: Message, reply: Sent) -> None:
-        """Count a client's answer; log a rejection."""
+    def answered(self, stream: DiscoveryStream, request: Message, reply: Sent, now: float) -> None:
+        """Count a client's answer; log a rejection. now: of the event loop's clock, in seconds."""
         nack = None
         if request.HasField("error_detail"):
             self.counters["nacks"] += 1
@@ -386,9 +386,10 @@ class XdsServer:
             )
         else:
             self.counters["acks"] += 1
-            self.ack_times.add(self._streams.now() - reply.at)
-            if (took := self._streams.took(reply)) is not None:
-                self.change_times.add(took)
+            self.ack_times.add(now - reply.at)
+            began = self._streams.began(reply)
+            if began is not None:
+                self.change_times.add(now - began)
         self._streams.trials.answered(stream, request.type_url, reply, nack)
         self._streams.answered(stream)
 

@@ -53,6 +53,7 @@ class StreamState(Generic[S]):
     __slots__ = (
         "_gate_until",
         "_hold_until",
+        "_holding",
         "_most_bytes",
         "_most_names",
         "_warming",
@@ -82,6 +83,7 @@ class StreamState(Generic[S]):
         self._most_bytes = name_bytes
         self._hold_until: float | None = None
         self._gate_until: float | None = None
+        self._holding = False  # removals, until those are acknowledged that may refer to what goes
         self._warming = NOTHING
 
     def receive(self, request: Message) -> Sent | None:
@@ -97,6 +99,7 @@ class StreamState(Generic[S]):
             self.subscriptions[request.type_url] = subscription
             ordered = sorted(self.subscriptions.items(), key=lambda item: _RANK.get(item[0], len(_RANK)))
             self.subscriptions = dict(ordered)
+            self._holding = not _REFERRING.isdisjoint(self.subscriptions)
         before = subscription.name_bytes
         answered = subscription.receive(request)
         if request.type_url == SECRET:
@@ -135,9 +138,8 @@ class StreamState(Generic[S]):
 
     def next(self, now: float) -> Response | None:
         """The next response to write. `now` is of the same clock as `wake_at`, in seconds. Raises Overrun."""
-        gated = self._gated(now)
+        gated = self._gate_until is not None and self._gated(now)
         waiting = False
-        holding = not _REFERRING.isdisjoint(self.subscriptions)
         for type_url, subscription in self.subscriptions.items():
             if not subscription.dirty() or (gated and type_url == VIRTUAL_HOST):
                 # A virtual host that is asked for comes with its clusters: they go first, warm.
@@ -150,7 +152,7 @@ class StreamState(Generic[S]):
                 # nor for an Envoy that starts and would have nothing if it rejects it.
                 continue
             response = subscription.compose(
-                hold=holding and type_url in _BREAKING,
+                hold=self._holding and type_url in _BREAKING,
                 asked_only=gated and type_url in _REFERRING,
                 now=now,
             )
@@ -161,10 +163,12 @@ class StreamState(Generic[S]):
                 self._hold_until = now + self.removal_wait
             if response is not None:
                 return response
-        return self._release(now, gated)
+        return None if self._hold_until is None else self._release(now, gated)
 
     def wake_at(self) -> float | None:
         """When `next` should be called again even if nothing happens."""
+        if self._hold_until is None and self._gate_until is None:
+            return None
         times = [at for at in (self._hold_until, self._gate_until) if at is not None and at != math.inf]
         return min(times) if times else None
 

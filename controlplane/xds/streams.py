@@ -200,12 +200,11 @@ class Streams:
         with contextlib.suppress(RuntimeError):  # without a running event loop there are no clients, either
             self._moments.add(self._clock.now, self.now())
 
-    def took(self, reply: Sent) -> float | None:
-        """Seconds since the first change that a reply carries; None if it carries none, or if that is so long
+    def began(self, reply: Sent) -> float | None:
+        """When the first change happened that a reply carries; None if it carries none, or if that is so long
         ago that it was forgotten.
         """
-        began = self._moments.of(reply.since) if reply.since else None
-        return None if began is None else self.now() - began
+        return self._moments.of(reply.since) if reply.since else None
 
     def _push(self, collections: set[Collection]) -> None:
         """Wake the streams which the changes of these collections concern."""

@@ -134,8 +134,10 @@ class Trials:
 
     def answered(self, client: Client, type_url: str, reply: Sent, nack: Nack | None) -> None:
         """A client has answered a reply. Of those that are asked, that is a vote."""
+        if not self._trials:
+            return
         subscription = client.state.subscriptions.get(type_url)
-        if not self._trials or subscription is None:
+        if subscription is None:
             return
         for collection in subscription.parts:
             trial = self._trials.get(collection)

@@ -79,8 +79,9 @@ class View:
 
     def version(self, type_url: str) -> str:
         """The version of all that the view holds of one type: a hash of content, or a collection's label."""
-        parts = self.of(type_url)
-        for part in parts:
+        weight = 0
+        for part in self.of(type_url):
             if part.label is not None:
                 return part.label
-        return version_of(parts[0].weight if len(parts) == 1 else sum(part.weight for part in parts))
+            weight += part.weight
+        return version_of(weight)

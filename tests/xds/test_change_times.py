@@ -8,7 +8,7 @@ from controlplane.xds.resources import Clock, Collection
 from tests.xds.client import resource
 from tests.xds.world import Worlds
 
-WAIT = 1.5
+WAIT = 4.0
 """Seconds that a change waits for others in these tests: what counting from the response would miss."""
 
 
