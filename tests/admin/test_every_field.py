@@ -11,7 +11,8 @@ import yaml
 from controlplane.model.kinds import KINDS
 from controlplane.model.parsing import parse_document
 from tests.admin.conftest import GROUP, SmallControl
-from tests.model.full import FULL, OPTIONAL, Path, changed, given_in, models_in, nodes, text, without
+from tests.model.full import FULL, OPTIONAL
+from tests.model.ways import Path, changed, given_in, models_in, nodes, text, without
 
 YAML = {"content-type": "application/yaml"}
 ANY_TEXT = {"service", "services", "value", "regex", "set", "add", "body", "content_type"}
