@@ -20,6 +20,7 @@ FOLDER = ROOT / "deploy" / "monitoring" / "grafana" / "dashboards"
 DOCUMENT = ROOT / "docs" / "how-to" / "monitoring.md"
 BEGIN, END = "<!-- panels: made by `make dashboards` -->", "<!-- end of panels -->"
 DATASOURCE = {"type": "prometheus", "uid": "laneway-prometheus"}
+EXEMPLARS = "laneway_request_duration_seconds_bucket"
 COLUMNS = 24
 HEIGHT = {"stat": 4, "timeseries": 8, "table": 8}
 
@@ -45,6 +46,7 @@ def panel(one: dict[str, Any], number: int, x: int, y: int) -> dict[str, Any]:
             "instant": kind != "timeseries",
             "format": "table" if kind == "table" else "time_series",
             "editorMode": "code",
+            **({"exemplar": True} if kind == "timeseries" and EXEMPLARS in query else {}),
         }
         for place, (legend, query) in enumerate(one["queries"].items())
     ]

@@ -84,6 +84,11 @@ def answer(schema: Schema, description: str, media: str = JSON, **headers: str) 
     return found
 
 
+def either(description: str, *media: str) -> Schema:
+    """A response of text for `responses=`, in the form that `Accept` asks for."""
+    return {"description": description, "content": {one: {"schema": TEXT} for one in media}}
+
+
 def failures(*statuses: int) -> dict[int | str, Schema]:
     """Problem responses for `responses=`. All other errors are problems, too."""
     named = {

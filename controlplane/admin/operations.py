@@ -7,7 +7,8 @@ from importlib.metadata import version
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, exposition
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from controlplane.admin import (
     answers,
@@ -35,6 +36,7 @@ from controlplane.model.time_fields import Instant, seconds_of
 from controlplane.release import actions
 from controlplane.store.history import changes_between
 
+OPENMETRICS = "application/openmetrics-text"
 EXPLAIN_BYTES = 512 << 10  # eight times the headers that an edge takes
 
 
@@ -234,7 +236,13 @@ def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry
         tags=["health"],
         summary="Metrics as Prometheus reads them",
         response_class=Response,
-        responses={200: openapi.answer({"type": "string"}, "Metrics", "text/plain")},
+        responses={200: openapi.either("Metrics; OpenMetrics has exemplars", "text/plain", OPENMETRICS)},
     )
-    async def get_metrics() -> Response:
-        return Response(generate_latest(metrics), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def get_metrics(request: Request) -> Response:
+        # The library's own choice fails at versions that are no numbers, and answers whatever is asked for.
+        accepted = {one.partition(";")[0].strip() for one in request.headers.get("accept", "").split(",")}
+        if OPENMETRICS in accepted:
+            text, media = openmetrics.generate_latest(metrics), openmetrics.CONTENT_TYPE_LATEST
+        else:
+            text, media = exposition.generate_latest(metrics), exposition.CONTENT_TYPE_LATEST
+        return Response(text, headers={"Content-Type": media})

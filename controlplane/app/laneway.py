@@ -102,15 +102,15 @@ class Laneway:
         self.catalog = catalog
         self.publisher = Publisher(base_tags=base_tags, secret=self.secrets.get)
         self.watching = Watching(self.publisher, lambda: self.xds)
-        self.access_logs = AccessLogService(
-            self.watching.watches, lambda call, node: self.xds.cluster_of(call, node)
-        )
         self._names = ServiceNames()
         self.counting = Counting(
             lambda call, node: self.xds.view_of(call, node),
             self._names.resolve,
             traffic,
             shared=self.peers.there,
+        )
+        self.access_logs = AccessLogService(
+            self.watching.watches, lambda call, node: self.xds.cluster_of(call, node), self.counting.seen
         )
         self.xds = XdsServer(
             self.publisher.classify,

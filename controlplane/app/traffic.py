@@ -16,7 +16,9 @@ from controlplane.rpc.transport import Call
 from controlplane.snapshot.nodes import EdgeNode
 from controlplane.snapshot.sidecars import SidecarView
 from controlplane.snapshot.view import NodeView
+from controlplane.tracing.reports import Report
 from controlplane.traffic import series
+from controlplane.traffic.exemplars import Exemplars
 from controlplane.traffic.figures import Traffic
 from controlplane.traffic.meter import Meaning, Meter
 from controlplane.traffic.receiver import Receiver
@@ -67,6 +69,7 @@ class Counting:
         self.meter = Meter(self.table, self._resolve, names, clock, shared=shared, gauge=traffic.EJECTED)
         self.receiver = Receiver(self.meter, view_of, bounds.message_bytes, bounds.waiting_bytes)
         self.traffic = Traffic(self.table, self.meter)
+        self.exemplars = Exemplars(clock)
 
     def published(self, plan: Plan, definitions: Definitions, services: Services) -> None:
         """This is what proxies get from now on."""
@@ -87,6 +90,16 @@ class Counting:
         plan = self._plan.services.get(service)
         target = plan.lanes.get(lane) if plan is not None else None
         return None if plan is None or target is None else len(plan.targets[target])
+
+    def seen(self, report: Report) -> None:
+        """A caller's proxy has reported one request, while somebody watches: it becomes an exemplar."""
+        if report.side == "inbound":
+            return
+        counted = traffic.counted(report)
+        lane = counted.lane if self._known_lane(counted.lane) else ""
+        key = self._asked(counted, lane, report.owner if report.side == "edge" else "")
+        of = (key.gateway, key.application, key.service, key.lane, key.tag)
+        self.exemplars.note(of, report.duration, report.trace, report.request_id)
 
     async def run(self) -> None:
         """See every few seconds who is silent, and forget what is old, until cancelled."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from prometheus_client.metrics_core import (
@@ -12,8 +12,10 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 from controlplane.app.traffic import Counting
+from controlplane.traffic import exemplars
 from controlplane.traffic import series as fields
 from controlplane.traffic.series import BUCKETS, FIELDS, FIRST_BUCKET, Key
 from controlplane.traffic.table import OTHER
@@ -81,9 +83,11 @@ class TrafficCollector(Collector):
             "Duration of requests, counted by their callers",
             labels=LABELS,
         )
+        seen = self._counting.exemplars.shown()
         for of, counts in sums.items():
             if not of.received:
-                duration.add_metric(of[1:], _cumulative(counts), durations[of] / 1000)
+                buckets = _cumulative(counts, seen.get(of[1:], {}))
+                duration.add_metric(of[1:], buckets, durations[of] / 1000)
         yield duration
         yield from self._lane_instances(sums)
         for name, text, field in (
@@ -204,10 +208,18 @@ def _requests(name: str, text: str, sums: dict[_Of, list[int]], received: bool) 
     yield family
 
 
-def _cumulative(counts: list[int]) -> list[tuple[str, float]]:
-    found: list[tuple[str, float]] = []
+def _cumulative(
+    counts: list[int], seen: Mapping[int, exemplars.Exemplar]
+) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
+    """Names and values of buckets, and the exemplars of those in which proxies have counted something."""
+    found: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
     total = 0
-    for bound, count in zip((*BUCKETS, None), counts[FIRST_BUCKET:], strict=True):
+    for place, count in enumerate(counts[FIRST_BUCKET:]):
         total += count
-        found.append(("+Inf" if bound is None else str(bound / 1000), float(total)))
+        name = str(BUCKETS[place] / 1000) if place < len(BUCKETS) else "+Inf"
+        one = seen.get(place) if count else None
+        if one is None:
+            found.append((name, float(total)))
+        else:
+            found.append((name, float(total), Exemplar(dict(one.labels), one.seconds, round(one.at, 3))))
     return found

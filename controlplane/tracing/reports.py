@@ -6,6 +6,8 @@ Only what a way is put together from is kept: no query string, no cookie, no oth
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,7 +39,8 @@ class Report:
     """A request at one proxy. Times are seconds; `start` is by the clock of the proxy.
 
     `given` is the lane that the request brought and `carrier` how; `lane` is that by which the proxy routed
-    it. `tag`, `service` and `application` are those of the instance that served it. `peer` and `local` are
+    it. `tag`, `service` and `application` are those of the instance that served it. `trace` is the id of its
+    trace as tracing systems show it, and the first of `traces` if they disagree. `peer` and `local` are
     the ends of the connection that it came on, `upstream_local` and `upstream` those of the one that it went
     on, as ip:port.
     """
@@ -67,6 +70,7 @@ class Report:
     status: int
     flags: tuple[str, ...]
     token: str = ""
+    trace: str = ""
 
     @property
     def end(self) -> float:
@@ -132,6 +136,7 @@ def read(entry: Any, node: str, owner: str, side: Side) -> Report:
         status=entry.response.response_code.value,
         flags=tuple(field.name for field, value in common.response_flags.ListFields() if value is True),
         token=_kept(notes[WATCHED].string_value) if side == "edge" and WATCHED in notes else "",
+        trace=_trace(headers),
     )
 
 
@@ -152,6 +157,22 @@ def _traces(headers: dict[str, str]) -> Iterator[str]:
         found = pattern.match(headers.get(name, ""))
         if found is not None:
             yield found[1][:LONGEST]
+
+
+def _trace(headers: dict[str, str]) -> str:
+    for name, pattern in _TRACE.items():
+        found = pattern.match(headers.get(name, ""))
+        if found is not None:
+            return _decoded(found[1][:LONGEST]) if name == "sw8" else found[1]
+    return ""
+
+
+def _decoded(text: str) -> str:
+    """An id of SkyWalking, which travels in Base64; "" if it is none."""
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return ""
 
 
 def _address(address: Any) -> str:

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 
 from controlplane.rpc.transport import Call, CallEnd, Handler
 from controlplane.tracing.names import LOG_PREFIX
-from controlplane.tracing.reports import SIDES, Side, read
+from controlplane.tracing.reports import SIDES, Report, Side, read
 from controlplane.tracing.watches import Watches
 
 METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
@@ -32,11 +32,12 @@ Owner = Callable[[Call, str], str | None]
 
 
 class AccessLogService:
-    """Takes the reports of proxies for the watches."""
+    """Takes the reports of proxies for the watches. seen: gets each of them, too."""
 
-    def __init__(self, watches: Watches, owner: Owner) -> None:
+    def __init__(self, watches: Watches, owner: Owner, seen: Callable[[Report], None] | None = None) -> None:
         self.watches = watches
         self.owner = owner
+        self.seen = seen
         self.streams: Counter[str] = Counter()
         """Open streams by node."""
 
@@ -76,7 +77,10 @@ class _Stream:
             watches.counters["messages_left_out"] += 1
             return
         for entry in message.http_logs.log_entry:
-            watches.take(read(entry, self._node, self._owner, self._side), now)
+            report = read(entry, self._node, self._owner, self._side)
+            watches.take(report, now)
+            if self._service.seen is not None:
+                self._service.seen(report)
 
     def _identify(self, message: Any) -> Side:
         name, node = message.identifier.log_name, message.identifier.node.id

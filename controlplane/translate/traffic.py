@@ -18,6 +18,7 @@ from envoy.type.matcher.v3 import metadata_pb2, value_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
 from controlplane.plan.base import names_base
+from controlplane.tracing.reports import Report
 from controlplane.translate.messages import pack
 from controlplane.translate.names import service_of_cluster
 
@@ -172,6 +173,20 @@ class Counted:
     def strict(self) -> bool:
         """Whether base must not answer in place of the lane."""
         return self.cluster.endswith(">none")
+
+
+def counted(report: Report) -> Counted:
+    """What the label of a request says that was reported by itself, at the side of its caller."""
+    found = Counted(
+        hop=report.side,
+        route=report.route.partition("/")[0] if report.side == "edge" else "",
+        lane=report.lane if report.side == "edge" else report.route,
+        cluster=report.cluster,
+        tag=(report.tag if report.tag != "base" else "") if report.tag else None,
+        application=report.application,
+    )
+    kept = not names_base(found.lane) and (found.hop == "edge" or found.in_lane)
+    return found if kept else replace(found, lane="")
 
 
 def read(label: str, counter: bool) -> Counted | None:

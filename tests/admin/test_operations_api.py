@@ -130,7 +130,15 @@ async def test_health(client: httpx.AsyncClient, control: SmallControl) -> None:
     assert (ready["ready"], ready["waiting"]) == (True, [])
     control.waiting.append("source file has not synced")
     assert "source file" in problem(await client.get("/readyz"), 503)["detail"]
-    assert (await client.get("/metrics")).headers["content-type"].startswith("text/plain")
+    for accept, media in (
+        ("", "text/plain"),
+        ("text/plain;version=0.0.4, */*", "text/plain"),
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "application/openmetrics-text"),
+        ("application/openmetrics-text;version=x", "application/openmetrics-text"),
+    ):
+        answer = await client.get("/metrics", headers={"accept": accept})
+        assert answer.headers["content-type"].partition(";")[0] == media
+        assert answer.text.endswith("# EOF\n") is (media != "text/plain")
     assert (await client.get("/docs")).status_code == 200
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.exposition import generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from controlplane.app.traffic import Counting, TrafficBounds
 from controlplane.app.traffic_metrics import TrafficCollector
-from controlplane.traffic.series import REQUESTS, SLOT, Key
+from controlplane.traffic.series import BUCKETS, FIRST_BUCKET, REQUESTS, SLOT, Key
 from controlplane.traffic.table import OTHER
 
 HOUR = 3600 // SLOT
@@ -18,15 +21,21 @@ class Metrics:
     """What /metrics says, with room for so many sets of labels."""
 
     def __init__(self, most: int) -> None:
-        counting = Counting(lambda call, node: None, lambda name: name, TrafficBounds())
-        self.table = counting.table
+        self.counting = Counting(lambda call, node: None, lambda name: name, TrafficBounds())
+        self.table = self.counting.table
         self.registry = CollectorRegistry()
-        self.registry.register(TrafficCollector(counting, most))
+        self.registry.register(TrafficCollector(self.counting, most))
 
     def count(self, service: str, requests: int, slot: int, route: str = "a", lane: str = "") -> None:
         one = self.table.of(Key("edge", "edge", route, service, "app", lane, "base"))
         one.totals[REQUESTS] += requests
         one.last = slot
+
+    def exemplars(self) -> list[Sample]:
+        """The samples that have one, as OpenMetrics says it."""
+        text = generate_latest(self.registry).decode()
+        families = text_string_to_metric_families(text)
+        return [sample for family in families for sample in family.samples if sample.exemplar]
 
     def requests(self) -> Counter[str]:
         """By service, of all results."""
@@ -90,3 +99,19 @@ def test_the_series_of_a_lane_end_with_it() -> None:
     assert metrics.requests() == {"s": 5, "t": 7}
     assert metrics.table.keep_lanes([])
     assert metrics.requests() == {"t": 7}
+
+
+def test_exemplars_are_of_series_and_buckets_that_are_shown() -> None:
+    metrics = Metrics(1)
+    metrics.count("s", 1, 1)
+    metrics.count("t", 1, 1)
+    for one in metrics.table:
+        one.totals[FIRST_BUCKET + 3] = 1
+    for service in ("s", "t", "unknown"):
+        for seconds in (0.007, 20.0):
+            metrics.counting.exemplars.note(("edge", "app", service, "", "base"), seconds, "1f", "")
+    (sample,) = metrics.exemplars()
+    assert (sample.labels["service"], sample.labels["le"]) == ("s", str(BUCKETS[3] / 1000))
+    assert sample.exemplar is not None
+    assert (sample.exemplar.labels, sample.exemplar.value) == ({"trace_id": "1f"}, 0.007)
+    assert sample.exemplar.timestamp

@@ -155,6 +155,31 @@ def test_numbers_are_those_of_the_proxies(mesh: SecureMesh, prometheus: Promethe
     assert not prometheus.query('{__name__=~"laneway_requests|laneway_duration_bucket"}')
 
 
+def test_exemplars_are_of_single_requests(mesh: SecureMesh, prometheus: Prometheus) -> None:
+    """The traced request with the series that it is counted in, and calls that an observation has seen."""
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    begun = mesh.rest.done("POST", "/v1/traces", {"gateway": "edge", "seconds": 30})
+    answer = mesh.edge.get(
+        "/a", GRAY, (begun["header"], begun["token"]), ("traceparent", f"00-{trace_id}-00f067aa0ba902b7-01")
+    )
+    assert answer.chain == ["Agray", "B", "Cgray"]
+    observe(mesh)
+    query = 'laneway_request_duration_seconds_bucket{service=~"file///sc-[AC]"}'
+
+    def at_edge() -> list[dict[str, str]]:
+        of = prometheus.exemplars(query)
+        return [series for series, own, _ in of if own.get("trace_id") == trace_id and series["gateway"]]
+
+    until(lambda: at_edge() and any(not one[0]["gateway"] for one in prometheus.exemplars(query)), 30, "both")
+    (series,) = at_edge()
+    wanted = ("edge", "spring-cloud-a", "file///sc-A", "gray", "gray")
+    assert tuple(series[name] for name in ("gateway", "application", "service", "lane", "tag")) == wanted
+    for labels, own, seconds in prometheus.exemplars(query):
+        assert set(own) <= {"trace_id", "request_id"}
+        assert 0 < seconds <= float(labels["le"])
+    assert mesh.rest.call("DELETE", f"/v1/traces/{begun['id']}").status == 204
+
+
 def test_promtool_finds_nothing_wrong_with_metrics(mesh: Mesh) -> None:
     """Names, types and units by Prometheus's conventions."""
     text = mesh.rest.call("GET", "/metrics").body

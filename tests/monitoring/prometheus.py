@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -92,6 +93,7 @@ class Prometheus:
             f"--config.file={self._directory / 'prometheus.yml'}",
             f"--storage.tsdb.path={self._directory / 'data'}",
             f"--web.listen-address={self.address[0]}:{self.address[1]}",
+            "--enable-feature=exemplar-storage",
         ]
 
     def get(self, path: str, **parameters: str) -> Any:
@@ -110,6 +112,16 @@ class Prometheus:
         """Labels and values of an instant query."""
         found = self.get("query", query=query)
         return [(one["metric"], float(one["value"][1])) for one in found["result"]]
+
+    def exemplars(self, query: str) -> list[tuple[dict[str, str], dict[str, str], float]]:
+        """Labels of each exemplar's series, its own labels, and its value, of the last ten minutes."""
+        now = time.time()
+        found = self.get("query_exemplars", query=query, start=str(now - 600), end=str(now + 1))
+        return [
+            (one["seriesLabels"], each["labels"], float(each["value"]))
+            for one in found
+            for each in one["exemplars"]
+        ]
 
     def targets_up(self) -> bool:
         found = self.get("targets")

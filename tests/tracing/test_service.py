@@ -14,6 +14,7 @@ from envoy.service.accesslog.v3 import als_pb2
 
 from controlplane.rpc.choice import TransportName, transport
 from controlplane.tracing import service, watches
+from controlplane.tracing.reports import Report, read
 from controlplane.tracing.service import METHOD, AccessLogService
 from controlplane.tracing.watches import TooMany, Watch, Watches
 from controlplane.xds.node import NotReady
@@ -152,6 +153,36 @@ async def test_texts_of_clients_are_cut_and_printable(send: Send, logs: AccessLo
     assert len(report.path) <= 256
     assert report.path.isprintable()
     assert "secret" not in repr(report)
+
+
+@pytest.mark.parametrize(
+    ("headers", "trace"),
+    [
+        (
+            {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+            "4bf92f3577b34da6a3ce929d0e0e4736",
+        ),
+        ({"b3": "80f198ee56343ba8-05e3ac9a4f6e3b90-1"}, "80f198ee56343ba8"),
+        ({"sw8": "1-Zi40Mi4xNw==-YQ==-3-c2VydmljZQ==-aQ==-L2E=-YQ=="}, "f.42.17"),
+        ({"sw8": "1-\x1b-"}, ""),
+        ({"uber-trace-id": "5af7183fb1d4cf5f:1:0:1", "b3": "80f198ee56343ba8-1-1"}, "80f198ee56343ba8"),
+        ({}, ""),
+    ],
+)
+def test_the_trace_of_a_request(headers: dict[str, str], trace: str) -> None:
+    one = entry()
+    one.request.request_headers.update(headers)
+    assert read(one, "b-1", "b", "outbound").trace == trace
+
+
+async def test_each_report_is_seen(send: Send, logs: AccessLogService) -> None:
+    seen: list[Report] = []
+    logs.seen = seen.append
+    await send([first(entries=[entry()])])
+    assert seen == [], "nobody watches"
+    watch = watching(logs)
+    await send([first(entries=[entry()])])
+    assert seen == watch.reports
 
 
 def test_watches_are_bounded() -> None:
