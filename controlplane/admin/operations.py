@@ -89,7 +89,7 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         prune = [Key("Gateway", "", one) for one in prune_gateway]
         prune += [Key("LaneGroup", "", one) for one in prune_group]
         removal.check_known(control.store.current.definitions, prune)
-        before = await control.look()
+        known = control.warnings()
 
         def transform(definitions: Definitions) -> Definitions:
             base = definitions
@@ -102,9 +102,11 @@ def _definitions(routes: APIRouter, control: ControlPlane) -> None:
         request.scope["state"]["dry_run"] = dry_run
         await change_or_try(control, request, transform, note or "apply", dry_run)
         done = applied[0]
+        # Only now: the change does not wait for warnings on its way to the proxies.
+        before = await control.look(based[0])
         warned = shapes.warned(
             [one.document for one in parsed],
-            before,
+            (known, before),
             await control.look(done.definitions),
             done.definitions,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,9 +15,11 @@ from controlplane.admin.changes import DryRun, caller_of, change
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.definitions import IF_MATCH, check_parent, found, response
 from controlplane.admin.release_answers import Preflight, ReleaseEvent, ReleaseLook, ReleaseStatus
-from controlplane.model.definitions import Definitions, Key
+from controlplane.model.definitions import Definitions, Key, key_of
+from controlplane.model.documents import Lane, Ratio
 from controlplane.model.problems import DefinitionError, Problem
-from controlplane.model.releases import Decision, Release
+from controlplane.model.releases import Decision, Release, Target
+from controlplane.plan.overlaps import UNDECIDED
 from controlplane.release import actions
 from controlplane.store.interface import Transform
 
@@ -67,7 +70,7 @@ def add_routes(routes: APIRouter, control: ControlPlane, watching: lists.Watchin
     ) -> Response:
         key = _key(request)
         release = _found(control.store.current.definitions, key)
-        wrong = [] if force or dry_run else preflight(control, release).wrong
+        wrong = [] if force or dry_run else (await preflight(control, release)).wrong
         if wrong:
             problems = [Problem("lane", one, release.lane, "mend that, or start with force") for one in wrong]
             raise DefinitionError(409, f"{key} cannot start: {'; '.join(wrong)}", problems)
@@ -117,7 +120,7 @@ def add_routes(routes: APIRouter, control: ControlPlane, watching: lists.Watchin
             at = datetime.fromtimestamp(seen.at, UTC).isoformat(timespec="seconds")
             advice = seen.advice
             look = ReleaseLook(at=at, did=advice.do, why=advice.what, findings=list(advice.findings))
-        answer = ReleaseStatus(release=release, look=look, preflight=preflight(control, release))
+        answer = ReleaseStatus(release=release, look=look, preflight=await preflight(control, release))
         return Response(answer.model_dump_json(), media_type="application/json")
 
     collections: dict[Key, lists.Collection] = {}
@@ -181,8 +184,10 @@ def event_names(decisions: Sequence[Decision]) -> list[str]:
     return names
 
 
-def preflight(control: ControlPlane, release: Release) -> Preflight:
-    """What stands in the way of a release of this lane now."""
+async def preflight(control: ControlPlane, release: Release) -> Preflight:
+    """What stands in the way of a release of this lane now. Once it is under way, warnings are not looked
+    for.
+    """
     lane = control.store.current.definitions.lanes.get(release.lane)
     if lane is None or lane.group != release.group or lane.ratio is None:
         return Preflight(wrong=[f"{release.lane} is no ratio lane of group {release.group}"], notes=[])
@@ -200,7 +205,21 @@ def preflight(control: ControlPlane, release: Release) -> Preflight:
     for one in control.propagation().findings:
         if one.verdict == "loses" and one.application in applications:
             wrong.append(f"{one.application} loses the lane in its calls to {one.to}")
+    if not wrong and not release.unfinished:
+        for text in await _warnings(control, release, lane, lane.ratio):
+            (notes if text.startswith(UNDECIDED) else wrong).append(text)
     return Preflight(wrong=wrong, notes=notes)
+
+
+async def _warnings(control: ControlPlane, release: Release, lane: Lane, ratio: Ratio) -> tuple[str, ...]:
+    """Those on the lane that it has in the first step."""
+    definitions = control.store.current.definitions
+    target = actions.capped(Target(percent=ratio.percent, routes=ratio.routes), release.steps[0].percent)
+    share = ratio.model_copy(update={"percent": target.percent, "routes": target.routes})
+    if not lane.enabled or share != ratio:
+        with contextlib.suppress(DefinitionError):  # where there is no room, the start says so
+            definitions = definitions.put(lane.model_copy(update={"enabled": True, "ratio": share}))
+    return (await control.look(definitions)).of(key_of(lane))
 
 
 def _key(request: Request) -> Key:

@@ -81,10 +81,10 @@ def definition(definitions: Definitions, document: AnyKind, found: Warnings, at:
 
 
 def warned(
-    documents: Iterable[AnyKind], before: Warnings, after: Warnings, definitions: Definitions
+    documents: Iterable[AnyKind], before: Sequence[Warnings], after: Warnings, definitions: Definitions
 ) -> list[answers.Warned]:
     """The warnings on the documents of a change, and new warnings that the change causes for other
-    documents.
+    documents: those that were in none of `before`.
     """
     about = {key_of(document): document for document in documents}
     found: list[answers.Warned] = []
@@ -93,7 +93,8 @@ def warned(
             own = definitions.status_of(about[key]).get("warnings", ())
             texts = [*own, *after.of(key)]
         else:
-            texts = [text for text in after.of(key) if text not in before.of(key)]
+            old = {text for one in before for text in one.of(key)}
+            texts = [text for text in after.of(key) if text not in old]
         found += [answers.Warned(document=str(key), message=text) for text in texts]
     return found
 
