@@ -150,7 +150,7 @@ class Deleted(Answer):
 
 
 class Restored(Answer):
-    """What the way back to a revision changed, or would change."""
+    """What the way back to a revision changed."""
 
     changes: list[Changed]
 

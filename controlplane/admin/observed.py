@@ -71,7 +71,7 @@ def _services(routes: APIRouter, control: ControlPlane, watching: lists.Watching
             )
             raise ApiError(409, str(error), wrong) from error
         except UnknownService as error:
-            remedy = f"did you mean {error.nearest}?" if error.nearest else "see /v1/services"
+            remedy = error.remedy or "see /v1/services"
             wrong = Problem("service", "is not known to any registry", name, remedy)
             raise ApiError(404, f"No registry knows the service {name[:200]}.", wrong) from error
         decided = shapes.overrides(control).get(one.id)

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from controlplane.admin import answers, openapi, shapes, tags
-from controlplane.admin.changes import DryRun, Note, change_or_try, undo
+from controlplane.admin import answers, effects, openapi, shapes, tags
+from controlplane.admin.changes import DryRun, Note, change, undo
 from controlplane.admin.control import ControlPlane
 from controlplane.admin.problems import ApiError
 from controlplane.model.definitions import Definitions
 from controlplane.model.problems import Problem
-from controlplane.store.history import changes_between, restoring
+from controlplane.store.history import changes_between, restoring, undoing
 
 REVISIONS_READ = 1000
 LAST_REVISION = 2**53  # what every JSON reader holds exactly
@@ -62,12 +62,17 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
         summary="Take one change back, as a new change",
         openapi_extra=_parameters(1),
         responses={
-            200: openapi.answer(openapi.reference("Revision"), "The new revision"),
+            200: openapi.answer(_or_effect("Revision"), "The new revision; in a dry run what would change"),
             **openapi.failures(404, 409, 422, 503),
         },
     )
-    async def undo_revision(request: Request) -> Response:
-        stored = await undo(control, request, _number(request))
+    async def undo_revision(request: Request, dry_run: DryRun = False) -> Response:
+        number = _number(request)
+        if dry_run:
+            kept = await control.store.revisions(REVISIONS_READ)
+            back = undoing(next((one for one in kept if one.number == number), None), number)
+            return (await effects.of_change(control, request, back)).response()
+        stored = await undo(control, request, number)
         revisions = await control.store.revisions(REVISIONS_READ)
         made = [one for one in revisions if one.number == stored.revision]
         return shapes.revision(made[0]).response()
@@ -79,13 +84,15 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
         summary="Bring every definition back to what it was after this revision, as a new change",
         openapi_extra=_parameters(0),
         responses={
-            200: openapi.answer(openapi.reference("Restored"), "What was or would be changed"),
+            200: openapi.answer(_or_effect("Restored"), "What was changed; in a dry run what would change"),
             **openapi.failures(404, 409, 422, 503),
         },
     )
     async def restore(request: Request, dry_run: DryRun = False, note: Note = "") -> Response:
         number = _number(request)
         back = restoring(await control.store.revisions(REVISIONS_READ), number)
+        if dry_run:
+            return (await effects.of_change(control, request, back)).response()
         told: list[answers.Restored] = []
 
         def transform(definitions: Definitions) -> Definitions:
@@ -93,8 +100,12 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
             told[:] = [answers.Restored(changes=shapes.changes(changes_between(definitions, after)))]
             return after
 
-        await change_or_try(control, request, transform, note or f"restore of revision {number}", dry_run)
+        await change(control, request, transform, note or f"restore of revision {number}")
         return told[0].response()
+
+
+def _or_effect(name: str) -> dict[str, Any]:
+    return {"anyOf": [openapi.reference(name), openapi.reference("Effect")]}
 
 
 def _parameters(least: int) -> dict[str, Any]:

@@ -18,17 +18,22 @@ MOST = 500
 """Names that are asked for."""
 
 
-def kind(incomplete: str) -> list[str]:
-    """A kind."""
+def kind(context: typer.Context, incomplete: str) -> list[str]:
+    """A kind, or KIND/NAME."""
     from controlplane.cli import kinds
 
+    word, slash, rest = incomplete.partition("/")
+    if slash:
+        return [f"{word}/{one}" for one in _names(context, word, rest)]
     return [one for one in (*(one.plural for one in kinds.every()), "all") if one.startswith(incomplete)]
 
 
-def defined(incomplete: str) -> list[str]:
-    """A kind of definition."""
+def defined(context: typer.Context, incomplete: str) -> list[str]:
+    """A kind of definition, or KIND/NAME."""
     from controlplane.cli import kinds
 
+    if "/" in incomplete:
+        return kind(context, incomplete)
     return [one.plural for one in kinds.every() if one.document and one.plural.startswith(incomplete)]
 
 

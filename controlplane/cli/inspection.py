@@ -68,18 +68,19 @@ def matches_table(result: dict[str, Any]) -> RenderableType:
     for application in result["applications"]:
         for one in application["services"] or [{"service": "-", "tagged": [], "base": 0, "fallback": False}]:
             tagged, unhealthy = one["tagged"], one.get("unhealthy", ())
-            goes = "lane" if tagged else "no instances"
+            goes = "lane" if tagged else kinds.NO_INSTANCES
             if one["fallback"]:
                 goes = "base (fallback)"
             elif one.get("refused"):
-                goes = "no instances: 503, because fallback is none"
+                goes = f"{kinds.NO_INSTANCES}: 503, because fallback is none"
             elif seen := fallen_back(one):
                 goes = f"lane; {seen}"
             rows.append(
                 (
                     application["application"],
                     one["service"],
-                    ", ".join(f"{x} (unhealthy)" if x in unhealthy else x for x in tagged) or "none",
+                    ", ".join(f"{x} (unhealthy)" if x in unhealthy else x for x in tagged)
+                    or kinds.NO_INSTANCES,
                     str(one["base"]),
                     goes,
                 )
@@ -215,7 +216,7 @@ def _print_explanation(result: dict[str, Any]) -> None:
             one["service"],
             one.get("tag") or "base",
             ", ".join([*one.get("instances", ()), *(f"{x} (unhealthy)" for x in one.get("unhealthy", ()))])
-            or "none",
+            or kinds.NO_INSTANCES,
             "none: 503" if one.get("refused") else "yes" if one.get("fallback") else fallen_back(one) or "no",
         )
         for one in result.get("hops") or ()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from controlplane.model import kinds as model_kinds
 
 Item = dict[str, Any]
+NO_INSTANCES = "no instances"
+"""What a cell says where there are none."""
 TIMES = (("from", "from"), ("until", "until"), ("switched on until", "enabled_until"))
 
 

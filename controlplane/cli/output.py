@@ -125,9 +125,9 @@ def dump(value: Any, output: Output) -> str:
         return "".join(one if one.isprintable() or one == "\n" else json.dumps(one)[1:-1] for one in text)
     import yaml
 
-    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=_UNBOUNDED)
     if not text.replace("\n", "").isprintable():
-        text = yaml.safe_dump(value, sort_keys=False)
+        text = yaml.safe_dump(value, sort_keys=False, width=_UNBOUNDED)
     return text.rstrip("\n")
 
 

@@ -106,7 +106,7 @@ def _print(result: dict[str, Any], dry_run: bool) -> None:
     rows = [
         (application["application"], *cells)
         for application in result["applications"]
-        for cells in [_cells(one) for one in application["services"]] or [("none", "", "", "")]
+        for cells in [_cells(one) for one in application["services"]] or [("no service", "", "", "")]
     ]
     console().print(table(columns, rows))
     print_deployments(result)
@@ -138,4 +138,4 @@ def _instances(listed: list[dict[str, Any]]) -> str:
         f"{len(good)} of {version}" + (f" ({len(good) - sum(good)} unhealthy)" if not all(good) else "")
         for version, good in sorted(by_version.items())
     ]
-    return ", ".join(said) or "none"
+    return ", ".join(said) or kinds.NO_INSTANCES

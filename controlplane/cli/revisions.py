@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from controlplane.cli import completion
+from controlplane.cli.check import tell_moves
 from controlplane.cli.client import Client
 from controlplane.cli.differences import told
 from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Server, Token
@@ -67,22 +68,17 @@ def undo(
             autocompletion=completion.revision,
         ),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="With --to: only say what would change.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
     output: Format = Output.TABLE,
     server: Server = DEFAULT_SERVER,
     token: Token = "",
 ) -> None:
     """Undo one change, or with --to all changes after a revision; the undo is a new change."""
-    if (revision is None) == (to is None) or (dry_run and to is None):
-        fail("give the number of a revision, or --to REVISION [--dry-run]", Exit.USAGE)
+    if (revision is None) == (to is None):
+        fail("give the number of a revision, or --to REVISION", Exit.USAGE)
+    path = f"/v1/revisions/{revision}/undo" if to is None else f"/v1/revisions/{to}/restore"
     with Client(server, token) as client:
-        if to is not None:
-            path = f"/v1/revisions/{to}/restore" + ("?dry_run=true" if dry_run else "")
-            made = client.send("POST", path)
-        else:
-            made = client.send("POST", f"/v1/revisions/{revision}/undo")
+        made = client.send("POST", path + ("?dry_run=true" if dry_run else ""))
 
     def draw() -> None:
         for one in told(made.get("changes", ())):
@@ -90,6 +86,7 @@ def undo(
         if not dry_run:
             all_is = f"all is as after revision {to}"
             console().print(f"revision {revision} is undone" if to is None else all_is)
+        tell_moves(made.get("moves"))
 
     emit(made, output, draw)
     if dry_run:

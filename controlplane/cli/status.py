@@ -59,7 +59,7 @@ def _draw(found: dict[str, Any]) -> None:
     out.print(line(f"laneway {found['version']} at {found['server']}: ", state))
     if problem := found["store"]["problem"]:
         out.print(line((f"store: {problem}", "bold red")))
-    counts = ", ".join(f"{number} {name}" for name, number in found["counts"].items())
+    counts = ", ".join(f"{name} {number}" for name, number in found["counts"].items())
     out.print(line(counts or "the definitions are not loaded"))
     for what in ("enabled", "disabled"):
         if names := found["lanes"][what]:

@@ -12,6 +12,7 @@ from controlplane.model.mistakes import nearest
 from controlplane.plan.callers import gateway_caller
 from controlplane.plan.planner import overrides
 from controlplane.plan.services import applications_of
+from controlplane.registry.names import ServiceNameError
 from controlplane.registry.types import Health, Protocol, Service, Services
 
 SHOWN = 5
@@ -51,13 +52,11 @@ def unanswered(definitions: Definitions, services: Services, resolve: Callable[[
     if not services:
         return
     for (gateway, name), route in sorted(definitions.routes.items()):
-        problem = _unresolved(route.service, resolve)
-        if problem:
-            yield Key("Route", gateway, name), f"{problem}; until it is there, requests of this route get 503"
+        if problem := _unresolved(route.service, resolve, ": requests of this route get 503"):
+            yield Key("Route", gateway, name), problem
     for application in definitions.applications.values():
         for service in application.services:
-            problem = _unresolved(service, resolve)
-            if problem:
+            if problem := _unresolved(service, resolve):
                 yield Key("Application", "", application.name), problem
     live = _Live.of(services, overrides(definitions, resolve))
     yield from _callers(definitions, live)
@@ -96,12 +95,13 @@ def _callers(definitions: Definitions, live: _Live) -> Iterator[Told]:
             yield Key("Application", "", application.name), text
 
 
-def _unresolved(service: str | None, resolve: Callable[[str], str]) -> str:
+def _unresolved(service: str | None, resolve: Callable[[str], str], follows: str = "") -> str:
+    """What is wrong with the name, what `follows` from it, and what may be meant: "" if nothing is wrong."""
     try:
         if service is not None:
             resolve(service)
-    except LookupError as error:
-        return str(error)
+    except ServiceNameError as error:
+        return f"{error.problem}{follows}" + (f"; {error.remedy}" if error.remedy else "")
     return ""
 
 

@@ -8,36 +8,54 @@ from functools import cached_property
 
 
 class ServiceNameError(LookupError):
-    """A name that no service has, or several."""
+    """A name that no service has, or several: `problem` says what is wrong, `remedy` what may be meant, if
+    anything.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__()
+        self.name = name
+        self.problem = problem
+
+    @property
+    def remedy(self) -> str:
+        return ""
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.remedy}" if self.remedy else self.problem
 
 
 class AmbiguousService(ServiceNameError):
     """A suffix of the ids of several services, which are `candidates`, sorted."""
 
     def __init__(self, name: str, candidates: tuple[str, ...]) -> None:
-        super().__init__(f"{name!r} is ambiguous: it may be {', '.join(candidates)}")
-        self.name = name
+        super().__init__(name, f"service {name!r} is ambiguous")
         self.candidates = candidates
+
+    @property
+    def remedy(self) -> str:
+        return f"it may be {', '.join(self.candidates)}"
 
 
 class UnknownService(ServiceNameError):
-    """No service has this name. `nearest` is the id of the service with the most similar name, or None.
+    """No service has this name. `nearest` is the service with the most similar name, written as shortly as
+    is unambiguous, or None.
 
     It is computed when it is first read: that takes milliseconds for each name, and plans try many names.
     """
 
     def __init__(self, name: str, nearest: Callable[[str], str | None]) -> None:
-        super().__init__()
-        self.name = name
+        super().__init__(name, f"no service {name!r}")
         self._nearest = nearest
 
     @cached_property
     def nearest(self) -> str | None:
-        """The id of the service with the most similar name, or None."""
+        """The shortest name of the service with the most similar one, or None."""
         return self._nearest(self.name)
 
-    def __str__(self) -> str:
-        return f"no service {self.name!r}" + (f"; did you mean {self.nearest}?" if self.nearest else "")
+    @property
+    def remedy(self) -> str:
+        return f"did you mean {self.nearest}?" if self.nearest else ""
 
 
 def canonical_id(source: str, namespace: str, group: str, name: str, port_name: str = "") -> str:
@@ -126,9 +144,17 @@ class ServiceNames:
             raise AmbiguousService(name, found)
         raise UnknownService(name, self._nearest)
 
+    def short(self, service_id: str) -> str:
+        """The shortest name that means this service and no other."""
+        name = service_id
+        for at in (at for at, character in enumerate(service_id) if character == "/"):
+            if self.candidates(service_id[at + 1 :]) == (service_id,):
+                name = service_id[at + 1 :]
+        return name
+
     def _nearest(self, name: str) -> str | None:
         close = difflib.get_close_matches(last_part(name), self._by_last, n=1, cutoff=0.6)
-        return min(self._by_last[close[0]]) if close else None
+        return self.short(min(self._by_last[close[0]])) if close else None
 
 
 def resolve(service_ids: Iterable[str], name: str) -> str:

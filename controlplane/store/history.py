@@ -65,6 +65,8 @@ def diff_of(changes: tuple[Change, ...]) -> str:
 def _lines(value: dict[str, Any] | None) -> list[str]:
     if value is None:
         return []
+    if not value.get("status"):
+        value = _without_status(value)
     return yaml.dump(value, Dumper=DUMPER, sort_keys=False, allow_unicode=True, width=10_000).splitlines()
 
 

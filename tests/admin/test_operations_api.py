@@ -49,7 +49,10 @@ async def test_revisions_and_undo(flow: httpx.AsyncClient) -> None:
     newest = (await flow.get("/v1/revisions?limit=1")).json()["items"]
     assert [(one["revision"], one["what"]) for one in newest] == [(5, ["created Lane/gray"])]
     assert "+tag: gray" in newest[0]["diff"]
+    tried = await flow.post("/v1/revisions/5/undo", params={"dry_run": "true"})
     undone = await flow.post("/v1/revisions/5/undo")
+    assert tried.json()["changes"] == undone.json()["changes"]
+    assert tried.json()["moves"]["items"]
     assert (undone.status_code, undone.json()["revision"]) == (200, 6)
     assert (await flow.get(path)).status_code == 404
     problem(await flow.post("/v1/revisions/5/undo"), 409)
@@ -57,6 +60,7 @@ async def test_revisions_and_undo(flow: httpx.AsyncClient) -> None:
     assert (await flow.get(path)).status_code == 200
     for absent in ("99", "0", "x", "9" * 30):
         problem(await flow.post(f"/v1/revisions/{absent}/undo"), 404)
+        problem(await flow.post(f"/v1/revisions/{absent}/undo", params={"dry_run": "true"}), 404)
 
 
 async def test_services_by_canonical_id_and_suffix(client: httpx.AsyncClient) -> None:

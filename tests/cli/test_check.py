@@ -58,7 +58,7 @@ def test_warnings_are_printed_and_end_with_their_code(tmp_path: Path) -> None:
     assert code == 4
     (one,) = json.loads(output)["warnings"]
     assert one["document"] == "Route/r"
-    assert "no service 'sc-Z'; did you mean file///sc-A?" in one["message"]
+    assert one["message"] == "no service 'sc-Z': requests of this route get 503; did you mean sc-A?"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from controlplane.cli import jsonpath
 from controlplane.cli.main import app
+from controlplane.cli.options import Output
+from controlplane.cli.output import dump
 from controlplane.model.conditions import Condition
 from controlplane.plan.evaluate import ConditionOutcome, Decision, LaneOutcome
 from controlplane.plan.preview import Explanation
@@ -57,6 +59,8 @@ def test_what_goes_to_a_pipe_is_neither_wrapped_nor_cut(filled: str) -> None:
         line for line in run("get", "groups", server=filled).stdout.splitlines() if "order-flow " in line
     ]
     assert "spring-cloud-a, spring-cloud-b" in group
+    sentence = "; ".join(["a warning that is longer than a line of a terminal"] * 9)
+    assert dump({"message": sentence}, Output.YAML) == f"message: {sentence}"
 
 
 def test_every_form_of_a_list(filled: str) -> None:
@@ -225,6 +229,8 @@ def test_names_are_completed(filled: str, guarded: str) -> None:
     assert completed("get all --group o") == {"order-flow"}
     assert completed("explain --gateway ") == {"edge"}
     assert {"lanes", "lane-groups"} == completed("get la")
+    assert completed("describe lane/g") == {"lane/gray"}
+    assert completed("delete lane/order-flow/") == {"lane/order-flow/gray", "lane/order-flow/blue"}
     assert completed("get lanes ", guarded) == set()
     assert completed("get lanes ", "http://127.0.0.1:9") == set()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -140,6 +142,27 @@ def test_there_and_back_before_a_drain_has_ended(mesh: Mesh) -> None:
     check(sent)
 
 
+@dataclass
+class Actions:
+    """How many requests each action of a run had, and how many of them failed."""
+
+    load: Load
+    begun: list[tuple[str, int, float]] = field(default_factory=list)
+
+    def begin(self, what: str) -> None:
+        self.begun.append((what, len(self.load.sent), time.monotonic()))
+
+    def __str__(self) -> str:
+        ends = [*self.begun[1:], ("", len(self.load.sent), self.load.sent[-1].ended)]
+        rows = [f"{'action':<40}{'requests':>9}{'failures':>9}{'seconds':>9}{'slowest':>9}"]
+        for (what, first, began), (_, last, ended) in zip(self.begun, ends, strict=True):
+            sent = self.load.sent[first:last]
+            failed = sum(one.status != 200 for one in sent)
+            slowest = max((one.ended - one.began for one in sent), default=0.0)
+            rows.append(f"{what:<40}{len(sent):>9}{failed:>9}{ended - began:>9.1f}{slowest:>9.3f}")
+        return "\n".join(rows)
+
+
 def failures(mesh: Mesh, address: str) -> int:
     return mesh.stats((address, 15000), "http.*downstream_rq_5xx$")
 
@@ -165,24 +188,30 @@ def test_a_whole_promotion_under_load(mesh: Mesh) -> None:
     until(lambda: called(mesh, "poller", "sc-B") == ["B", "C"], 20, "the poller to reach base")
     before = failures(mesh, poller.address)  # calls of its own, before its sidecar knew where to
     with load(mesh, 150.0) as sent:
+        actions = Actions(sent)
 
         def stay() -> None:
             """A seventh of the requests of a long run: LANEWAY_TEST_PROMOTION=20000 make test-mesh."""
             sent.wait_for(LONG // 7, timeout=600)
 
+        actions.begin("before")
         stay()
+        actions.begin("promote")
         done(mesh, "promote", "order-flow", "gray")
         settled(mesh, NEW)
         stay()
+        actions.begin("roll back")
         done(mesh, "rollback", "order-flow")
         settled(mesh, OLD)
         stay()
+        actions.begin("enable, promote again")
         mesh.apply(lane("gray", enabled=True))
         done(mesh, "promote", "order-flow", "gray")
         settled(mesh, NEW)
         stay()
         assert command(mesh, "finish", "order-flow", "--dry-run").returncode == 1
         begun = len(sent.sent)
+        actions.begin("replace base, one service after another")
         for letter in ("C", "B", "A"):
             after = mesh.pod(
                 f"{letter}2",
@@ -199,9 +228,11 @@ def test_a_whole_promotion_under_load(mesh: Mesh) -> None:
         stay()
         sent.wait_for(100)
         assert {s.chain for s in sent.sent[begun:]} <= {NEW, ("Agray", "Bblue", "Cgray")}
+        actions.begin("finish")
         done(mesh, "finish", "order-flow")
         settled(mesh, ("A2", "B2", "C2"))
         stay()
+        actions.begin("take canaries and old base away")
         for name in ("Agray", "Bgray", "Cgray"):
             mesh.register(name, registered=False)
         for name in ("Agray", "Bgray", "Cgray", "A", "B", "C"):
@@ -209,6 +240,7 @@ def test_a_whole_promotion_under_load(mesh: Mesh) -> None:
             mesh.kill(mesh.pods[name].app)
         stay()
         sent.wait_for(100)
+    print(actions)
     failed = sent.failed()
     assert failed == [], f"{len(failed)} of {len(sent.sent)} failed, the first: {failed[:3]}"
     whole = {OLD, NEW, ("A2", "B2", "C2")}

@@ -70,9 +70,9 @@ def test_an_ambiguous_name_lists_the_candidates() -> None:
 
 
 def test_an_unknown_name_has_the_nearest() -> None:
-    with pytest.raises(UnknownService, match="did you mean file///sc-A") as raised:
+    with pytest.raises(UnknownService, match=r"^no service 'sc-AA'; did you mean sc-A\?$") as raised:
         resolve(IDS, "sc-AA")
-    assert raised.value.nearest == "file///sc-A"
+    assert raised.value.nearest == "sc-A"
     assert isinstance(raised.value, LookupError)
 
 
@@ -85,6 +85,22 @@ def test_an_index_follows_services_that_come_and_go() -> None:
     assert len(names.candidates("sc-B")) == 2
     names.discard("unknown")
     assert len(names) == 5
+
+
+@pytest.mark.parametrize(
+    ("service_id", "short"),
+    [
+        ("file///sc-A", "sc-A"),
+        ("nacos/public/OTHER/sc-B", "OTHER/sc-B"),
+        ("file///sc-B", "file///sc-B"),  # every shorter name means others, too, or nothing
+        ("nacos/public/DEFAULT_GROUP/a/b", "b"),
+        ("kubernetes/shop//cart:http", "cart:http"),
+    ],
+)
+def test_the_shortest_name_means_the_service_alone(service_id: str, short: str) -> None:
+    names = ServiceNames(IDS)
+    assert names.short(service_id) == short
+    assert names.resolve(short) == service_id
 
 
 @given(st.sets(st.text("ab/", max_size=6).map(lambda t: f"x/{t}"), max_size=8), st.text("ab/", max_size=6))
