@@ -96,13 +96,13 @@ def _missing(
             "requests would get 503" if action == "finish" else "requests may get 503"
         )
     if action == "finish":
-        promoted = {one.version for one in tagged}
-        if "" in promoted:
+        if any(not one.version for one in tagged):
             yield f"{_some(one for one in tagged if not one.version)} with tag {tag} say no {version_key}"
-        for version in sorted({one.version for one in base} - (promoted - {""})):
+        promoted = {one.version for one in tagged if one.version}
+        for version in sorted({one.version for one in base} - promoted) if promoted else ():
             who = _some(one for one in base if one.version == version)
-            names = ", ".join(sorted(promoted - {""})) or "none"
             said = f"{version_key} {version}" if version else f"no {version_key}"
+            names = ", ".join(sorted(promoted))
             yield f"the untagged instances {who} say {said}, those with tag {tag} say {names}"
 
 
