@@ -89,7 +89,7 @@ def delete(
                 fail("say what to delete: KIND NAME, or -f FILE", Exit.USAGE)
             content, places = _named(client, kind, name, {"gateway": gateway, "group": group}), {}
 
-        def send(dry: bool) -> dict[str, list[str]]:
+        def send(dry: bool) -> dict[str, Any]:
             path = f"/v1/delete{query(dry, note=note)}"
             return client.send("POST", path, content=content, places=places)
 
@@ -104,6 +104,7 @@ def delete(
         for what in ("absent", "deleted"):
             for one in result[what]:
                 console().print(f"{what} {one}")
+        tell_moves(result.get("moves"))
 
     emit(result, output, draw)
     if dry_run:

@@ -78,6 +78,7 @@ def test_delete_says_what_goes_with_it_before_and_after(server: str, tmp_path: P
     dry = run("delete", "lane-group", "order-flow", "--dry-run", server=server)
     assert dry.stdout == "deleted LaneGroup/order-flow\ndeleted Lane/blue\ndeleted Lane/gray\n"
     assert "with what is named would go: Lane/blue, Lane/gray" in dry.stderr
+    assert ", lane gray -> route a, base, for example: laneway explain --gateway edge " in dry.stderr
     path = tmp_path / "all.yaml"
     path.write_text(f"{GROUP}---\n{LANES}---\n{{kind: Application, name: none}}\n")
     done = run("delete", "-f", str(path), "--note", "the end", server=server)
