@@ -63,12 +63,10 @@ class DefinitionError(Exception):
         super().__init__(title)
 
     def __str__(self) -> str:
+        """The title, and what it does not say."""
         lines = [
-            " ".join(
-                part
-                for part in (p.document and f"{p.document}:", p.field and f"{p.field}:", p.message)
-                if part
-            )
+            " ".join(part for part in (p.document, p.field, p.message) if part)
             for p in self.problems
+            if p.message not in self.title
         ]
         return "; ".join([self.title, *lines])

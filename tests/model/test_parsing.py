@@ -394,3 +394,15 @@ def test_no_bytes_break_the_loaders(data: bytes) -> None:
             load(data)
         except DefinitionError as error:
             assert error.status == 400  # noqa: PT017 - most bytes are refused, some are not
+
+
+def test_the_text_of_an_error_says_nothing_twice() -> None:
+    with pytest.raises(DefinitionError) as one:
+        parse_document({**ROUTE, "servce": "x"})
+    assert str(one.value) == one.value.title
+    with pytest.raises(DefinitionError) as several:
+        parse_document({"kind": "Lane", "group": "g", "name": "a", "tagg": "a", "ratio": {"percent": 400}})
+    text = str(several.value)
+    assert "ratio.percent is more than 100" in text
+    for one_of in several.value.problems:
+        assert text.count(f"{one_of.field} {one_of.message}") == 1

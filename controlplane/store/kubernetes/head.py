@@ -58,8 +58,8 @@ class Head:
     version: str = field(default="", compare=False)
 
 
-def encoded(head: Head, namespace: str) -> Json:
-    """The ConfigMap of `head`. Raises Unreadable if it is too large."""
+def packed(head: Head) -> bytes:
+    """What the ConfigMap holds of `head`. Raises Unreadable if it is too large."""
     value = {
         "format": FORMAT,
         "revision": head.stored.revision,
@@ -73,6 +73,12 @@ def encoded(head: Head, namespace: str) -> Json:
     data = gzip.compress(json.dumps(value, separators=(",", ":")).encode(), 6, mtime=0)
     if (size := len(data)) > SIZE_LIMIT:
         raise Unreadable(f"needs {size} bytes, more than a ConfigMap may have ({SIZE_LIMIT})")
+    return data
+
+
+def encoded(head: Head, namespace: str) -> Json:
+    """The ConfigMap of `head`. Raises Unreadable if it is too large."""
+    data = packed(head)
     metadata: Json = {"name": NAME, "namespace": namespace}
     if head.version:
         metadata["resourceVersion"] = head.version

@@ -33,12 +33,14 @@ from controlplane.store.interface import (
 )
 from controlplane.store.kubernetes import head as heads
 from controlplane.store.kubernetes.accepted import Accepted
+from controlplane.store.kubernetes.fitting import take_what_fits
 from controlplane.store.kubernetes.following import Cluster, Following
 from controlplane.store.kubernetes.head import Head
 from controlplane.store.kubernetes.lease import Lease
 from controlplane.store.kubernetes.resources import BY_PLURAL, CustomObject, Ref, new_ref, spec_of
-from controlplane.store.kubernetes.taking import Taken, Verdict, take, unjudged
+from controlplane.store.kubernetes.taking import Taken, Verdict, unjudged
 from controlplane.store.kubernetes.writing import Writer, missing, to_write
+from controlplane.store.rows import Unreadable
 
 log = structlog.get_logger("laneway.store.kubernetes")
 
@@ -302,7 +304,10 @@ class KubernetesStore(BaseStore):
         """What is taken of the objects, after all checks."""
         denied: dict[str, DefinitionError] = {}
         while True:
-            taken = take(self._accepted.head, objects, self._clock(), denied)
+            try:
+                taken = take_what_fits(self._accepted.head, objects, self._clock(), denied)
+            except Unreadable as error:
+                raise StoreUnavailable(f"what is accepted {error}") from error
             if taken.head.stored.revision == self._accepted.head.stored.revision:
                 return taken
             try:

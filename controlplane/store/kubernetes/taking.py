@@ -222,5 +222,5 @@ def _refusal(found: CustomObject, error: DefinitionError) -> Verdict:
         "; ".join(part for part in (" ".join(p for p in (one.field, one.message) if p), one.remedy) if part)
         for one in error.problems[:5]
     ]
-    reason = "Conflict" if error.status == 409 else "Invalid"
+    reason = {409: "Conflict", 413: "TooLarge"}.get(error.status, "Invalid")
     return Verdict(found.generation, False, reason, "\n".join(lines) or error.title)
