@@ -1,81 +1,21 @@
-"""The Gateway API in the API server of the tests, and its objects as users write them.
-
-The CustomResourceDefinitions come from the Go module of the Gateway API; `make kube-clients` puts them into
-the user's cache. Tests never fetch them.
-"""
+"""The Gateway API in the API server of the tests, and its objects as users write them."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import shutil
-import subprocess
-import tempfile
-import time
-from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.kubernetes.modules import GATEWAY_API
+from tests.kubernetes.server import MERGE, KubeServer
 
-from tests import golang, require
-from tests.kubernetes.server import MERGE, ApiError, KubeServer
-
-MODULE, VERSION = "sigs.k8s.io/gateway-api", "v1.6.3"
-SUM = "h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc="
 API = "/apis/gateway.networking.k8s.io"
-PLURALS = ("gatewayclasses", "gateways", "httproutes", "referencegrants")
 CONTROLLER = "laneway.dev/gateway"
 
 Json = dict[str, Any]
 
 
-def directory() -> Path:
-    """Where the CustomResourceDefinitions are, or would be."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "laneway" / "kubernetes" / f"gateway-api-{VERSION}"
-
-
-def fetch() -> Path:
-    """Fetch them unless they are there. Needs Go."""
-    found = directory()
-    if found.exists():
-        return found
-    go = golang.command()
-    if go is None:
-        raise SystemExit("there is no Go here: `make go` installs it")
-    with tempfile.TemporaryDirectory() as empty:
-        command = [go, "mod", "download", "-json", f"{MODULE}@{VERSION}"]
-        done = subprocess.run(command, cwd=empty, check=True, capture_output=True, text=True)
-    said = json.loads(done.stdout)
-    assert said["Sum"] == SUM, said
-    new = found.with_suffix(".new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    for plural in PLURALS:
-        name = f"gateway.networking.k8s.io_{plural}.yaml"
-        shutil.copyfile(Path(said["Dir"]) / "config" / "crd" / "standard" / name, new / name)
-    new.rename(found)
-    return found
-
-
 def install(server: KubeServer) -> None:
-    """Apply the CustomResourceDefinitions, and wait until they are served. Skips where they are not there."""
-    if not directory().exists():
-        require.lacking("kubernetes", f"no Gateway API at {directory()}: `make kube-clients` fetches it")
-    for file in sorted(directory().glob("*.yaml")):
-        with contextlib.suppress(ApiError):  # it is there already
-            definition = yaml.safe_load(file.read_text())
-            server.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
-    deadline = time.monotonic() + 60
-    for plural in PLURALS:
-        while True:
-            try:
-                server.call("GET", f"{API}/{'v1beta1' if plural == 'referencegrants' else 'v1'}/{plural}")
-                break
-            except ApiError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+    """Apply the CustomResourceDefinitions. Skips where they are not there."""
+    GATEWAY_API.install(server)
 
 
 class Ingress:

@@ -1,7 +1,7 @@
 """helm, kubectl and kustomize for tests, built once from the Go modules that `clients/` names.
 
-`make kube-clients` builds them into the user's cache, which takes some minutes, and fetches the Gateway API's
-resources. Tests never build them.
+`make kube-clients` builds them into the user's cache, which takes some minutes, and fetches the resources of
+other projects (`modules.py`). Tests never build them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from tests import golang, require
-from tests.kubernetes import gateway_api
+from tests.kubernetes import modules
 from tests.kubernetes.server import cached
 
 SOURCE = Path(__file__).parent / "clients"
@@ -48,7 +48,8 @@ def build() -> Path:
             command = [go, "build", "-mod=mod", "-trimpath", "-ldflags", f"-s -w {_HELM_OF}", "-o", str(new)]
             subprocess.run([*command, package], cwd=SOURCE, check=True)
             new.replace(found / name)
-    gateway_api.fetch()
+    for one in modules.ALL:
+        one.fetch()
     return found
 
 
