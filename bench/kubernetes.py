@@ -249,9 +249,9 @@ def main() -> None:
     parser.add_argument("--services", type=int, default=1000)
     parser.add_argument("--pods", type=int, default=10)
     parser.add_argument("--envoys", type=int, default=2)
-    parser.add_argument("--fill", type=float, default=240, help="seconds for which objects are made")
+    parser.add_argument("--fill", type=float, default=270, help="seconds for which objects are made")
     parser.add_argument("--changes", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=120, help="after which no further change is made")
+    parser.add_argument("--seconds", type=float, default=45, help="after which no further change is made")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as home, for_test(Path(home) / "server") as server:
         asyncio.run(measure(server, Path(home), given))

@@ -1,4 +1,5 @@
-"""A real Kubernetes API server for tests, with etcd and the endpointslice controller in one program.
+"""A real Kubernetes API server for tests, with etcd and the endpointslice controller in one program, and on
+request the controllers of Deployments and ReplicaSets.
 
 It is built from `apiserver/` once, which takes ten minutes or more, by `make kube-apiserver`, and kept below
 a cache directory. LANEWAY_KUBE_APISERVER names another program. Tests never build it. There is no kubelet:
@@ -83,9 +84,12 @@ def build() -> Path:
 
 @dataclass
 class KubeServer:
-    """A server of its own process; `start` after `kill` brings it back with what was in etcd."""
+    """A server of its own process; `start` after `kill` brings it back with what was in etcd. deployments:
+    whether it has their controllers. Nothing collects garbage.
+    """
 
     home: Path
+    deployments: bool = False
     port: int = field(default_factory=lambda: free_port(1, 2))
     process: subprocess.Popen[bytes] | None = None
 
@@ -97,7 +101,7 @@ class KubeServer:
     def kubeconfig(self) -> Path:
         return self.home / "kubeconfig"
 
-    def start(self, patience: float = 120.0) -> None:
+    def start(self, patience: float = 240.0) -> None:
         """Start and wait until it is ready."""
         self.launch()
         self.wait_ready(patience)
@@ -105,16 +109,17 @@ class KubeServer:
     def launch(self) -> None:
         """Start without waiting."""
         self.home.mkdir(parents=True, exist_ok=True)
+        roles = "etcd,api,slices" + (",deployments" if self.deployments else "")
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [str(program()), "-dir", str(self.home), "-port", str(self.port)],
+                [str(program()), "-dir", str(self.home), "-port", str(self.port), "-roles", roles],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
 
-    def wait_ready(self, patience: float = 120.0) -> None:
+    def wait_ready(self, patience: float = 240.0) -> None:
         assert self.process is not None
         deadline = time.monotonic() + patience
         while True:
@@ -166,14 +171,14 @@ class KubeServer:
 
 
 @contextmanager
-def for_test(home: Path) -> Iterator[KubeServer]:
+def for_test(home: Path, deployments: bool = False) -> Iterator[KubeServer]:
     """A running server. Skips, or fails, where the program is not there (see tests.require)."""
     if not program().exists():
         require.lacking(
             "kubernetes",
             f"no API server at {program()}: `make kube-apiserver` builds it, or {USERS_PROGRAM} names one",
         )
-    server = KubeServer(home)
+    server = KubeServer(home, deployments)
     try:
         server.start()
         yield server

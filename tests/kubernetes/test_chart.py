@@ -15,7 +15,7 @@ import yaml
 from controlplane.registry.kubernetes import KubernetesConfig
 from tests.cli.ports import wait_for
 from tests.cli.served import served
-from tests.kubernetes import gateway_api, programs
+from tests.kubernetes import modules, programs
 from tests.kubernetes.install import (
     CHART,
     DEPLOY,
@@ -45,6 +45,7 @@ EDGE = {
     "concurrency": 1,
     "resources": {},
 }
+CERT_MANAGER = ("xds.tls.mode=certManager", "injector.certificate=certManager")
 VARIANTS = {
     "plaintext": ("xds.tls.mode=plaintext", "namespace.create=true"),
     "mtls": ("xds.tls.clientCertificates=true", f"edges=[{json.dumps(EDGE)}]"),
@@ -58,11 +59,11 @@ VARIANTS = {
         "controlPlane.namespaces={default}",
     ),
     "gateway-api": ("controlPlane.gatewayApi.enabled=true",),
+    "cert-manager": (*CERT_MANAGER, "xds.tls.clientCertificates=true"),
     "one": ("controlPlane.replicas=1", "controlPlane.store=memory", "injector.enabled=false"),
     "proxy": ("demo.enabled=true", "demo.capture=proxy"),
     "injected": ("demo.enabled=true", "demo.sidecars=injected"),
 }
-CERT_MANAGER = ("xds.tls.mode=certManager", "injector.certificate=certManager")
 
 
 def test_the_chart_is_clean() -> None:
@@ -112,8 +113,9 @@ STRICTLY = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_api_server_takes_every_variant(installed: KubeServer, name: str) -> None:
     """Strictly: a field that it does not know is an error."""
-    if name == "gateway-api":
-        gateway_api.install(installed)
+    for crds in modules.ALL:
+        if crds.name == name:
+            crds.install(installed)
     found = rendered(*VARIANTS[name])
     for space in {one["metadata"].get("namespace", NAMESPACE) for one in found}:
         _namespace(installed, space)
@@ -132,7 +134,7 @@ def _named(found: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
 
 
 def test_certificates_of_cert_manager() -> None:
-    """Its kinds are not in the test's API server, so only their shape is looked at."""
+    """cert-manager itself does not run here. Its kinds are checked strictly as a variant, above."""
     found = {_key(one): one for one in rendered(*CERT_MANAGER)}
     xds = found["Certificate", NAMESPACE, "laneway-xds"]
     assert xds["spec"]["secretName"] == "laneway-xds"
@@ -144,6 +146,15 @@ def test_certificates_of_cert_manager() -> None:
     assert webhook["metadata"]["annotations"] == {"cert-manager.io/inject-ca-from": "laneway/laneway-inject"}
     assert ("Secret", NAMESPACE, "laneway-inject") not in found
     assert not [key for key in found if key[0] in ("Role", "ClusterRole") and key[2] == "laneway-inject"]
+    assert ("Certificate", NAMESPACE, "laneway-edge-xds") not in found
+    with_clients = {_key(one): one for one in rendered(*CERT_MANAGER, "xds.tls.clientCertificates=true")}
+    edge = with_clients["Certificate", NAMESPACE, "laneway-edge-xds"]["spec"]
+    assert edge["issuerRef"] == xds["spec"]["issuerRef"]
+    assert edge["uris"] == ["spiffe://cluster.local/gateway/edge"]
+    pod = with_clients["Deployment", NAMESPACE, "laneway-edge"]["spec"]["template"]["spec"]
+    volume = next(one for one in pod["volumes"] if one["name"] == "certificates")
+    assert volume["secret"]["secretName"] == edge["secretName"]
+    assert "XDS_CERTIFICATE" in {one["name"] for one in pod["initContainers"][0]["env"]}
 
 
 def _namespace(server: KubeServer, name: str) -> None:

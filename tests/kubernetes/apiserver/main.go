@@ -1,5 +1,5 @@
-// testkube: etcd + kube-apiserver + endpointslice controller in one binary,
-// on loopback, for tests. See README.
+// etcd, kube-apiserver and the endpointslice controller in one process, on
+// loopback, for tests; on request the controllers of Deployments and ReplicaSets.
 package main
 
 import (
@@ -30,7 +30,9 @@ import (
 	"k8s.io/client-go/rest"
 	_ "k8s.io/component-base/logs/json/register"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
+	"k8s.io/kubernetes/pkg/controller/deployment"
 	"k8s.io/kubernetes/pkg/controller/endpointslice"
+	"k8s.io/kubernetes/pkg/controller/replicaset"
 )
 
 func must(err error) {
@@ -106,12 +108,25 @@ func startSlices(ctx context.Context, cfg *rest.Config) {
 	go c.Run(ctx, 2)
 }
 
+func startDeployments(ctx context.Context, cfg *rest.Config) {
+	cs, err := kubernetes.NewForConfig(cfg)
+	must(err)
+	f := informers.NewSharedInformerFactory(cs, 0)
+	sets, pods := f.Apps().V1().ReplicaSets(), f.Core().V1().Pods()
+	d, err := deployment.NewDeploymentController(ctx, f.Apps().V1().Deployments(), sets, pods, cs)
+	must(err)
+	r := replicaset.NewReplicaSetController(ctx, sets, pods, cs, replicaset.BurstReplicas)
+	f.Start(ctx.Done())
+	go d.Run(ctx, 2)
+	go r.Run(ctx, 2)
+}
+
 func main() {
 	start := time.Now()
 	dir := flag.String("dir", "testkube-data", "state: etcd data, certificate, token, kubeconfig")
 	port := flag.Int("port", 6443, "https port on 127.0.0.1")
 	etcdPort := flag.Int("etcd-port", 0, "etcd client port (default port+1; peer is one above)")
-	roles := flag.String("roles", "etcd,api,slices", "what runs in this process")
+	roles := flag.String("roles", "etcd,api,slices", "what runs in this process: deployments, too, where it is named")
 	flag.Parse() // what follows -- goes to kube-apiserver as it is
 	on := func(r string) bool { return strings.Contains(","+*roles+",", ","+r+",") }
 	if *etcdPort == 0 {
@@ -151,9 +166,13 @@ users: [{name: t, user: {token: %q}}]
 contexts: [{name: t, context: {cluster: t, user: t}}]
 `, base, crt, tok)), 0o600))
 		log.Printf("READY after %v: %s", time.Since(start).Round(time.Millisecond), kubeconfig)
+		cfg := &rest.Config{Host: base, BearerToken: tok, QPS: -1,
+			TLSClientConfig: rest.TLSClientConfig{CAFile: crt}}
 		if on("slices") {
-			startSlices(ctx, &rest.Config{Host: base, BearerToken: tok, QPS: -1,
-				TLSClientConfig: rest.TLSClientConfig{CAFile: crt}})
+			startSlices(ctx, cfg)
+		}
+		if on("deployments") {
+			startDeployments(ctx, cfg)
 		}
 	}
 	if !on("api") {
