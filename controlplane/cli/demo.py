@@ -150,6 +150,8 @@ def run(plan: Plan, supervisor: Supervisor, check: bool) -> None:
                 answer = http.put(plan.admin_url + path, json=document)
                 if answer.status_code >= 300:
                     raise DemoError(f"PUT {path} was answered {answer.status_code}: {answer.text}")
+        with step("every proxy listens and has what it needs"):
+            until(lambda: in_step(http, plan), "the proxies", supervisor, deadline)
         with step("first requests"):
             for headers, version in REQUESTS:
                 wanted = mesh.expected(plan.pods, version)
@@ -230,6 +232,21 @@ def require_free(address: str, port: int, option: str) -> None:
             raise DemoError(
                 f"{address}:{port} cannot be used ({error.strerror}); choose another {option}"
             ) from None
+
+
+def in_step(http: httpx.Client, plan: Plan) -> bool:
+    """Whether every proxy listens and has accepted all that it was sent. Requests that come earlier fail, are
+    counted, and whoever opens the console is told of failures of a mesh that is well.
+    """
+    pods = [(pod.address, port) for pod in plan.pods for port in (pod.port, mesh.EGRESS_PORT)]
+    for address in (plan.edge, *pods):
+        try:
+            socket.create_connection(address, 1.0).close()
+        except OSError:
+            return False
+    proxies = http.get(f"{plan.admin_url}/v1/proxies").json()["items"]
+    states = [state for one in proxies for state in one["types"].values()]
+    return len(proxies) == len(plan.pods) + 1 and all(one["sent"] == one["acked"] for one in states)
 
 
 def ok(http: httpx.Client, url: str) -> bool:
