@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from controlplane.admin import lane_times
@@ -221,13 +222,13 @@ def lane(
 
 def at_edges(traffic: Traffic, gateway: str, lane: Lane) -> list[Counts]:
     """What the gateway's edges count on the lane's routes."""
-    routes = lane.routes
+    found = traffic.select(lambda key: key.hop == "edge" and key.gateway == gateway)
+    return _on_routes(found, lane.routes)
 
-    def wanted(key: Key) -> bool:
-        on = bool(key.route) if routes is None else key.route in routes
-        return key.hop == "edge" and key.gateway == gateway and on
 
-    return traffic.select(wanted)
+def _on_routes(found: Iterable[Counts], routes: Sequence[str] | None) -> list[Counts]:
+    """Those of a base route, and of these routes if there are any."""
+    return [one for one in found if (one.key.route in routes if routes is not None else one.key.route)]
 
 
 def share(part: Figures, whole: Figures) -> float | None:
@@ -288,15 +289,11 @@ def summary(traffic: Everywhere, definitions: Definitions, window: Window) -> an
             )
         )
     callers = [one for one in every if one.key.hop in CALLERS]
-    lanes = [
-        _lane_line(traffic, one, definitions.groups[one.group], callers, window)
-        for _, one in sorted(definitions.lanes.items())
-    ]
+    edges = grouped([one for one in callers if one.key.hop == "edge"], lambda key: key.gateway)
+    lanes = _lane_lines(traffic, definitions, callers, edges, window)
     gateways: list[answers.GatewayLine] = []
     for name in sorted(definitions.gateways):
-        figures = traffic.figures(
-            [one for one in callers if one.key.hop == "edge" and one.key.gateway == name], window
-        )
+        figures = traffic.figures(edges.get(name, ()), window)
         gateways.append(
             answers.GatewayLine(
                 gateway=name,
@@ -315,21 +312,54 @@ def summary(traffic: Everywhere, definitions: Definitions, window: Window) -> an
     )
 
 
+def _lane_lines(
+    traffic: Traffic,
+    definitions: Definitions,
+    callers: Sequence[Counts],
+    edges: Mapping[str, Sequence[Counts]],
+    window: Window,
+) -> list[answers.LaneLine]:
+    """Every series is looked at once, and what the lanes of a group have in common is summed once: consoles
+    ask each second. edges: what edges counted, by gateway.
+    """
+    of_lane = grouped(callers, lambda key: key.lane)
+    at_edge = {
+        (gateway, lane): some
+        for gateway, found in edges.items()
+        for lane, some in grouped(found, lambda key: key.lane).items()
+    }
+
+    @cache
+    def base(group: str) -> Figures:
+        members = frozenset(definitions.groups[group].applications)
+        return traffic.figures([x for x in of_lane.get("", ()) if x.key.application in members], window)
+
+    @cache
+    def whole(gateway: str, routes: tuple[str, ...] | None) -> Figures:
+        return traffic.figures(_on_routes(edges.get(gateway, ()), routes), window)
+
+    lines: list[answers.LaneLine] = []
+    for _, one in sorted(definitions.lanes.items()):
+        group = definitions.groups[one.group]
+        members = frozenset(group.applications)
+        inside = traffic.figures(
+            [x for x in of_lane.get(one.name, ()) if x.key.application in members], window
+        )
+        chosen = traffic.figures(_on_routes(at_edge.get((group.gateway, one.name), ()), one.routes), window)
+        routes = None if one.routes is None else tuple(one.routes)
+        lines.append(_lane_line(one, inside, base(one.group), chosen, whole(group.gateway, routes)))
+    return lines
+
+
 def _lane_line(
-    traffic: Traffic, one: Lane, group: Any, callers: Sequence[Counts], window: Window
+    one: Lane, inside: Figures, base: Figures, chosen: Figures, whole: Figures
 ) -> answers.LaneLine:
-    members = frozenset(group.applications)
-    mine = [x for x in callers if x.key.application in members]
-    inside = traffic.figures([x for x in mine if x.key.lane == one.name], window)
-    base = traffic.figures([x for x in mine if not x.key.lane], window)
-    edge = at_edges(traffic, group.gateway, one)
-    chosen = traffic.figures([x for x in edge if x.key.lane == one.name], window)
     return answers.LaneLine(
         lane=one.name,
         group=one.group,
         qps=round(inside.qps, 3),
         edge_qps=round(chosen.qps, 3),
-        share=share(chosen, traffic.figures(edge, window)),
+        share=share(chosen, whole),
         error_rate=inside.error_rate,
         base_error_rate=base.error_rate,
         p50=_rounded(inside.quantile(0.5)),
