@@ -49,6 +49,17 @@ class Authority:
         certificate, key = self._write((path or hosts[0]).replace("/", "-"), made)
         return Identity(path, made, certificate, key, self.ca, self.own.certificate)
 
+    def context(self) -> ssl.SSLContext:
+        """For a server that asks nobody for a certificate. `load` gives it another one."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.load(context)
+        return context
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """Have a running server of such a context show a new certificate of this CA."""
+        files = self.server()
+        context.load_cert_chain(files.certificate, files.key)
+
     def _write(self, name: str, made: Issued) -> tuple[Path, Path]:
         paths = self.directory / f"{name}.pem", self.directory / f"{name}-key.pem"
         for path, content in zip(reversed(paths), (made.key, made.certificate), strict=True):

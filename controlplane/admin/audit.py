@@ -116,12 +116,17 @@ class Audited:
         self._counters["audit_suppressed"] += self._lines.suppressed - before
 
     def _put(self, _: str, **entry: Any) -> None:
-        try:
-            self._sink.write(json.dumps(entry, ensure_ascii=True, separators=(",", ":")))
-        except OSError:
-            self._counters["audit_failed"] += 1
-        else:
-            self._counters["audit_written"] += 1
+        put(self._sink, self._counters, entry)
+
+
+def put(sink: Sink, counters: Counter[str], entry: Mapping[str, Any]) -> None:
+    """Write an entry and count it."""
+    try:
+        sink.write(json.dumps(entry, ensure_ascii=True, separators=(",", ":")))
+    except OSError:
+        counters["audit_failed"] += 1
+    else:
+        counters["audit_written"] += 1
 
 
 def _counts(scope: Scope, status: int) -> bool:

@@ -17,10 +17,11 @@ from controlplane.app.settings import Settings, endpoint
 from controlplane.injection.certificates import Certificates, Places
 from controlplane.injection.pods import Sidecars
 from controlplane.injection.port import Webhook
-from controlplane.kubernetes.access import SERVICE_ACCOUNT, from_kubeconfig, in_cluster
+from controlplane.kubernetes.access import SERVICE_ACCOUNT
 from controlplane.kubernetes.client import Client
 from controlplane.kubernetes.errors import ConfigurationError
 from controlplane.net.tls import Tls, TlsError, TlsFiles
+from controlplane.registry.kubernetes import KubernetesConfig
 
 log = structlog.get_logger("laneway.injection")
 
@@ -82,26 +83,18 @@ async def run(settings: Settings, sidecars: Sidecars, options: Options) -> None:
             task.cancel()
         if server is not None:
             await server.stop()
-        if kept is not None:
-            await kept.client.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    client: Client
     places: Places
     certificates: Certificates
 
 
 def _certificates(settings: Settings, options: Options) -> _Kept:
+    config = KubernetesConfig(kubeconfig=settings.kubernetes_config, context=settings.kubernetes_context)
     try:
-        if settings.kubernetes_config is not None:
-            access = from_kubeconfig(settings.kubernetes_config, settings.kubernetes_context)
-        else:
-            access = in_cluster()
-        if access is None:
-            raise StartError("this process is not in a pod with a service account: give --kubernetes-config")
-        client = Client(access)
+        config.access().tls()
     except ConfigurationError as error:
         raise StartError(str(error)) from error
     places = Places(
@@ -111,7 +104,7 @@ def _certificates(settings: Settings, options: Options) -> _Kept:
         options.hosts,
         options.directory,
     )
-    return _Kept(client, places, Certificates(client, places))
+    return _Kept(places, Certificates(lambda: Client(config.access()), places))
 
 
 def _own_namespace() -> str:

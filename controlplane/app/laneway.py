@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 
@@ -45,7 +45,7 @@ from controlplane.plan.warnings import Warnings
 from controlplane.registry.catalog import Catalog
 from controlplane.registry.names import ServiceNames
 from controlplane.registry.types import Service, SourceStatus
-from controlplane.rpc.transport import MakeTransport
+from controlplane.rpc.transport import Call, MakeTransport
 from controlplane.secrets.directory import Secrets
 from controlplane.snapshot.publisher import Publisher
 from controlplane.snapshot.rollout import Rollout
@@ -92,6 +92,7 @@ class Laneway:
         version_key: str = "version",
         peers: Peers | None = None,
         callouts: Callouts | None = None,
+        denied: Callable[[Call, str], None] = lambda call, text: None,
     ) -> None:
         self.secrets = secrets or Secrets()
         self.peers = peers or Peers(PeerSettings())
@@ -121,6 +122,7 @@ class Laneway:
             bounds=bounds,
             more=self.access_logs.methods(),
             frequent=self.counting.receiver.methods(),
+            denied=denied,
         )
         self._unreachable = Unreachable(self.counting.traffic)
         self._rollout = Rollout(self._publish, self.xds.acknowledged, lane_drain)

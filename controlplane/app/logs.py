@@ -11,8 +11,10 @@ import structlog
 
 from controlplane.printable import printable
 
-QUIET = ("uvicorn", "httpx", "httpcore", "watchfiles", "nacos", "do-sdk-process", "apscheduler")
-"""Libraries whose informational lines do not help an operator of the control plane."""
+QUIET = ("uvicorn", "httpx", "httpcore", "watchfiles", "nacos", "do-sdk-process", "apscheduler", "hpack")
+"""Libraries whose informational lines do not help an operator of the control plane. At debug, `hpack` tells
+each header of each call, credentials included.
+"""
 
 SILENT = ("uvicorn.error",)
 """Warns of every malformed request; the admin API counts these itself and logs a summary."""

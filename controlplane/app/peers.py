@@ -6,7 +6,6 @@ docs/decisions/0036-each-control-plane-answers-for-all.md has the reasons.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -20,6 +19,8 @@ from pydantic import ValidationError
 from controlplane.admin.exposure import is_loopback
 from controlplane.admin.traffic_answers import OwnTraffic
 from controlplane.net.client_tls import ClientTls
+from controlplane.net.credentials import bearer
+from controlplane.net.renewed_http import RenewedHttp
 from controlplane.traffic.ejections import Ejected
 from controlplane.traffic.exchange import Everywhere, Interest, Peer, Rows, Told
 from controlplane.traffic.figures import MINUTE, Traffic, Window
@@ -53,10 +54,10 @@ def check_url(text: str) -> None:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
         raise ValueError(f"{text!r} is not a URL: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host or url.path not in ("", "/") or url.query:
-        raise ValueError(f"{text!r} is not the URL of an admin port: write https://laneway-2:18080")
     if url.userinfo:
         raise ValueError("a URL of a control plane holds no password: set peers_token_file")
+    if url.scheme not in ("http", "https") or not url.host or url.path not in ("", "/") or url.query:
+        raise ValueError(f"{text!r} is not the URL of an admin port: write https://laneway-2:18080")
 
 
 def is_plain(text: str) -> bool:
@@ -76,19 +77,17 @@ class Peers:
         """Raises OSError or ssl.SSLError if a file cannot be used."""
         self.identity = uuid.uuid4().hex
         self._settings = settings
-        self._http: httpx.AsyncClient | None = None
-        self._former: httpx.AsyncClient | None = None
         self._own_url = ""
         self._said: dict[str, str] = {}
         self.problems: dict[str, str] = {}
         """Why each did not answer when it was asked last, "" if it did."""
         #: Since the start: "answered", "failed".
         self.counters: Counter[str] = Counter()
-        self._context: ssl.SSLContext | None = None
-        self._tls: ClientTls | None = None
+        self._http: RenewedHttp | None = None
         if settings.urls:
-            self._tls = ClientTls(settings.ca, settings.certificate, settings.key)
-            self._files()
+            tls = ClientTls(settings.ca, settings.certificate, settings.key)
+            self._http = RenewedHttp(tls.context, settings.wait)
+            self._token()
 
     @property
     def there(self) -> bool:
@@ -121,9 +120,8 @@ class Peers:
             await asyncio.sleep(SLOT)
 
     async def close(self) -> None:
-        for http in (self._http, self._former):
-            if http is not None:
-                await http.aclose()
+        if self._http is not None:
+            await self._http.close()
 
     async def _ask(self, url: str, window: Window, interest: Interest) -> tuple[Told | None, str]:
         try:
@@ -153,11 +151,11 @@ class Peers:
         if interest.lanes:
             asked.append(("lanes", "true"))
         try:
-            token, context = await asyncio.to_thread(self._files)
+            headers = bearer(await asyncio.to_thread(self._token))
         except (OSError, ValueError) as error:
             raise _Failed(f"the file with the token cannot be used: {error}") from None
-        http = await self._client(context)
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        assert self._http is not None
+        http = await self._http.client()
         address = httpx.URL(url.rstrip("/") + PATH, params=asked)
         async with http.stream("GET", address, headers=headers) as answer:
             data = bytearray()
@@ -201,21 +199,10 @@ class Peers:
                 _log.info("another control plane says again what it counts", peer=url)
         self._said[url] = problem
 
-    async def _client(self, context: ssl.SSLContext) -> httpx.AsyncClient:
-        """One that trusts and shows what `context` has. Its predecessor is left to those who ask by it."""
-        if self._http is None or context is not self._context:
-            gone, self._former = self._former, self._http
-            self._context = context
-            self._http = httpx.AsyncClient(verify=context, trust_env=False, timeout=self._settings.wait)
-            if gone is not None:
-                await gone.aclose()
-        return self._http
-
-    def _files(self) -> tuple[str, ssl.SSLContext]:
-        """The token, or "", and TLS by the files of now. Raises OSError and ValueError."""
-        assert self._tls is not None
+    def _token(self) -> str:
+        """What the file of the token has now, "" without one. Raises OSError and ValueError."""
         path = self._settings.token_file
-        return path.read_text().strip() if path is not None else "", self._tls.context()
+        return path.read_text().strip() if path is not None else ""
 
 
 def _refusal(status: int) -> str:

@@ -21,6 +21,7 @@ from controlplane.admin.port import AdminServer
 from controlplane.admin.port_metrics import AdminCollector
 from controlplane.app import heap, logs, metrics, parts
 from controlplane.app.callers import Callers
+from controlplane.app.denials import Denials
 from controlplane.app.laneway import Laneway
 from controlplane.app.patch_check import PatchCheck
 from controlplane.app.peers import Peers
@@ -75,6 +76,7 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
     )
     share = _descriptors(settings)
     tls = _tls(settings)
+    callers = _callers(settings)
     laneway = Laneway(
         store,
         catalog,
@@ -92,8 +94,8 @@ async def run(settings: Settings, seed: bytes | None = None, clock: Clock = time
         secrets=parts.secrets_of(settings),
         peers=_peers(settings),
         callouts=Callouts(settings.release_urls, settings.release_ca),
+        denied=Denials(callers.audit, callers.counters).told,
     )
-    callers = _callers(settings)
     admin = _admin(settings, laneway, tls, callers, share.admin, _deployments(settings, sources))
     loop.add_signal_handler(signal.SIGHUP, _reload, callers, tls)
     try:
@@ -142,9 +144,13 @@ def _gateway_api(settings: Settings, store: DefinitionStore, laneway: Laneway) -
 
 
 def _no_core_dumps() -> None:
-    """A core dump would hold passwords and keys."""
+    """A core dump would hold passwords and keys.
+
+    One byte is too few for a file, and the one value at which Linux starts no program either, such as
+    systemd-coredump: those get dumps whatever else the limit is (fs/coredump.c).
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0 if hard == 0 else 1, hard))
 
 
 def _callers(settings: Settings) -> Callers:

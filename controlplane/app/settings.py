@@ -239,6 +239,15 @@ class Settings(XdsSettings):
                 raise ValueError(f"{one!r} is not the name of a host: write laneway.example.com")
         return value
 
+    @field_validator("nacos")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any("@" in one for one in value):
+            raise ValueError(
+                "an address of Nacos holds no user or password: set NACOS_USERNAME and NACOS_PASSWORD"
+            )
+        return value
+
     @field_validator("peers")
     @classmethod
     def _peers(cls, value: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,6 +12,7 @@ import httpx
 import structlog
 
 from controlplane.auth.oidc import Issuer
+from controlplane.net.client_tls import ClientTls
 
 log = structlog.get_logger(__name__)
 
@@ -29,14 +29,16 @@ LARGEST = 256 << 10  # bytes of a key set
 def check_place(place: str) -> None:
     """Raises ValueError for a URL that others on the way could answer."""
     parts = urlsplit(place)
+    if "://" in place and "@" in parts.netloc:
+        raise ValueError("a URL of keys has no user or password: keys are public, and the URL is shown")
     local = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
     if "://" in place and not local and (parts.scheme != "https" or not parts.hostname):
         raise ValueError(f"{place!r} is not a file or a URL that begins with https://")
 
 
 class Keys:
-    """Follows the key set of `issuer` at `place`, a path or a URL. ca: of its HTTPS server; None: those of
-    the system.
+    """Follows the key set of `issuer` at `place`, a path or a URL. ca: of its HTTPS server, read again when
+    it changes; None: those of the system.
 
     counters: how often the keys were taken or could not be, since the start.
     """
@@ -49,7 +51,7 @@ class Keys:
         self._counters = counters
         self._said = ""
         self._seen: object = None
-        self._context = ssl.create_default_context(cafile=ca)
+        self._tls = ClientTls(ca)
         if "://" not in place:
             self._seen = _signature(Path(place))
             issuer.use(Path(place).read_bytes())
@@ -78,9 +80,10 @@ class Keys:
                     self._failed(f"cannot read it: {error.strerror}")
 
     async def _fetch(self) -> None:
+        context = await asyncio.to_thread(self._tls.context)
         try:
             async with (
-                httpx.AsyncClient(verify=self._context, trust_env=False, timeout=TIMEOUT) as http,
+                httpx.AsyncClient(verify=context, trust_env=False, timeout=TIMEOUT) as http,
                 http.stream("GET", self._place) as answer,
             ):
                 if answer.status_code != 200:

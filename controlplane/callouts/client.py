@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import httpx
 
 from controlplane.callouts.answers import Answer
 from controlplane.model import urls
+from controlplane.net.client_tls import ClientTls
 
 LARGEST_VALUE = 1 << 20
 """Bytes of an answer of Prometheus."""
@@ -30,7 +30,8 @@ RESULTS = ("answered", "failed", "refused")
 
 
 class Callouts:
-    """allowed: URLs below which releases may send. ca: of HTTPS servers (PEM); None: those of the system.
+    """allowed: URLs below which releases may send. ca: of HTTPS servers (PEM), read again when it changes;
+    None: those of the system.
 
     counters: requests by result, `refused` for those that are not allowed.
     """
@@ -38,7 +39,7 @@ class Callouts:
     def __init__(self, allowed: Sequence[str] = (), ca: Path | None = None) -> None:
         self._allowed = tuple(allowed)
         self._ca = ca
-        self._context: ssl.SSLContext | None = None
+        self._tls: ClientTls | None = None
         self._room = asyncio.Semaphore(AT_ONCE)
         self.counters: Counter[str] = Counter()
 
@@ -80,12 +81,13 @@ class Callouts:
     async def _exchanged(
         self, url: str, body: bytes, headers: dict[str, str], most: int, whole: bool
     ) -> Answer:
-        if self._context is None:
-            self._context = ssl.create_default_context(cafile=self._ca)
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(ClientTls, self._ca)
+        context = await asyncio.to_thread(self._tls.context)
         # What is compressed could be far larger than what is read.
         headers |= {"accept-encoding": "identity", "user-agent": "laneway"}
         async with (
-            httpx.AsyncClient(verify=self._context, trust_env=False, timeout=None) as http,
+            httpx.AsyncClient(verify=context, trust_env=False, timeout=None) as http,
             http.stream("POST", url, content=body, headers=headers) as answer,
         ):
             if answer.headers.get("content-encoding", "identity") != "identity":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import ssl
 
     import httpx
+
+    from controlplane.net.client_tls import ClientTls
 
 YAML = "application/yaml"
 TIMEOUT_S = 30.0
@@ -37,18 +39,18 @@ class Trust:
     certificate: Path | None = None
     key: Path | None = None
 
-    def context(self) -> ssl.SSLContext:
+    def read(self) -> ClientTls:
         """What connections by TLS are made with. Ends the command where a file cannot be used."""
-        import ssl
+        from controlplane.net.client_tls import ClientTls
+
+        def say(files: Sequence[str], reason: str) -> None:
+            notice(f"cannot use {', '.join(files)}: {reason}; the former ones stay")
 
         try:
-            made = ssl.create_default_context(cafile=self.ca)
-            if self.certificate is not None:
-                made.load_cert_chain(self.certificate, self.key, password=lambda: "")
+            return ClientTls(self.ca, self.certificate, self.key, say)
         except (OSError, ValueError) as error:
             files = ", ".join(str(one) for one in (self.ca, self.certificate, self.key) if one is not None)
             fail(f"cannot use {files}: {error}", Exit.USAGE)
-        return made
 
 
 TRUST: ContextVar[Trust] = ContextVar("TRUST", default=Trust())  # noqa: B039 - it is immutable
@@ -56,21 +58,28 @@ TRUST: ContextVar[Trust] = ContextVar("TRUST", default=Trust())  # noqa: B039 - 
 
 
 class Client:
-    """Calls to one control plane. Every method ends the command with a message if the call fails."""
+    """Calls to one control plane. Every method ends the command with a message if the call fails. A command
+    that follows goes on when the files of its `Trust` are replaced.
+    """
 
     def __init__(self, server: str, token: str = "") -> None:
         import httpx
 
-        trust = TRUST.get()
-        headers = {"authorization": f"Bearer {token}"} if token else {}
-        address = server if "://" in server else f"http://{server}"
-        self._server = address
-        self._noticed = ""
+        from controlplane.net.credentials import bearer
+
+        self._tls = TRUST.get().read()
+        self._server = server if "://" in server else f"http://{server}"
+        if "@" in self._server:
+            fail("--server takes no user or password: give a token with --token or LANEWAY_TOKEN", Exit.USAGE)
         try:
-            # A proxy in the environment (HTTP_PROXY) is meant for the applications, not for the admin API.
-            self._http = httpx.Client(
-                base_url=address, headers=headers, timeout=TIMEOUT_S, trust_env=False, verify=trust.context()
-            )
+            self._headers = bearer(token)
+        except ValueError as error:
+            fail(f"{error}: check --token and LANEWAY_TOKEN", Exit.USAGE)
+        self._noticed = ""
+        self._watches: set[httpx.Client] = set()
+        self._context = self._tls.context()
+        try:
+            self._http = self._made(self._context)
         except httpx.InvalidURL as error:
             fail(f"--server {server!r} is not a URL: {error}", Exit.USAGE)
 
@@ -78,7 +87,29 @@ class Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
+        for http in (self._http, *self._watches):
+            http.close()
+
+    def _made(self, context: ssl.SSLContext) -> httpx.Client:
+        import httpx
+
+        # A proxy in the environment (HTTP_PROXY) is meant for the applications, not for the admin API.
+        return httpx.Client(
+            base_url=self._server,
+            headers=self._headers,
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            verify=context,
+        )
+
+    def _now(self) -> httpx.Client:
+        """For requests, which one thread makes: its connections are made by the TLS files of now."""
+        context = self._tls.context()
+        if context is not self._context:
+            former, self._http = self._http, self._made(context)
+            self._context = context
+            former.close()
+        return self._http
 
     def get(self, path: str, missing_ok: bool = False) -> Any:
         """The JSON at `path`; None for a 404 if `missing_ok`."""
@@ -92,12 +123,16 @@ class Client:
         return self.get(path)["items"]
 
     def events(self, path: str) -> Iterator[str]:
-        """The names of the events of a watch of the collection at `path`, until it ends or cannot be had."""
+        """The names of the events of a watch of the collection at `path`, until it ends or cannot be had. A
+        thread may watch while another makes requests: it has a connection of its own.
+        """
         import httpx
 
+        http = self._made(self._tls.context())
+        self._watches.add(http)
         try:
             silence = httpx.Timeout(TIMEOUT_S, read=2 * TIMEOUT_S)  # the server speaks every 15 s
-            with self._http.stream("GET", path, params={"watch": "1"}, timeout=silence) as response:
+            with http, http.stream("GET", path, params={"watch": "1"}, timeout=silence) as response:
                 if response.status_code != 200:
                     return
                 for text in response.iter_lines():
@@ -108,6 +143,8 @@ class Client:
         except RuntimeError:
             if not self.closed:
                 raise
+        finally:
+            self._watches.discard(http)
 
     @property
     def closed(self) -> bool:
@@ -140,7 +177,7 @@ class Client:
         import httpx
 
         try:
-            response = self._http.request(method, path, **arguments)
+            response = self._now().request(method, path, **arguments)
         except (httpx.TransportError, httpx.UnsupportedProtocol) as error:
             fail(
                 f"no answer from {self._server}: {error or type(error).__name__}\n"

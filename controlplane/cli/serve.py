@@ -235,24 +235,28 @@ def load_or_fail(config: Path | None, overrides: dict[str, Any]) -> Settings:
     from pydantic import ValidationError
 
     from controlplane.app.settings import load
+    from controlplane.net.credentials import where
 
     try:
         return load(config, overrides)
     except ValidationError as error:
         say(line for one in _wrong_settings(error, config) for line in problem_lines(*one))
         raise typer.Exit(Exit.USAGE) from None
-    except (OSError, yaml.YAMLError) as error:
+    except yaml.YAMLError as error:
+        fail(f"cannot read {config}: {where(error)}", Exit.USAGE)
+    except OSError as error:
         fail(f"cannot read {config}: {error}", Exit.USAGE)
 
 
 def _wrong_settings(error: ValidationError, config: Path | None) -> list[tuple[str, dict[str, Any]]]:
-    """Each wrong setting: where it was given, and what is wrong."""
+    """Each wrong setting: where it was given, and what is wrong; nothing that may be a secret."""
     import os
 
     import yaml
 
     from controlplane.app.settings import Settings
     from controlplane.model.mistakes import meant, said
+    from controlplane.net.credentials import without_users
 
     in_file: Any = yaml.safe_load(config.read_bytes()) if config is not None else {}
     found: list[tuple[str, dict[str, Any]]] = []
@@ -269,9 +273,12 @@ def _wrong_settings(error: ValidationError, config: Path | None) -> list[tuple[s
         elif one["type"] == "literal_error":
             message = f"must be {one.get('ctx', {})['expected'].replace(chr(39), '')}"
             remedy = "give one of them"
-        wrong = one.get("input")
-        value = wrong if isinstance(wrong, str | int | float) else None
-        found.append((where, {"field": name, "message": message, "remedy": remedy, "value": value}))
+        # A name that is unknown may be a misspelt one of a secret.
+        known = Settings.model_fields.get(name)
+        wrong = one.get("input") if known is not None and known.repr else None
+        value = without_users(str(wrong)) if isinstance(wrong, str | int | float) else None
+        shown = {"field": name, "message": without_users(message), "remedy": remedy, "value": value}
+        found.append((where, shown))
     return found
 
 

@@ -52,17 +52,19 @@ class Places:
 
 
 class Certificates:
-    """`problem` says what failed last, "" while all is well."""
+    """client: made for each look, by the CA and the credentials of then; raises KubernetesError. `problem`
+    says what failed last, "" while all is well.
+    """
 
     def __init__(
         self,
-        client: Client,
+        client: Callable[[], Client],
         places: Places,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         look: float = LOOK,
         settle: float = SETTLE,
     ) -> None:
-        self._client, self._places, self._now = client, places, now
+        self._make, self._places, self._now = client, places, now
         self._look, self._settle = look, settle
         self._written: Pair | None = None
         self.problem = "the certificate of the webhook is not there yet"
@@ -87,44 +89,49 @@ class Certificates:
 
     async def refresh(self) -> None:
         """Make or renew the certificate, tell the API server, then use it. Raises KubernetesError."""
-        pair = await self._shared()
-        if await self._trusted(pair.bundle) and self._written is not None:
+        client = await asyncio.to_thread(self._make)
+        try:
+            pair = await self._shared(client)
+            told = await self._trusted(client, pair.bundle)
+        finally:
+            await client.close()
+        if told and self._written is not None:
             await asyncio.sleep(self._settle)
         if pair != self._written:
             await asyncio.to_thread(self._write, pair)
             self._written = pair
 
-    async def _shared(self) -> Pair:
+    async def _shared(self, client: Client) -> Pair:
         """What the Secret holds, renewed where that is due. Two replicas that renew at once agree."""
         path = f"/api/v1/namespaces/{self._places.namespace}/secrets/{self._places.secret}"
         for _ in range(ATTEMPTS):
-            secret = await self._client.get(path)
+            secret = await client.get(path)
             found = pairs.read(secret.get("data"))
             wanted = pairs.current(found, self._places.hosts, self._now())
             if wanted is found:
                 return wanted
             try:
                 # With its resourceVersion: a replica that was faster has won.
-                await self._client.change("PUT", path, {**secret, "data": wanted.data()})
+                await client.change("PUT", path, {**secret, "data": wanted.data()})
             except KubernetesError as error:
                 if error.status != HTTPStatus.CONFLICT:
                     raise
                 continue
             _log.info("the certificate of the webhook was renewed", secret=self._places.secret)
             return wanted
-        raise KubernetesError(f"the Secret {self._places.secret} changes all the time", self._client.server)
+        raise KubernetesError(f"the Secret {self._places.secret} changes all the time", client.server)
 
-    async def _trusted(self, bundle: bytes) -> bool:
+    async def _trusted(self, client: Client, bundle: bytes) -> bool:
         """Tell the API server whom to trust. Returns whether it did not know."""
         path = f"{_CONFIGURATIONS}/{self._places.configuration}"
-        found = await self._client.get(path)
+        found = await client.get(path)
         said = base64.b64encode(bundle).decode()
         webhooks: list[dict[str, Any]] = found.get("webhooks") or []
         wrong = [one["name"] for one in webhooks if (one.get("clientConfig") or {}).get("caBundle") != said]
         if not wrong:
             return False
         changes = [{"name": name, "clientConfig": {"caBundle": said}} for name in wrong]
-        await self._client.change("PATCH", path, {"webhooks": changes}, _STRATEGIC)
+        await client.change("PATCH", path, {"webhooks": changes}, _STRATEGIC)
         _log.info("the API server was told whom to trust", configuration=self._places.configuration)
         return True
 

@@ -18,6 +18,7 @@ from typing import Any, cast
 import yaml
 
 from controlplane.kubernetes.errors import ConfigurationError
+from controlplane.net.credentials import bearer, where, without_users
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet mounts token, CA and namespace of the service account into a pod."""
@@ -41,7 +42,7 @@ class Access:
     certificate: bytes = b""
     key: bytes = field(default=b"", repr=False)
     tls_name: str = ""
-    proxy: str = ""
+    proxy: str = field(default="", repr=False)
 
     def headers(self) -> dict[str, str]:
         """The credentials of a request as they are now. Raises ConfigurationError."""
@@ -54,8 +55,11 @@ class Access:
                     f"the token file cannot be read: {error}",
                     self.server,
                     "mount the service account's token",
-                ) from error
-        return {"Authorization": f"Bearer {token}"} if token else {}
+                ) from None
+        try:
+            return bearer(token)
+        except ValueError as error:
+            raise ConfigurationError(str(error), self.server, "write it on one line") from None
 
     def tls(self) -> ssl.SSLContext:
         """A context with the CA and the client certificate as they are now. Raises ConfigurationError."""
@@ -116,7 +120,13 @@ def from_kubeconfig(path: Path, context: str = "") -> Access:
     server = _text(cluster, "server").rstrip("/")
     if not server.startswith(("https://", "http://")):
         raise ConfigurationError(
-            f"{path}: the server of the cluster is {server!r}", remedy="write https://HOST:PORT"
+            f"{path}: the server of the cluster is {without_users(server)!r}",
+            remedy="write https://HOST:PORT",
+        )
+    if "@" in server:
+        raise ConfigurationError(
+            f"{path}: the server of the cluster has a user in its URL, which would be shown",
+            remedy="give a token, a tokenFile or a client certificate",
         )
     token_file = _text(user, "tokenFile")
     return Access(
@@ -142,8 +152,10 @@ class _Kubeconfig:
             found: object = yaml.safe_load(path.read_bytes())
         except (OSError, yaml.YAMLError) as error:
             raise ConfigurationError(
-                f"the kubeconfig {path} cannot be read: {error}", remedy="check --kubernetes-config"
-            ) from error
+                f"the kubeconfig {path} cannot be read: "
+                f"{where(error) if isinstance(error, yaml.YAMLError) else error}",
+                remedy="check --kubernetes-config",
+            ) from None  # the error of the parser quotes the file, which has secrets
         if not isinstance(found, dict):
             raise ConfigurationError(f"{path} is no kubeconfig", remedy="check --kubernetes-config")
         self._document = cast("dict[str, Any]", found)

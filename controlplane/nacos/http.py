@@ -15,6 +15,7 @@ from controlplane.nacos.errors import (
     ServerUnreachable,
     UnexpectedAnswer,
 )
+from controlplane.net.renewed_http import RenewedHttp
 
 
 def url(connection: NacosConnection, address: str, path: str) -> str:
@@ -29,6 +30,11 @@ def client(connection: NacosConnection, timeout: float) -> httpx.AsyncClient:
     Raises TlsFailed where the CA file cannot be used.
     """
     return httpx.AsyncClient(verify=tls.context(connection) or False, timeout=timeout, trust_env=False)
+
+
+def renewed(connection: NacosConnection, timeout: float) -> RenewedHttp:
+    """The same for many requests: one that reads the CA file again when it changes."""
+    return RenewedHttp(tls.Followed(connection).context, timeout)
 
 
 def failed(error: httpx.HTTPError, address: str, seconds: float) -> NacosError:

@@ -10,16 +10,31 @@ from pathlib import Path
 
 from controlplane.nacos.access import NacosConnection
 from controlplane.nacos.errors import TlsFailed
+from controlplane.net.client_tls import ClientTls
 
 
 def context(connection: NacosConnection) -> ssl.SSLContext | None:
     """What HTTP clients and probes check servers against; None without TLS. Raises TlsFailed."""
-    if not connection.tls:
-        return None
-    try:
-        return ssl.create_default_context(cafile=str(connection.ca_file) if connection.ca_file else None)
-    except OSError as error:  # ssl.SSLError is one
-        raise _unusable(connection.ca_file, error) from error
+    return Followed(connection).context()
+
+
+class Followed:
+    """The same again and again, by what the CA file holds at each time."""
+
+    def __init__(self, connection: NacosConnection) -> None:
+        self._connection = connection
+        self._tls: ClientTls | None = None
+
+    def context(self) -> ssl.SSLContext | None:
+        """As the function of that name; the same object as long as the file does not change."""
+        if not self._connection.tls:
+            return None
+        try:
+            if self._tls is None:
+                self._tls = ClientTls(self._connection.ca_file)
+            return self._tls.context()
+        except OSError as error:  # ssl.SSLError is one
+            raise _unusable(self._connection.ca_file, error) from error
 
 
 def roots(ca_file: Path | None) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -11,15 +12,34 @@ import structlog
 _log = structlog.get_logger("laneway.tls")
 
 
+def _say(files: Sequence[str], reason: str) -> None:
+    _log.error(
+        "the TLS files for calls to others cannot be used; the former ones stay",
+        files=list(files),
+        reason=reason,
+    )
+
+
 class ClientTls:
     """ca: who signs the certificates of servers; None: those whom the system trusts. certificate, key: what
-    is shown to them, both or neither.
+    is shown to them; without `key`, it is in the file of the certificate. say: is told once why changed files
+    cannot be used.
     """
 
-    def __init__(self, ca: Path | None, certificate: Path | None = None, key: Path | None = None) -> None:
+    def __init__(
+        self,
+        ca: Path | None,
+        certificate: Path | None = None,
+        key: Path | None = None,
+        say: Callable[[Sequence[str], str], None] = _say,
+    ) -> None:
         """Raises OSError where a file cannot be used; ssl.SSLError is one."""
         self._ca = ca
-        self._pair = (certificate, key) if certificate is not None and key is not None else None
+        self._pair = (certificate, key or certificate) if certificate is not None else None
+        self._say = say
+        system = ssl.get_default_verify_paths().cafile if ca is None else None
+        watched = (ca, Path(system) if system else None, *(self._pair or ()))
+        self._files = [path for path in watched if path is not None]
         self._seen = self._signature()
         self._context = self._read()
         self._said = ""
@@ -37,18 +57,11 @@ class ClientTls:
         except OSError as error:
             if str(error) != self._said:
                 self._said = str(error)
-                _log.error(
-                    "the TLS files for calls to others cannot be used; the former ones stay",
-                    files=[str(path) for path in self._files()],
-                    reason=self._said,
-                )
+                self._say([str(path) for path in self._files], self._said)
         return self._context
 
-    def _files(self) -> list[Path]:
-        return [path for path in (self._ca, *(self._pair or ())) if path is not None]
-
     def _signature(self) -> tuple[tuple[int, int, int], ...]:
-        stats = [os.stat(path) for path in self._files()]
+        stats = [os.stat(path) for path in self._files]
         return tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in stats)
 
     def _read(self) -> ssl.SSLContext:

@@ -88,6 +88,7 @@ class XdsServer:
     bounds: what one client may cost.
     more: further methods on the same port, for clients that are admitted as those of discovery are.
     frequent: the same, called so often that a call does not count as a stream that is opened.
+    denied: is told of each call that ends with PERMISSION_DENIED, and why.
     """
 
     def __init__(
@@ -106,10 +107,12 @@ class XdsServer:
         bounds: Bounds = Bounds(),  # noqa: B008
         more: Methods = MappingProxyType({}),
         frequent: Methods = MappingProxyType({}),
+        denied: Callable[[Call, str], None] = lambda call, text: None,
     ) -> None:
         self._classify = classify
         self._clock = clock
         self.access = Access(identities, self._log_end)
+        self._denied = denied
         self._removal_wait = removal_wait
         self._warming_wait = warming_wait
         self._bounds = bounds
@@ -252,6 +255,8 @@ class XdsServer:
 
     def _log_end(self, call: Call, end: CallEnd) -> None:
         self.counters["streams_ended_" + end.code.name.lower()] += 1
+        if end.code is grpc.StatusCode.PERMISSION_DENIED:
+            self._denied(call, end.text)
         if not self._stopping:  # then every stream ends
             self._line(_log.info, "stream ended", call, status=end.code.name, text=shown(end.text))
 

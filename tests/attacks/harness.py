@@ -203,11 +203,18 @@ def harmed(attack: Run, calm: Run) -> bool:
 
 
 def compare(
-    attack: str, transport: str, log: Path, *, seconds: float, rounds: int, size: float = 1.0
+    attack: str,
+    transport: str,
+    log: Path,
+    *,
+    seconds: float,
+    rounds: int,
+    size: float = 1.0,
+    quick: bool = False,
 ) -> tuple[Run, Run]:
     """The attack and an equal harmless load, in turns: of each the run whose p99 is the median.
 
-    It is over as soon as most of the rounds say the same.
+    It is over as soon as most of the rounds say the same; quick: or none has said that it harms.
     """
     attacks, calm = list[Run](), list[Run]()
     verdicts = Counter[bool]()
@@ -216,6 +223,8 @@ def compare(
         rate = attacks[-1].sent / seconds
         calm.append(run(HARMLESS, transport, log, seconds=seconds, size=size, rate=rate, rest=0.0))
         verdicts[harmed(attacks[-1], calm[-1])] += 1
+        if quick and not verdicts[True]:
+            break
     return median(attacks), median(calm)
 
 

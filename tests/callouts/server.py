@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -35,9 +36,15 @@ class Server:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-@contextmanager
-def serving(answer: Callable[[Asked], Reply] = lambda asked: (200, b"")) -> Iterator[Server]:
+@contextlib.contextmanager
+def serving(
+    answer: Callable[[Asked], Reply] = lambda asked: (200, b""), tls: ssl.SSLContext | None = None
+) -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(ssl.SSLError):  # of a client that does not trust this server
+                super().handle()
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             asked = Asked(self.path, {k.lower(): v for k, v in self.headers.items()}, body)
@@ -60,7 +67,11 @@ def serving(answer: Callable[[Asked], Reply] = lambda asked: (200, b"")) -> Iter
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.daemon_threads = True
-    server = Server(f"http://127.0.0.1:{http.server_address[1]}", answer)
+    if tls is not None:
+        # In the thread of each connection: a handshake that fails harms no other.
+        http.socket = tls.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
+    scheme = "https" if tls is not None else "http"
+    server = Server(f"{scheme}://127.0.0.1:{http.server_address[1]}", answer)
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

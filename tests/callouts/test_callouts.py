@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from controlplane.callouts.client import Callouts
 from controlplane.model.releases import Check, Hook
 from controlplane.model.urls import place_of, within
 from tests.callouts.server import Asked, serving
+from tests.trust import Authority
 
 HOOK = Hook(name="smoke", when="before", url="http://a.test/smoke")
 
@@ -194,6 +196,19 @@ async def test_time_and_answer_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
             assert "not asked for" in (await Callouts([server.url]).query(server.url, "up")).failed
     finally:
         over.set()
+
+
+async def test_a_ca_that_is_replaced_is_taken(tmp_path: Path) -> None:
+    tls = Authority(tmp_path).context()
+    with serving(tls=tls) as server:
+        callouts = Callouts([server.url], tmp_path / "ca.pem")
+        assert (await callouts.post(server.url, {}, "1", 20)).status == 200
+        Authority(tmp_path).load(tls)
+        assert (await callouts.post(server.url, {}, "2", 20)).status == 200
+        (tmp_path / "other").mkdir()
+        Authority(tmp_path / "other").load(tls)
+        assert "certificate" in (await callouts.post(server.url, {}, "3", 20)).failed
+        assert [one.headers["x-laneway-delivery"] for one in server.asked] == ["1", "2"]
 
 
 async def test_nobody_there() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from controlplane.cli.client import TRUST, Client, Trust
 from tests.cli.ports import wait_for
 from tests.cli.run import laneway
 from tests.cli.served import Served, served
@@ -141,6 +142,20 @@ def test_a_renewed_certificate_is_taken(control: tuple[Served, Authority]) -> No
         assert kept.get("/healthz").status_code == 200
         metrics = kept.get("/metrics", headers=BEARER).text
         assert 'laneway_admin_certificate_reloads_total{result="reloaded"}' in metrics
+
+
+def test_a_command_that_goes_on_takes_a_replaced_ca(tmp_path: Path) -> None:
+    """As `get --watch` and `release watch`, which live longer than certificates."""
+    with encrypted(tmp_path) as (one, trust):
+        TRUST.set(Trust(trust.ca))
+        with Client(f"https://127.0.0.1:{one.admin}", TOKEN) as command:
+            assert command.items("/v1/gateways") == []
+            Authority(tmp_path).server()
+            wait_for(lambda: one.said("the TLS files were reloaded"), one.process)
+            assert command.items("/v1/gateways") == []
+            assert next(command.events("/v1/gateways"))
+            trust.ca.write_text("-----BEGIN")
+            assert command.items("/v1/gateways") == []
 
 
 def test_clients_show_certificates_where_they_have_to(mutual: tuple[Served, Authority]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import signal
 import socket
@@ -18,9 +19,11 @@ from envoy.service.status.v3 import csds_pb2, csds_pb2_grpc
 from controlplane.app.audit_sinks import Syslog
 from controlplane.auth.rights import rights_of
 from controlplane.auth.tokens import Token, digest_of
+from controlplane.xds.resource import LISTENER
 from tests.cli.ports import wait_for
 from tests.cli.served import Served, call, served
 from tests.trust import Authority
+from tests.xds.client import DELTA, Stream
 
 LANE = {"tag": "gray", "rule": {"conditions": [{"source": "header", "name": "c", "operator": "exists"}]}}
 JSON = {"content-type": "application/json"}
@@ -213,6 +216,39 @@ def test_syslog_that_is_gone_is_an_error_that_counts(tmp_path: Path) -> None:
         assert second.recv(1 << 16).endswith(b'laneway: {"who":"ann"}')
 
 
+async def test_clients_of_the_xds_port_that_are_denied(tmp_path: Path) -> None:
+    """What their certificates say, what they tried, and a bound for each address."""
+    trust, audit = Authority(tmp_path), tmp_path / "audit.jsonl"
+    files = trust.server()
+    with served(
+        tmp_path, "--audit", str(audit), "--xds-certificate", str(files.certificate),
+        "--xds-key", str(files.key), "--xds-client-ca", str(trust.ca),
+    ) as one:  # fmt: skip
+
+        def entries() -> list[dict[str, Any]]:
+            return [json.loads(line) for line in audit.read_text().splitlines()]
+
+        for path in ("application/shop", "operator/ann"):
+            channel = grpc.aio.secure_channel(f"localhost:{one.xds}", trust.client(path).credentials())
+            for _ in range(12):
+                stream = Stream(channel, "n", delta=True)
+                if path == "application/shop":  # an operator may not even begin
+                    request = stream.request(LISTENER)
+                    request.node.id, request.node.cluster, request.node.metadata["role"] = "n", "edge", "edge"
+                    await stream.write(request)
+                assert (await stream.status())[0] is grpc.StatusCode.PERMISSION_DENIED
+            await channel.close()
+        found = entries()
+        (first, *_) = found
+        assert (first["who"], first["by"]) == ("spiffe://mesh.test/application/shop", "certificate")
+        assert (first["method"], first["path"]) == ("xDS", DELTA)
+        assert (first["status"], first["outcome"]) == (403, "refused")
+        assert "the certificate is of application shop, but node.metadata.role is 'edge'" in first["reason"]
+        assert ipaddress.ip_address(first["address"]).is_loopback
+        metric = 'laneway_audit_entries_total{result="suppressed"}'
+        assert len(found) + one.metric(metric) == 24, "ten of one address in ten seconds are written"
+
+
 def test_secrets_are_nowhere(tmp_path: Path) -> None:
     """In no log, answer, metric, export, revision, client status or crash dump."""
     trust = Authority(tmp_path)
@@ -221,7 +257,17 @@ def test_secrets_are_nowhere(tmp_path: Path) -> None:
     secrets = {
         "plain token": "plain-4hq7w2", "token": "hashed-9k3xv8", "wrong token": "wrong-2m5rt1", "key": key,
         "password": "password-7zq4n", "secret key": "nacos-key-6yb3s", "query": "query-8dk2p",
+        "peers' token": "peers-5jt8c", "account's token": "kube-3pw6d", "proxy's token": "proxy-6fz2n",
     }  # fmt: skip
+    (tmp_path / "peers-token").write_text(secrets["peers' token"])
+    cluster = {"server": "https://127.0.0.1:1", "insecure-skip-tls-verify": True}
+    kubeconfig = {
+        "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "clusters": [{"name": "a", "cluster": cluster}],
+        "users": [{"name": "a", "user": {"token": secrets["account's token"]}}],
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
     tokens, audit = tmp_path / "tokens", tmp_path / "audit.jsonl"
     tokens.touch(0o600)
     hashed = Token("ann", digest_of(secrets["token"]), rights_of(["viewer"])).line()
@@ -230,33 +276,43 @@ def test_secrets_are_nowhere(tmp_path: Path) -> None:
     with served(
         tmp_path, "--admin-tokens", str(tokens), "--audit", str(audit), "--log-level", "debug",
         "--admin-certificate", str(tmp_path / "server.pem"), "--admin-key", str(tmp_path / "server-key.pem"),
+        "--peers", "https://127.0.0.1:1", "--peers-token-file", str(tmp_path / "peers-token"),
+        "--kubernetes-config", str(tmp_path / "kubeconfig"),
         ca=trust.ca, until="/healthz", NACOS_SERVER_ADDR="127.0.0.1:1", NACOS_USERNAME="nacos",
         NACOS_PASSWORD=secrets["password"], NACOS_ACCESS_KEY="access", NACOS_SECRET_KEY=secrets["secret key"],
         PYTHONFAULTHANDLER="1",
     ) as one:  # fmt: skip
-        wait_for(lambda: "nacos has not synced yet: " in one.http.get("/readyz").text, one.process)
+        for source in ("nacos", "kubernetes"):
+            said = f"{source} has not synced yet: "
+            wait_for(lambda said=said: said in one.http.get("/readyz").text, one.process)
         root = {"authorization": f"Bearer {secrets['plain token']}"}
         ann = {"authorization": f"Bearer {secrets['token']}"}
         wrong = {"authorization": f"Bearer {secrets['wrong token']}"}
         assert one.http.put(
             "/v1/gateways/edge", json={"listeners": [{"port": 8080}]}, headers=root
         ).is_success
+        began = one.http.post("/v1/session", headers=root)
+        secrets["session"] = next(iter(began.cookies.values()))
+        seen["beginning of the session"] = began.text  # its cookie is for the browser alone
         query = f"?access_token={secrets['query']}"
         asked = [
             (root, "GET", "/v1/revisions"), (root, "GET", "/v1/export"), (ann, "GET", "/metrics"),
             (ann, "GET", "/v1/proxies"), (ann, "GET", "/v1/services"), (ann, "DELETE", "/v1/gateways/edge"),
             (wrong, "GET", "/v1/lanes"), (wrong, "DELETE", f"/v1/gateways/edge{query}"),
             (root, "GET", "/readyz"), (root, "PUT", "/v1/gateways/x"), (root, "GET", "/openapi.json"),
-            (root, "DELETE", "/v1/lane-groups/g"),
+            (root, "DELETE", "/v1/lane-groups/g"), (ann, "GET", "/v1/metrics/summary"),
+            ({"origin": "https://elsewhere.test"}, "GET", "/v1/session"), ({}, "DELETE", "/v1/session"),
         ]  # fmt: skip
         for number, (headers, method, path) in enumerate(asked):
             answer = one.http.request(method, path, headers=headers)
             seen[f"{number} {method} {path}"] = f"{answer.headers} {answer.text}"
         with grpc.insecure_channel(f"127.0.0.1:{one.xds}") as channel:
             stub = csds_pb2_grpc.ClientStatusDiscoveryServiceStub(channel)
-            seen["client status"] = str(stub.FetchClientStatus(csds_pb2.ClientStatusRequest(), timeout=20))
+            sent = [("authorization", "Bearer " + secrets["proxy's token"])]
+            status = stub.FetchClientStatus(csds_pb2.ClientStatusRequest(), timeout=20, metadata=sent)
+            seen["client status"] = str(status)
         limits = Path(f"/proc/{one.process.pid}/limits").read_text()
-        assert limits.partition("Max core file size")[2].split()[0] == "0"
+        assert limits.partition("Max core file size")[2].split()[0] == "1"
         one.process.send_signal(signal.SIGABRT)
         one.process.wait(20)
     seen["log"] = (tmp_path / "laneway.log").read_text()

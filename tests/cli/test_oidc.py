@@ -242,6 +242,30 @@ async def test_keys_come_by_https_from_a_server_with_a_ca_of_its_own(
     assert not counters["oidc_failed"]
 
 
+async def test_keys_go_on_coming_when_the_ca_of_their_server_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwks, "LOOK", 0.05)
+    monkeypatch.setattr(jwks, "LEAST", 0.1)
+    monkeypatch.setattr(jwks, "EVERY", 0.1)
+    server = server_context(Authority(tmp_path))
+    _Handler.body = json.dumps(key_set(ec=EC)).encode()
+    issuer, counters = Issuer(CLAIMS), Counter[str]()
+    with issuing(server) as port:
+        place = f"https://localhost:{port}/jwks"
+        async with following(Keys(issuer, place, tmp_path / "ca.pem", counters)):
+            await counted(counters, "oidc_reloaded")
+            authority = Authority(tmp_path)
+            files = authority.server()
+            server.load_cert_chain(files.certificate, files.key)
+            _Handler.body = json.dumps(key_set(other=OTHER)).encode()
+            while True:  # a fetch that was under way may have the former keys
+                await counted(counters, "oidc_reloaded", counters["oidc_reloaded"] + 1)
+                with contextlib.suppress(Refused):
+                    assert issuer.caller_of(token(OTHER, "other")).name == "oidc:ann"
+                    break
+
+
 @pytest.mark.parametrize("wrong", ["another CA", "the system's CAs", "another name"])
 async def test_keys_of_a_server_that_cannot_prove_its_name_are_not_taken(tmp_path: Path, wrong: str) -> None:
     authority = Authority(tmp_path)

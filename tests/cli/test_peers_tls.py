@@ -110,10 +110,12 @@ def test_a_wrong_token_is_named(two: Two) -> None:
     for token, said in (
         (b"another-secret", "it answered 401: set peers_token_file"),
         (b"\xff", "the file with the token cannot be used"),
+        (VIEWER.encode() + b"\nsecond", "the token has a space, a line break"),
     ):
         file.write_bytes(token)
         (found,) = two.asked(0)
         assert said in found["problem"]
+        assert VIEWER not in str(found)
     file.unlink()
     (found,) = two.asked(0)
     assert "the file with the token cannot be used" in found["problem"]

@@ -184,3 +184,38 @@ def test_a_token_for_peers_does_not_travel_in_plain_text(tmp_path: Path):
     with pytest.raises(ValidationError, match=r"the token for http://10\.0\.0\.2:18080 would travel"):
         load(None, given)
     assert load(None, given | {"admin_allow_plaintext": True}).peers[1] == "http://10.0.0.2:18080"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nacos_password: 4815162342", "nacos_password: must be a string"),
+        ("nacos_pasword: 4815162342", "did you mean nacos_password?"),
+        ('nacos_password: "4815162342', "it is not YAML at line"),
+        ("nacos_password: *4815162342", "it is not YAML at line 1"),
+        ("nacos: http://ann:4815162342@nacos:8848", "set NACOS_USERNAME and NACOS_PASSWORD"),
+        ("peers: https://ann:4815162342@laneway-2:18080", "set peers_token_file"),
+        ("release_urls: https://ann:4815162342@hooks.test/", "release_urls"),
+        (
+            "oidc_issuer: a\noidc_roles: [a=viewer]\noidc_jwks: https://ann:4815162342@id.test/keys",
+            "no user or password",
+        ),
+    ],
+)
+def test_what_may_be_a_secret_is_not_said(text: str, said: str, tmp_path: Path):
+    file = tmp_path / "laneway.yaml"
+    file.write_text(text)
+    told = " ".join(laneway("serve", "--config", str(file), code=2).split())
+    assert said in told
+    assert "4815162342" not in told
+
+
+def test_nor_by_the_command():
+    for arguments, said in (
+        (("--server", "http://ann:4815162342@laneway.test"), "takes no user or password"),
+        (("--token", "4815162342\nx"), "no header can carry"),
+        (("--token", "\xe94815162342"), "no header can carry"),
+    ):
+        told = " ".join(laneway("get", "lanes", *arguments, code=2).split())
+        assert said in told
+        assert "4815162342" not in told

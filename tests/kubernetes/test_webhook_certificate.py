@@ -44,12 +44,8 @@ async def keeper(
     server: KubeServer, directory: Path, clock: Clock | None = None, hosts: tuple[str, ...] = HOSTS
 ) -> AsyncIterator[tuple[Certificates, Places]]:
     config = await asyncio.to_thread(kubeconfig, server, INJECT, directory / "kubeconfig")
-    client = Client(from_kubeconfig(config))
     places = Places(NAMESPACE, INJECT, INJECT, hosts, directory / "certificate")
-    try:
-        yield Certificates(client, places, clock or Clock(), settle=0.05), places
-    finally:
-        await client.close()
+    yield Certificates(lambda: Client(from_kubeconfig(config)), places, clock or Clock(), settle=0.05), places
 
 
 @pytest.fixture

@@ -116,6 +116,28 @@ async def test_tls(use: Use, tmp_path: Path) -> None:
         )
 
 
+async def test_a_ca_file_that_is_replaced_is_taken(use: Use, tmp_path: Path) -> None:
+    """For each new connection, without a new client: as when a Secret is renewed where it is mounted."""
+    pem = certificate(tmp_path, "nacos")
+    (tmp_path / "other").mkdir()
+    renewed = certificate(tmp_path / "other", "nacos")
+    api: ConfigApi | None = None
+    async with FakeNacos() as nacos:
+        relay = NacosRelay(nacos.address, pem)
+        at = NacosConnection((relay.address,), tls=True, ca_file=tmp_path / "ca.pem")
+        for one in (pem, renewed):
+            pem.write_bytes(one.read_bytes())
+            (tmp_path / "ca.pem").write_bytes(one.read_bytes())
+            async with relay:
+                async with use(at, tmp_path) as ask:
+                    await ask()
+                api = api or ConfigApi(at, GROUP)
+                with pytest.raises(StoreUnavailable, match="there is no configuration service"):  # by HTTP
+                    await api.wait("index", "")
+    assert api is not None
+    await api.close()
+
+
 async def test_a_refused_login(use: Use, tmp_path: Path) -> None:
     async with FakeNacos() as nacos:
         nacos.logins = {"username=joe&password=right"}

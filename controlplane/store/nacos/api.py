@@ -51,7 +51,7 @@ class ConfigApi:
         self._dialects = (Version1(self._send, connection, group), Version3(self._send, connection, group))
         self._login = Login(connection)
         self._servers = list(connection.server_addresses)  # the one that answered last is the first
-        self._http: httpx.AsyncClient | None = None
+        self._http = http.renewed(connection, connection.request_timeout)
 
     async def wait(self, item: str, md5: str) -> bool:
         """Wait until the MD5 of the item may differ from `md5` ("" if it does not exist).
@@ -101,8 +101,7 @@ class ConfigApi:
 
     async def close(self) -> None:
         """End the HTTP connections."""
-        if self._http is not None:
-            await self._http.aclose()
+        await self._http.close()
 
     async def _try(self, ask: Callable[[Dialect], Awaitable[T]]) -> T:
         """What `ask` returns for the first dialect that the servers speak. Raises StoreUnavailable."""
@@ -146,7 +145,8 @@ class ConfigApi:
         return answer
 
     async def _request(self, address: str, call: Call, refused: bool) -> httpx.Response:
-        return await self._client().request(
+        client = await self._http.client()
+        return await client.request(
             call.method,
             http.url(self._connection, address, call.path),
             params=call.params,
@@ -164,11 +164,6 @@ class ConfigApi:
         if self._connection.access_key:
             return signature(self._connection, self._group, str(int(time.time() * 1000)))
         return {}
-
-    def _client(self) -> httpx.AsyncClient:
-        if self._http is None:
-            self._http = http.client(self._connection, self._connection.request_timeout)
-        return self._http
 
     def _turn_from(self, address: str) -> None:
         """Ask the others first from now on."""
