@@ -85,6 +85,8 @@ def copy(path: str, root: Path) -> None:
         shutil.copy2(source, target, follow_symlinks=False)
         return
     shutil.copystat(source, target)
+    if os.path.ismount(source):  # /sys has times of the machine that builds
+        os.utime(target, (0, 0))
 
 
 def copied_parent(directory: Path, root: Path) -> None:
