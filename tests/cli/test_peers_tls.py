@@ -56,7 +56,14 @@ class Two:
         arguments += ["--peers-token-file", str(self.token(which))]
         arguments += [part for port in self.ports for part in ("--peers", url(port))]
         stack = self._stacks[which] = contextlib.ExitStack()
-        control = served(home, *arguments, ca=self.trust.ca, admin=self.ports[which], until="/healthz")
+        control = served(
+            home,
+            *arguments,
+            ca=self.trust.ca,
+            admin=self.ports[which],
+            until="/healthz",
+            LANEWAY_PEERS_WAIT="20",
+        )
         self.running[which] = stack.enter_context(control)
 
     def stop(self, which: int) -> None:
