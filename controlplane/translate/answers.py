@@ -1,4 +1,4 @@
-"""What proxies note of answers (who served, whether the application was reached) and count of it."""
+"""What proxies note of answers (whether the application was reached) and count of them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import base_pb2, substitution_format_string_pb2
+from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
-from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metadata_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
-from envoy.type.matcher.v3 import metadata_pb2, regex_pb2, string_pb2, value_pb2
+from envoy.type.matcher.v3 import metadata_pb2, value_pb2
 from google.protobuf import any_pb2, wrappers_pb2
+from xds.core.v3 import extension_pb2
+from xds.type.matcher.v3 import matcher_pb2, string_pb2
 
-from controlplane.translate.gates import SERVED
-from controlplane.translate.messages import header, pack
-from controlplane.translate.names import SERVED_HEADER, SERVED_LANE_HEADER, UNREACHED_HEADER
-from controlplane.translate.traffic import drawing
+from controlplane.translate.messages import field, header, pack
+from controlplane.translate.names import FALLS_BACK, UNREACHED_HEADER
 
 # `stats_scope: {prefix: laneway}` (field 6; prefix is field 5 of envoy.type.v3.Scope): the generated messages
 # know only `stat_prefix`, which Envoy 1.40 warns of as deprecated.
@@ -68,38 +68,66 @@ def saying_why() -> hcm_pb2.LocalReplyConfig:
     return hcm_pb2.LocalReplyConfig(mappers=[mapper])
 
 
-def served_filter() -> hcm_pb2.HttpFilter:
-    """A filter that keeps what routes of lanes note about who served, for the counter of fallbacks."""
-    return hcm_pb2.HttpFilter(name=SERVED, typed_config=pack(_served()))
+def counting_fallbacks(lane: str, carrier: str | None = None) -> accesslog_pb2.AccessLog:
+    """The counter `laneway.fallback`, by service and lane: answers of base in place of the lane.
+
+    `lane`: Envoy's command for the lane's name. `carrier`: the header that no request has outside of lanes,
+    if there is one.
+
+    The cluster that the route names says whether base may answer for the lane, and only an instance that
+    answers as base says of which service (see clusters); so the counter costs the other requests next to
+    nothing, and no filter has to note anything.
+    """
+    config = stats_pb2.Config
+    falls_back, nobody = string_pb2.StringMatcher(suffix=FALLS_BACK), string_pb2.StringMatcher(exact="")
+    counted = [
+        _tag("routed", "%UPSTREAM_CLUSTER_RAW%", falls_back, _DROP_TAG, otherwise=_DROP),
+        _tag("laneway.service", "%UPSTREAM_METADATA(lane:base)%", nobody, _DROP),
+        config.Tag(name="laneway.lane", value_format=lane),
+    ]
+    found = _counter("fallback", counted)
+    if carrier is not None:
+        present = route_components_pb2.HeaderMatcher(name=carrier, present_match=True)
+        found.filter.header_filter.header.CopyFrom(present)
+    return found
 
 
-def served_by_draw() -> any_pb2.Any:
-    """The configuration of that filter on routes that draw a lane: it notes this, too, see `traffic`."""
-    found = _served()
-    found.request_rules.append(drawing())
-    return pack(found)
+_DROP = b"\x0a\x00"
+"""TransformStat of Envoy 1.40, as it is encoded: the counter counts nothing (`drop_stat`, field 1)."""
+_DROP_TAG = b"\x12\x00"
+"""The label is left out (`drop_tag`, field 2)."""
 
 
-def _served() -> header_to_metadata_pb2.Config:
-    config = header_to_metadata_pb2.Config
+def _tag(
+    name: str, value: str, matched: string_pb2.StringMatcher, then: bytes, otherwise: bytes | None = None
+) -> stats_pb2.Config.Tag:
+    """A label with a rule: what happens to the counter where its value is `matched`, and where it is not.
 
-    def taken(header: str, key: str) -> header_to_metadata_pb2.Config.Rule:
-        pair = config.KeyValuePair(metadata_namespace="laneway", key=key)
-        return config.Rule(header=header, on_header_present=pair, remove=True)
+    The generated messages do not know the rule (field 3, of the type xds.type.matcher.v3.Matcher), nor the
+    types of its input and actions.
+    """
+    kind = "type.googleapis.com/envoy.extensions.matching"
+    of_value = any_pb2.Any(type_url=f"{kind}.common_inputs.stats.v3.StatTagValueInput")
 
-    rules = [taken(SERVED_HEADER, "fallback"), taken(SERVED_LANE_HEADER, "lane")]
-    return config(response_rules=rules)
+    def act(encoded: bytes) -> matcher_pb2.Matcher.OnMatch:
+        action = any_pb2.Any(type_url=f"{kind}.actions.transform_stat.v3.TransformStat", value=encoded)
+        return matcher_pb2.Matcher.OnMatch(
+            action=extension_pb2.TypedExtensionConfig(name="transform", typed_config=action)
+        )
 
-
-def counting_fallbacks() -> accesslog_pb2.AccessLog:
-    """The counter `laneway.fallback`, by service and lane: answers of base in place of the lane."""
-    # A lane's own instance has no such metadata: Envoy writes a dash.
-    some = string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex="..+"))
-    return counting(
-        "fallback",
-        noted("fallback", value_pb2.ValueMatcher(string_match=some)),
-        **{"laneway.service": "fallback", "laneway.lane": "lane"},
+    listed = matcher_pb2.Matcher.MatcherList
+    predicate = listed.Predicate(
+        single_predicate=listed.Predicate.SinglePredicate(
+            input=extension_pb2.TypedExtensionConfig(name="value", typed_config=of_value), value_match=matched
+        )
     )
+    step = listed.FieldMatcher(predicate=predicate, on_match=act(then))
+    rules = matcher_pb2.Matcher(
+        matcher_list=listed(matchers=[step]), on_no_match=None if otherwise is None else act(otherwise)
+    )
+    tag = stats_pb2.Config.Tag(name=name, value_format=value)
+    tag.MergeFromString(field(3, rules.SerializeToString(deterministic=True)))
+    return tag
 
 
 _PRESENT = value_pb2.ValueMatcher(present_match=True)
@@ -119,19 +147,20 @@ def noted(key: str, value: value_pb2.ValueMatcher = _PRESENT) -> accesslog_pb2.A
     )
 
 
-def counting(name: str, counted: accesslog_pb2.AccessLogFilter, **tags: str) -> accesslog_pb2.AccessLog:
-    """The counter `laneway.<name>` of requests that are `counted`; `tags` are labels and notes."""
+def counting(name: str, counted: accesslog_pb2.AccessLogFilter) -> accesslog_pb2.AccessLog:
+    """The counter `laneway.<name>` of requests that are `counted`."""
+    found = _counter(name, [])
+    found.filter.CopyFrom(counted)
+    return found
+
+
+def _counter(name: str, tags: list[stats_pb2.Config.Tag]) -> accesslog_pb2.AccessLog:
     config = stats_pb2.Config
-    labels = [
-        config.Tag(name=label, value_format=f"%DYNAMIC_METADATA(laneway:{note})%")
-        for label, note in tags.items()
-    ]
     counter = config.Counter(
-        stat=config.Stat(name=name, tags=labels), value_fixed=wrappers_pb2.UInt64Value(value=1)
+        stat=config.Stat(name=name, tags=tags), value_fixed=wrappers_pb2.UInt64Value(value=1)
     )
     packed = pack(config(counters=[counter]))
     return accesslog_pb2.AccessLog(
         name=f"{name}s",
-        filter=counted,
         typed_config=any_pb2.Any(type_url=packed.type_url, value=packed.value + _STATS_SCOPE),
     )

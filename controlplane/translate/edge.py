@@ -17,12 +17,11 @@ from controlplane.plan.conditions import CLIENT_HEADER, PATH_HEADER, REFERER_HEA
 from controlplane.plan.gateways import TOTAL_SLOTS, GatewayPlan, RoutePlan
 from controlplane.plan.services import ServicePlan, Target
 from controlplane.translate import matching, paths
-from controlplane.translate.answers import served_by_draw
 from controlplane.translate.gates import (
+    DRAWS,
     EDGE_REQUEST,
     RECEIVE,
     REPLY,
-    SERVED,
     edge_reads,
     lifted,
     turn_off,
@@ -57,6 +56,7 @@ from controlplane.translate.routes import (
     retry_policy,
     target_cluster,
 )
+from controlplane.translate.traffic import drawing
 from controlplane.translate.upstream import add_hash
 
 
@@ -143,8 +143,7 @@ class _RouteBuilder:
     def lane(self, lane: str) -> OnMatch:
         target = self.service.lanes.get(lane)
         route = self._route(f"{self.route.name}/{lane}", lane, target)
-        if target is None or target.strict:
-            turn_off(route, SERVED)
+        turn_off(route, DRAWS)
         if target is None or not target.strict:
             turn_off(route, REPLY)
         route.request_headers_to_add.extend(_colours(self.plan, lane))
@@ -175,7 +174,7 @@ class _RouteBuilder:
         if self.plan.base_colour:
             route.route.cluster = self._base_cluster()
             route.request_headers_to_add.extend(_colours(self.plan, self.plan.base_colour))
-        turn_off(route, REPLY, SERVED)
+        turn_off(route, REPLY, DRAWS)
         return self._act(route)
 
     def _base_cluster(self) -> str:
@@ -232,7 +231,7 @@ class _RouteBuilder:
             else:
                 policy.connection_properties.source_ip = True
         route.route.weighted_clusters.CopyFrom(weighted)
-        route.typed_per_filter_config[SERVED].CopyFrom(served_by_draw())
+        route.typed_per_filter_config[DRAWS].CopyFrom(drawing())
 
     def action(self) -> OnMatch:
         """What to do once the path has matched."""
@@ -252,7 +251,7 @@ class _RouteBuilder:
 
 def _route_action(plan: GatewayPlan, route: RoutePlan, services: Mapping[str, ServicePlan]) -> OnMatch:
     if (answered := answer(route)) is not None:
-        turn_off(answered, EDGE_REQUEST, RECEIVE, REPLY, SERVED)
+        turn_off(answered, EDGE_REQUEST, RECEIVE, REPLY, DRAWS)
         return act(answered)
     service = services.get(route.service) if route.service else None
     if service is None:
@@ -260,7 +259,7 @@ def _route_action(plan: GatewayPlan, route: RoutePlan, services: Mapping[str, Se
         return act(direct(f"{route.name}/no-service", 503, _problem("No such service", 503, detail)))
     if service.closed:
         closed = refused(f"{route.name}/closed", service)
-        turn_off(closed, EDGE_REQUEST, RECEIVE, REPLY, SERVED)
+        turn_off(closed, EDGE_REQUEST, RECEIVE, REPLY, DRAWS)
         return act(closed)
     return _RouteBuilder(plan, route, service).action()
 

@@ -24,7 +24,7 @@ OUTBOUND_REQUEST = "outbound-request"
 INBOUND_REQUEST = "inbound-request"
 RECEIVE = "receive"
 REPLY = "reply"
-SERVED = "served"
+DRAWS = "draws"
 
 ON_DEMAND = "on-demand"
 ELSEWHERE_FILTER = "elsewhere"

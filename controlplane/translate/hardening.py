@@ -109,14 +109,30 @@ def _matching(expression: str) -> string_pb2.StringMatcher:
     return string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=expression))
 
 
-def underscore_filter(plan: GatewayPlan) -> hcm_pb2.HttpFilter:
+def dropped_underscores(plan: GatewayPlan) -> mutation_rules_pb2.HeaderMutation:
     """Removes request headers with underscores after the route is chosen, so that rules can read them.
 
     If the gateway keeps such headers, only those are removed that an application would take for a header of a
     proxy, because it reads `_` as `-`.
     """
-    matcher = _matching(confusable(plan)) if plan.keep_underscores else string_pb2.StringMatcher(contains="_")
-    mutations = header_mutation_pb2.Mutations(request_mutations=[removed(matcher)])
+    return removed(
+        _matching(confusable(plan)) if plan.keep_underscores else string_pb2.StringMatcher(contains="_")
+    )
+
+
+def sets_underscores(plan: GatewayPlan) -> bool:
+    """Whether the edge itself sets a request header with an underscore: the carrier, or one of a route.
+
+    Else the router's own filter drops what has one, which spares every request a filter.
+    """
+    changes = [route.actions.request for route in plan.routes]
+    named = [name for one in changes for name, _ in (*one.set, *one.add)]
+    return any("_" in name for name in (plan.carriers.header, *named))
+
+
+def underscore_filter(plan: GatewayPlan) -> hcm_pb2.HttpFilter:
+    """Does `dropped_underscores` before the router, which adds the edge's own headers."""
+    mutations = header_mutation_pb2.Mutations(request_mutations=[dropped_underscores(plan)])
     config = header_mutation_pb2.HeaderMutation(mutations=mutations)
     return hcm_pb2.HttpFilter(name="underscores", typed_config=pack(config))
 
@@ -125,38 +141,46 @@ def _every_mark_but(kept: str) -> str:
     """A regex for the marks of proxies except one (RE2 has no negative look-ahead)."""
     word = kept.removeprefix(MARK_PREFIX)
     shorter = "|".join(f"{word[:n]}([^{char}].*)?" for n, char in enumerate(word))
-    return f"{MARK_PREFIX}({shorter}|{word}.+)"
+    return f"^{MARK_PREFIX}({shorter}|{word}.+)"  # with the anchor RE2 first compares the beginning
 
 
-def router(trusted_mark: bool, numbered: bool = False) -> hcm_pb2.HttpFilter:
-    """The router, which takes every mark of proxies out of what an upstream answers, trailers included.
+def router(
+    numbered: bool = False, requests: mutation_rules_pb2.HeaderMutation | None = None
+) -> hcm_pb2.HttpFilter:
+    """The router of callers. It takes every mark of proxies out of what an upstream answers, trailers
+    included, before routes add their own; but for UNREACHED_HEADER, by which a sidecar says that it did not
+    reach its application: routes remove it, or the filter `reply` does.
 
-    It does so before routes add their own. `trusted_mark`: the upstream may be a sidecar, which says by
-    UNREACHED_HEADER that it did not reach its application; the filter `reply` takes that one out.
-    `numbered`: each answer says by TRY_HEADER which try it answers, and its status (see retries).
+    `numbered`: each answer says by TRY_HEADER which try it answers, and its status (see retries). `requests`:
+    what is changed of requests when everything else is done.
     """
-    if trusted_mark:
-        matcher = _matching(_every_mark_but(UNREACHED_HEADER))
-    else:
-        matcher = string_pb2.StringMatcher(prefix=MARK_PREFIX)
-    answers = [removed(matcher)]
+    answers = [removed(_matching(_every_mark_but(UNREACHED_HEADER)))]
     if numbered:
         value = "%UPSTREAM_REQUEST_ATTEMPT_COUNT% %RESP(:status)%"
         answers.append(mutation_rules_pb2.HeaderMutation(append=header(TRY_HEADER, value)))
     every = removed(string_pb2.StringMatcher(prefix=MARK_PREFIX))
-    mutations = header_mutation_pb2.Mutations(response_mutations=answers, response_trailers_mutations=[every])
-    return hcm_pb2.HttpFilter(
-        name="router",
-        typed_config=pack(
-            router_pb2.Router(
-                suppress_envoy_headers=True,
-                upstream_http_filters=[
-                    hcm_pb2.HttpFilter(
-                        name="marks",
-                        typed_config=pack(header_mutation_pb2.HeaderMutation(mutations=mutations)),
-                    ),
-                    hcm_pb2.HttpFilter(name="codec", typed_config=pack(upstream_codec_pb2.UpstreamCodec())),
-                ],
-            )
-        ),
+    mutations = header_mutation_pb2.Mutations(
+        request_mutations=[] if requests is None else [requests],
+        response_mutations=answers,
+        response_trailers_mutations=[every],
     )
+    return _router(
+        [
+            hcm_pb2.HttpFilter(
+                name="marks", typed_config=pack(header_mutation_pb2.HeaderMutation(mutations=mutations))
+            ),
+            hcm_pb2.HttpFilter(name="codec", typed_config=pack(upstream_codec_pb2.UpstreamCodec())),
+        ]
+    )
+
+
+def receiver_router() -> hcm_pb2.HttpFilter:
+    """The router to an application. What it answers, its caller's router takes marks out of; the one that
+    callers believe, the routes to it remove.
+    """
+    return _router([])
+
+
+def _router(filters: list[hcm_pb2.HttpFilter]) -> hcm_pb2.HttpFilter:
+    config = router_pb2.Router(suppress_envoy_headers=True, upstream_http_filters=filters)
+    return hcm_pb2.HttpFilter(name="router", typed_config=pack(config))

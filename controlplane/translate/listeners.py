@@ -33,7 +33,6 @@ from controlplane.translate.answers import (
     counting_fallbacks,
     noted,
     saying_why,
-    served_filter,
     unreached,
     unreadable,
 )
@@ -53,10 +52,13 @@ from controlplane.translate.hardening import (
     INBOUND_WINDOW,
     SIDECAR_BUFFER,
     STREAM_IDLE,
+    dropped_underscores,
     harden,
     prefixed,
+    receiver_router,
     removed,
     router,
+    sets_underscores,
     underscore_filter,
 )
 from controlplane.translate.lua import discovered, fixed_filter
@@ -165,7 +167,7 @@ def edge_listener(
         manager.http_filters.append(front.advertised(wanted))
     if wanted.redirect_to_https is not None:
         front.redirecting(manager, wanted.redirect_to_https)
-        manager.http_filters.append(router(trusted_mark=False))
+        manager.http_filters.append(receiver_router())
     else:
         watch(manager, reports, "edge", plan.carriers.header.lower())
         _route(manager, plan)
@@ -188,15 +190,19 @@ def _route(manager: Hcm, plan: GatewayPlan) -> None:
     manager.rds.CopyFrom(hcm_pb2.Rds(config_source=ADS, route_config_name=edge_routes(plan.name)))
     manager.local_reply_config.CopyFrom(saying_why())
     manager.access_log.extend(traffic.counted_by_edge(plan.carriers.header))
-    manager.access_log.append(counting_fallbacks())
+    manager.access_log.append(counting_fallbacks(f"%REQ({plan.carriers.header})%", plan.carriers.header))
     manager.access_log.append(counting("baggage_cut", noted("cut")))
     manager.http_filters.append(discovered(EDGE_REQUEST))
     manager.http_filters.append(fixed_filter(RECEIVE))
     manager.http_filters.extend(cors_filters(plan))
     manager.http_filters.append(fixed_filter(REPLY))
-    manager.http_filters.append(underscore_filter(plan))
-    manager.http_filters.append(served_filter())
-    manager.http_filters.append(router(trusted_mark=True, numbered=numbered(plan)))
+    manager.http_filters.append(traffic.draws_filter())
+    if sets_underscores(plan):
+        manager.http_filters.append(underscore_filter(plan))
+        manager.http_filters.append(router(numbered=numbered(plan)))
+    else:
+        removed_too = dropped_underscores(plan)
+        manager.http_filters.append(router(numbered=numbered(plan), requests=removed_too))
 
 
 def outbound_manager(route_configuration: str, proxy: bool, seen: Seen = UNSEEN) -> Hcm:
@@ -210,7 +216,7 @@ def outbound_manager(route_configuration: str, proxy: bool, seen: Seen = UNSEEN)
     manager.rds.CopyFrom(hcm_pb2.Rds(config_source=ADS, route_config_name=route_configuration))
     manager.local_reply_config.CopyFrom(saying_why())
     manager.access_log.append(traffic.counted_outbound())
-    manager.access_log.append(counting_fallbacks())
+    manager.access_log.append(counting_fallbacks("%ROUTE_NAME%"))
     early = [removed(prefixed(MARK_PREFIX))]
     if not proxy:
         destination = header(ORIGINAL_HEADER, "%DOWNSTREAM_LOCAL_ADDRESS%")
@@ -241,8 +247,7 @@ def outbound_manager(route_configuration: str, proxy: bool, seen: Seen = UNSEEN)
         manager.http_filters.append(fixed_filter(ELSEWHERE_FILTER))
     # Behind what changes the virtual host: it reads the route that the router will take.
     manager.http_filters.append(fixed_filter(REPLY))
-    manager.http_filters.append(served_filter())
-    manager.http_filters.append(router(trusted_mark=True))
+    manager.http_filters.append(router())
     return manager
 
 
@@ -334,7 +339,7 @@ def inbound_manager(route_configuration: str, seen: Seen = UNSEEN) -> Hcm:
     see(manager, seen, "inbound")
     manager.access_log.append(traffic.counted_inbound())
     manager.http_filters.append(discovered(INBOUND_REQUEST))
-    manager.http_filters.append(router(trusted_mark=False))
+    manager.http_filters.append(receiver_router())
     return manager
 
 

@@ -63,6 +63,20 @@ def everything() -> route_components_pb2.RouteMatch:
     return route_components_pb2.RouteMatch(prefix="/")
 
 
+def field(number: int, body: bytes) -> bytes:
+    """A field of a message, encoded: `number` up to 15, with a message, text or bytes in it.
+
+    For what the generated messages do not know, and for parts that are encoded already.
+    """
+    size = len(body)
+    prefix = bytearray([number << 3 | 2])
+    while size > 0x7F:
+        prefix.append(size & 0x7F | 0x80)
+        size >>= 7
+    prefix.append(size)
+    return bytes(prefix) + body
+
+
 def struct(values: dict[str, AnyType]) -> struct_pb2.Struct:
     """`values`, of JSON's types, as a Struct. Raises ValueError for other types."""
     result = struct_pb2.Struct()

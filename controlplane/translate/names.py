@@ -12,8 +12,6 @@ UNREACHED_HEADER = "x-laneway-unreached"
 TRY_HEADER = "x-laneway-try"
 REFUSED = "refused"
 """The value of UNREACHED_HEADER that says that no connection to the application could be made."""
-SERVED_HEADER = "x-laneway-served"
-SERVED_LANE_HEADER = "x-laneway-served-lane"
 LANE_HEADER = "x-laneway-lane"
 PHASE_HEADER = "x-laneway-phase"
 """How far a request has come on its way through the filters; absent once the router has taken it."""
@@ -29,6 +27,8 @@ HOST_HEADER = "x-laneway-host"
 OUTBOUND = "outbound"
 PASS_THROUGH = "laneway-pass-through"
 FORWARD_PROXY = "laneway-forward-proxy"
+FALLS_BACK = ">base"
+"""How the name of a lane's cluster ends, if base answers where no instance of the lane can be reached."""
 
 
 def base_cluster(service: str) -> str:
@@ -45,7 +45,7 @@ def member_cluster(service: str, target: Target) -> str:
 
 def lane_cluster(service: str, target: Target) -> str:
     """The aggregate that lane routes point at: tagged instances, then base (or nothing)."""
-    return f"{member_cluster(service, target)}>{'none' if target.strict else 'base'}"
+    return f"{member_cluster(service, target)}{'>none' if target.strict else FALLS_BACK}"
 
 
 def version_member(service: str, version: str) -> str:

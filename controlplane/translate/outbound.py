@@ -33,7 +33,7 @@ from controlplane.translate.gates import (
 )
 from controlplane.translate.hardening import REPLAYED_BODY
 from controlplane.translate.matching import Matcher, OnMatch
-from controlplane.translate.messages import ADS, everything, header, pack
+from controlplane.translate.messages import ADS, everything, field, header, pack
 from controlplane.translate.names import (
     ELSEWHERE_HEADER,
     FORWARD_PROXY,
@@ -248,7 +248,7 @@ def route_configuration(proxy: bool, reads_all: bool = False) -> route_pb2.Route
 
 def whole_configuration(proxy: bool, hosts: Iterable[bytes]) -> bytes:
     """A serialised RouteConfiguration for clients without VHDS. `hosts` are its serialised virtual hosts."""
-    parts = b"".join(_field(host) for host in hosts)
+    parts = b"".join(field(2, host) for host in hosts)  # RouteConfiguration.virtual_hosts
     return _head(proxy).SerializeToString(deterministic=True) + parts
 
 
@@ -263,14 +263,3 @@ def _head(proxy: bool) -> route_pb2.RouteConfiguration:
             ELSEWHERE_HEADER,
         ],
     )
-
-
-def _field(body: bytes) -> bytes:
-    """`body` as one more element of RouteConfiguration.virtual_hosts (field 2)."""
-    size = len(body)
-    prefix = bytearray(b"\x12")
-    while size > 0x7F:
-        prefix.append(size & 0x7F | 0x80)
-        size >>= 7
-    prefix.append(size)
-    return bytes(prefix) + body

@@ -19,7 +19,7 @@ from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.type.matcher.v3 import regex_pb2
 from envoy.type.metadata.v3 import metadata_pb2
 from envoy.type.tracing.v3 import custom_tag_pb2
-from google.protobuf import wrappers_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
 
 from controlplane.tracing.names import LOG_PREFIX, NOTES, TOKEN_HEADER, WATCHED
 from controlplane.translate.answers import noted
@@ -42,12 +42,25 @@ _ANOTHER_HOST = base_pb2.RetryPolicy.RetryHostPredicate(
 )
 
 
+# A chain of further filters, of which there are none. xds-protos does not know the type.
+_CHAIN = descriptor_pb2.FileDescriptorProto(
+    name="laneway/filter_chain.proto",
+    package="envoy.extensions.filters.http.filter_chain.v3",
+    syntax="proto3",
+)
+_CHAIN.message_type.add(name="FilterChainConfig")
+descriptor_pool.Default().AddSerializedFile(_CHAIN.SerializeToString())
+NO_FILTER = message_factory.GetMessageClass(
+    descriptor_pool.Default().FindMessageTypeByName(f"{_CHAIN.package}.FilterChainConfig")
+)
+
+
 def watch_filter() -> hcm_pb2.HttpFilter:
-    """The filter that notes which requests are reported."""
-    kind = f"type.googleapis.com/{CONFIG.DESCRIPTOR.full_name}"
+    """The filter that notes which requests are reported; where it has nothing to note, there is none."""
+    kinds = [f"type.googleapis.com/{one.DESCRIPTOR.full_name}" for one in (CONFIG, NO_FILTER)]
     return hcm_pb2.HttpFilter(
         name=WATCH,
-        config_discovery=config_source_pb2.ExtensionConfigSource(config_source=ADS, type_urls=[kind]),
+        config_discovery=config_source_pb2.ExtensionConfigSource(config_source=ADS, type_urls=kinds),
     )
 
 
@@ -65,12 +78,12 @@ def _matched(key: str, regex: str, group: str) -> header_to_metadata_pb2.Config.
 
 def edge_watch(tokens: Collection[str]) -> extension_pb2.TypedExtensionConfig:
     """Requests that bring one of `tokens` are reported. The header with the token goes no further."""
-    config = CONFIG()
-    if tokens:
-        listed = "|".join(map(re.escape, sorted(tokens)))
-        taken = _matched(WATCHED, f"^(?:({listed})|(?s:.*))$", r"\1")
-        config.request_rules.append(CONFIG.Rule(header=TOKEN_HEADER, on_header_present=taken, remove=True))
-    return extension(WATCH, config)
+    if not tokens:
+        return extension(WATCH, NO_FILTER())
+    listed = "|".join(map(re.escape, sorted(tokens)))
+    taken = _matched(WATCHED, f"^(?:({listed})|(?s:.*))$", r"\1")
+    rule = CONFIG.Rule(header=TOKEN_HEADER, on_header_present=taken, remove=True)
+    return extension(WATCH, CONFIG(request_rules=[rule]))
 
 
 def sidecar_watch(
@@ -81,18 +94,19 @@ def sidecar_watch(
 
     `carriers` are (header, baggage member) of every gateway.
     """
+    if not watched and not logged:
+        return extension(WATCH, NO_FILTER())
     config = CONFIG()
     if watched:
         config.request_rules.append(CONFIG.Rule(header=":method", on_header_present=_note(WATCHED, "all")))
-    if watched or logged:
-        members: list[str] = []
-        for header, member in carriers:
-            config.request_rules.append(CONFIG.Rule(header=header, on_header_present=_note("header")))
-            members.append(re.escape(member))
-        lane = rf"^(?:(?:.*,)?\s*(?:{'|'.join(members)})\s*=\s*([^,;\s]+).*|(?s:.*))$"
-        for name, value in (("baggage", lane), ("tracestate", lane.replace("|".join(members), "laneway"))):
-            pair = _matched(name, value, r"\1")
-            config.request_rules.append(CONFIG.Rule(header=name, on_header_present=pair))
+    members: list[str] = []
+    for header, member in carriers:
+        config.request_rules.append(CONFIG.Rule(header=header, on_header_present=_note("header")))
+        members.append(re.escape(member))
+    lane = rf"^(?:(?:.*,)?\s*(?:{'|'.join(members)})\s*=\s*([^,;\s]+).*|(?s:.*))$"
+    for name, value in (("baggage", lane), ("tracestate", lane.replace("|".join(members), "laneway"))):
+        pair = _matched(name, value, r"\1")
+        config.request_rules.append(CONFIG.Rule(header=name, on_header_present=pair))
     return extension(WATCH, config)
 
 

@@ -21,7 +21,7 @@ from controlplane.registry.types import Protocol
 from controlplane.translate import matching
 from controlplane.translate.clusters import CONNECT_TIMEOUT, HTTP_OPTIONS, http_options
 from controlplane.translate.dns import forward_proxy_cache
-from controlplane.translate.gates import INBOUND_REQUEST, Carriers, agreed, turn_off, uncoloured
+from controlplane.translate.gates import INBOUND_REQUEST, Carriers, turn_off
 from controlplane.translate.listeners import (
     Seen,
     egress_proxy_listener,
@@ -31,11 +31,12 @@ from controlplane.translate.listeners import (
 )
 from controlplane.translate.matching import Matcher, OnMatch
 from controlplane.translate.messages import duration, everything, header, pack, socket_address
-from controlplane.translate.names import FORWARD_PROXY, PASS_THROUGH, inbound_cluster
+from controlplane.translate.names import FORWARD_PROXY, PASS_THROUGH, UNREACHED_HEADER, inbound_cluster
 from controlplane.translate.outbound import outbound_routes
-from controlplane.translate.routes import act
+from controlplane.translate.routes import act, first_of
 from controlplane.translate.upstream import UNLIMITED
 
+HeaderMatcher = route_components_pb2.HeaderMatcher
 EGRESS_PORT = 15001
 OUTBOUND_PORT = 15006
 INBOUND_PORT = 15008
@@ -156,43 +157,51 @@ def inbound_routes(
     """
     lanes = tuple(lanes)
     lane_in, member = carriers[0]
+    skips = not reads_all and len(carriers) == 1
 
-    def to(lane: str) -> route_components_pb2.Route:
+    def to(lane: str, *headers: HeaderMatcher, read: bool = True) -> route_components_pb2.Route:
         route = route_components_pb2.Route(name=f"inbound/{lane}" if lane else "inbound", match=everything())
+        route.match.headers.extend(headers)
         route.route.cluster = cluster
         route.route.timeout.seconds = 0
+        if not read:
+            turn_off(route, INBOUND_REQUEST)
         return route
 
     def of(lane: str) -> OnMatch:
-        agree = agreed(carriers, lane)
-        if reads_all or not agree:
+        if not skips:
             return act(to(lane))
-        coloured = to(lane)
-        turn_off(coloured, INBOUND_REQUEST)
-        coloured.request_headers_to_add.append(
-            header("baggage", f"{member}=%REQ({lane_in})%", "ADD_IF_ABSENT")
-        )
-        found = matching.in_order([(matching.any_of(agree), act(coloured))])
-        found.on_no_match.CopyFrom(act(to(lane)))
+        agreed = f"{member}={lane}"
+        alone = to(lane, _absent("baggage"), read=False)
+        alone.request_headers_to_add.append(header("baggage", agreed, "ADD_IF_ABSENT"))
+        # Not by the route: it would compare one line of several.
+        found = matching.in_order([(matching.equals("baggage", agreed), act(to(lane, read=False)))])
+        found.on_no_match.CopyFrom(first_of([alone, to(lane)]))
         return matching.nested(found)
 
     steps: list[Matcher] = []
     if lanes:
         steps += [matching.exact_tree(name, {lane: of(lane) for lane in lanes}) for name, _ in carriers]
-    if not reads_all:
-        unread = to("")
-        turn_off(unread, INBOUND_REQUEST)
-        steps.append(matching.in_order([(uncoloured(carriers), act(unread))]))
     if lanes and len(carriers) == 1:
-        alone = matching.exact_tree("baggage", {f"{member}={lane}": act(to(lane)) for lane in lanes})
-        absent = matching.negated(matching.present(lane_in))
-        steps.append(matching.in_order([(absent, matching.nested(alone))]))
+        alone = {f"{member}={lane}": first_of([to(lane, _absent(lane_in)), to("")]) for lane in lanes}
+        steps.append(matching.exact_tree("baggage", alone))
+    uncoloured = [_absent(name) for name in ("baggage", *(name for name, _ in carriers))]
+    others = [to("")] if reads_all else [to("", *uncoloured, read=False), to("")]
     host = route_components_pb2.VirtualHost(name=name, domains=["*"])
     if steps:
-        host.matcher.CopyFrom(matching.chain(steps, act(to(""))).matcher)
+        host.matcher.CopyFrom(matching.chain(steps, first_of(others)).matcher)
     else:
-        host.routes.append(to(""))
-    return route_pb2.RouteConfiguration(name=name, virtual_hosts=[host])
+        host.routes.extend(others)
+    return route_pb2.RouteConfiguration(
+        name=name,
+        virtual_hosts=[host],
+        # Callers believe it: only this sidecar says it, in answers of its own.
+        response_headers_to_remove=[UNREACHED_HEADER],
+    )
+
+
+def _absent(name: str) -> HeaderMatcher:
+    return HeaderMatcher(name=name, present_match=True, invert_match=True)
 
 
 def listeners(

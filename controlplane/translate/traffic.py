@@ -14,12 +14,14 @@ from urllib.parse import quote, unquote
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
 from envoy.extensions.filters.http.header_to_metadata.v3 import header_to_metadata_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm_pb2
 from envoy.type.matcher.v3 import metadata_pb2, value_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
 from controlplane.plan.base import names_base
 from controlplane.tracing.reports import Report
-from controlplane.translate.messages import pack
+from controlplane.translate.gates import DRAWS
+from controlplane.translate.messages import field, pack
 from controlplane.translate.names import service_of_cluster
 
 Hop = Literal["edge", "outbound", "inbound"]
@@ -40,24 +42,18 @@ _CHOSEN = "%ROUTE_NAME% %UPSTREAM_CLUSTER_RAW%"
 # The share of a lane is drawn within one route: only the header that is then set says which lane it was.
 _DRAWN = "%ROUTE_NAME%/%REQ({header})% %UPSTREAM_CLUSTER_RAW%"
 _SERVED = f"%UPSTREAM_METADATA(lane:{SERVED_KEY})%"
-_END = "%RESPONSE_CODE% %RESPONSE_FLAGS% %UPSTREAM_REQUEST_ATTEMPT_COUNT%"
+_ONCE = "%RESPONSE_CODE% %RESPONSE_FLAGS%"
+_END = f"{_ONCE} %UPSTREAM_REQUEST_ATTEMPT_COUNT%"
 _LETTERS: dict[str, Hop] = {"e": "edge", "o": "outbound", "i": "inbound"}
 _AS_BASE = "+"
 """Before the tag of an instance that answered as base. Tags have no such character."""
 _DRAWS = "draws"
-"""What the filter `served` notes of requests whose route may draw a lane."""
+"""What the filter `draws` notes of requests whose route may draw a lane."""
 
 # `stats_scope` (field 6, of the type envoy.type.v3.Scope): the generated messages do not know it. Fields of
 # Scope in Envoy 1.40: 1 max_counters and 3 max_histograms, both google.protobuf.UInt32Value, and 5 prefix.
-
-
-def _field(number: int, value: bytes) -> bytes:
-    """A field of bytes shorter than 128."""
-    return bytes([number << 3 | 2, len(value)]) + value
-
-
 _MOST = wrappers_pb2.UInt32Value(value=MOST_COUNTERS).SerializeToString()
-_STATS_SCOPE = _field(6, _field(1, _MOST) + _field(3, _MOST) + _field(5, b"laneway"))
+_STATS_SCOPE = field(6, field(1, _MOST) + field(3, _MOST) + field(5, b"laneway"))
 
 
 def served(tag: str | None, application: str, base: bool) -> str:
@@ -83,14 +79,19 @@ def counted_outbound() -> accesslog_pb2.AccessLog:
 
 def counted_inbound() -> accesslog_pb2.AccessLog:
     """Requests to the application beside a sidecar."""
-    return _counting("traffic", f"i {_CHOSEN}", "", None)
+    return _counting("traffic", f"i {_CHOSEN}", "", None, end=f"{_ONCE} 1")  # never tried again
 
 
-def drawing() -> header_to_metadata_pb2.Config.Rule:
-    """Notes, in the filter `served`, that a route may draw a lane: every request has a method."""
+def draws_filter() -> hcm_pb2.HttpFilter:
+    """A filter that notes, on routes with the configuration `drawing`, that the route may draw a lane."""
+    return hcm_pb2.HttpFilter(name=DRAWS, typed_config=pack(header_to_metadata_pb2.Config()))
+
+
+def drawing() -> any_pb2.Any:
+    """The configuration of that filter on routes that draw a lane: every request has a method."""
     config = header_to_metadata_pb2.Config
     pair = config.KeyValuePair(metadata_namespace="laneway", key=_DRAWS, value="1")
-    return config.Rule(header=":method", on_header_present=pair)
+    return pack(config(request_rules=[config.Rule(header=":method", on_header_present=pair)]))
 
 
 def _draws(wanted: bool) -> accesslog_pb2.AccessLogFilter:
@@ -107,7 +108,7 @@ def _draws(wanted: bool) -> accesslog_pb2.AccessLogFilter:
 
 
 def _counting(
-    name: str, chosen: str, served: str, of: accesslog_pb2.AccessLogFilter | None
+    name: str, chosen: str, served: str, of: accesslog_pb2.AccessLogFilter | None, end: str = _END
 ) -> accesslog_pb2.AccessLog:
     config = stats_pb2.Config
 
@@ -119,7 +120,7 @@ def _counting(
     whole = config(
         counters=[
             config.Counter(
-                stat=stat(REQUESTS, f"{chosen} {served} {_END}"),
+                stat=stat(REQUESTS, f"{chosen} {served} {end}"),
                 value_fixed=wrappers_pb2.UInt64Value(value=1),
             )
         ],

@@ -89,7 +89,7 @@ LINES = [
 ]
 
 
-EDGE = {"edge-request", "receive", "reply", "served"}
+EDGE = {"edge-request", "receive", "reply", "draws"}
 OUTBOUND = {"outbound-request", "reply", "elsewhere", "on-demand", "forward-proxy"}
 INBOUND = {"inbound-request"}
 """The filters that routes of each kind of proxy turn off."""

@@ -143,6 +143,21 @@ def test_names_with_underscores(mesh: Mesh) -> None:
         until(lambda: mesh.chain("/a", *HARMLESS)[:1] == ["A"], 10, "the rule to be gone")
 
 
+def test_a_route_may_set_a_header_with_an_underscore(mesh: Mesh) -> None:
+    """What the edge itself sets gets through, and nothing that a client sends by such a name."""
+
+    def received() -> list[list[str]]:
+        answer = fetch(mesh.edge_address, "/a", ("user_id", "7"), ("own_name", "client"))
+        return sorted([name, value] for name, value in answer.json["headers"] if "_" in name)
+
+    try:
+        mesh.apply(route("a", "sc-A", headers={"request": {"set": {"own_name": "edge"}}}))
+        until(lambda: received() == [["own_name", "edge"]], 10, "the route's header")
+    finally:
+        mesh.apply(route("a", "sc-A"))
+        until(lambda: received() == [], 10, "no such header")
+
+
 def test_a_sticky_header_may_have_an_underscore(mesh: Mesh) -> None:
     half = lane("half", "ratio", tag="gray", ratio={"percent": 50, "sticky": {"header": "user_id"}})
     mesh.apply(group("ratio", "app"), half)

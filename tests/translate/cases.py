@@ -137,3 +137,30 @@ def read_services(listed: list[dict[str, Any]]) -> dict[str, Service]:
         former = tuple((address, port) for address, port in entry.get("former", []))
         found[service_id] = Service(service_id, "file", entry["name"], instances, former=former)
     return found
+
+
+def fallback_tags(lane: str) -> list[dict[str, Any]]:
+    """The labels of the counter of fallbacks as Envoy reads them. The golden files lack their rules, which
+    xds-protos does not know. `lane`: Envoy's command for the lane's name.
+    """
+    kind = "type.googleapis.com/envoy.extensions.matching"
+    value = {"name": "value", "typed_config": {"@type": f"{kind}.common_inputs.stats.v3.StatTagValueInput"}}
+
+    def does(what: str) -> dict[str, Any]:
+        transformed = {"@type": f"{kind}.actions.transform_stat.v3.TransformStat", what: {}}
+        return {"action": {"name": "transform", "typed_config": transformed}}
+
+    def where(matched: dict[str, str], then: str) -> dict[str, Any]:
+        predicate = {"single_predicate": {"input": value, "value_match": matched}}
+        return {"matcher_list": {"matchers": [{"predicate": predicate, "on_match": does(then)}]}}
+
+    falls_back = {**where({"suffix": ">base"}, "drop_tag"), "on_no_match": does("drop_stat")}
+    return [
+        {"name": "routed", "value_format": "%UPSTREAM_CLUSTER_RAW%", "rules": falls_back},
+        {
+            "name": "laneway.service",
+            "value_format": "%UPSTREAM_METADATA(lane:base)%",
+            "rules": where({"exact": ""}, "drop_stat"),
+        },
+        {"name": "laneway.lane", "value_format": lane},
+    ]

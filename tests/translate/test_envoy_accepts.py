@@ -75,8 +75,11 @@ def _inline(manager: dict[str, Any], sent: dict[str, dict[str, Any]]) -> None:
         manager["route_config"] = sent["RouteConfiguration"][rds["route_config_name"]]
     for log in manager["access_log"]:
         if log["typed_config"]["@type"].endswith(".access_loggers.stats.v3.Config"):
-            # xds-protos does not know this field, so JSON made from its messages lacks it.
+            # xds-protos does not know these fields, so JSON made from its messages lacks them.
             log["typed_config"]["stats_scope"] = {"prefix": "laneway"}
+            if log["name"] == "fallbacks":
+                stat = log["typed_config"]["counters"][0]["stat"]
+                stat["tags"] = cases.fallback_tags(stat["tags"][-1]["value_format"])
     for http in manager["http_filters"]:
         if http.pop("config_discovery", None):
             http["typed_config"] = sent["TypedExtensionConfig"][http["name"]]["typed_config"]
