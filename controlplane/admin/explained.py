@@ -80,6 +80,12 @@ class Hop(Answer):
     by_trace: Annotated[
         bool, Field(description="Calls from there that lost the lane take that of their trace")
     ] = False
+    access_log: Annotated[
+        str, Field(description="Where the application's sidecars write a line; absent: nowhere")
+    ] = ""
+    tracing: Annotated[
+        str, Field(description="Where its sidecars send spans, as the gateway of its group says")
+    ] = ""
     observed: Annotated[InLane | None, Field(description="In the lane; absent where nothing was counted")] = (
         None
     )
@@ -197,3 +203,4 @@ class Explained(Answer):
         bool, Field(description="The application gets the x-request-id that arrived")
     ] = False
     access_log: Annotated[str, Field(description="Where the edge writes a line; absent: nowhere")] = ""
+    tracing: Annotated[str, Field(description="Where the edge sends spans; absent: nowhere")] = ""

@@ -9,7 +9,7 @@ from controlplane.admin import explained as explain_body
 from controlplane.admin.shapes import Counted, addresses, in_lane
 from controlplane.model.conditions import Condition
 from controlplane.model.fields import seconds
-from controlplane.model.gateway_fields import AccessLog
+from controlplane.model.gateway_fields import AccessLog, Tracing
 from controlplane.model.route_actions import Retries
 from controlplane.model.upstream_fields import HealthCheck
 from controlplane.plan.effects import HeaderChange
@@ -56,7 +56,8 @@ def explained(
         cors_allowed=found.readable,
         retries=_retries(decision.route.actions.retries) if decision.route is not None else None,
         keeps_request_id=found.keeps_id,
-        access_log=_logged(found.access_log) if found.access_log is not None else "",
+        access_log=_logged(found.observing.access_log),
+        tracing=_traced(found.observing.tracing),
     )
 
 
@@ -92,12 +93,22 @@ def _retries(found: Retries | None) -> explain_body.Retries | None:
     )
 
 
-def _logged(found: AccessLog) -> str:
-    """Where a line is written: `/dev/stdout as json; of 12.5 % of the requests`."""
+def _logged(found: AccessLog | None) -> str:
+    """Where a line is written: `/dev/stdout as json; of 12.5 % of the requests`. Empty: nowhere."""
+    if found is None:
+        return ""
     places = [f"{found.path} as {found.format}"] if found.path is not None else []
     if found.otlp is not None:
         places.append(f"{found.otlp.host}:{found.otlp.port} by OTLP")
     return f"{', '.join(places)}; of {found.percent:g} % of the requests"
+
+
+def _traced(found: Tracing | None, sidecar: bool = False) -> str:
+    """Where spans go: `otel-collector:4317 by OTLP; of 1 % of the requests`. Empty: nowhere."""
+    if found is None:
+        return ""
+    which = "requests without a decision of their own" if sidecar else "requests"
+    return f"{found.collector.host}:{found.collector.port} by OTLP; of {found.percent:g} % of the {which}"
 
 
 def _hop(one: Hop, observed: answers.InLane | None) -> explain_body.Hop:
@@ -112,6 +123,8 @@ def _hop(one: Hop, observed: answers.InLane | None) -> explain_body.Hop:
         inherited=_inherited(one.inherited),
         calls=_calls(one.upstream),
         by_trace=one.by_trace,
+        access_log=_logged(one.observing.access_log),
+        tracing=_traced(one.observing.tracing, sidecar=True),
         observed=observed,
     )
 

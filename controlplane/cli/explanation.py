@@ -22,6 +22,8 @@ def parts(result: dict[str, Any]) -> Iterator[str]:
         yield "id     the application gets the x-request-id that arrived"
     if logged := result.get("access_log"):
         yield f"log    {logged}"
+    if traced := result.get("tracing"):
+        yield f"spans  {traced}"
 
 
 def _entrance(listener: dict[str, Any]) -> str:

@@ -226,6 +226,9 @@ def _print_explanation(result: dict[str, Any]) -> None:
     for one in result.get("hops") or ():
         if calls := one.get("calls"):
             out.print(line(f"calls to {one['service']}: ", (_said(calls), "dim")))
+    for text in dict.fromkeys(_written(one) for one in result.get("hops") or ()):
+        if text:
+            out.print(line((text, "dim")))
     traced = [str(one["application"]) for one in result.get("hops") or () if one.get("by_trace")]
     if traced:
         where = ", ".join(dict.fromkeys(traced))
@@ -233,6 +236,13 @@ def _print_explanation(result: dict[str, Any]) -> None:
     for text in dict.fromkeys(_inheritance(one, lane) for one in result.get("hops") or ()):
         if text:
             out.print(line((text, "yellow")))
+
+
+def _written(hop: dict[str, Any]) -> str:
+    """What the sidecars of an application write down, in one line; empty for nothing."""
+    written = (("access_log", "lines"), ("tracing", "spans"))
+    found = [f"{what} to {hop[key]}" for key, what in written if hop.get(key)]
+    return f"sidecars of {hop['application']}: {', '.join(found)}" if found else ""
 
 
 def _said(calls: dict[str, Any]) -> str:

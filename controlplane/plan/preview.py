@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from controlplane.model.definitions import Definitions
-from controlplane.model.gateway_fields import AccessLog
 from controlplane.plan.answers import Answered, Forwarded, answered_with, forwarded_as
 from controlplane.plan.base import reachable
 from controlplane.plan.callers import REASON, STATUS, closed_by, gateway_caller
@@ -15,6 +14,7 @@ from controlplane.plan.entrance import Entrance, entrance, scheme_of, to_https
 from controlplane.plan.evaluate import Decision, decide, preflighted
 from controlplane.plan.inheritance import Inheritance, inherited
 from controlplane.plan.lanes import LaneMeaning
+from controlplane.plan.observing import NOTHING, Observing
 from controlplane.plan.planner import Plan, Resolve, overrides
 from controlplane.plan.request import Request, carried_values, normalised_path, refusal, removed_headers
 from controlplane.plan.services import ServicePlan, applications_of, plan_service, target_of
@@ -67,6 +67,7 @@ class Hop:
     inherited: Inheritance | None = None
     upstream: Upstream = DEFAULT
     by_trace: bool = False
+    observing: Observing = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Explanation:
     response_headers: tuple[HeaderChange, ...] = ()
     readable: bool | None = None
     keeps_id: bool = False
-    access_log: AccessLog | None = None
+    observing: Observing = NOTHING
 
 
 def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
@@ -115,6 +116,7 @@ def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
     elif decision.route is not None and (service := plan.services.get(decision.route.service or "")):
         hops = (_base_hop(service),)
     closed = _closed(plan, gateway, decision)
+    hops = tuple(replace(one, observing=plan.observing.get(one.application, NOTHING)) for one in hops)
     if closed:
         hops = ()
         reason = f"{decision.reason}; answered {STATUS} ({REASON}): application {closed} does not name "
@@ -151,7 +153,7 @@ def explain(plan: Plan, gateway: str, request: Request) -> Explanation:
         ),
         readable=readable(decision, values),
         keeps_id=not arrived.random_id,
-        access_log=at.access_log,
+        observing=at.observing,
     )
 
 

@@ -18,6 +18,7 @@ def test_every_part_has_a_line() -> None:
         "retries": {"conditions": ["5xx"], "statuses": [429], "tries": 3, "per_try_timeout": 0.5},
         "keeps_request_id": True,
         "access_log": "/dev/stdout as json; of 100 % of the requests",
+        "tracing": "otel:4317 by OTLP; of 1 % of the requests",
     }
     assert list(parts(result)) == [
         "port   8443 at 0.0.0.0, ::, TLS with secret main, HTTP/3 on port 443, PROXY protocol",
@@ -28,5 +29,6 @@ def test_every_part_has_a_line() -> None:
         "tries  at most 3 times after 5xx, 429; each try within 0.5 s",
         "id     the application gets the x-request-id that arrived",
         "log    /dev/stdout as json; of 100 % of the requests",
+        "spans  otel:4317 by OTLP; of 1 % of the requests",
     ]
     assert list(parts({})) == []

@@ -184,3 +184,16 @@ def test_a_client_cannot_ask_for_spans(mesh: Mesh, receiver: Receiver) -> None:
         client.get("/a", GRAY, sampled("2"))
     until(lambda: len(of(receiver.spans, trace="2" * 32)) >= 6, 15, "the spans of what is sampled")
     assert of(receiver.spans, trace="1" * 32) == []
+
+
+def test_explain_says_where_proxies_write(mesh: Mesh) -> None:
+    asked = {"gateway": "edge", "method": "GET", "host": "x", "path": "/a", "headers": [GRAY]}
+    found = mesh.rest.done("POST", "/v1/explain", asked)
+    collector = f"{mesh.network}.240:4317 by OTLP"
+    assert found["access_log"] == f"{collector}; of 100 % of the requests"
+    assert found["tracing"] == f"{collector}; of 100 % of the requests"
+    written = {hop["application"]: (hop["access_log"], hop["tracing"]) for hop in found["hops"]}
+    spans = f"{collector}; of 100 % of the requests without a decision of their own"
+    lines = dict.fromkeys(APPLICATIONS, f"{collector}; of 100 % of the requests")
+    lines["spring-cloud-b"] = f"{mesh.directory / 'b.json'} as json; of 100 % of the requests"
+    assert written == {name: (text, spans) for name, text in lines.items()}
