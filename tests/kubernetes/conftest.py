@@ -9,6 +9,7 @@ import pytest
 
 from controlplane.registry.kubernetes import KubernetesConfig
 from tests.kubernetes.install import MANIFESTS, kubectl
+from tests.kubernetes.kubelet import Kubelet
 from tests.kubernetes.server import KubeServer, for_test
 from tests.kubernetes.tools import NODE, Admin
 
@@ -29,6 +30,16 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubeServer]:
     with for_test(tmp_path_factory.mktemp("kubernetes")) as server:
         server.call("POST", "/api/v1/nodes", {"metadata": {"name": NODE}})
         yield server
+
+
+@pytest.fixture
+def rolling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubelet]:
+    """A server of its own whose Deployments are rolled out."""
+    with (
+        for_test(tmp_path_factory.mktemp("kubernetes"), deployments=True) as server,
+        Kubelet(server) as kubelet,
+    ):
+        yield kubelet
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def run(name: str, *arguments: str, stdin: str = "", fails: bool = False, **envi
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
         env={**os.environ, **home, **environment},
     )
     assert (done.returncode != 0) == fails, f"{name} {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
