@@ -42,10 +42,8 @@ class Moments:
     def __init__(self, most: int = MOMENTS) -> None:
         self._at: deque[tuple[int, float]] = deque(maxlen=most)
         self._forgotten = 0
-        self._found: tuple[int, float | None] = (
-            0,
-            None,
-        )  # what was asked for last: many streams get one change
+        # What was asked for last: many streams get one change.
+        self._found: tuple[int, float | None] = 0, None
 
     def add(self, number: int, at: float) -> None:
         """All changes up to `number` that were not added yet happened at `at`, in seconds."""

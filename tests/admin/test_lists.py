@@ -166,7 +166,10 @@ async def test_what_a_client_has_is_not_sent_again(flow: httpx.AsyncClient) -> N
         for given in (tag, tag.removeprefix("W/"), f'"x", {tag}', "*"):
             again = await flow.get(path, headers={"If-None-Match": given})
             assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
-        assert (await flow.get(path, headers={"If-None-Match": '"x"'})).json() == first.json()
+        other, known = (await flow.get(path, headers={"If-None-Match": '"x"'})).json(), first.json()
+        for each in (other, known):
+            each.pop("sources", None)  # they say how old they are, which the tag leaves out
+        assert other == known
     before = (await flow.get("/v1/lanes")).headers["etag"]
     await flow.post(f"{GRAY}/disable")
     assert (await flow.get("/v1/lanes", headers={"If-None-Match": before})).status_code == 200
