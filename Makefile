@@ -60,6 +60,7 @@ test-nacos: setup ## Tests with a real Nacos server (needs a JDK and Maven)
 	$(BIN)/pytest -n 0 -m nacos
 
 test-kubernetes: setup ## Tests with a real Kubernetes API server (needs `make kube-apiserver kube-clients` once)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group console
 	$(BIN)/pytest -n 0 -m kubernetes
 
 kube-apiserver: setup ## Build the API server of these tests into the user's cache (needs Go; ten minutes or more)
@@ -139,7 +140,10 @@ console-check: console ## Fail if the console's built files are not current; tes
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group console
 	$(BIN)/pytest -n 0 -m console
 
-.PHONY: console-pictures
+.PHONY: console-libraries console-pictures
+console-libraries: console ## Write the console's libraries with their compressed sizes into docs/console.md
+	@$(BIN)/python tools/console_libraries.py
+
 console-pictures: console ## Take the pictures of docs/console.md from a running demo, in Chromium
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group console
 	$(BIN)/python -m tests.console.pictures

@@ -1,5 +1,6 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
+import { libraries } from "./libraries.js";
 
 const NONCE = "NONCE-OF-THE-ANSWER"; // controlplane/admin/console.py replaces it in each answer
 
@@ -10,7 +11,7 @@ const nonce: Plugin = {
 };
 
 export default defineConfig({
-  plugins: [react(), nonce],
+  plugins: [react(), nonce, libraries],
   base: "/",
   build: {
     outDir: "../controlplane/admin/static",

@@ -79,6 +79,15 @@ async def documents(request: Request) -> list[Parsed]:
     return await _run(request, lambda: parse_documents(data, yaml=is_yaml), len(data))
 
 
+def as_seen(request: Request, tag: str) -> None:
+    """Check If-Match against the tag of what a change would do now. Raises ApiError 412."""
+    expected = _header(request, "if-match")
+    if expected is not None and not _listed(expected, tag):
+        remedy = "ask with dry_run=true what it would do now, and send that ETag"
+        wrong = Problem("If-Match", "does not hold: the change would be another one by now", expected, remedy)
+        raise ApiError(412, "Somebody has changed this meanwhile.", wrong, {"ETag": tag})
+
+
 def precondition(request: Request) -> Callable[[Definitions, Key], None]:
     """A function that checks If-Match and If-None-Match against the definitions. It raises ApiError 412."""
     expected, unexpected = _header(request, "if-match"), _header(request, "if-none-match")

@@ -80,11 +80,17 @@ async def change_or_try(
         await change(control, request, transform, note)
 
 
-async def undo(control: ControlPlane, request: Request, revision: int) -> Stored:
-    """Undo a change by a new one. Raises DefinitionError (404, 409, 422) and ApiError 403."""
+async def undo(control: ControlPlane, request: Request, revision: int, first: Check) -> Stored:
+    """Undo a change by a new one, once `first` has looked at it. Raises DefinitionError (404, 409, 422),
+    ApiError 403 and what `first` raises.
+    """
 
     async def make(checked: Check) -> Stored:
-        return await control.store.undo(revision, caller_of(request).name, checked)
+        def both(before: Definitions, after: Definitions) -> None:
+            first(before, after)
+            checked(before, after)
+
+        return await control.store.undo(revision, caller_of(request).name, both)
 
     return await _made(control, request, make, True)
 

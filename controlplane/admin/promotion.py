@@ -150,9 +150,14 @@ class _Actions:
         except _Waits as waits:
             return await self._waits(request, compared, waits.texts)
 
+    @property
+    def _replaces(self) -> bool:
+        """Whether base Deployments may be replaced."""
+        return self._deployments is not None and self._deployments.replaces
+
     async def _compared(self, request: Request, dry_run: bool, force: bool, replace_base: bool) -> Compared:
         """The Deployments behind the promotion; replaced, where that is asked for."""
-        if replace_base and not (self._deployments is not None and self._deployments.replaces):
+        if replace_base and not self._replaces:
             wrong = Problem(
                 "replace_base", "is not allowed here", True, "start it with --kubernetes-deployments replace"
             )
@@ -226,6 +231,7 @@ class _Actions:
                 "refused": refused,
             }
             update |= {"deployments": list(compared.pairs), "problems": list(compared.problems)}
+            update |= {"can_replace_base": action == "finish" and self._replaces}
             done[:] = [answer.model_copy(update=update)]
             return changed
 

@@ -70,6 +70,9 @@ class Promotion(Answer):
     ] = []
     problems: Annotated[list[str], Field(description="Why base Deployments cannot be replaced")] = []
     waiting: Annotated[list[str], Field(description="What is waited for until it can be finished")] = []
+    can_replace_base: Annotated[
+        bool, Field(description="Of finish: this control plane may replace base Deployments (replace_base)")
+    ] = False
 
 
 def shown(

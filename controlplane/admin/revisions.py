@@ -6,15 +6,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from controlplane.admin import answers, effects, openapi, shapes, tags
+from controlplane.admin import answers, bodies, effects, openapi, shapes, tags
 from controlplane.admin.changes import DryRun, Note, change, undo
 from controlplane.admin.control import ControlPlane
+from controlplane.admin.definitions import IF_MATCH
 from controlplane.admin.problems import ApiError
 from controlplane.model.definitions import Definitions
 from controlplane.model.problems import Problem
-from controlplane.store.history import changes_between, restoring, undoing
+from controlplane.store.history import changes_between, encode_changes, restoring, undoing
+from controlplane.store.interface import Change, Transform
 
 REVISIONS_READ = 1000
+TAG = "Of a dry run: what If-Match has to hold so that this is done and nothing else"
 LAST_REVISION = 2**53  # what every JSON reader holds exactly
 
 
@@ -62,8 +65,10 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
         summary="Take one change back, as a new change",
         openapi_extra=_parameters(1),
         responses={
-            200: openapi.answer(_or_effect("Revision"), "The new revision; in a dry run what would change"),
-            **openapi.failures(404, 409, 422, 503),
+            200: openapi.answer(
+                _or_effect("Revision"), "The new revision; in a dry run what would change", ETag=TAG
+            ),
+            **openapi.failures(404, 409, 412, 422, 503),
         },
     )
     async def undo_revision(request: Request, dry_run: DryRun = False) -> Response:
@@ -71,8 +76,12 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
         if dry_run:
             kept = await control.store.revisions(REVISIONS_READ)
             back = undoing(next((one for one in kept if one.number == number), None), number)
-            return (await effects.of_change(control, request, back)).response()
-        stored = await undo(control, request, number)
+            return await tried(request, back)
+
+        def first(before: Definitions, after: Definitions) -> None:
+            bodies.as_seen(request, _tag(changes_between(before, after)))
+
+        stored = await undo(control, request, number, first)
         revisions = await control.store.revisions(REVISIONS_READ)
         made = [one for one in revisions if one.number == stored.revision]
         return shapes.revision(made[0]).response()
@@ -84,24 +93,43 @@ def add_routes(routes: APIRouter, control: ControlPlane) -> None:
         summary="Bring every definition back to what it was after this revision, as a new change",
         openapi_extra=_parameters(0),
         responses={
-            200: openapi.answer(_or_effect("Restored"), "What was changed; in a dry run what would change"),
-            **openapi.failures(404, 409, 422, 503),
+            200: openapi.answer(
+                _or_effect("Restored"), "What was changed; in a dry run what would change", ETag=TAG
+            ),
+            **openapi.failures(404, 409, 412, 422, 503),
         },
     )
     async def restore(request: Request, dry_run: DryRun = False, note: Note = "") -> Response:
         number = _number(request)
         back = restoring(await control.store.revisions(REVISIONS_READ), number)
         if dry_run:
-            return (await effects.of_change(control, request, back)).response()
+            return await tried(request, back)
         told: list[answers.Restored] = []
 
         def transform(definitions: Definitions) -> Definitions:
             after = back(definitions)
-            told[:] = [answers.Restored(changes=shapes.changes(changes_between(definitions, after)))]
+            changes = changes_between(definitions, after)
+            bodies.as_seen(request, _tag(changes))
+            told[:] = [answers.Restored(changes=shapes.changes(changes))]
             return after
 
         await change(control, request, transform, note or f"restore of revision {number}")
         return told[0].response()
+
+    async def tried(request: Request, transform: Transform) -> Response:
+        seen: list[str] = []
+
+        def tagged(definitions: Definitions) -> Definitions:
+            after = transform(definitions)
+            seen[:] = [_tag(changes_between(definitions, after))]
+            return after
+
+        effect = await effects.of_change(control, request, tagged)
+        return effect.response(headers={"ETag": seen[0]})
+
+
+def _tag(changes: tuple[Change, ...]) -> str:
+    return tags.of_change(encode_changes(changes).encode())
 
 
 def _or_effect(name: str) -> dict[str, Any]:
@@ -110,7 +138,8 @@ def _or_effect(name: str) -> dict[str, Any]:
 
 def _parameters(least: int) -> dict[str, Any]:
     schema = {"type": "integer", "minimum": least, "maximum": LAST_REVISION}
-    return {"parameters": [{"name": "revision", "in": "path", "required": True, "schema": schema}]}
+    named = {"name": "revision", "in": "path", "required": True, "schema": schema}
+    return {"parameters": [named, IF_MATCH]}
 
 
 def _number(request: Request) -> int:

@@ -18,6 +18,11 @@ def weak(data: bytes) -> str:
     return f'W/"{_hash(data)}"'
 
 
+def of_change(changes: bytes) -> str:
+    """The tag of what a change would do, as its dry run tells it, for `If-Match`: nothing else is done."""
+    return f'"{_hash(changes)}"'
+
+
 def of_definition(strong: str, shown: bytes) -> str:
     """The weak tag of a definition with the tag `strong` that is shown with its status."""
     return f'W/"{strong.strip(chr(34))}.{_hash(shown)[:16]}"'

@@ -20,6 +20,7 @@ from controlplane.cli import (
     promotion,
     read,
     release,
+    replacing,
     revisions,
     serve,
     status,
@@ -69,6 +70,7 @@ app.command("delete")(change.delete)
 app.add_typer(lane, name="lane")
 lane.command("enable")(change.enable)
 lane.command("disable")(change.disable)
+lane.command("scale-down")(replacing.scale_down)
 lane.command("status")(traffic.lane_status)
 app.command("status")(status.status)
 app.add_typer(releases, name="release")

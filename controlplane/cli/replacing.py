@@ -1,16 +1,19 @@
-"""`laneway finish --replace-base`: base Deployments of Kubernetes get the canaries' pod templates."""
+"""`laneway finish --replace-base`: base Deployments of Kubernetes get the canaries' pod templates. And the
+last step of it alone, `laneway lane scale-down`.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from controlplane.cli import kinds
+from controlplane.cli.change import LaneArgument
 from controlplane.cli.client import Client
-from controlplane.cli.options import Exit, Output
+from controlplane.cli.options import DEFAULT_SERVER, Exit, Format, Output, Server, Token
 from controlplane.cli.output import console, emit, notice, table
 
 LOOK = 2.0
@@ -43,8 +46,7 @@ class Replacing:
         print_deployments(result)
         for text in result.get("problems", ()):
             notice(f"refused: {text}")
-        for one in result["scale_down"]:
-            console().print(f"Deployment {one['deployment']} would be scaled from {one['replicas']} to 0")
+        _print_scaled(result["scale_down"], dry_run=True)
         what = "would be refused" if result.get("refused") else "would be done, in this order"
         notice(f"dry run: this {what}; nothing was changed")
 
@@ -65,11 +67,29 @@ class Replacing:
         time.sleep(self.drain)
         scaled = client.send("POST", f"{path}/lanes/{result['lane']}/scale-down")
         result["scale_down"] = scaled["deployments"]
-        emit(result, self.output, lambda: self._done(result))
+        emit(result, self.output, lambda: _print_scaled(result["scale_down"], dry_run=False))
 
-    def _done(self, result: dict[str, Any]) -> None:
-        for one in result["scale_down"]:
-            console().print(f"Deployment {one['deployment']} is scaled from {one['replicas']} to 0")
+
+def scale_down(
+    lane: LaneArgument,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    output: Format = Output.TABLE,
+    server: Server = DEFAULT_SERVER,
+    token: Token = "",
+) -> None:
+    """Kubernetes: scale the Deployments with the tag of a lane to 0; the lane must not be in use."""
+    with Client(server, token) as client:
+        path = kinds.located(client, kinds.find("lane"), lane)[1]
+        result = client.send("POST", f"{path}/scale-down" + ("?dry_run=true" if dry_run else ""))
+    emit(result, output, lambda: _print_scaled(result["deployments"], dry_run))
+
+
+def _print_scaled(deployments: list[dict[str, Any]], dry_run: bool) -> None:
+    done = "would be" if dry_run else "is"
+    for one in deployments:
+        console().print(f"Deployment {one['deployment']} {done} scaled from {one['replicas']} to 0")
+    if not deployments:
+        console().print("no Deployment with the tag has replicas")
 
 
 def print_deployments(result: dict[str, Any]) -> None:

@@ -156,7 +156,12 @@ async def test_restore_brings_everything_back_to_a_revision(flow: httpx.AsyncCli
     }
     assert await everything(flow) != wanted
     assert dry.json()["moves"]
-    done = (await flow.post(f"/v1/revisions/{number}/restore")).json()
+    path, seen = f"/v1/revisions/{number}/restore", {"If-Match": dry.headers["ETag"]}
+    await apply(flow, lane("four", **{**ratio, "ratio": {"percent": 1}}))
+    refused = problem(await flow.post(path, headers=seen), 412)
+    assert refused["errors"][0]["message"] == "does not hold: the change would be another one by now"
+    await flow.delete("/v1/lane-groups/order-flow/lanes/four")
+    done = (await flow.post(path, headers=seen)).json()
     assert done == {"changes": dry.json()["changes"]}
     assert [
         line for line in (await everything(flow)).splitlines() if "[" not in line and "- " not in line

@@ -50,7 +50,8 @@ async def test_revisions_and_undo(flow: httpx.AsyncClient) -> None:
     assert [(one["revision"], one["what"]) for one in newest] == [(5, ["created Lane/gray"])]
     assert "+tag: gray" in newest[0]["diff"]
     tried = await flow.post("/v1/revisions/5/undo", params={"dry_run": "true"})
-    undone = await flow.post("/v1/revisions/5/undo")
+    problem(await flow.post("/v1/revisions/5/undo", headers={"If-Match": '"another"'}), 412)
+    undone = await flow.post("/v1/revisions/5/undo", headers={"If-Match": tried.headers["ETag"]})
     assert tried.json()["changes"] == undone.json()["changes"]
     assert tried.json()["moves"]["items"]
     assert (undone.status_code, undone.json()["revision"]) == (200, 6)

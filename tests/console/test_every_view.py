@@ -21,7 +21,10 @@ VIEWS = {
     "/new-group": "New group",
     "/releases": "Releases",
     "/releases/shares/go": "go",
+    "/releases/shares/go/edit": "Release go",
     "/new-release/shares": "New release in shares",
+    "/new-freeze": "New freeze",
+    "/freezes/later": "Freeze later",
     "/explain": "Explain",
     "/services": "Services",
     "/proxies": "Proxies",
@@ -29,6 +32,13 @@ VIEWS = {
     "/no-such-page": "",
 }
 """Addresses, and the heading of each."""
+RELEASE = {
+    "lane": "tenth",
+    "steps": [{"percent": 5, "hold": "1h", "approval": True, "persons": 2, "by_others": True}],
+    "checks": [{"measure": "latency", "quantile": 0.99, "max": 100}],
+    "hooks": [{"name": "smoke", "when": "before", "url": "https://tests.example.com/smoke"}],
+    "windows": [{"days": ["mon"], "hours": "09:00-16:00", "time_zone": "Europe/Berlin"}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +46,10 @@ def filled(mesh: Mesh) -> Iterator[Mesh]:
     """The mesh with a lane by share and a release of it, so that no view is empty."""
     mesh.put(SHARES, {"gateway": "edge", "applications": ["spring-cloud-c"]})
     mesh.put(f"{SHARES}/lanes/tenth", {"tag": "gray", "ratio": {"percent": 10}, "enabled": False})
-    mesh.put(f"{SHARES}/releases/go", {"lane": "tenth", "steps": [{"percent": 5, "hold": "1h"}]})
+    mesh.put(f"{SHARES}/releases/go", RELEASE)
+    mesh.put("/v1/freezes/later", {"from": "2999-01-01T00:00:00Z", "groups": ["shares"]})
     yield mesh
+    mesh.http.delete(f"{mesh.admin}/v1/freezes/later")
     mesh.http.delete(f"{mesh.admin}{SHARES}/releases/go")
     mesh.http.delete(f"{mesh.admin}{SHARES}")
 

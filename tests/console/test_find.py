@@ -100,7 +100,11 @@ def test_a_change_shows_with_its_difference_and_is_undone(shop: Served, opened: 
     accessible(page)
     shown.get_by_role("button", name="Undo this change").click()
     asked = page.get_by_role("dialog", name="Undo this change")
+    asked.get_by_text("Deleted: LaneGroup/order-flow").or_(
+        asked.get_by_text("LaneGroup/order-flow is deleted")
+    ).wait_for()
     asked.get_by_text("laneway undo 2").wait_for()
+    asked.get_by_text("if-match: ").wait_for()
     accessible(page)
     asked.get_by_role("button", name="Undo this change").click()
     page.get_by_role("row", name="LaneGroup/order-flow").nth(1).wait_for()

@@ -62,7 +62,11 @@ def test_every_query_gives_data(mesh: Mesh, prometheus: Prometheus, opened: Open
     charts = page.get_by_text("In Prometheus:").locator("code")
     charts.first.wait_for()
     queries |= {f"chart {index}": text for index, text in enumerate(charts.all_inner_texts())}
-    assert len(queries) >= 15
+    mesh.put("/v1/lane-groups/order-flow/releases/shown", {"lane": "gray", "steps": [{"percent": 5}]})
+    page.goto(f"{mesh.admin}/#/releases/order-flow/shown")
+    queries |= shown(page)
+    mesh.http.delete(f"{mesh.admin}/v1/lane-groups/order-flow/releases/shown")
+    assert len(queries) >= 16
 
     def traffic() -> None:
         mesh.ask()

@@ -113,6 +113,7 @@ def _look(server: KubeServer, namespace: str, tmp_path: Path) -> None:
         assert plain.status_code == 409
         assert f"container app of Deployment {namespace}/a has shop:1" in plain.text
         # Shown first.
+        assert one.http.post(f"{GROUP}/finish?dry_run=true").json()["can_replace_base"] is True
         shown = laneway(one, "finish", "order-flow", "--replace-base", "--dry-run")
         assert shown.returncode == 0, shown.stderr
         assert "shop:1" in shown.stdout
@@ -176,6 +177,8 @@ async def test_without_leave_nothing_is_replaced(shared: KubeServer, admin: Admi
         with served(tmp_path, *arguments, "--kubernetes-deployments", "compare") as one:
             one.http.post("/v1/apply", content=DEFINITIONS, headers=YAML).raise_for_status()
             one.http.post(f"{GROUP}/promote", json={"lane": "gray"}).raise_for_status()
+            shown = one.http.post(f"{GROUP}/finish?dry_run=true").json()
+            assert "can_replace_base" not in shown
             for path in ("finish?replace_base=true", "lanes/gray/scale-down"):
                 refused = one.http.post(f"{GROUP}/{path}")
                 assert refused.status_code == 409

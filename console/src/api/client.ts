@@ -3,6 +3,8 @@ import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
 export type Problem = Schemas["Problem"];
+/** A part of a document as it is sent: of these fields at least, without what is not said. */
+export type Part<T, Needed extends keyof T> = Pick<T, Needed> & { [name in keyof T]?: T[name] };
 
 /** An answer that is a problem (RFC 9457), or no answer at all. */
 export class ApiError extends Error {
@@ -50,6 +52,7 @@ export interface Call {
 export interface Answered<T> {
   data: T;
   etag: string | null;
+  status: number;
 }
 
 /** A call whose path is made at run time. Throws ApiError. */
@@ -69,7 +72,7 @@ export async function call<T>({ method, path, body, match, absent }: Call): Prom
     data = undefined;
   }
   if (!response.ok) throw failure(response, data);
-  return { data: data as T, etag: response.headers.get("etag") };
+  return { data: data as T, etag: response.headers.get("etag"), status: response.status };
 }
 
 /** The same call for a shell. token: whether the server asks for one. */

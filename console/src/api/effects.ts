@@ -6,7 +6,12 @@ export type Document = Record<string, unknown>;
 /** What a dry run tells, of whatever action. */
 export type Told = Partial<Pick<Schemas["Applied"], "changes" | "moves" | "warnings" | "kept">> &
   Partial<Pick<Schemas["Deleted"], "deleted">> &
-  Partial<Pick<Schemas["Promotion"], "applications" | "refused" | "tag">>;
+  Partial<Pick<Schemas["Promotion"], "applications" | "refused" | "tag" | "problems" | "waiting" | "can_replace_base">> & {
+    /** Of a dry run that has one. */
+    etag?: string | null;
+    /** Of a promotion, or of scaling down. */
+    deployments?: (Schemas["DeploymentPair"] | Schemas["Scaled"])[];
+  };
 
 /** A document as it is sent: without what the control plane adds. */
 export function sent(document: object): Document {

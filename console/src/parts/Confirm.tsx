@@ -2,7 +2,7 @@
 import { Alert, Button, Checkbox, Group, Loader, Modal, Stack, Text, TextInput } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ApiError, type Call, call } from "../api/client";
 import { type Document, type Told, effectOf, withParameters } from "../api/effects";
@@ -16,8 +16,9 @@ export interface Choice {
   option: string;
   /** A text in place of yes. */
   text?: { placeholder: string };
-  /** When it is offered: always, once the server has refused the action, or where a release keeps the shares. */
-  when: "always" | "refused" | "kept";
+  /** When it is offered: always, once the server has refused the action, where a release keeps the shares, or where
+   * base Deployments may be replaced. */
+  when: "always" | "refused" | "kept" | "replaceable";
 }
 
 export interface Action {
@@ -29,6 +30,8 @@ export interface Action {
   command: string | ((options: string) => string);
   /** The documents afterwards, of which the server tells the effect. */
   documents?: Document[];
+  /** The action is sent with the entity tag of its dry run, so that nothing else is done than was shown. */
+  asTried?: boolean;
   /** The dry run of the action, where there are no documents; without both, `says` is all. */
   trial?: Call;
   danger?: boolean;
@@ -38,9 +41,11 @@ export interface Action {
 interface Props {
   action: Action | null;
   close: () => void;
-  /** What follows once it is done. */
-  done?: () => void;
+  /** What follows once it is done, with what was chosen. */
+  done?: (given: Record<string, string>) => void;
 }
+
+const AGAIN = 2_000; // milliseconds, after which the server is asked again whether it can finish
 
 export function Confirm({ action, close, done }: Props) {
   const { t } = useTranslation();
@@ -53,22 +58,30 @@ export function Confirm({ action, close, done }: Props) {
 
 const quoted = (text: string) => (/^[\w.:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
-function Body({ action, close, done }: { action: Action; close: () => void; done: (() => void) | undefined }) {
+function Body({ action, close, done }: { action: Action; close: () => void; done: ((given: Record<string, string>) => void) | undefined }) {
   const { t } = useTranslation();
   const queries = useQueryClient();
   const curl = useCurl();
   const [busy, setBusy] = useState(false);
   const [given, setGiven] = useState<Record<string, string>>({});
   const [wrong, setWrong] = useState<ApiError | null>(null);
+  const [waiting, setWaiting] = useState<string[] | null>(null);
+  const open = useRef(true);
+  useEffect(() => {
+    open.current = true;
+    return () => {
+      open.current = false;
+    };
+  }, []);
   const effect = useQuery({
     queryKey: ["effect", action.documents, action.trial, given],
-    queryFn: () => (action.trial ? call<Told>({ ...action.trial, path: withParameters(action.trial.path, given) }).then((answer) => answer.data) : effectOf(action.documents ?? [], given)),
+    queryFn: () => (action.trial ? call<Told>({ ...action.trial, path: withParameters(action.trial.path, given) }).then(({ data, etag }) => ({ ...data, etag })) : effectOf(action.documents ?? [], given)),
     enabled: action.documents !== undefined || action.trial !== undefined,
     placeholderData: keepPreviousData,
     retry: false,
     staleTime: 0,
   });
-  const asked: Call = { ...action.call, path: withParameters(action.call.path, given) };
+  const asked: Call = { ...action.call, path: withParameters(action.call.path, given), ...(action.asTried && { match: effect.data?.etag ?? undefined }) };
   const options = (action.choices ?? [])
     .filter((one) => given[one.parameter])
     .map((one) => ` ${one.option}${one.text ? ` ${quoted(given[one.parameter] ?? "")}` : ""}`)
@@ -77,21 +90,28 @@ function Body({ action, close, done }: { action: Action; close: () => void; done
     setBusy(true);
     setWrong(null);
     try {
-      await call(asked);
+      let answer = await call<Told | undefined>(asked);
+      while (answer.status === 202) {
+        setWaiting(answer.data?.waiting ?? []);
+        await new Promise((later) => window.setTimeout(later, AGAIN));
+        if (!open.current) return;
+        answer = await call<Told | undefined>(asked);
+      }
       await queries.invalidateQueries({ queryKey: documentsKey });
       notifications.show({ message: t("effect.done", { what: action.title }), color: "teal", closeButtonProps: { "aria-label": t("effect.close") } });
       close();
-      done?.();
+      done?.(given);
     } catch (error) {
       setWrong(error instanceof ApiError ? error : new ApiError(0, null, String(error)));
     } finally {
+      setWaiting(null);
       setBusy(false);
     }
   };
   const refused = effect.error instanceof ApiError ? effect.error : null;
   const kept = (effect.data?.kept ?? []).some((one) => one.field.startsWith("ratio."));
   const offered = (one: Choice) =>
-    given[one.parameter] !== undefined || one.when === "always" || (one.when === "kept" ? kept : wrong?.status === 409 || effect.data?.refused === true);
+    given[one.parameter] !== undefined || one.when === "always" || (one.when === "kept" ? kept : one.when === "replaceable" ? effect.data?.can_replace_base === true : wrong?.status === 409 || effect.data?.refused === true);
   return (
     <Stack>
       <Text component="div">{action.says}</Text>
@@ -119,10 +139,16 @@ function Body({ action, close, done }: { action: Action; close: () => void; done
         ),
       )}
       <Commands commands={[typeof action.command === "string" ? action.command + options : action.command(options), curl(asked)]} />
+      {waiting && (
+        <Alert color="blue" role="status" icon={<Loader size="sm" />} title={t("deployments.waiting")}>
+          {waiting.map((one) => <Text key={one} size="sm">{one}</Text>)}
+          <Text size="sm">{t("deployments.waitingText")}</Text>
+        </Alert>
+      )}
       <Refused error={wrong} />
       <Group justify="flex-end">
         <Button variant="default" onClick={close}>{t("effect.cancel")}</Button>
-        <Button color={action.danger ? "red" : undefined} loading={busy} disabled={refused !== null} onClick={() => void act()} data-autofocus>
+        <Button color={action.danger ? "red" : undefined} loading={busy} disabled={refused !== null || (action.asTried === true && !effect.data)} onClick={() => void act()} data-autofocus>
           {action.title}
         </Button>
       </Group>

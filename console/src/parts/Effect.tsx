@@ -4,6 +4,7 @@ import { useTranslation } from "react-i18next";
 import { type Call, type Schemas, curl } from "../api/client";
 import type { Told } from "../api/effects";
 import { useRights } from "../api/rights";
+import { Deployments } from "./Deployments";
 import { useFigures } from "./figures";
 
 const MOST = 50;
@@ -20,7 +21,7 @@ export function Effect({ applied: told }: { applied: Told }) {
   const deleted = told.deleted ?? [];
   return (
     <Stack gap="sm">
-      {fields.length + whole.length + deleted.length === 0 && <Text size="sm">{t("effect.nothing")}</Text>}
+      {fields.length + whole.length + deleted.length + (told.deployments ?? []).length === 0 && <Text size="sm">{t("effect.nothing")}</Text>}
       {deleted.length > 0 && <Text size="sm">{t("effect.deleted", { documents: deleted.join(", ") })}</Text>}
       {whole.map((one) => (
         <Text size="sm" key={one.document}>{t(one.change === "created" ? "history.created" : "history.deleted", { document: one.document })}</Text>
@@ -49,6 +50,7 @@ export function Effect({ applied: told }: { applied: Told }) {
       )}
       {fields.length > MOST && <Text size="sm">{t("overview.more", { count: fields.length - MOST })}</Text>}
       {told.applications && <Instances applications={told.applications} tag={told.tag ?? ""} />}
+      <Deployments told={told} />
       <Moved moves={told.moves} />
       {(told.warnings ?? []).map((one) => (
         <Alert key={`${one.document} ${one.message}`} color="yellow" title={one.document}>{one.message}</Alert>

@@ -20,6 +20,7 @@ export interface Seen {
 }
 
 export const force = (t: TFunction): Choice => ({ label: t("effect.force"), parameter: "force", option: "--force", when: "refused" });
+export const replaceBase = (t: TFunction): Choice => ({ label: t("deployments.replace"), parameter: "replace_base", option: "--replace-base", when: "replaceable" });
 export const takeOver = (t: TFunction): Choice => ({ label: t("effect.takeOver"), parameter: "take_over", option: "--take-over", when: "kept" });
 
 /** The command that stores a document. */
@@ -72,6 +73,19 @@ export function promotion(what: "promote" | "finish" | "rollback", group: string
     trial: { method: "POST", path: `${path}?dry_run=true`, ...body },
     command: what === "promote" ? `laneway promote ${group} ${lane}` : `laneway ${what} ${group}`,
     danger: what === "rollback",
-    ...(what === "finish" && { choices: [force(t)] }),
+    ...(what === "finish" && { choices: [replaceBase(t), force(t)] }),
+  };
+}
+
+/** The canaries of a lane that nobody uses any more. */
+export function scaledDown(group: string, lane: string, t: TFunction): Action {
+  const path = `${lanePath(group, lane)}/scale-down`;
+  return {
+    title: t("deployments.scaleDown"),
+    says: t("deployments.scaleDownSays", { lane }),
+    call: { method: "POST", path },
+    trial: { method: "POST", path: `${path}?dry_run=true` },
+    command: `laneway lane scale-down ${lane}`,
+    danger: true,
   };
 }

@@ -1,11 +1,13 @@
 /** When a lane may be used. */
 import { Checkbox, Fieldset, Group, Select, Stack, Switch, TagsInput, TextInput } from "@mantine/core";
 import { useTranslation } from "react-i18next";
+import type { Schemas } from "../../api/client";
 import type { Document } from "../../api/effects";
 import type { Wrong } from "./Editor";
+import { type Given, given } from "./Items";
 
 const DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] as const;
-type Schedule = { days?: string[]; hours?: string | string[]; time_zone?: string };
+type Schedule = Schemas["Schedule"];
 
 interface Props {
   document: Document;
@@ -33,26 +35,33 @@ export function TimeFields({ document, change, wrong }: Props) {
           onChange={(event) => change({ schedule: event.currentTarget.checked ? { time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone } : undefined })}
           error={wrong("schedule", "only")}
         />
-        {schedule && <ScheduleFields schedule={schedule} set={(next) => change({ schedule: next })} wrong={wrong} />}
+        {schedule && <ScheduleFields schedule={schedule} put={(some) => change({ schedule: given({ ...schedule, ...some }) })} field="schedule" wrong={wrong} />}
       </Stack>
     </Fieldset>
   );
 }
 
-function ScheduleFields({ schedule, set, wrong }: { schedule: Schedule; set: (schedule: Schedule) => void; wrong: Wrong }) {
+interface ScheduleProps {
+  schedule: Partial<Schedule>;
+  put: (some: Given<Schedule>) => void;
+  /** Where it is in the document. */
+  field: string;
+  wrong: Wrong;
+}
+
+/** Days and hours of the week, by the clocks of a time zone. */
+export function ScheduleFields({ schedule, put, field, wrong }: ScheduleProps) {
   const { t } = useTranslation();
-  const put = (some: { [name in keyof Schedule]: Schedule[name] | undefined }) =>
-    set(Object.fromEntries(Object.entries({ ...schedule, ...some }).filter(([, value]) => value !== undefined)) as Schedule);
-  const hours = schedule.hours === undefined ? [] : [schedule.hours].flat();
+  const hours = schedule.hours == null ? [] : [schedule.hours].flat();
   const zones = [...new Set(["UTC", ...Intl.supportedValuesOf("timeZone"), ...(schedule.time_zone ? [schedule.time_zone] : [])])];
   return (
     <>
-      <Checkbox.Group label={t("edit.days")} description={t("edit.daysText")} value={schedule.days ?? []} onChange={(days) => put({ days: days.length ? DAYS.filter((one) => days.includes(one)) : undefined })} error={wrong("schedule.days")}>
+      <Checkbox.Group label={t("edit.days")} description={t("edit.daysText")} value={schedule.days ?? []} onChange={(days) => put({ days: days.length ? DAYS.filter((one) => days.includes(one)) : undefined })} error={wrong(`${field}.days`)}>
         <Group gap="md" mt={4}>{DAYS.map((one) => <Checkbox key={one} value={one} label={t(`days.${one}`)} />)}</Group>
       </Checkbox.Group>
       <Group grow align="flex-start">
-        <TagsInput label={t("edit.hours")} description={t("edit.hoursText")} placeholder="09:00-17:00" value={hours} onChange={(next) => put({ hours: next.length > 1 ? next : next[0] })} error={wrong("schedule.hours")} acceptValueOnBlur />
-        <Select label={t("edit.zone")} description={t("edit.zoneText")} data={zones} value={schedule.time_zone ?? null} onChange={(value) => put({ time_zone: value ?? undefined })} searchable limit={100} allowDeselect={false} error={wrong("schedule.time_zone")} />
+        <TagsInput label={t("edit.hours")} description={t("edit.hoursText")} placeholder="09:00-17:00" value={hours} onChange={(next) => put({ hours: next.length > 1 ? next : next[0] })} error={wrong(`${field}.hours`)} acceptValueOnBlur />
+        <Select label={t("edit.zone")} description={t("edit.zoneText")} data={zones} value={schedule.time_zone ?? null} onChange={(value) => put({ time_zone: value ?? undefined })} searchable limit={100} allowDeselect={false} error={wrong(`${field}.time_zone`)} />
       </Group>
     </>
   );

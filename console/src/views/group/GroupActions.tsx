@@ -9,7 +9,7 @@ import { document, groupPath, summary } from "../../api/queries";
 import { useRights } from "../../api/rights";
 import { type Action, Confirm } from "../../parts/Confirm";
 import { useFigures } from "../../parts/figures";
-import { groupDeleted, promotion } from "../../parts/laneActions";
+import { groupDeleted, promotion, scaledDown } from "../../parts/laneActions";
 
 /** The group's entity tag now: an action holds for the group as it is when it is asked for. */
 export function useGroupTag(group: string): () => Promise<string | null> {
@@ -26,15 +26,22 @@ export function GroupActions({ group, lanes }: { group: Schemas["LaneGroup"]; la
   const seen = useQuery(summary).data;
   const [action, setAction] = useState<Action | null>(null);
   const [gone, setGone] = useState(false);
+  const [ended, setEnded] = useState("");
   const promoted = group.promoted;
   const end = async (what: "finish" | "rollback") => {
     setGone(false);
+    setEnded(promoted ?? "");
     setAction(promotion(what, group.name, promoted ?? "", await tag(), t));
   };
   const remove = async () => {
     const mine = seen?.lanes.filter((one) => one.group === group.name);
     setGone(true);
     setAction(groupDeleted(group, await tag(), lanes, mine?.reduce((sum, one) => sum + one.edge_qps, 0), t, say));
+  };
+  /** Where base has got the canaries' version, these are asked about next. */
+  const done = (given: Record<string, string>) => {
+    if (gone) void navigate({ to: "/" });
+    else if (given.replace_base) setAction(scaledDown(group.name, ended, t));
   };
   return (
     <Row>
@@ -50,7 +57,7 @@ export function GroupActions({ group, lanes }: { group: Schemas["LaneGroup"]; la
           <Button color="red" variant="outline" onClick={() => void remove()}>{t("actions.deleteGroup")}</Button>
         </>
       )}
-      <Confirm action={action} close={() => setAction(null)} {...(gone && { done: () => void navigate({ to: "/" }) })} />
+      <Confirm action={action} close={() => setAction(null)} done={done} />
     </Row>
   );
 }

@@ -1,10 +1,10 @@
 /** Every change: when, who, what and why; its difference; and the ways back. */
-import { Accordion, Button, Code, Group, List, Loader, Modal, Stack, Text, Title } from "@mantine/core";
+import { Accordion, Button, Code, Group, List, Modal, Stack, Text, Title } from "@mantine/core";
 import { useQuery, useSuspenseQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import { type Schemas, call } from "../../api/client";
-import { documentsKey, revisions, session } from "../../api/queries";
+import type { Schemas } from "../../api/client";
+import { revisions, session } from "../../api/queries";
 import { type Action, Confirm } from "../../parts/Confirm";
 import { type Column, DataTable, useFirstFilter } from "../../parts/DataTable";
 import { Effect } from "../../parts/Effect";
@@ -29,13 +29,17 @@ export default function History() {
     title: t("history.undo"),
     says: t("history.undoSays", { revision: one.revision, what: one.what.join(", ") }),
     call: { method: "POST", path: `/v1/revisions/${one.revision}/undo` },
+    trial: { method: "POST", path: `/v1/revisions/${one.revision}/undo?dry_run=true` },
+    asTried: true,
     command: `laneway undo ${one.revision}`,
     danger: true,
   });
   const restore = (one: Revision): Action => ({
     title: t("history.restore"),
-    says: <Restoring revision={one.revision} />,
+    says: t("history.restoreSays", { revision: one.revision }),
     call: { method: "POST", path: `/v1/revisions/${one.revision}/restore` },
+    trial: { method: "POST", path: `/v1/revisions/${one.revision}/restore?dry_run=true` },
+    asTried: true,
     command: `laneway undo --to ${one.revision}`,
     danger: true,
   });
@@ -84,21 +88,5 @@ function Changes({ changes }: { changes: Schemas["Changed"][] }) {
       )}
       {(whole.length === 0 || changes.length > whole.length) && <Effect applied={{ changes: changes.filter((one) => one.change === "changed") } as unknown as Schemas["Applied"]} />}
     </>
-  );
-}
-
-/** What the way back would change. */
-function Restoring({ revision }: { revision: number }) {
-  const { t } = useTranslation();
-  const { data } = useQuery({
-    queryKey: [...documentsKey, "restoring", revision],
-    queryFn: async () => (await call<Schemas["Restored"]>({ method: "POST", path: `/v1/revisions/${revision}/restore?dry_run=true` })).data,
-    retry: false,
-  });
-  return (
-    <Stack gap="sm">
-      <Text>{t("history.restoreSays", { revision })}</Text>
-      {data ? <Changes changes={data.changes} /> : <Loader size="sm" aria-label={t("shell.loading")} />}
-    </Stack>
   );
 }

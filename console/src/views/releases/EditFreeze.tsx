@@ -1,4 +1,4 @@
-/** A freeze as YAML: a new one, or one that there is. */
+/** A freeze as form and as YAML: a new one, or one that there is. */
 import { Alert } from "@mantine/core";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useTranslation } from "react-i18next";
@@ -6,6 +6,7 @@ import type { Schemas } from "../../api/client";
 import { freezePath } from "../../api/queries";
 import { Editor } from "../edit/Editor";
 import { useEdited } from "../edit/useEdited";
+import { FREEZE_FIELDS, FreezeForm } from "./FreezeForm";
 
 export default function EditFreeze() {
   const { t } = useTranslation();
@@ -22,9 +23,10 @@ export default function EditFreeze() {
       stored={stored}
       again={again}
       match={begun?.match}
-      fields={[]}
+      fields={FREEZE_FIELDS}
       path={(one) => freezePath(String(one.name))}
       done={() => void navigate({ to: "/releases" })}
+      form={(edited, change, wrong) => <FreezeForm document={edited} change={change} wrong={wrong} isNew={freeze === undefined} />}
     />
   );
 }

@@ -1,4 +1,4 @@
-/** A release as YAML. */
+/** A release as form and as YAML. */
 import { Alert } from "@mantine/core";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useTranslation } from "react-i18next";
@@ -6,6 +6,7 @@ import type { Schemas } from "../../api/client";
 import { releasePath } from "../../api/queries";
 import { Editor } from "../edit/Editor";
 import { useEdited } from "../edit/useEdited";
+import { RELEASE_FIELDS, ReleaseForm } from "./ReleaseForm";
 
 export default function EditRelease() {
   const { t } = useTranslation();
@@ -25,9 +26,10 @@ export default function EditRelease() {
       stored={now}
       again={again}
       match={begun.match}
-      fields={[]}
+      fields={RELEASE_FIELDS}
       path={() => path}
       done={() => void navigate({ to: `/releases/${encodeURIComponent(group)}/${encodeURIComponent(release)}` })}
+      form={(edited, change, wrong) => <ReleaseForm document={edited} change={change} wrong={wrong} isNew={false} />}
     />
   );
 }

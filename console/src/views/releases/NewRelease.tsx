@@ -1,9 +1,10 @@
-/** A release as YAML, from an example for the group. */
+/** A new release as form and as YAML, from an example for the group. */
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams } from "@tanstack/react-router";
 import { useTranslation } from "react-i18next";
 import { lanes, releasePath } from "../../api/queries";
 import { Editor } from "../edit/Editor";
+import { RELEASE_FIELDS, ReleaseForm } from "./ReleaseForm";
 
 export default function NewRelease() {
   const { t } = useTranslation();
@@ -23,9 +24,10 @@ export default function NewRelease() {
         steps: [{ percent: 5, hold: "5m" }, { percent: 25, hold: "5m", approval: true }, { percent: 100, hold: "5m" }],
         checks: [{ measure: "error_rate", above_base: 1, window: "1m", requests: 50 }],
       }}
-      fields={[]}
-      path={(one) => releasePath(group, String(one.name))}
-      done={(one) => void navigate({ to: `/releases/${encodeURIComponent(group)}/${encodeURIComponent(String(one.name))}` })}
+      fields={RELEASE_FIELDS}
+      path={(one) => releasePath(String(one.group), String(one.name))}
+      done={(one) => void navigate({ to: `/releases/${encodeURIComponent(String(one.group))}/${encodeURIComponent(String(one.name))}` })}
+      form={(edited, change, wrong) => <ReleaseForm document={edited} change={change} wrong={wrong} isNew />}
     />
   );
 }

@@ -2,7 +2,7 @@
 import { Alert, Card, Code, List, Stack, Table, Text, Timeline, Title } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
-import type { Schemas } from "../../api/client";
+import type { Part, Schemas } from "../../api/client";
 import { freezes } from "../../api/queries";
 import { promql } from "../../parts/promql";
 import { useFigures } from "../../parts/figures";
@@ -40,13 +40,28 @@ export function Steps({ release }: { release: Release }) {
                 {step.by_others ? `, ${t("releases.byOthers")}` : ""}
               </Text>
               {began !== undefined && <Text size="xs">{t("releases.began", { time: at(began) })}</Text>}
-              {here && (progress.approvers ?? []).length > 0 && <Text size="xs">{t("releases.approvers", { names: (progress.approvers ?? []).join(", ") })}</Text>}
+              {here && step.approval && <Approvals step={step} progress={progress} />}
             </Timeline.Item>
           );
         })}
         <Timeline.Item title={release.at_end === "promote" ? t("releases.promotes") : t("releases.keeps")} />
       </Timeline>
     </Card>
+  );
+}
+
+/** Who has approved the present step, how many are missing, and who may not. */
+function Approvals({ step, progress }: { step: Schemas["Step"]; progress: Schemas["Progress"] }) {
+  const { t } = useTranslation();
+  const names = progress.approvers ?? [];
+  const missing = progress.approved ? 0 : Math.max((step.persons ?? 1) - names.length, 0);
+  return (
+    <>
+      {names.length > 0 && <Text size="xs">{t("releases.approvers", { names: names.join(", ") })}</Text>}
+      {progress.approved && <Text size="xs">● {t("releases.approved")}</Text>}
+      {missing > 0 && <Text size="xs">◆ {t("releases.approvalsMissing", { count: missing, all: step.persons ?? 1 })}</Text>}
+      {missing > 0 && step.by_others && progress.by && <Text size="xs">{t("releases.notBy", { name: progress.by })}</Text>}
+    </>
   );
 }
 
@@ -141,7 +156,8 @@ type Check = NonNullable<Release["checks"]>[number];
 const limits = (one: Check, base: string): string =>
   [one.min != null && `≥ ${one.min}`, one.max != null && `≤ ${one.max}`, one.above_base != null && `≤ ${base} + ${one.above_base}`].filter(Boolean).join(", ");
 
-function queryOf(one: Check, lane: string): string {
+/** The query that gives the figure of a check in Prometheus. */
+export function queryOf(one: Part<Check, "measure">, lane: string): string {
   const asked = { labels: { lane }, by: ["service"], window: one.window ?? "1m" };
   const percent = (part: string) => `100 * ${part} / ${promql.qps(asked)}`;
   if (one.measure === "query") return one.query ?? "";

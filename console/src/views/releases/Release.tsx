@@ -5,14 +5,16 @@ import { useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { type Schemas, call } from "../../api/client";
-import { document, lanes, releasePath, summary } from "../../api/queries";
+import { document, groups, lanes, releasePath, summary } from "../../api/queries";
 import { useRights } from "../../api/rights";
 import { type Action, Confirm } from "../../parts/Confirm";
 import { useFigures } from "../../parts/figures";
+import { promql } from "../../parts/promql";
+import { QueryTitle } from "../../parts/QueryTitle";
 import { Findings } from "./Findings";
 import { PhaseBadge } from "./PhaseBadge";
 import { Checks, Gates, Hooks, Steps } from "./Plan";
-import { type Verb, acted, possible, releaseDeleted } from "./releaseActions";
+import { type Verb, acted, cannotApprove, possible, releaseDeleted } from "./releaseActions";
 
 export default function Release() {
   const { t } = useTranslation();
@@ -26,9 +28,11 @@ export default function Release() {
     queryFn: async () => (await call<Schemas["ReleaseStatus"]>({ method: "GET", path: `${path}/status` })).data,
     refetchInterval: 2_000,
   });
-  const may = useRights().operates(group);
+  const rights = useRights();
+  const may = rights.operates(group);
   const lane = useQuery(lanes).data?.find((one) => one.name === data?.release.lane);
   const line = useQuery(summary).data?.lanes.find((one) => one.lane === data?.release.lane);
+  const gateway = useQuery(groups).data?.find((one) => one.name === group)?.gateway;
   const [action, setAction] = useState<Action | null>(null);
   const [gone, setGone] = useState(false);
   if (gone && error) return null;
@@ -36,6 +40,7 @@ export default function Release() {
   if (!data) return null;
   const { release, look, preflight } = data;
   const progress = release.progress;
+  const cannot = cannotApprove(release, rights.name);
   const under = progress && ["starting", "running", "paused", "waiting"].includes(progress.phase);
   /** The release as it is now, and its tag: the action is refused if it has gone on meanwhile. */
   const fresh = () => queries.fetchQuery({ ...document<Schemas["Release"]>(path), staleTime: 0 });
@@ -60,7 +65,7 @@ export default function Release() {
         </Group>
         {may && (
           <Group gap="xs">
-            {possible(progress?.phase).map((verb) => (
+            {possible(progress?.phase).filter((verb) => verb !== "approve" || !cannot).map((verb) => (
               <Button key={verb} variant={verb === "abort" ? "outline" : "filled"} color={verb === "abort" ? "red" : undefined} onClick={() => void ask(verb)}>
                 {t(`releases.${verb}`)}
               </Button>
@@ -74,7 +79,11 @@ export default function Release() {
           </Group>
         )}
       </Group>
-      <Text>{t("releases.about", { lane: release.lane, group: release.group, asked: say.percent(lane?.ratio?.percent), seen: say.part(line?.share) })}</Text>
+      <Group gap="xs">
+        <Text>{t("releases.about", { lane: release.lane, group: release.group, asked: say.percent(lane?.ratio?.percent), seen: say.part(line?.share) })}</Text>
+        {gateway !== undefined && <QueryTitle title={t("overview.seen")} query={promql.share(gateway)} />}
+      </Group>
+      {may && cannot && <Alert color="blue" role="status" title={t(`releases.${cannot}`)} />}
       {!under && preflight.wrong.length > 0 && (
         <Alert color="red" title={t("releases.preflight")}>
           <List size="sm">{preflight.wrong.map((one) => <List.Item key={one}>{one}</List.Item>)}</List>

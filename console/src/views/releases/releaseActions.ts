@@ -12,6 +12,14 @@ export type Verb = (typeof ACTIONS)[number];
 export const possible = (phase: string | undefined): Verb[] =>
   phase === "running" ? ["pause", "abort"] : phase === "starting" ? ["abort"] : phase === "paused" ? ["resume", "abort"] : phase === "waiting" ? ["approve", "pause", "abort"] : ["start"];
 
+/** Why the caller's approval is of no use now, as a key of the texts. */
+export function cannotApprove({ steps, progress }: Schemas["Release"], name: string): "approvedByYou" | "startedByYou" | null {
+  const step = progress && steps[progress.step];
+  if (!step || progress.phase !== "waiting") return null;
+  if (name && progress.approvers?.includes(name)) return "approvedByYou";
+  return name && step.by_others && progress.by === name ? "startedByYou" : null;
+}
+
 interface Seen {
   release: Schemas["Release"];
   lane: Schemas["Lane"] | undefined;
@@ -22,9 +30,12 @@ interface Seen {
 export function acted(verb: Verb, { release, lane, line, etag }: Seen, t: TFunction, say: ReturnType<typeof useFigures>): Action {
   const { progress } = release;
   const path = `${releasePath(release.group, release.name)}/${verb}`;
+  const step = release.steps[progress?.step ?? 0];
+  const missing = verb === "approve" && step?.persons ? step.persons - (progress?.approvers?.length ?? 0) - 1 : 0;
   return {
     title: t(`releases.${verb}`),
-    says: t(`releases.${verb}Says`, {
+    says: t(missing > 0 ? "releases.approveOneSays" : `releases.${verb}Says`, {
+      count: missing,
       lane: release.lane,
       share: say.percent(verb === "start" ? release.steps[0]?.percent : lane?.ratio?.percent),
       next: say.percent(release.steps[(progress?.step ?? 0) + 1]?.percent ?? progress?.target.percent),
