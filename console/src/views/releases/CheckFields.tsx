@@ -17,6 +17,8 @@ const OF: Record<Measure, readonly string[]> = {
   refusals: COUNTED,
   query: ["prometheus", "query", "min", "max"],
 };
+/** Stored with every check; a query says itself what it looks at, and has no use for them. */
+const STORED = ["window", "requests"];
 const MEASURES = Object.keys(OF) as Measure[];
 const fieldsOf = (measure: Measure) => ["measure", ...(OF[measure] ?? []), "failures"];
 
@@ -46,7 +48,7 @@ export function CheckFields({ checks, lane, set, wrong }: Props) {
       name={(number) => t("plan.check", { number })}
       add={t("plan.addCheck")}
       first={() => ({ measure: "error_rate", max: 1 })}
-      fields={(one) => fieldsOf(one.measure)}
+      fields={(one) => [...fieldsOf(one.measure), ...STORED]}
       form={(one, put, field) => {
         const has = (name: string) => (OF[one.measure] ?? COUNTED).includes(name);
         const unit = t(`plan.unit_${one.measure === "latency" || one.measure === "query" ? one.measure : "percent"}`);
