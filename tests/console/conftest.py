@@ -106,8 +106,9 @@ def without_lanes(mesh: Mesh) -> Iterator[Mesh]:
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         require.lacking("chromium", "needs Chromium (Debian: chromium)")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         one = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield one
