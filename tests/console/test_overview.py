@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.console.conftest import Mesh, Opened, accessible
+from tests.console.conftest import Mesh, Opened, accessible, demo
 from tests.mesh.client import until
 
 pytestmark = pytest.mark.console
@@ -18,6 +18,15 @@ def test_it_says_that_all_is_well(mesh: Mesh, opened: Opened, width: int, scheme
     page.get_by_text("6 of 6 in sync").wait_for()
     page.get_by_role("row", name="order-flow gray").wait_for()
     accessible(page)
+
+
+def test_a_demo_that_has_just_started_has_no_failed_requests(opened: Opened) -> None:
+    with demo() as fresh:
+        page = opened(f"{fresh.admin}/")
+        page.get_by_text("All is well").wait_for()
+        edge = "/v1/metrics/gateways/edge?window=1m"
+        until(lambda: fresh.get(edge)["total"]["requests"] >= 2, 30, "the first requests to be counted")
+        assert fresh.get(edge)["total"]["exceptions"] == 0
 
 
 def test_a_request_and_a_change_show_without_a_reload(mesh: Mesh, opened: Opened) -> None:
