@@ -300,6 +300,10 @@ class ServiceMatch(Answer):
         list[str], Field(description="Those of `tagged` that the registry says are unhealthy")
     ] = []
     base: Count
+    base_unhealthy: Annotated[
+        Count,
+        Field(description="Those of base that the registry says are unhealthy, and that get no requests"),
+    ] = 0
     fallback: bool
     refused: bool = False
     callers: Annotated[

@@ -225,6 +225,7 @@ def matches(
                         tagged=addresses(one.tagged),
                         unhealthy=addresses(one.unhealthy),
                         base=one.base,
+                        base_unhealthy=one.base_unhealthy,
                         fallback=one.fallback and not one.strict,
                         refused=one.fallback and one.strict,
                         callers=None if one.callers is None else sorted(one.callers),

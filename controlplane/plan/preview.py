@@ -26,8 +26,9 @@ from controlplane.registry.types import Instance, Services
 class ServiceMatch:
     """A service of an application in a lane's group.
 
-    tagged: its instances with the lane's tag. base: the number of its other instances. fallback: no instance
-    of `tagged` can be reached. strict: base must not serve the lane in that case.
+    tagged: its instances with the lane's tag. base: the number of its base instances, base_unhealthy: of
+    these, those that get no requests, because the registry says that they are unhealthy. fallback: no
+    instance of `tagged` can be reached. strict: base must not serve the lane in that case.
     """
 
     application: str
@@ -38,6 +39,7 @@ class ServiceMatch:
     strict: bool
     callers: frozenset[str] | None = None
     """Who may call it, as its applications say; None: everybody."""
+    base_unhealthy: int = 0
 
     @property
     def unhealthy(self) -> tuple[Instance, ...]:
@@ -201,8 +203,9 @@ def _match(plan: Plan, application: str, service: ServicePlan, lane: LaneMeaning
     tagged = service.targets.get(target, ()) if target is not None else ()
     strict = target is not None and target.strict
     fallback = not _reachable(tagged)
-    base, callers = len(service.base.instances), plan.callers.of(service)
-    return ServiceMatch(application, service.id, tagged, base, fallback, strict, callers)
+    base, callers = service.base.instances, plan.callers.of(service)
+    dead = len(base) - len(_reachable(base))
+    return ServiceMatch(application, service.id, tagged, len(base), fallback, strict, callers, dead)
 
 
 def _hops(plan: Plan, lane: LaneMeaning) -> tuple[Hop, ...]:
