@@ -23,6 +23,9 @@ const queries = new QueryClient({
     },
   },
 });
+// What the first view is made of comes while the server is asked who asks.
+void queries.prefetchQuery(session);
+void router.load();
 whenRefused(() => void queries.invalidateQueries({ queryKey: session.queryKey }));
 
 const root = document.getElementById("root");

@@ -1,4 +1,4 @@
-import { createHashHistory, createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { createHashHistory, createRootRoute, createRoute, createRouter } from "@tanstack/react-router";
 import { views } from "./navigation";
 import { NotFound } from "./shell/NotFound";
 import { Shell } from "./shell/Shell";
@@ -9,7 +9,7 @@ const children = views.map((view) =>
   createRoute({
     getParentRoute: () => root,
     path: view.path,
-    component: lazyRouteComponent(view.load),
+    component: view.component,
     validateSearch: (search: Record<string, unknown>) => search,
   }),
 );

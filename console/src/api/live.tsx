@@ -5,14 +5,26 @@ import { documentsKey, session, summaryKey } from "./queries";
 
 export type Connection = "connecting" | "live" | "lost";
 const State = createContext<Connection>("connecting");
+const Begun = createContext(false);
 const SILENT = 5_000; // milliseconds; the server says something every second
 const AGAIN = 1_000;
+const PATIENCE = 1_000;
 
 export const useConnection = () => useContext(State);
+/** Whether the stream tells of changes by now, or is not waited for any longer. What is asked from then on misses none, so
+ * that nothing is asked twice.
+ */
+export const useBegun = () => useContext(Begun);
 
 export function Live({ children }: { children: ReactNode }) {
   const queries = useQueryClient();
   const [state, setState] = useState<Connection>("connecting");
+  const [begun, setBegun] = useState(false);
+
+  useEffect(() => {
+    const timer = window.setTimeout(() => setBegun(true), PATIENCE);
+    return () => window.clearTimeout(timer);
+  }, []);
 
   useEffect(() => {
     let source: EventSource | null = null;
@@ -26,6 +38,7 @@ export function Live({ children }: { children: ReactNode }) {
     const lost = () => {
       close();
       setState("lost");
+      setBegun(true);
       void queries.invalidateQueries({ queryKey: session.queryKey });
       timer = window.setTimeout(open, AGAIN);
     };
@@ -45,6 +58,7 @@ export function Live({ children }: { children: ReactNode }) {
       source.addEventListener("changed", () => {
         heard();
         setState("live");
+        setBegun(true);
         void queries.invalidateQueries({ queryKey: documentsKey });
       });
       source.addEventListener("error", lost);
@@ -59,5 +73,9 @@ export function Live({ children }: { children: ReactNode }) {
     };
   }, [queries]);
 
-  return <State.Provider value={state}>{children}</State.Provider>;
+  return (
+    <State.Provider value={state}>
+      <Begun.Provider value={begun}>{children}</Begun.Provider>
+    </State.Provider>
+  );
 }

@@ -11,10 +11,10 @@ export function useFigures() {
   const none = t("figures.none");
   return {
     rate: (value: number | null | undefined) => (value == null ? none : value === 0 ? t("figures.idle") : short(value)),
-    /** Of a part of one, 0 to 1. */
-    part: (value: number | null | undefined) => (value == null ? none : t("figures.percent", { value: short(value * 100) })),
+    /** Of a part of one, 0 to 1. null: of no requests, undefined: nobody counts. */
+    part: (value: number | null | undefined) => (value === undefined ? none : value === null ? t("figures.ofNothing") : t("figures.percent", { value: short(value * 100) })),
     percent: (value: number | null | undefined) => (value == null ? none : t("figures.percent", { value: short(value) })),
-    ms: (value: number | null | undefined) => (value == null ? none : t("figures.ms", { value: short(value) })),
+    ms: (value: number | null | undefined) => (value === undefined ? none : value === null ? t("figures.ofNothing") : t("figures.ms", { value: short(value) })),
   };
 }
 

@@ -7,7 +7,7 @@ import { Outlet, useLocation } from "@tanstack/react-router";
 import { Suspense } from "react";
 import { useTranslation } from "react-i18next";
 import { client } from "../api/client";
-import { Live, useConnection } from "../api/live";
+import { Live, useBegun, useConnection } from "../api/live";
 import { ready, session } from "../api/queries";
 import { useRights } from "../api/rights";
 import { views } from "../navigation";
@@ -25,6 +25,7 @@ export function Shell() {
 function Frame() {
   const { t } = useTranslation();
   const [opened, { toggle, close }] = useDisclosure();
+  const begun = useBegun();
   const here = useLocation({ select: (location) => location.pathname });
   return (
     <AppShell header={{ height: 56 }} navbar={{ width: 220, breakpoint: "sm", collapsed: { mobile: !opened } }} padding="md">
@@ -59,10 +60,14 @@ function Frame() {
         <NavLink href="/docs" label={t("shell.rest")} target="_blank" rel="noreferrer" />
       </AppShell.Navbar>
       <AppShell.Main>
-        <Lost />
-        <Suspense>
-          <Outlet />
-        </Suspense>
+        {begun && (
+          <>
+            <Lost />
+            <Suspense>
+              <Outlet />
+            </Suspense>
+          </>
+        )}
       </AppShell.Main>
     </AppShell>
   );

@@ -200,6 +200,7 @@ export const en = {
     lostText: "What you see is the last that was known. Proxies go on with what they have. The page takes up again by itself.",
   },
   figures: {
+    ofNothing: "–",
     none: "no data",
     qps: "QPS",
     qpsLong: "Requests per second",
@@ -251,7 +252,8 @@ export const en = {
   problems: {
     sync: "{{node}}: {{count}} types of its configuration are not as sent",
     rejected: "{{node}} rejected its configuration: {{message}}",
-    held: "{{node}} does not get {{count}} changes, because other proxies rejected them",
+    held_one: "{{node}} does not get {{count}} change, because other proxies rejected it",
+    held_other: "{{node}} does not get {{count}} changes, because other proxies rejected them",
     source: "Source {{name}} is {{state}}: {{problem}}",
     heldInstances: "Source {{name}}: {{count}} instances are kept although it no longer reports them",
     errors: "Lane {{lane}}: {{value}} of its requests fail, {{base}} of base",
@@ -299,6 +301,9 @@ export const en = {
     instances_one: "{{count}} instance",
     instances_other: "{{count}} instances",
     dead: "{{count}} unhealthy",
+    leftOutBy: "{{count}} left out by proxies",
+    leftOutTitle: "Left out by proxies",
+    map: "Map of the whole picture",
     refused: "nobody: 503",
     fallsBack: "base, by fallback",
     losesColour: "loses the lane",

@@ -203,6 +203,7 @@ export const zh: Texts<typeof en> = {
     lostText: "当前显示的是最后已知的状态。代理继续使用已有的配置。恢复后本页会自动继续。",
   },
   figures: {
+    ofNothing: "–",
     none: "无数据",
     qps: "QPS",
     qpsLong: "每秒请求数",
@@ -254,7 +255,8 @@ export const zh: Texts<typeof en> = {
   problems: {
     sync: "{{node}}：有 {{count}} 类配置与下发的不一致",
     rejected: "{{node}} 拒绝了配置：{{message}}",
-    held: "{{node}} 有 {{count}} 项变更未下发，因为其他代理拒绝了它们",
+    held_one: "{{node}} 有 {{count}} 项变更未下发，因为其他代理拒绝了它们",
+    held_other: "{{node}} 有 {{count}} 项变更未下发，因为其他代理拒绝了它们",
     source: "注册中心 {{name}} {{state}}：{{problem}}",
     heldInstances: "注册中心 {{name}}：{{count}} 个实例已不再上报，但仍被保留",
     errors: "泳道 {{lane}}：{{value}} 的请求失败，基线为 {{base}}",
@@ -302,6 +304,9 @@ export const zh: Texts<typeof en> = {
     instances_one: "{{count}} 个实例",
     instances_other: "{{count}} 个实例",
     dead: "{{count}} 个不健康",
+    leftOutBy: "{{count}} 个被代理摘除",
+    leftOutTitle: "被代理摘除",
+    map: "全图缩略图",
     refused: "无人处理：503",
     fallsBack: "回退到基线",
     losesColour: "丢失泳道标记",

@@ -4,7 +4,7 @@ import { useParams, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { Schemas } from "../../api/client";
-import { document, focused, groups, laneMatches, lanePath, lanes as allLanes, propagation, recentLaneTraffic, releases, summary } from "../../api/queries";
+import { document, focused, groups, laneMatches, lanePath, lanes as allLanes, propagation, recentLaneTraffic, releases, summary, tagMatches } from "../../api/queries";
 import { useRights } from "../../api/rights";
 import { type Action, Confirm } from "../../parts/Confirm";
 import { type Column, DataTable } from "../../parts/DataTable";
@@ -21,6 +21,8 @@ import { Way } from "./Way";
 import { tracksOf } from "./model";
 
 const AT_FIRST = 5; // lanes that are drawn; more are chosen, and have no charts
+
+const NO_TAG = "base"; // a tag that no lane has: who serves base is told with it
 
 export default function Group() {
   const { t } = useTranslation();
@@ -49,7 +51,8 @@ function Whole({ group }: { group: Schemas["LaneGroup"] }) {
   const losing = new Set((useQuery(propagation).data?.items ?? []).filter((one) => one.verdict === "loses").map((one) => one.application));
   const pairs = <T,>(found: { data?: T | undefined }[]) => new Map(drawn.flatMap((one, index) => (found[index]?.data ? [[one.name, found[index].data] as [string, T]] : [])));
   const served = pairs(matches);
-  const tracks = tracksOf({ group, lanes: drawn.filter((one) => served.has(one.name)), matches: served, traffic: pairs(traffic), summary: seen });
+  const bare = useQuery({ ...tagMatches(group.name, NO_TAG), enabled: drawn.length === 0 }).data;
+  const tracks = tracksOf({ group, lanes: drawn.filter((one) => served.has(one.name)), matches: served, bare, traffic: pairs(traffic), summary: seen });
   const warnings = [...(group.status.warnings ?? []), ...mine.flatMap((one) => (one.status.warnings ?? []).map((text) => `${one.name}: ${text}`))];
   return (
     <Stack>
@@ -132,7 +135,10 @@ function Lanes({ group, lanes }: { group: Schemas["LaneGroup"]; lanes: Schemas["
     { key: "tag", title: t("group.tag"), cell: (lane) => lane.tag },
     { key: "state", title: t("overview.state"), cell: (lane) => <LaneState lane={lane} group={group} /> },
     { key: "asked", title: t("overview.asked"), figure: true, cell: (lane) => (lane.ratio ? say.percent(lane.ratio.percent) : t("overview.byRule")) },
-    { key: "seen", title: <QueryTitle title={t("overview.seen")} query={promql.share(group.gateway)} />, figure: true, cell: (lane) => say.part(lineOf.get(lane.name)?.share) },
+    { key: "seen", title: <QueryTitle title={t("overview.seen")} query={promql.share(group.gateway)} />, figure: true, cell: (lane) => {
+      const line = lineOf.get(lane.name);
+      return say.part(line && (line.share ?? null));
+    } },
     { key: "qps", title: <QueryTitle title={t("figures.qps")} query={promql.qps({ by: ["lane"] })} />, figure: true, cell: (lane) => say.rate(lineOf.get(lane.name)?.qps) },
     {
       key: "errors",
@@ -140,7 +146,7 @@ function Lanes({ group, lanes }: { group: Schemas["LaneGroup"]; lanes: Schemas["
       figure: true,
       cell: (lane) => {
         const line = lineOf.get(lane.name);
-        return <BesideBase lane={say.part(line?.error_rate)} base={say.part(line?.base_error_rate)} worse={line !== undefined && failsMore(line)} />;
+        return <BesideBase lane={say.part(line && (line.error_rate ?? null))} base={say.part(line && (line.base_error_rate ?? null))} worse={line !== undefined && failsMore(line)} />;
       },
     },
     {
@@ -149,7 +155,7 @@ function Lanes({ group, lanes }: { group: Schemas["LaneGroup"]; lanes: Schemas["
       figure: true,
       cell: (lane) => {
         const line = lineOf.get(lane.name);
-        return <BesideBase lane={say.ms(line?.p99)} base={say.ms(line?.base_p99)} worse={line !== undefined && isSlower(line)} />;
+        return <BesideBase lane={say.ms(line && (line.p99 ?? null))} base={say.ms(line && (line.base_p99 ?? null))} worse={line !== undefined && isSlower(line)} />;
       },
     },
   ];

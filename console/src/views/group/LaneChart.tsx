@@ -19,7 +19,7 @@ export function LaneChart({ lane, measure, title, query }: { lane: string; measu
       <Text size="sm" fw={600}>{title}</Text>
       {data && <Lines data={data} measure={measure} title={title} />}
       <Text size="xs">
-        {t("group.query")} <Code>{query}</Code>
+        {t("group.query")} <Code style={{ overflowWrap: "anywhere" }}>{query}</Code>
       </Text>
     </Stack>
   );

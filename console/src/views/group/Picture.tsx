@@ -1,53 +1,81 @@
 /** The group as tracks from the gateway through its applications. */
 import "@xyflow/react/dist/style.css";
-import { Badge, Paper, Text, useComputedColorScheme } from "@mantine/core";
+import { Badge, useComputedColorScheme } from "@mantine/core";
 import { useElementSize, useReducedMotion } from "@mantine/hooks";
-import { Controls, type Edge, Handle, type Node, type NodeProps, Position, ReactFlow } from "@xyflow/react";
-import { useMemo } from "react";
+import { Controls, type Edge, Handle, MarkerType, MiniMap, type Node, type NodeProps, Position, ReactFlow } from "@xyflow/react";
+import { memo, useMemo } from "react";
 import { useTranslation } from "react-i18next";
 import { useConnection } from "../../api/live";
 import { useFigures } from "../../parts/figures";
+import { WORSE_ERRORS } from "../overview/problems";
 import { GATEWAY, HEIGHT, WIDTH, layout, stopId } from "./layout";
-import type { Stop, Track } from "./model";
+import { type Stop, type Track, servedBy, troublesOf } from "./model";
 
 type StopNode = Node<{ stop: Stop; promoted: boolean; lost: boolean }, "stop">;
 type EntryNode = Node<{ name: string; qps: string }, "entry">;
 
-const box = { width: WIDTH, height: HEIGHT, overflow: "hidden" } as const;
 /** Tracks are told apart by their labels and by the pattern of their lines. */
 const PATTERNS = ["0", "8 4", "2 4", "12 4 2 4", "4 2"];
 
-function StopBox({ data: { stop, promoted, lost } }: NodeProps<StopNode>) {
-  const { t } = useTranslation();
-  const dead = stop.unhealthy > 0 || stop.serving === "nobody";
+const END = { width: 1, height: 1 };
+/** Where fallbacks leave a box of a lane and reach that of base: as far from the left, so that they go straight up. */
+const ups = [24, 54, 84, 114, 144];
+const end = (type: "source" | "target") => ({ ...END, type, position: type === "source" ? Position.Right : Position.Left, x: type === "source" ? WIDTH : 0, y: HEIGHT / 2 });
+/** Sizes and the ends of lines are known: nothing of a thousand boxes has to be measured before it is drawn. */
+const known = {
+  width: WIDTH,
+  height: HEIGHT,
+  handles: [
+    end("target"),
+    end("source"),
+    ...ups.flatMap((x) => [
+      { ...END, id: `up${x}`, type: "source" as const, position: Position.Top, x, y: 0 },
+      { ...END, id: `from${x}`, type: "target" as const, position: Position.Bottom, x, y: HEIGHT },
+    ]),
+  ],
+};
+const upOf = (row: number) => ups[row % ups.length] ?? 24;
+
+function Ends({ base }: { base?: boolean }) {
   return (
-    <Paper withBorder px={8} py={4} style={{ ...box, borderStyle: stop.serving === "lane" || stop.lane === null ? "solid" : "dashed", borderWidth: dead ? 3 : 1 }}>
-      <Handle type="target" position={Position.Left} isConnectable={false} style={{ opacity: 0 }} />
-      <Text size="xs" fw={700} truncate>{stop.application}</Text>
-      <Text size="xs" truncate>{stop.lane ?? (promoted ? t("group.basePromoted") : t("effect.base"))}</Text>
-      <Text size="xs" truncate>
-        {stop.serving === "nobody"
-          ? t("group.refused")
-          : stop.lane !== null && stop.serving === "base"
-            ? t("group.fallsBack")
-            : t("group.instances", { count: stop.instances })}
-        {stop.unhealthy > 0 && ` ▲ ${t("group.dead", { count: stop.unhealthy })}`}
-        {lost && stop.lane === null && ` ◆ ${t("group.losesColour")}`}
-      </Text>
-      <Handle type="source" position={Position.Right} isConnectable={false} style={{ opacity: 0 }} />
-    </Paper>
+    <>
+      <Handle type="target" position={Position.Left} isConnectable={false} />
+      <Handle type="source" position={Position.Right} isConnectable={false} />
+      {ups.map((x) => (
+        <Handle key={x} id={base ? `from${x}` : `up${x}`} type={base ? "target" : "source"} position={base ? Position.Bottom : Position.Top} isConnectable={false} style={{ left: x }} />
+      ))}
+    </>
   );
+}
+
+const StopBox = memo(function StopBox({ data: { stop, promoted, lost } }: NodeProps<StopNode>) {
+  const { t } = useTranslation();
+  const said = troublesOf(stop, lost, t);
+  const own = stop.lane === null || stop.serving === "lane";
+  return (
+    <div className="stop" data-own={own} data-wrong={said.length > 0}>
+      <Ends base={stop.lane === null} />
+      <b>{stop.application}</b>
+      <span>{stop.lane ?? (promoted ? t("group.basePromoted") : t("effect.base"))}</span>
+      <span title={said.join(", ")}>{[servedBy(stop, t), ...said].join(" ")}</span>
+    </div>
+  );
+}, same);
+
+/** Whether what a box shows is what it showed: data are made anew with every figure. */
+function same(one: NodeProps<StopNode>, other: NodeProps<StopNode>): boolean {
+  return JSON.stringify(one.data) === JSON.stringify(other.data);
 }
 
 function EntryBox({ data }: NodeProps<EntryNode>) {
   const { t } = useTranslation();
   return (
-    <Paper withBorder px={8} py={4} style={box}>
-      <Text size="xs" fw={700} truncate>{data.name}</Text>
-      <Text size="xs">{t("overview.gateway")}</Text>
-      <Text size="xs">{data.qps}</Text>
-      <Handle type="source" position={Position.Right} isConnectable={false} style={{ opacity: 0 }} />
-    </Paper>
+    <div className="stop" data-own>
+      <Ends />
+      <b>{data.name}</b>
+      <span>{t("overview.gateway")}</span>
+      <span>{data.qps}</span>
+    </div>
   );
 }
 
@@ -55,6 +83,15 @@ const nodeTypes = { stop: StopBox, entry: EntryBox };
 
 const READABLE = 0.5; // the smallest zoom at which texts can be read
 const READABLE_AT = 0.85;
+const WIDE_ENOUGH = 700; // pixels, for a map of the whole in a corner
+
+/** In the map of the whole: what is wrong, what the lane serves itself, and the rest. */
+function colourOf(node: Node): string {
+  if (node.type !== "stop") return "var(--mantine-color-blue-7)";
+  const { stop, lost } = node.data as StopNode["data"];
+  if (stop.unhealthy + stop.leftOut > 0 || stop.serving === "nobody" || lost) return "var(--mantine-color-red-7)";
+  return stop.lane !== null && stop.serving === "lane" ? "var(--mantine-color-blue-7)" : "var(--mantine-color-gray-5)";
+}
 
 interface Props {
   gateway: string;
@@ -78,15 +115,15 @@ export function Picture({ gateway, gatewayQps, tracks, promoted, losing }: Props
     return layout(columns, rows);
   }, [shape]);
 
-  const nodes: Node[] = [{ id: GATEWAY, type: "entry", position: places.get(GATEWAY) ?? { x: 0, y: 0 }, data: { name: gateway, qps: gatewayQps } }];
+  const nodes: Node[] = [{ ...known, id: GATEWAY, type: "entry", position: places.get(GATEWAY) ?? { x: 0, y: 0 }, data: { name: gateway, qps: gatewayQps } }];
   const edges: Edge[] = [];
   tracks.forEach(({ lane, stops }, row) => {
     const name = lane?.name ?? null;
     let before = GATEWAY;
     for (const stop of stops) {
       const id = stopId(name, stop.application);
-      nodes.push({ id, type: "stop", position: places.get(id) ?? { x: 0, y: 0 }, data: { stop, promoted: Boolean(promoted), lost: losing.has(stop.application) } });
-      const failing = (stop.errors ?? 0) > 0.01;
+      nodes.push({ ...known, id, type: "stop", position: places.get(id) ?? { x: 0, y: 0 }, data: { stop, promoted: Boolean(promoted), lost: losing.has(stop.application) } });
+      const failing = (stop.errors ?? 0) > WORSE_ERRORS;
       const words = [say.rate(stop.qps), stop.errors === null ? "" : `${failing ? "▲ " : ""}${say.part(stop.errors)}`];
       edges.push({
         id: `${before}>${id}`,
@@ -106,7 +143,10 @@ export function Picture({ gateway, gatewayQps, tracks, promoted, losing }: Props
           id: `${id}>base`,
           source: id,
           target: stopId(null, stop.application),
-          type: "default",
+          sourceHandle: `up${upOf(row)}`,
+          targetHandle: `from${upOf(row)}`,
+          type: "straight",
+          markerEnd: { type: MarkerType.ArrowClosed, color: "var(--mantine-color-orange-7)" },
           label: stop.fallbacks > 0 ? t("group.observedFallbacks", { count: stop.fallbacks }) : t("group.toBase"),
           style: { strokeDasharray: "6 4", stroke: "var(--mantine-color-orange-7)" },
         });
@@ -131,7 +171,7 @@ export function Picture({ gateway, gatewayQps, tracks, promoted, losing }: Props
         key={`${shape} ${fits}`}
         fitView={fits}
         defaultViewport={{ x: 0, y: 16, zoom: READABLE_AT }}
-        minZoom={0.05}
+        minZoom={READABLE / 2}
         nodesDraggable={false}
         nodesConnectable={false}
         nodesFocusable={false}
@@ -142,6 +182,7 @@ export function Picture({ gateway, gatewayQps, tracks, promoted, losing }: Props
         style={{ opacity: stale ? 0.5 : 1 }}
       >
         <Controls showInteractive={false} />
+        {!fits && width > WIDE_ENOUGH && <MiniMap pannable ariaLabel={t("group.map")} nodeColor={colourOf} nodeStrokeColor={colourOf} bgColor="var(--mantine-color-body)" />}
       </ReactFlow>
     </div>
   );

@@ -8,7 +8,7 @@ import { promql } from "../../parts/promql";
 import { QueryTitle } from "../../parts/QueryTitle";
 import { useFigures } from "../../parts/figures";
 import { Picture } from "./Picture";
-import { type Stop, type Track, shownOf } from "./model";
+import { type Stop, type Track, servedBy, shownOf } from "./model";
 
 const MANY = 12; // applications, of which those that only base serves are left out at first
 
@@ -89,11 +89,12 @@ function TracksTable({ tracks, losing }: { tracks: Track[]; losing: ReadonlySet<
     {
       key: "serving",
       title: t("group.servedBy"),
-      cell: (stop) => (stop.serving === "nobody" ? t("group.refused") : stop.lane && stop.serving === "base" ? t("group.fallsBack") : t("group.instances", { count: stop.instances })),
+      cell: (stop) => servedBy(stop, t),
     },
     { key: "dead", title: t("group.unhealthy"), figure: true, cell: (stop) => (stop.unhealthy ? `▲ ${stop.unhealthy}` : "0") },
+    { key: "leftOut", title: t("group.leftOutTitle"), figure: true, cell: (stop) => (stop.leftOut ? `▲ ${stop.leftOut}` : "0") },
     { key: "qps", title: <QueryTitle title={t("figures.qps")} query={promql.qps({ by: ["application", "lane"] })} />, figure: true, cell: (stop) => say.rate(stop.qps) },
-    { key: "errors", title: <QueryTitle title={t("figures.errors")} query={promql.errors({ by: ["application", "lane"] })} />, figure: true, cell: (stop) => say.part(stop.errors) },
+    { key: "errors", title: <QueryTitle title={t("figures.errors")} query={promql.errors({ by: ["application", "lane"] })} />, figure: true, cell: (stop) => say.part(stop.life === "unknown" ? undefined : stop.errors) },
     { key: "fallbacks", title: <QueryTitle title={t("group.fallbacksMinute")} query={`60 * ${promql.fallbacks({ by: ["application", "lane"] })}`} />, figure: true, cell: (stop) => stop.fallbacks || "0" },
     { key: "colour", title: t("group.colour"), cell: (stop) => (losing.has(stop.application) ? `◆ ${t("group.losesColour")}` : "–") },
   ];

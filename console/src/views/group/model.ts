@@ -1,4 +1,5 @@
 /** What a group looks like as tracks: base and each lane, through the applications in their order. Pure. */
+import type { TFunction } from "i18next";
 import type { Schemas } from "../../api/client";
 import type { Summary } from "../../api/queries";
 
@@ -12,7 +13,10 @@ export interface Stop {
   /** Who serves the track here: its own instances, base in their place, or nobody (503). */
   serving: Serving;
   instances: number;
+  /** Instances of which the registry says so. */
   unhealthy: number;
+  /** Instances that proxies leave out, because they do not answer. */
+  leftOut: number;
   qps: number | null;
   errors: number | null;
   /** Requests per minute that base answered although instances of the lane are there. */
@@ -29,6 +33,8 @@ export interface Seen {
   group: Schemas["LaneGroup"];
   lanes: Schemas["Lane"][];
   matches: Map<string, Schemas["Matches"]>;
+  /** Who serves base, where no lane is drawn that says it. */
+  bare: Schemas["Matches"] | undefined;
   traffic: Map<string, Schemas["LaneTraffic"]>;
   summary: Summary | undefined;
 }
@@ -39,13 +45,28 @@ export interface Seen {
 export function shownOf(applications: readonly string[], tracks: Track[], losing: ReadonlySet<string>, { special, filter }: { special: boolean; filter: string }): Set<string> {
   const wanted = new Set(losing);
   for (const one of tracks.flatMap((track) => track.stops))
-    if (one.lane !== null && (one.serving !== "base" || one.fallbacks > 0 || one.unhealthy > 0)) wanted.add(one.application);
+    if (one.unhealthy + one.leftOut > 0 || (one.lane !== null && (one.serving !== "base" || one.fallbacks > 0))) wanted.add(one.application);
   return new Set(applications.filter((one) => one.includes(filter.trim()) && (!special || wanted.has(one))));
+}
+
+/** Who answers a track at an application, in words. */
+export function servedBy(stop: Stop, t: TFunction): string {
+  if (stop.serving === "nobody") return t("group.refused");
+  return stop.lane !== null && stop.serving === "base" ? t("group.fallsBack") : t("group.instances", { count: stop.instances });
+}
+
+/** What is wrong there, in words; a lost lane is told once, at base. */
+export function troublesOf(stop: Stop, lost: boolean, t: TFunction): string[] {
+  const said: string[] = [];
+  if (stop.unhealthy > 0) said.push(`▲ ${t("group.dead", { count: stop.unhealthy })}`);
+  if (stop.leftOut > 0) said.push(`▲ ${t("group.leftOutBy", { count: stop.leftOut })}`);
+  if (lost && stop.lane === null) said.push(`◆ ${t("group.losesColour")}`);
+  return said;
 }
 
 const lifeOf = (qps: number | null): Life => (qps === null ? "unknown" : qps > 0 ? "moving" : "idle");
 
-export function tracksOf({ group, lanes, matches, traffic, summary }: Seen): Track[] {
+export function tracksOf({ group, lanes, matches, bare, traffic, summary }: Seen): Track[] {
   const heard = (summary?.proxies.reporting ?? 0) > 0;
   const first = lanes[0];
   const base: Track = {
@@ -53,13 +74,14 @@ export function tracksOf({ group, lanes, matches, traffic, summary }: Seen): Tra
     stops: group.applications.map((application) => {
       const line = summary?.applications.find((one) => one.application === application);
       const qps = line ? Math.max(0, line.qps - line.gray_qps) : heard ? 0 : null;
-      const services = first ? (matches.get(first.name)?.applications.find((one) => one.application === application)?.services ?? []) : [];
+      const services = (first ? matches.get(first.name) : bare)?.applications.find((one) => one.application === application)?.services ?? [];
       return {
         application,
         lane: null,
         serving: "base",
         instances: services.reduce((sum, one) => sum + one.base, 0),
-        unhealthy: 0,
+        unhealthy: services.reduce((sum, one) => sum + (one.base_unhealthy ?? 0), 0),
+        leftOut: 0,
         qps,
         errors: line?.qps ? line.exception_qps / line.qps : null,
         fallbacks: 0,
@@ -92,6 +114,7 @@ function trackOf(
         serving: refused ? "nobody" : falls ? "base" : "lane",
         instances: services.reduce((sum, one) => sum + one.tagged.length, 0),
         unhealthy: services.reduce((sum, one) => sum + (one.unhealthy ?? []).length, 0),
+        leftOut: services.reduce((sum, one) => sum + (one.observed?.ejected ?? 0), 0),
         qps,
         errors: requests ? counted.reduce((sum, one) => sum + one.lane.exceptions, 0) / requests : null,
         fallbacks: falls ? 0 : services.reduce((sum, one) => sum + (one.observed?.fallbacks ?? 0), 0),

@@ -87,8 +87,8 @@ function Gateways() {
               <Table.Tr key={name}>
                 <Table.Th scope="row" fw={500}>{name}</Table.Th>
                 <Table.Td ta="right" className="figure">{say.rate(line?.qps)}</Table.Td>
-                <Table.Td ta="right" className="figure">{say.part(line?.qps ? line.exception_qps / line.qps : null)}</Table.Td>
-                <Table.Td ta="right" className="figure">{say.ms(line?.p99)}</Table.Td>
+                <Table.Td ta="right" className="figure">{say.part(line && (line.qps ? line.exception_qps / line.qps : null))}</Table.Td>
+                <Table.Td ta="right" className="figure">{say.ms(line && (line.p99 ?? null))}</Table.Td>
               </Table.Tr>
             );
           })}

@@ -1,0 +1,1 @@
+import{L as e}from"./useTranslation-i2j_hyYv.js";function t(t){return e({from:t.from,strict:t.strict,shouldThrow:t.shouldThrow,structuralSharing:t.structuralSharing,select:e=>t.select?t.select(e.search):e.search})}export{t};
