@@ -75,6 +75,6 @@ async def test_what_has_no_room_is_refused_and_the_rest_goes_on(definer: Definer
         gone = [name for name, why in found.items() if why == "Accepted"][:3]
         for name in gone:
             await definer.delete("Lane", name)
+        await until(lambda: set(store.current.definitions.lanes) == {*NAMES} - {*gone}, 60)
         await until(lambda: set(reasons(store).values()) == {"Accepted"}, 60)
-        assert set(store.current.definitions.lanes) == {*NAMES} - {*gone}
         assert set(store.current.definitions.applications) == {"small", "over-rest"}
