@@ -243,8 +243,5 @@ def _health(routes: APIRouter, control: ControlPlane, metrics: CollectorRegistry
     async def get_metrics(request: Request) -> Response:
         # The library's own choice fails at versions that are no numbers, and answers whatever is asked for.
         accepted = {one.partition(";")[0].strip() for one in request.headers.get("accept", "").split(",")}
-        if OPENMETRICS in accepted:
-            text, media = openmetrics.generate_latest(metrics), openmetrics.CONTENT_TYPE_LATEST
-        else:
-            text, media = exposition.generate_latest(metrics), exposition.CONTENT_TYPE_LATEST
-        return Response(text, headers={"Content-Type": media})
+        form = openmetrics if OPENMETRICS in accepted else exposition
+        return Response(form.generate_latest(metrics), headers={"Content-Type": form.CONTENT_TYPE_LATEST})

@@ -39,8 +39,7 @@ class Waiting:
     @property
     def full(self) -> bool:
         """Whether this connection has to wait until others have read."""
-        backlog = self._backlog
-        return backlog.size >= backlog.soft and backlog.full(self)
+        return self._backlog.full(self)
 
     def ask(self) -> None:
         """Call `roused` when it has to wait no more."""
