@@ -46,6 +46,30 @@ class Nowhere:
         """Forget it."""
 
 
+class Trail:
+    """Writes entries to `sink` and counts them in `counters`."""
+
+    def __init__(self, sink: Sink, counters: Counter[str]) -> None:
+        self._sink = sink
+        self._counters = counters
+        self._lines = Lines()
+
+    def put(self, entry: Mapping[str, Any]) -> None:
+        """Write an entry."""
+        try:
+            self._sink.write(json.dumps(entry, ensure_ascii=True, separators=(",", ":")))
+        except OSError:
+            self._counters["audit_failed"] += 1
+        else:
+            self._counters["audit_written"] += 1
+
+    def put_bounded(self, entry: Mapping[str, Any]) -> None:
+        """Write it, but only some of an address in a while; how many were left out stands in the next."""
+        before = self._lines.suppressed
+        self._lines.write(lambda _, **told: self.put(told), "", str(entry["address"]), **entry)
+        self._counters["audit_suppressed"] += self._lines.suppressed - before
+
+
 class Audited:
     """ASGI middleware around all others: gives each request an id, and writes entries to `sink`.
 
@@ -55,9 +79,7 @@ class Audited:
 
     def __init__(self, app: ASGIApp, sink: Sink, counters: Counter[str]) -> None:
         self._app = app
-        self._sink = sink
-        self._counters = counters
-        self._lines = Lines()
+        self._trail = Trail(sink, counters)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -109,24 +131,9 @@ class Audited:
 
     def _write(self, entry: dict[str, Any], scope: Scope) -> None:
         if entry["who"] or entry["outcome"] == "done":
-            self._put("", **entry)
+            self._trail.put(entry)
             return
-        before = self._lines.suppressed
-        self._lines.write(self._put, "", str(entry["address"]), **entry)
-        self._counters["audit_suppressed"] += self._lines.suppressed - before
-
-    def _put(self, _: str, **entry: Any) -> None:
-        put(self._sink, self._counters, entry)
-
-
-def put(sink: Sink, counters: Counter[str], entry: Mapping[str, Any]) -> None:
-    """Write an entry and count it."""
-    try:
-        sink.write(json.dumps(entry, ensure_ascii=True, separators=(",", ":")))
-    except OSError:
-        counters["audit_failed"] += 1
-    else:
-        counters["audit_written"] += 1
+        self._trail.put_bounded(entry)
 
 
 def _counts(scope: Scope, status: int) -> bool:

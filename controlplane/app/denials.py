@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from controlplane.admin.audit import Sink, put
-from controlplane.net.lines import Lines, host_of
+from controlplane.admin.audit import Sink, Trail
+from controlplane.net.lines import host_of
 from controlplane.rpc.transport import Call
 from controlplane.xds.bounds import shown
 
@@ -20,21 +20,18 @@ class Denials:
     """
 
     def __init__(self, sink: Sink, counters: Counter[str]) -> None:
-        self._sink = sink
-        self._counters = counters
-        self._lines = Lines()
+        self._trail = Trail(sink, counters)
 
     def told(self, call: Call, reason: str) -> None:
         """A call ends with PERMISSION_DENIED."""
         certificate = call.certificate
         names = () if certificate is None else (*certificate.uris, *certificate.names)
-        address = host_of(call.peer)
         entry: dict[str, Any] = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "request": "",
             "who": shown(names[0], 200) if names else "",
             "by": "" if certificate is None else "certificate",
-            "address": address,
+            "address": host_of(call.peer),
             "method": "xDS",
             "path": call.method,
             "operation": "",
@@ -42,9 +39,4 @@ class Denials:
             "outcome": "refused",
             "reason": shown(reason),
         }
-        before = self._lines.suppressed
-        self._lines.write(self._put, "", address, **entry)
-        self._counters["audit_suppressed"] += self._lines.suppressed - before
-
-    def _put(self, _: str, **entry: Any) -> None:
-        put(self._sink, self._counters, entry)
+        self._trail.put_bounded(entry)
